@@ -1,0 +1,47 @@
+"""What a search tells those who watch it; nothing flows back, so a callback cannot change what is chosen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """The state of a search after one round, or after pretraining and before any architecture was trained."""
+
+    stage: str
+    """`"pretrain"` (nothing was trained yet, round 0) or `"search"`."""
+    round: int
+    """The round that has just ended, counted from 1; 0 after pretraining."""
+    rounds: int
+    """Rounds in all."""
+    trained: int
+    """Architectures really trained so far."""
+    budget: int
+    """Architectures that may be really trained in all."""
+    archs: Sequence[str]
+    """Every architecture that was scored."""
+    scores: NDArray[np.float32]
+    """Scores of `archs`, higher is better, by the ranker as fitted on all that were trained so far; `[A]`."""
+    observations: pd.DataFrame
+    """One row per trained architecture, in order of training: `arch`, `round`, `reason`, `observed_accuracy`
+    (percent), `seconds`."""
+
+
+class SearchCallback:
+    """Watches a search. Every method does nothing here; override those of interest."""
+
+    def on_search_start(self, rounds: int, budget: int, done: int) -> None:
+        """A search of `rounds` rounds begins; `done` of them were done by an interrupted run."""
+
+    def on_round_start(self, round: int, archs: Sequence[str]) -> None:  # noqa: A002 (the field's word)
+        """Round `round` (from 1) is about to train `archs`."""
+
+    def on_round_end(self, result: RoundResult) -> None:
+        """A round has ended, or pretraining has (`result.stage`)."""
+
+    def on_search_end(self) -> None:
+        """The search has ended, all rounds done."""
