@@ -46,7 +46,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, archs: Sequence[str]) -> Observations:
-        """The observed accuracy of `archs`, in their order; one call per round, so that they train in parallel.
+        """The observed accuracy of `archs`, in their order; one call a round, so that they train in parallel.
 
         Raises:
             UserError: where an architecture cannot be evaluated.
