@@ -1,0 +1,7 @@
+"""What can be built: grammar, canonical form, sampling, neighbours, graph encoding, network."""
+
+from acenas.spaces.base import SearchSpace
+from acenas.spaces.graphs import GraphBatch
+from acenas.spaces.nasbench201 import NasBench201
+
+__all__ = ["GraphBatch", "NasBench201", "SearchSpace"]
