@@ -1,0 +1,43 @@
+# A fresh machine needs Python 3.11 or newer, pip and make: `make run` and `make test` set up what is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint types check wheel clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## make .venv and install acenas with all it needs
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "acenas needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: setup ## run the main job: rank NAS-Bench-201 cells and find the best
+	$(BIN)/python -m acenas experiment=nb201_ltr
+
+test: setup ## pass the tests (the slow ones apart)
+	$(BIN)/python -m pytest
+
+test-all: setup ## pass all tests, the slow ones too
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: setup ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test ## what CI runs
+
+wheel: setup ## build dist/acenas-*.whl
+	$(BIN)/python -m build --wheel
+
+clean: ## remove .venv and caches; runs in outputs/ stay
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
