@@ -1,0 +1,318 @@
+"""The loggers of one run: `metrics.csv` in the run folder, and the same metrics in Weights & Biases.
+
+The CSV is the run's memory: it survives a kill, and a resumed W&B run is filled from it. Where W&B fails, the run
+goes on without it after one warning.
+"""
+
+import csv
+import io
+import logging
+import os
+import secrets
+import shutil
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from acenas.files import atomic_path, write_text
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
+
+log = logging.getLogger(__name__)
+
+STEP_METRIC = {"pretrain": "pretrain/epoch", "search": "search/trained"}
+"""What a stage's metrics are drawn against in W&B."""
+
+BEST_OF = {
+    "search/best_observed_accuracy": "max",
+    "search/regret": "min",
+    "search/ndcg@10": "max",
+    "search/kendall": "max",
+    "search/top10_observed_accuracy": "max",
+    "search/top10_test_accuracy": "max",
+    "search/returned_test_accuracy": "max",
+    "pretrain/ndcg@10": "max",
+    "pretrain/kendall": "max",
+}
+"""Metrics whose best value W&B keeps in the run's summary, beside the last one."""
+
+RowKey = tuple[str, int | None]
+"""Stage and step: what makes a row of `metrics.csv` one of a kind."""
+
+
+def by_stage(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sorts `stage/metric` by stage; a name without one, such as Lightning's `epoch`, joins the only stage.
+
+    >>> by_stage({"pretrain/loss": 0.5, "epoch": 3})
+    {'pretrain': {'pretrain/loss': 0.5, 'pretrain/epoch': 3}}
+    >>> by_stage({"search/regret": 0.1, "pretrain/loss": 0.5})
+    {'search': {'search/regret': 0.1}, 'pretrain': {'pretrain/loss': 0.5}}
+    """
+    stages = list(dict.fromkeys(name.split("/")[0] for name in metrics if "/" in name))
+    rows: dict[str, dict[str, Any]] = {stage: {} for stage in stages}
+    for name, value in metrics.items():
+        if "/" in name:
+            rows[name.split("/")[0]][name] = value
+        elif len(stages) == 1:
+            rows[stages[0]][f"{stages[0]}/{name}"] = value
+        else:
+            rows.setdefault("", {})[name] = value
+    return rows
+
+
+class CSVMetrics(Logger):
+    """Keeps one CSV file: a row for every step of every stage, a column for every metric.
+
+    Lightning's own `CSVLogger` deletes the file it finds; this one goes on with it. A step that is logged
+    again adds to its row and replaces what was there, so a resumed run repeats no line. Every call is on disk
+    when it returns: a new row is appended in one write, anything else rewrites the file atomically.
+
+    Args:
+        path: The file; made where it is missing, continued where it is not.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.columns: list[str] = ["stage", "step"]
+        self.rows: dict[RowKey, dict[str, float]] = {}
+        if self.path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        text = self.path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]  # the kill may have come in the middle of a line
+        reader = csv.DictReader(io.StringIO(whole))
+        self.columns += [name for name in reader.fieldnames or [] if name not in self.columns]
+        for line in reader:
+            key = (line.pop("stage"), int(step) if (step := line.pop("step")) else None)
+            self.rows[key] = {name: float(value) for name, value in line.items() if value}
+        if whole != text:
+            self._rewrite()
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Writes `metrics`, named `stage/metric`, to their stage's row of `step` (`None`: a row too)."""
+        for stage, row in by_stage(metrics).items():
+            key, values = (stage, step), {name: float(value) for name, value in row.items()}
+            known_columns, new_row = values.keys() <= set(self.columns), key not in self.rows
+            self.columns += [name for name in values if name not in self.columns]
+            self.rows.setdefault(key, {}).update(values)
+            if known_columns and new_row:
+                self._append(key)
+            else:
+                self._rewrite()
+
+    def _line(self, key: RowKey) -> list[str]:
+        stage, step = key
+        values = self.rows[key]
+        cells = [repr(values[name]) if name in values else "" for name in self.columns[2:]]
+        return [stage, "" if step is None else str(step), *cells]
+
+    def _append(self, key: RowKey) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(self._line(key))
+        with self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(line.getvalue())
+
+    def _rewrite(self) -> None:
+        with atomic_path(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.columns)
+            writer.writerows(self._line(key) for key in self.rows)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: the run folder holds the resolved configuration."""
+
+    @property
+    def save_dir(self) -> str:
+        """The run folder."""
+        return str(self.path.parent)
+
+    @property
+    def name(self) -> str:
+        """Empty, so that Lightning puts its files into the run folder itself."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Empty, as `name`."""
+        return ""
+
+
+class SafeWandbLogger(WandbLogger):
+    """Lightning's `WandbLogger` around a run that is already open, which can fail without stopping anything.
+
+    Args:
+        run: The open W&B run.
+        logged: What W&B has of earlier, interrupted runs; it is not logged again.
+    """
+
+    def __init__(self, run: "Run", logged: Mapping[RowKey, Mapping[str, float]]) -> None:
+        super().__init__(experiment=run, project=run.project)
+        self._logged = {(key, name) for key, row in logged.items() for name in row}
+        self._broken = False
+
+    def attempt(self, action: Callable[[], None]) -> None:
+        """Runs `action`; should W&B fail, says so once and logs nothing from then on."""
+        if self._broken:
+            return
+        try:
+            action()
+        except Exception as error:
+            self._broken = True
+            log.warning("W&B failed and is left out from here on (metrics.csv has everything): %s", error)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Logs `metrics`, named `stage/metric`; what a resumed run repeats is left out."""
+        for stage, row in by_stage(metrics).items():
+            new = {name: value for name, value in row.items() if ((stage, step), name) not in self._logged}
+            if not new.keys() <= {STEP_METRIC.get(stage)}:
+                if STEP_METRIC.get(stage) in row:
+                    new[STEP_METRIC[stage]] = row[
+                        STEP_METRIC[stage]
+                    ]  # says where on the axis the others belong
+                self.attempt(lambda new=new: self.experiment.log(new))  # type: ignore[misc]
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Adds `params` to the run's configuration."""
+        self.attempt(lambda: super(SafeWandbLogger, self).log_hyperparams(params))
+
+
+@contextmanager
+def run_loggers(
+    folder: str | Path,
+    *,
+    mode: Literal["offline", "online", "disabled"] = "offline",
+    project: str = "acenas",
+    group: str | None = None,
+    job_type: str = "search",
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None,
+) -> Iterator[list[Logger]]:
+    """Opens the loggers of the run in `folder` and closes them when the block ends, however it ends.
+
+    The W&B run's id is kept in `wandb_id.txt`, so that a resumed run goes on as the same W&B run. W&B cannot
+    continue an offline run in place: the new offline folder is filled from `metrics.csv` and replaces the
+    interrupted one, so that `wandb sync` on the folder that is left sends the whole run.
+
+    Args:
+        folder: The run folder.
+        mode: `"offline"` needs neither an account nor a network; `"online"` sends, and becomes offline where
+            W&B cannot be reached; with `"disabled"` there is only the CSV and W&B is never imported.
+        project: The W&B project.
+        group: What W&B puts together; experiment and configuration hash without the seed.
+        job_type: `"supernet"`, `"score"`, `"pretrain"`, `"search"` or `"train"`.
+        name: The name W&B shows.
+        tags: W&B tags.
+        config: The resolved configuration, as plain values.
+
+    Yields:
+        The loggers, `metrics.csv` first. Give them to the trainers and to `RankingMetrics`.
+    """
+    folder = Path(folder)
+    metrics_csv = CSVMetrics(folder / "metrics.csv")
+    loggers: list[Logger] = [metrics_csv]
+    run = None
+    if mode != "disabled" and getattr(rank_zero_only, "rank", 0) == 0:
+        options = {"group": group, "job_type": job_type, "name": name, "tags": list(tags), "project": project}
+        run = _open_wandb(folder, mode, {**options, "config": dict(config or {})})
+    if run is not None:
+        wandb_logger = SafeWandbLogger(run, logged=metrics_csv.rows)
+        wandb_logger.attempt(lambda: _go_on(run, folder, metrics_csv.rows))
+        loggers.append(wandb_logger)
+    exit_code = 1
+    try:
+        # W&B keeps what a table refers to apart until it is sent; in the run folder rather than in the home folder.
+        with _environment("WANDB_DATA_DIR", str(folder.resolve() / "wandb")):
+            yield loggers
+        exit_code = 0
+    finally:
+        if run is not None:
+            try:
+                run.finish(exit_code=exit_code)
+            except Exception as error:
+                log.warning("W&B could not finish its run (metrics.csv has everything): %s", error)
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Sets an environment variable for the block, unless the user has set it."""
+    given = name in os.environ
+    os.environ.setdefault(name, value)
+    try:
+        yield
+    finally:
+        if not given:
+            os.environ.pop(name, None)
+
+
+def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[str, Any]) -> "Run | None":
+    """An open W&B run; offline where online fails, None where both do."""
+    id_file = folder / "wandb_id.txt"
+    if not id_file.exists():
+        write_text(id_file, secrets.token_hex(4))
+    run_id = id_file.read_text(encoding="utf-8").strip()
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # or W&B calls home even when it is offline
+    modes: tuple[Literal["offline", "online"], ...] = (
+        ("online", "offline") if mode == "online" else ("offline",)
+    )
+    for attempt in modes:
+        try:
+            import wandb
+
+            settings = wandb.Settings(
+                console="off",  # the terminal shows a live bar, and W&B's capture would tear it
+                silent=attempt == "offline",
+                quiet=True,
+                disable_git=True,
+                save_code=False,
+                x_save_requirements=False,
+                x_disable_meta=True,
+                x_disable_stats=attempt == "offline",
+                init_timeout=30,
+                login_timeout=30,
+            )
+            return wandb.init(
+                **options,
+                id=run_id,
+                resume="allow",
+                mode=attempt,
+                dir=str(folder),
+                reinit="create_new",  # never the run that another job of this process may have left open
+                settings=settings,
+            )
+        except Exception as error:
+            then = (
+                "Going on offline."
+                if attempt != modes[-1]
+                else "Going on without it; metrics.csv has everything."
+            )
+            log.warning("W&B (%s) is not available: %s. %s", attempt, str(error).rstrip("."), then)
+    return None
+
+
+def _go_on(run: "Run", folder: Path, rows: Mapping[RowKey, Mapping[str, float]]) -> None:
+    """Says what to draw against what, and brings a new run up to where the interrupted one was."""
+    for stage, step_metric in STEP_METRIC.items():
+        run.define_metric(step_metric, hidden=True)
+        run.define_metric(f"{stage}/*", step_metric=step_metric)
+    for metric, best in BEST_OF.items():
+        run.define_metric(metric, step_metric=STEP_METRIC[metric.split("/")[0]], summary=f"{best},last")
+    if run.resumed:
+        return
+    for row in rows.values():
+        run.log(dict(row))
+    current = Path(run.dir).parent
+    for earlier in (folder / "wandb").glob(f"offline-run-*-{run.id}*"):
+        if earlier.resolve() != current.resolve():
+            shutil.rmtree(earlier, ignore_errors=True)

@@ -1,0 +1,185 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import wandb
+from matplotlib.figure import Figure
+
+from acenas.callbacks.best import log_best_architectures
+from acenas.callbacks.loggers import CSVMetrics, SafeWandbLogger, run_loggers
+from acenas.callbacks.metrics import RankingMetrics
+from tests.callbacks.example import ARCHS, KNOWN, round_result
+from tests.callbacks.wandb_offline import offline_folders, read_offline_run
+
+
+def test_rows_are_merged_by_stage_and_step(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    logger = CSVMetrics(path)
+    logger.log_metrics({"pretrain/loss": 0.5, "epoch": 0}, step=10)
+    logger.log_metrics({"search/regret": 1.25}, step=10)
+    logger.log_metrics({"pretrain/kendall": 0.4})
+    CSVMetrics(path).log_metrics({"search/regret": 1.0, "search/top10_test_accuracy": 93.5}, step=10)
+    assert path.read_text().splitlines() == [
+        "stage,step,pretrain/loss,pretrain/epoch,search/regret,pretrain/kendall,search/top10_test_accuracy",
+        "pretrain,10,0.5,0.0,,,",
+        "search,10,,,1.0,,93.5",
+        "pretrain,,,,,0.4,",
+    ]
+
+
+def test_a_torn_line_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    logger = CSVMetrics(path)
+    for step in range(3):
+        logger.log_metrics({"search/regret": step / 3}, step)
+    path.write_text(path.read_text()[:-4])
+    again = CSVMetrics(path)
+    assert pd.read_csv(path)["step"].tolist() == [0, 1]
+    again.log_metrics({"search/regret": 2 / 3}, step=2)
+    assert pd.read_csv(path)["search/regret"].tolist() == [0.0, 1 / 3, 2 / 3]
+
+
+def test_a_killed_run_without_wandb_loses_no_finished_call(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    writer = textwrap.dedent("""
+        import sys
+        from acenas.callbacks import best, metrics, terminal
+        from acenas.callbacks.loggers import run_loggers
+        with run_loggers(sys.argv[1], mode="disabled") as (logger,):
+            for step in range(10**6):
+                logger.log_metrics({"search/regret": float(step), f"search/new{step % 7}": 1.0}, step)
+                assert "wandb" not in sys.modules
+                print(step, flush=True)
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", writer, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for _ in range(200):
+        told = int(process.stdout.readline())
+    process.kill()
+    told = max([told, *(int(line) for line in process.stdout.read().split())])
+    process.wait()
+    process.stdout.close()
+    assert not (tmp_path / "wandb").exists()
+    CSVMetrics(path).log_metrics({"search/regret": -1.0}, step=0)
+    frame = pd.read_csv(path)
+    assert frame["step"].is_unique
+    assert set(range(told + 1)) <= set(frame["step"])
+    assert frame["search/regret"].tolist() == [-1.0, *(float(step) for step in frame["step"][1:])]
+
+
+def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> None:
+    def search(first: int, last: int, fail: bool = False) -> None:
+        with run_loggers(
+            tmp_path, group="nb201-abc", job_type="search", name="seed 0", tags=["test"], config={"seed": 0}
+        ) as loggers:
+            callback = RankingMetrics(ARCHS, KNOWN, loggers)
+            for round_ in range(first, last + 1):
+                callback.on_round_end(round_result(round_))
+            if fail:
+                raise KeyboardInterrupt
+            pictures = [Figure(figsize=(1, 1)) for _ in range(2)]
+            best = pd.DataFrame({"arch": ["arch3", "arch5"], "test_accuracy": [94.5, 93.5]})
+            log_best_architectures(loggers, best, pictures)
+
+    with pytest.raises(KeyboardInterrupt):
+        search(0, 2, fail=True)
+    (first_folder,) = offline_folders(tmp_path)
+    interrupted = read_offline_run(first_folder)
+    assert interrupted.exit_code == 1
+
+    search(2, 3)  # the kill came before round 2 was saved, so it is done again
+    (folder,) = offline_folders(tmp_path)
+    run = read_offline_run(folder)
+    assert folder != first_folder
+    assert run.run_id == interrupted.run_id == (tmp_path / "wandb_id.txt").read_text()
+    assert (run.project, run.group, run.job_type) == ("acenas", "nb201-abc", "search")
+    assert (run.name, run.tags, run.config["seed"]) == ("seed 0", ["test"], 0)
+    assert run.exit_code == 0
+    assert run.values("search/trained") == [2, 4, 6]
+    assert run.values("search/regret") == pytest.approx([4.0, 3.0, 1.0])
+    assert len(run.values("search/ndcg@10")) == 3
+    assert len(run.values("pretrain/kendall")) == 1
+    assert run.defined["search/*"] == "search/trained"
+    assert run.defined["pretrain/*"] == "pretrain/epoch"
+    assert run.summary["search/regret"] == {"min": pytest.approx(1.0), "last": pytest.approx(1.0)}
+    assert run.values("report/best_architectures/nrows") == [2]
+    staged = [file.read_bytes() for file in (tmp_path / "wandb" / "artifacts" / "staging").iterdir()]
+    assert sum(content.startswith(b"\x89PNG") for content in staged) == 2
+    table = json.loads(next(content for content in staged if content.startswith(b"{")))
+    assert table["columns"] == ["arch", "test_accuracy", "picture"]
+    assert [row[:2] for row in table["data"]] == [["arch3", 94.5], ["arch5", 93.5]]
+    assert {row[2]["_type"] for row in table["data"]} == {"image-file"}
+    assert len(pd.read_csv(tmp_path / "metrics.csv")) == 4
+
+
+def test_two_runs_in_one_process_stay_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with run_loggers(tmp_path / name, group=name) as loggers:
+            for logger in loggers:
+                logger.log_metrics({"search/regret": 1.0, "search/trained": len(name)}, step=1)
+    runs = [read_offline_run(offline_folders(tmp_path / name)[0]) for name in ("a", "b")]
+    assert runs[0].run_id != runs[1].run_id
+    assert [run.group for run in runs] == ["a", "b"]
+    assert [run.values("search/regret") for run in runs] == [[1], [1]]
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("acenas")]
+
+
+def test_a_broken_wandb_costs_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise OSError("no space left")
+
+    with run_loggers(tmp_path / "later") as loggers:
+        assert isinstance(loggers[1], SafeWandbLogger)
+        monkeypatch.setattr(loggers[1].experiment, "log", broken)
+        for step in range(3):
+            for logger in loggers:
+                logger.log_metrics({"search/regret": 1.0}, step)
+    assert len(warnings_of(caplog)) == 1
+    assert "no space left" in caplog.text
+    assert len(pd.read_csv(tmp_path / "later" / "metrics.csv")) == 3
+
+    caplog.clear()
+    monkeypatch.setattr(wandb, "init", broken)
+    with run_loggers(tmp_path / "first") as loggers:
+        assert len(loggers) == 1
+    assert len(warnings_of(caplog)) == 1
+
+
+def test_online_without_a_server_goes_on_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real_init = wandb.init
+
+    def init(**options: Any) -> Any:
+        if options["mode"] == "online":
+            raise wandb.errors.CommError("no answer")
+        return real_init(**options)
+
+    monkeypatch.setattr(wandb, "init", init)
+    with run_loggers(tmp_path, mode="online") as loggers:
+        for logger in loggers:
+            logger.log_metrics({"search/regret": 1.0}, step=1)
+    assert len(warnings_of(caplog)) == 1
+    assert "Going on offline" in caplog.text
+    assert read_offline_run(offline_folders(tmp_path)[0]).values("search/regret") == [1]
+
+
+def test_the_environment_is_left_as_it_was(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    with run_loggers(tmp_path):
+        pass
+    changed = {name for name in os.environ if before.get(name) != os.environ[name]}
+    assert changed <= {"WANDB_ERROR_REPORTING", "WANDB_SERVICE"}
