@@ -1,0 +1,109 @@
+"""Which tables are at hand: those that the package carries, and those of the user's data folder."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from acenas.errors import UserError
+from acenas.tables.table import BenchmarkTable, Footer, NotATableError, read_footer
+
+DATA_VARIABLE = "ACENAS_DATA"
+"""Environment variable that names the data folder where no argument does."""
+
+_PATTERNS = ("*.parquet", "*/*.parquet")
+"""Not deeper: a data folder may hold millions of images."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table at hand, or a file that would be one if it were whole."""
+
+    name: str
+    path: Path
+    embedded: bool
+    footer: Footer | None
+    problem: str | None
+
+
+def available_tables(data_dir: str | Path | None = None) -> list[Entry]:
+    """The embedded tables, then those in the data folder and the folders right below it.
+
+    Parquet files that are no benchmark tables are left out; those that cannot be read are there with their problem.
+
+    Args:
+        data_dir: the data folder; None takes the environment variable ACENAS_DATA, and none where that is not set.
+
+    Raises:
+        UserError: where the data folder does not exist.
+    """
+    entries = []
+    for embedded, path in _files(data_dir):
+        try:
+            entries.append(Entry(path.stem, path, embedded, read_footer(path), None))
+        except NotATableError:
+            continue
+        except UserError as error:
+            entries.append(Entry(path.stem, path, embedded, None, str(error)))
+    return entries
+
+
+def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> Path:
+    """The file of a table, from its path or from its name: the file's name without `.parquet`.
+
+    Embedded tables come first, so that no other file changes what their names mean.
+
+    Raises:
+        UserError: where no table has that name. A path is returned as it is: opening it says what is wrong with it.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith(".parquet") or "/" in text or os.sep in text:
+        return Path(name_or_path)
+    for _, path in _files(data_dir):
+        if path.stem == text:
+            return path
+    known = ", ".join(dict.fromkeys(entry.name for entry in available_tables(data_dir))) or "none"
+    raise UserError(
+        f"there is no table {text}; at hand are: {known}. Name one of them or a path that ends in .parquet, or set "
+        f"data_dir or the environment variable {DATA_VARIABLE} to the folder that holds it"
+    )
+
+
+def check_table(
+    name_or_path: str | Path,
+    space: str,
+    columns: Sequence[str],
+    data_dir: str | Path | None = None,
+) -> Path:
+    """Checks within milliseconds, and without torch, that a run can use a table; returns its file.
+
+    Reads `columns` and the architectures, and nothing else.
+
+    Args:
+        name_or_path: as `find_table`.
+        space: the search space that the table must be of.
+        columns: all columns that the run will need, such as observed and test accuracy and weak labels.
+        data_dir: as `available_tables`.
+
+    Raises:
+        UserError: as `BenchmarkTable.open` and, for the values, `acenas.tables.schema.check_values`.
+    """
+    path = find_table(name_or_path, data_dir)
+    BenchmarkTable.open(path, space=space, columns=columns).check()
+    return path
+
+
+def _files(data_dir: str | Path | None) -> list[tuple[bool, Path]]:
+    """All Parquet files where tables are looked for, and whether they are embedded."""
+    embedded = Path(str(resources.files("acenas.tables"))) / "data"
+    files = [(True, path) for path in sorted(embedded.glob("*.parquet"))]
+    folder = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE) or None
+    if folder is not None:
+        if not Path(folder).is_dir():
+            raise UserError(
+                f"the data folder {folder} does not exist; make it, or set data_dir or the environment variable "
+                f"{DATA_VARIABLE} to one that does"
+            )
+        files += [(False, path) for pattern in _PATTERNS for path in sorted(Path(folder).glob(pattern))]
+    return files

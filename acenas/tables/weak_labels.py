@@ -1,0 +1,160 @@
+"""Weak labels: cheap scores of architectures, and where they come from."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from acenas.errors import UserError
+from acenas.tables.arrow import from_strings
+from acenas.tables.schema import (
+    ARCH,
+    Accuracy,
+    Flops,
+    Latency,
+    Parameters,
+    Provenance,
+    TableMetadata,
+    Weak,
+    parse_column,
+    write_table,
+)
+from acenas.tables.table import ArchIndex, BenchmarkTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COUNTED = Provenance(images="none", weights="none", duration="none: counted from the architecture")
+"""Where FLOPs and parameters come from."""
+
+
+class WeakLabels:
+    """A frame of architectures × named labels, in which values may be missing.
+
+    A label is one that costs no training of the architecture: a column `weak.<name>`, FLOPs, parameters or latency.
+    Accuracies of trained architectures are refused: the observed ones belong to the budget, and the test ones to
+    the report.
+
+    Attributes:
+        space: the name of the search space.
+        archs: the architectures, one a row.
+        names: the labels, one a column.
+        provenance: for each label, on which images, with which weights and for how long it was measured.
+    """
+
+    def __init__(
+        self,
+        space: str,
+        archs: Sequence[str],
+        names: Sequence[str],
+        values: NDArray[np.floating],
+        provenance: Mapping[str, Provenance],
+    ) -> None:
+        """Labels of `archs`.
+
+        Args:
+            space: the name of the search space.
+            archs: ``A`` architectures, none of them twice.
+            names: ``L`` names of labels, in the grammar of `acenas.tables.schema`.
+            values: ``[A, L]``, NaN where a label is missing.
+            provenance: one for each of `names`.
+
+        Raises:
+            UserError: where a name is not one of a weak label or is there twice, has no provenance, or an
+                architecture is there twice.
+            ValueError: where the shape of `values` does not fit.
+        """
+        for name in names:
+            check_weak_label(name)
+            if name not in provenance:
+                raise UserError(f"weak label {name}: say in its provenance how it was measured")
+        if len(set(names)) < len(names):
+            raise UserError(f"a weak label is named twice in {', '.join(names)}; name each once")
+        if values.shape != (len(archs), len(names)):
+            raise ValueError(
+                f"values of shape {values.shape} for {len(archs)} architectures × {len(names)} labels"
+            )
+        self.space = space
+        self.archs = list(archs)
+        self.names = list(names)
+        self.provenance = {name: provenance[name] for name in names}
+        self._values = np.array(values, dtype=np.float64)
+        self._index = ArchIndex(pa.chunked_array([from_strings(self.archs)]))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(space={self.space!r}, archs={len(self)}, names={self.names})"
+
+    def __len__(self) -> int:
+        return len(self.archs)
+
+    @classmethod
+    def from_table(cls, table: BenchmarkTable, names: Sequence[str]) -> "WeakLabels":
+        """The columns `names` of a benchmark table.
+
+        Raises:
+            UserError: where a column is missing or is not one of a weak label.
+        """
+        for name in names:
+            check_weak_label(name)
+        columns = [table.column(name) for name in names]
+        provenance = {name: table.metadata.columns.get(name, _default_provenance(name)) for name in names}
+        values = np.stack(columns, axis=1) if columns else np.zeros((len(table), 0))
+        return cls(table.metadata.space, table.archs, names, values, provenance)
+
+    def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """``[A, L]`` float64: the labels of `archs`, in their order; NaN where one is missing.
+
+        An architecture that is not in the frame has no label at all: its row is NaN.
+        """
+        rows = self._index.rows(archs)
+        found = np.full((len(rows), len(self.names)), np.nan)
+        found[rows >= 0] = self._values[rows[rows >= 0]]
+        return found
+
+    def frame(self) -> "pd.DataFrame":
+        """The labels as a data frame of float64, indexed by architecture."""
+        import pandas as pd
+
+        return pd.DataFrame(self._values, index=pd.Index(self.archs, name=ARCH), columns=self.names)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the labels as a benchmark table that holds nothing else, atomically and with checksums."""
+        columns = {name: pa.array(self._values[:, i]) for i, name in enumerate(self.names)}
+        table = pa.table({ARCH: from_strings(self.archs), **columns})
+        write_table(table, path, TableMetadata(space=self.space, columns=self.provenance))
+
+    @classmethod
+    def load(cls, path: str | Path, *, space: str | None = None) -> "WeakLabels":
+        """Reads what `save` wrote. Raises as `BenchmarkTable.open` and `from_table`."""
+        table = BenchmarkTable.open(path, space=space)
+        return cls.from_table(table, table.columns)
+
+
+def check_weak_label(name: str) -> None:
+    """Checks by its name that a column is a weak label.
+
+    Raises:
+        UserError: for accuracies of trained architectures, and for columns that are no score at all.
+
+    >>> check_weak_label("weak.synflow")
+    >>> check_weak_label("cifar10.test.200")
+    Traceback (most recent call last):
+    acenas.errors.UserError: cifar10.test.200 is a test accuracy, which no search may see; choose weak labels ...
+    """
+    column = parse_column(name)
+    better = "choose weak labels such as weak.<name>, <dataset>.flops_m or <dataset>.params_m"
+    if (isinstance(column, Accuracy) and column.split == "test") or "test" in name.split("."):
+        raise UserError(f"{name} is a test accuracy, which no search may see; {better}")
+    if isinstance(column, Accuracy):
+        raise UserError(
+            f"{name} is the accuracy of trained architectures, which a search must pay for from its budget; {better}"
+        )
+    if not isinstance(column, Weak | Flops | Parameters | Latency):
+        raise UserError(f"{name} is not a weak label; {better}")
+
+
+def _default_provenance(name: str) -> Provenance:
+    return COUNTED if isinstance(parse_column(name), Flops | Parameters) else Provenance()
