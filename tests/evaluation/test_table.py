@@ -1,0 +1,123 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from acenas.errors import UserError
+from acenas.evaluation.base import Evaluator, Judge
+from acenas.evaluation.table import TableEvaluator, TableJudge
+from acenas.tables.schema import TableMetadata, write_table
+
+TOY = pd.DataFrame(
+    {
+        "arch": ["a", "b", "c"],
+        "d.valid.1": [10.0, 20.0, 30.0],
+        "d.valid.1.s0": [10.5, None, 30.5],
+        "d.test.1": [11.0, 21.0, 31.0],
+        "d.train_seconds.1": [100.0, None, 300.0],
+        "weak.x": [1.0, 2.0, 3.0],
+    }
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    write_table(TOY, tmp_path / "toy.parquet", TableMetadata("toy"))
+    return str(tmp_path / "toy.parquet")
+
+
+def test_the_evaluator_shows_observed_accuracies_and_costs(path: str) -> None:
+    evaluator = TableEvaluator(path, "toy", "d.valid.1", "d.train_seconds.1")
+    assert isinstance(evaluator, Evaluator)
+    seen = evaluator.evaluate(["c", "a", "b"])
+    assert list(seen.archs) == ["c", "a", "b"]
+    assert seen.observed_accuracy.tolist() == [30.0, 10.0, 20.0]
+    np.testing.assert_array_equal(seen.seconds, [300.0, 100.0, np.nan])
+    assert np.isnan(TableEvaluator(path, "toy", "d.valid.1").evaluate(["a"]).seconds).all()
+
+
+def test_the_judge_shows_test_accuracies(path: str) -> None:
+    judge = TableJudge(path, "toy", "d.test.1")
+    assert isinstance(judge, Judge)
+    assert judge.test_accuracy(["b", "b", "a"]).tolist() == [21.0, 21.0, 11.0]
+    archs, values = judge.known()
+    assert (archs, values.tolist()) == (["a", "b", "c"], [11.0, 21.0, 31.0])
+
+
+def test_known_leaves_out_what_nobody_measured(path: str) -> None:
+    archs, values = TableEvaluator(path, "toy", "d.valid.1.s0").known()
+    assert (archs, values.tolist()) == (["a", "c"], [10.5, 30.5])
+
+
+def test_the_evaluator_never_reads_a_test_accuracy(path: str) -> None:
+    # With every byte of the test column's values overwritten, only somebody who reads them can fail.
+    footer = pq.read_metadata(path)
+    column = footer.row_group(0).column(footer.schema.names.index("d.test.1"))
+    start = column.dictionary_page_offset or column.data_page_offset
+    content = bytearray(Path(path).read_bytes())
+    content[start : start + column.total_compressed_size] = os.urandom(column.total_compressed_size)
+    Path(path).write_bytes(content)
+    evaluator = TableEvaluator(path, "toy", "d.valid.1", "d.train_seconds.1")
+    assert evaluator.evaluate(["a", "b"]).observed_accuracy.tolist() == [10.0, 20.0]
+    assert evaluator.known()[1].tolist() == [10.0, 20.0, 30.0]
+    with pytest.raises(UserError, match=r"damaged|checksum"):
+        TableJudge(path, "toy", "d.test.1")
+
+
+def test_the_evaluator_cannot_be_asked_for_another_column(path: str) -> None:
+    evaluator = TableEvaluator(path, "toy", "d.valid.1")
+    evaluator.observed = "d.test.1"
+    for ask in (lambda: evaluator.evaluate(["a"]), evaluator.known):
+        with pytest.raises(UserError, match=r"column d\.test\.1 of .* was not opened"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("observed", "message"),
+    [
+        ("d.test.1", r"test accuracies are for the report only; choose a column such as d\.valid\.1"),
+        ("d.test.1.s0", "for the report only"),
+        ("weak.x", "holds no accuracy"),
+        ("d.train_seconds.1", "holds no accuracy"),
+        ("d.observed.1", r"no column d\.observed\.1"),
+    ],
+)
+def test_columns_that_are_not_observed_are_refused(path: str, observed: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TableEvaluator(path, "toy", observed)
+
+
+def test_a_cost_or_a_report_from_the_wrong_column_is_refused(path: str) -> None:
+    with pytest.raises(UserError, match=r"the column of seconds is d\.test\.1"):
+        TableEvaluator(path, "toy", "d.valid.1", "d.test.1")
+    with pytest.raises(UserError, match="holds no accuracy"):
+        TableJudge(path, "toy", "weak.x")
+
+
+def test_unknown_architectures_and_spaces_are_refused(path: str) -> None:
+    with pytest.raises(UserError, match="does not know architecture z"):
+        TableEvaluator(path, "toy", "d.valid.1").evaluate(["a", "z"])
+    with pytest.raises(UserError, match="does not know architecture z"):
+        TableJudge(path, "toy", "d.test.1").test_accuracy(["z"])
+    with pytest.raises(UserError, match="not nasbench201"):
+        TableEvaluator(path, "nasbench201", "d.valid.1")
+
+
+def test_the_real_table_gives_the_published_reference_figures() -> None:
+    data_dir = os.environ.get("ACENAS_DATA")
+    if not data_dir or not (Path(data_dir) / "nb201.parquet").exists():
+        pytest.skip("ACENAS_DATA names no folder with nb201.parquet")
+    table = str(Path(data_dir) / "nb201.parquet")
+    for observed, test, best, of_best_observed in [
+        ("cifar10.valid.200", "cifar10.test.200", 94.37, 94.37),
+        ("cifar100.observed.200", "cifar100.test.200", 73.51, 73.48),
+    ]:
+        archs, values = TableEvaluator(table, "nasbench201", observed).known()
+        judge = TableJudge(table, "nasbench201", test)
+        assert len(archs) == 15625
+        assert judge.known()[1].max() == pytest.approx(best, abs=0.005)
+        chosen = judge.test_accuracy([archs[int(values.argmax())]])
+        assert chosen[0] == pytest.approx(of_best_observed, abs=0.005)
