@@ -48,8 +48,7 @@ def numbers(chunk: Any) -> NDArray[Any]:
 def text(chunk: Any) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """A text `pyarrow.Array` as lengths ``[rows]`` int64 and the joined UTF-8 bytes; length 0 where it is missing."""
     if chunk.null_count:
-        filled = iter(chunk.to_pylist())
-        chunk = from_strings([value or "" for value in filled])
+        chunk = from_strings([value or "" for value in chunk.to_pylist()])
     chunk = chunk.cast(pa.large_string())
     if not len(chunk):
         return np.zeros(0, np.int64), np.zeros(0, np.uint8)

@@ -238,7 +238,7 @@ def unpack_metadata(packed: Mapping[str, str]) -> tuple[TableMetadata, Checksums
         raise UserError(f"the unit of its accuracies (metadata key accuracy_unit) is {unit}, not percent")
     try:
         columns = {
-            str(name): Provenance(**{key: str(text) for key, text in value.items()})
+            str(name): Provenance(**{key: str(said) for key, said in value.items()})
             for name, value in json.loads(packed.get("columns", "{}")).items()
         }
         digests = {
@@ -256,8 +256,8 @@ def unpack_metadata(packed: Mapping[str, str]) -> tuple[TableMetadata, Checksums
 
 def _digest_metadata(packed: Mapping[str, str]) -> str:
     covered = {*_KEYS.values(), "columns", "sha256_columns"}
-    text = json.dumps({key: value for key, value in packed.items() if key in covered}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    lines = json.dumps({key: value for key, value in packed.items() if key in covered}, sort_keys=True)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def digest_column(name: str, values: Any) -> str:
@@ -357,12 +357,12 @@ def write_table(frame: "pa.Table | pd.DataFrame", path: str | Path, metadata: Ta
 
     Raises:
         UserError: where the frame breaks the schema: no architectures, one twice, an accuracy outside 0 to 100
-            or missing, or provenance for a column that is not there.
+            or missing, or provenance for a column that is not there; or where the file cannot be written.
     """
     try:
         table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
         _write(_normalised(table), Path(path), metadata)
-    except (UserError, pa.ArrowException) as error:
+    except (UserError, pa.ArrowException, OSError) as error:
         raise UserError(f"{path} was not written: {error}") from error
 
 

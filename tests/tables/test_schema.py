@@ -181,6 +181,9 @@ def test_frames_without_architectures_are_not_written(tmp_path: Path) -> None:
         )
     with pytest.raises(UserError, match=r"describe a column weak\.flops that is not there"):
         write_table(frame().drop(columns="weak.flops"), tmp_path / "t.parquet", METADATA)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="was not written"):
+        write_table(frame(), tmp_path / "file" / "t.parquet", METADATA)
     with pytest.raises(UserError, match=r"unit of its accuracies .* is fraction"):
         write_table(frame(), tmp_path / "t.parquet", TableMetadata("toy", unit="fraction"))
 

@@ -282,3 +282,16 @@ def test_the_index_finds_what_a_dictionary_finds(
     asked = [*reversed(known), *others, "a\0", "a"]
     assert ArchIndex(chunks).rows(asked).tolist() == [rows.get(arch, -1) for arch in asked]
     assert ArchIndex(chunks).names() == known
+
+
+def test_architectures_that_share_a_hash_are_hashed_differently(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = ArchIndex._hash
+
+    def colliding(self: ArchIndex, archs: Any, salt: int) -> Any:
+        return plain(self, archs, salt) * np.uint64(salt > 2)
+
+    monkeypatch.setattr(ArchIndex, "_hash", colliding)
+    index = ArchIndex(pa.chunked_array([pa.array(["a", "b", "c"])]))
+    assert index.rows(["c", "x", "a"]).tolist() == [2, -1, 0]
+    with pytest.raises(UserError, match="architecture a is there twice, in rows 0 and 2"):
+        ArchIndex(pa.chunked_array([pa.array(["a", "b", "a"])]))
