@@ -1,0 +1,311 @@
+"""Measures a benchmark: trains the distinct architectures of a space from scratch and writes them into a table."""
+
+import datetime
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from scipy.stats import spearmanr
+
+from acenas.errors import UserError
+from acenas.evaluation.training import Recipe, initialised, train
+from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
+from acenas.files import write_text
+from acenas.images.digits import NUM_CLASSES, DigitSplits, load_digit_splits
+from acenas.networks.cost import count_cost
+from acenas.seeds import numpy_generator
+from acenas.spaces.base import SearchSpace
+from acenas.tables import Provenance, TableMetadata, write_table
+
+WEAK_SEED = 1000
+"""Of the trainings and weights behind the weak labels: none that an observed or a test accuracy comes from."""
+
+LINES_EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal for a bar."""
+
+
+class BenchmarkMeasurement:
+    """Trains the distinct architectures of a space on the digits, several seeds each, in a fixed random order.
+
+    The order is that of `order_seed` alone: the first `limit` architectures are a random part of the space, and a
+    later run with a higher limit in the same folder goes on where this one ended. Every finished architecture is a
+    line of `cells.jsonl` in the folder, so a kill loses only those in training, and it leaves no trace in the table.
+
+    The table has, for each canonical architecture:
+
+    - `digits.valid.<epochs>.s<seed>`, `digits.test.<epochs>.s<seed>`: of one training each;
+    - `digits.observed.<epochs>`: on the validation images, of the training with the first seed alone: what a search
+      may see;
+    - `digits.test.<epochs>`: on the test images, mean over the seeds: for reports only;
+    - `digits.train_seconds.<epochs>`: CPU-seconds of one training;
+    - `digits.params_m`, `digits.flops_m`: as `Cost`;
+    - `weak.short`: on the validation images after a training of `short_epochs`, with a seed of its own;
+    - `weak.synflow`, `weak.naswot`, `weak.grad_norm`: see `zero_cost`, on training images.
+
+    Args:
+        space: a finite space whose networks take images of 1 x 8 x 8.
+        recipe: how to train and measure.
+        seeds: of the trainings of each architecture.
+        limit: architectures to measure; None for all of the space.
+        jobs: processes, each of one thread.
+        short_epochs: epochs behind `weak.short`.
+        images_seed: of the division into training, validation and test images.
+        order_seed: of the order of the architectures.
+        table_name: the table's file is `<table_name>.parquet`.
+
+    Raises:
+        UserError: where an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        recipe: Recipe,
+        *,
+        seeds: tuple[int, ...] = (0, 1),
+        limit: int | None = None,
+        jobs: int = 1,
+        short_epochs: int = 1,
+        images_seed: int = 0,
+        order_seed: int = 0,
+        table_name: str = "nb201_digits",
+    ) -> None:
+        self.seeds = tuple(int(seed) for seed in seeds)
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or WEAK_SEED in self.seeds:
+            raise UserError(f"seeds must be different from one another and from {WEAK_SEED}: {self.seeds}")
+        for name, value in {"jobs": jobs, "short_epochs": short_epochs, "limit": limit}.items():
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}")
+        self.space = space
+        self.recipe = recipe
+        self.limit = limit
+        self.jobs = jobs
+        self.short_epochs = short_epochs
+        self.images_seed = images_seed
+        self.order_seed = order_seed
+        self.table_name = table_name
+
+    def run(self, folder: str | Path) -> Path:
+        """Measures what `folder` does not hold yet and writes the table.
+
+        Returns:
+            The table's file.
+
+        Raises:
+            UserError: where `folder` holds a measurement that was made in another way.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._claim(folder)
+        archs = self.architectures()
+        done = self._finished(folder)
+        missing = [arch for arch in archs if arch not in done]
+        with (folder / "cells.jsonl").open("a", encoding="utf-8") as lines:
+            for row in _progress(self._measure(missing), total=len(archs), done=len(archs) - len(missing)):
+                lines.write(json.dumps(row) + "\n")
+                lines.flush()
+        return self.write_table(folder)
+
+    def write_table(self, folder: str | Path) -> Path:
+        """Writes the table of the architectures that `folder` holds by now, of `limit` at most.
+
+        Raises:
+            UserError: where there are none.
+        """
+        folder = Path(folder)
+        done = self._finished(folder)
+        rows = [done[arch] for arch in self.architectures() if arch in done]
+        if not rows:
+            raise UserError(f"{folder} holds no measured architecture yet; run the measurement first")
+        frame = self._frame(rows)
+        path = folder / f"{self.table_name}.parquet"
+        write_table(frame, path, self._metadata(frame))
+        return path
+
+    def architectures(self) -> list[str]:
+        """The canonical architectures in the order in which they are measured, `limit` at most."""
+        distinct = sorted({self.space.canonical(arch) for arch in self.space.enumerate()})
+        order = numpy_generator(self.order_seed, "measure", "order").permutation(len(distinct))
+        return [distinct[i] for i in order[: self.limit]]
+
+    # --- one architecture ---
+
+    def _measure(self, archs: list[str]) -> Iterator[dict[str, Any]]:
+        images = load_digit_splits(self.images_seed)
+        tasks = (delayed(self.measure_one)(arch, images) for arch in archs)
+        parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
+        yield from parallel(tasks)
+
+    def measure_one(self, arch: str, images: DigitSplits) -> dict[str, Any]:
+        """Everything the table says about `arch`, measured on one thread."""
+
+        def build() -> torch.nn.Module:
+            return self.space.build(arch, NUM_CLASSES)
+
+        with _one_thread():
+            start = time.process_time()
+            accuracies = train(build, self.recipe, images, self.seeds)
+            seconds = (time.process_time() - start) / len(self.seeds)
+            (short,) = train(build, replace(self.recipe, epochs=self.short_epochs), images, [WEAK_SEED])
+            fresh = initialised(build, WEAK_SEED)
+            inputs, labels = images.train.images[:64], images.train.labels[:64]
+            image_shape = (inputs.shape[1], inputs.shape[2], inputs.shape[3])
+            cost = count_cost(fresh, image_shape)
+            return {
+                "arch": arch,
+                "valid": [accuracy.valid for accuracy in accuracies],
+                "test": [accuracy.test for accuracy in accuracies],
+                "train_seconds": round(seconds, 3),
+                "params_m": cost.params_m,
+                "flops_m": cost.flops_m,
+                "short": short.valid,
+                "synflow": synflow(fresh, image_shape),
+                "naswot": naswot(fresh, inputs),
+                "grad_norm": grad_norm(fresh, inputs, labels),
+            }
+
+    # --- files ---
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """All that the figures depend on; `limit` and `jobs` may change from run to run."""
+        example = self.space.build(self.space.enumerate()[0], NUM_CLASSES)
+        return {
+            "space": self.space.name,
+            "network": str(example),
+            "recipe": asdict(self.recipe),
+            "seeds": list(self.seeds),
+            "short_epochs": self.short_epochs,
+            "images_seed": self.images_seed,
+            "order_seed": self.order_seed,
+        }
+
+    def _claim(self, folder: Path) -> None:
+        """Notes in `folder` what is measured there, or checks that it is the same as before."""
+        path, mine = folder / "measurement.json", self._fingerprint()
+        if not path.exists():
+            write_text(path, json.dumps(mine, indent=2) + "\n")
+            return
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        different = sorted(key for key in mine if mine[key] != theirs.get(key))
+        if different:
+            raise UserError(
+                f"{folder} holds a measurement with another {' and '.join(different)}; "
+                "choose another folder, or remove this one to start again"
+            )
+
+    def _finished(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """The rows in `folder` by architecture. Removes a last line that a kill has cut off."""
+        path = folder / "cells.jsonl"
+        if not path.exists():
+            return {}
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            os.truncate(path, whole)
+        rows = [json.loads(line) for line in content[:whole].splitlines()]
+        return {row["arch"]: row for row in rows}
+
+    def _frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
+        epochs = self.recipe.epochs
+        columns: dict[str, Any] = {"arch": [row["arch"] for row in rows]}
+        for split in ("valid", "test"):
+            for i, seed in enumerate(self.seeds):
+                columns[f"digits.{split}.{epochs}.s{seed}"] = [row[split][i] for row in rows]
+        columns[f"digits.observed.{epochs}"] = [row["valid"][0] for row in rows]
+        columns[f"digits.test.{epochs}"] = [float(np.mean(row["test"])) for row in rows]
+        columns[f"digits.train_seconds.{epochs}"] = [row["train_seconds"] for row in rows]
+        for name in ("params_m", "flops_m"):
+            columns[f"digits.{name}"] = [row[name] for row in rows]
+        for name in ("short", "synflow", "naswot", "grad_norm"):
+            columns[f"weak.{name}"] = [row[name] for row in rows]
+        return pd.DataFrame(columns)
+
+    def _metadata(self, frame: pd.DataFrame) -> TableMetadata:
+        epochs = self.recipe.epochs
+        trained = f"networks trained for {epochs} epochs"
+        cpu_seconds = frame[f"digits.train_seconds.{epochs}"]
+        validation, training = "validation digits", "64 training digits"
+        weights = f"fresh weights of seed {WEAK_SEED}"
+        short = f"a training of {self.short_epochs} epoch(s), seed {WEAK_SEED}"
+        agreement = ""
+        if len(self.seeds) > 1 and len(frame) > 1:
+            pair = [frame[f"digits.valid.{epochs}.s{seed}"] for seed in self.seeds[:2]]
+            agreement = f" Spearman of the first two seeds' validation accuracies: {spearmanr(*pair)[0]:.3f}."
+        return TableMetadata(
+            space=self.space.name,
+            source="measured by acenas: python -m acenas experiment=measure_nb201_digits",
+            licence="CC BY 4.0, as the digits (UCI Machine Learning Repository, Alpaydin and Kaynak, 1998)",
+            date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+            provenance=(
+                f"{len(frame)} distinct architectures, a random part of the space unless that is all of it, trained "
+                f"from scratch on scikit-learn's digits with seeds {', '.join(map(str, self.seeds))}: {trained}, "
+                f"{self.recipe}. {cpu_seconds.sum() * len(self.seeds):.0f} CPU-seconds in all, "
+                f"{cpu_seconds.mean():.2f} a training.{agreement}"
+            ),
+            columns={
+                f"digits.observed.{epochs}": Provenance(validation, f"seed {self.seeds[0]}, {trained}"),
+                f"digits.test.{epochs}": Provenance(
+                    "test digits", f"mean over {len(self.seeds)} seeds, {trained}"
+                ),
+                "weak.short": Provenance(validation, short),
+                "weak.synflow": Provenance("an image of ones", weights),
+                "weak.naswot": Provenance(training, weights),
+                "weak.grad_norm": Provenance(training, weights),
+            },
+        )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for torch: faster for networks so small, and results do not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _progress(rows: Iterator[dict[str, Any]], *, total: int, done: int) -> Iterator[dict[str, Any]]:
+    """Passes `rows` on and shows how far they are: a bar in a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (
+            TextColumn("measuring"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("measuring", total=total, completed=done)
+            for row in rows:
+                yield row
+                progress.advance(task)
+        return
+    start = last = time.monotonic()
+    for count, row in enumerate(rows, start=1):
+        yield row
+        now = time.monotonic()
+        if now - last >= LINES_EVERY or done + count == total:
+            left = (now - start) / count * (total - done - count)
+            console.print(f"measured {done + count} of {total} architectures, {left / 60:.0f} minutes left")
+            last = now
