@@ -171,15 +171,15 @@ class SafeWandbLogger(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Logs `metrics`, named `stage/metric`; what a resumed run repeats is left out."""
+        """Logs `metrics`, named `stage/metric`; what W&B has of a step already is left out."""
         for stage, row in by_stage(metrics).items():
             new = {name: value for name, value in row.items() if ((stage, step), name) not in self._logged}
-            if not new.keys() <= {STEP_METRIC.get(stage)}:
-                if STEP_METRIC.get(stage) in row:
-                    new[STEP_METRIC[stage]] = row[
-                        STEP_METRIC[stage]
-                    ]  # says where on the axis the others belong
-                self.attempt(lambda new=new: self.experiment.log(new))  # type: ignore[misc]
+            axis = STEP_METRIC.get(stage)
+            if not new.keys() <= {axis}:
+                where = {axis: row[axis]} if axis in row else {}
+                self.attempt(lambda new=new, where=where: self.experiment.log(new | where))  # type: ignore[misc]
+            if step is not None:  # without a step, what is logged again is something new
+                self._logged |= {((stage, step), name) for name in row}
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:

@@ -85,6 +85,10 @@ def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> N
                 callback.on_round_end(round_result(round_))
             if fail:
                 raise KeyboardInterrupt
+            for logger in loggers:  # as the report does after the search
+                logger.log_metrics(
+                    {"search/trained": 6, "search/regret": 1.0, "search/top10_test_accuracy": 93.5}, step=6
+                )
             pictures = [Figure(figsize=(1, 1)) for _ in range(2)]
             best = pd.DataFrame({"arch": ["arch3", "arch5"], "test_accuracy": [94.5, 93.5]})
             log_best_architectures(loggers, best, pictures)
@@ -103,7 +107,8 @@ def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> N
     assert (run.project, run.group, run.job_type) == ("acenas", "nb201-abc", "search")
     assert (run.name, run.tags, run.config["seed"]) == ("seed 0", ["test"], 0)
     assert run.exit_code == 0
-    assert run.values("search/trained") == [2, 4, 6]
+    assert run.values("search/trained") == [2, 4, 6, 6]
+    assert run.values("search/top10_test_accuracy") == [93.5]
     assert run.values("search/regret") == pytest.approx([4.0, 3.0, 1.0])
     assert len(run.values("search/ndcg@10")) == 3
     assert len(run.values("pretrain/kendall")) == 1

@@ -1,0 +1,198 @@
+"""Figures of a finished search. Colours are Okabe and Ito's, which colour-blind readers can tell apart."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from numpy.typing import NDArray
+
+from acenas.files import atomic_path
+from acenas.report.summary import FinishedSearch, round_metrics
+
+BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8c8c94"
+INK = "#1c1c21"
+"""Colour of text and lines. Only they have it, so that a page can put another in its place in dark mode."""
+
+_STYLE: Any = {  # matplotlib types each key of the settings
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "acenas",  # the same figure is the same file
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+}
+
+
+def search_curve(search: FinishedSearch) -> Figure:
+    """What the search would have returned after every trained architecture, and how well each round ranked."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
+        _draw_returned(above, search)
+        _draw_ndcg(below, search)
+        return figure
+
+
+def score_scatter(search: FinishedSearch) -> Figure:
+    """The final ranking against observed accuracies: a good one falls from left to right, and is tight on the left."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.6, 4.6), layout="constrained")
+        _draw_scatter(figure.subplots(), search)
+        return figure
+
+
+def report_figure(search: FinishedSearch, best: pd.DataFrame, pictures: Sequence[Figure]) -> Figure:
+    """Curve, ranking and the six best cells (more could not be read) on one sheet, 900 pixels wide or more.
+
+    Args:
+        search: The finished search.
+        best: `best_architectures(search)`.
+        pictures: One picture for each row of it.
+    """
+    pictures = pictures[:6]
+    rows = -(-len(pictures) // 3)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 5.0 + 1.8 * rows), layout="constrained")
+        grid = figure.add_gridspec(2, 1, height_ratios=[5.0, 1.8 * rows])
+        plots, cells = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
+        axes = plots.subplot_mosaic([["returned", "scatter"], ["ndcg", "scatter"]], height_ratios=[3, 2])
+        _draw_returned(axes["returned"], search)
+        axes["ndcg"].sharex(axes["returned"])
+        _draw_ndcg(axes["ndcg"], search)
+        _draw_scatter(axes["scatter"], search)
+        for place in cells.subplots(rows, 3, squeeze=False).flat:
+            place.set_axis_off()
+        rows_of_best = best.head(len(pictures)).to_dict("records")
+        for number, (place, picture, row) in enumerate(
+            zip(cells.axes, pictures, rows_of_best, strict=False), 1
+        ):
+            place.imshow(_pixels(picture))
+            title = f"{number}. observed {row['observed_accuracy']:.2f} %, test {row['test_accuracy']:.2f} %"
+            place.set_title(title, fontsize=9, fontweight="normal", loc="center")
+        return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Writes `figure` to `path`, atomically, as its suffix says (`.svg`, `.png`)."""
+    path = Path(path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(figure_bytes(figure, path.suffix.removeprefix(".")))
+
+
+def figure_bytes(figure: Figure, file_format: str) -> bytes:
+    """`figure` as a file: `"svg"` with a transparent ground, `"png"` on white."""
+    content = io.BytesIO()
+    options: dict[str, Any] = (
+        {"transparent": True, "metadata": {"Date": None}} if file_format == "svg" else {}
+    )
+    with mpl.rc_context({"svg.hashsalt": "acenas"}):
+        figure.savefig(content, format=file_format, dpi=180, **options)
+    return content.getvalue()
+
+
+def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
+    accuracy = search.observations["observed_accuracy"].to_numpy()
+    archs = search.observations["arch"].to_numpy()
+    best_so_far = pd.Series(np.arange(len(accuracy))).where(
+        accuracy > np.fmax.accumulate([-np.inf, *accuracy])[:-1]
+    )
+    returned = search.test.reindex(archs[best_so_far.ffill().astype(int)]).to_numpy()
+    trained = np.arange(1, len(accuracy) + 1)
+    ends = search.observations.groupby("round").size().sort_index().cumsum().to_numpy()
+    axes.axhline(search.test.max(), color=GREY, linestyle="--", linewidth=1.2, label="best known")
+    axes.plot(
+        trained, returned, color=BLUE, drawstyle="steps-post", linewidth=1.8, label="best observed so far"
+    )
+    axes.plot(ends, returned[ends - 1], "o", color=BLUE, markersize=4.5, label="end of a round")
+    top, low = float(search.test.max()), float(np.nanmin(returned[int(ends[0]) // 3 :]))
+    margin = max(0.08 * (top - low), 0.02)
+    axes.set_ylim(low - margin, top + 2 * margin)
+    axes.set(ylabel="test accuracy (%)", title="What the search would return")
+    axes.legend(loc="lower right")
+    axes.yaxis.set_major_formatter(_plain_numbers())
+
+
+def _draw_ndcg(axes: Axes, search: FinishedSearch) -> None:
+    rows = round_metrics(search)
+    trained = [row.get("search/trained", 0.0) for row in rows]
+    for metric, colour, marker in (("ndcg@10", GREEN, "o"), ("kendall", ORANGE, "s")):
+        values = [row.get(f"search/{metric}", row.get(f"pretrain/{metric}", np.nan)) for row in rows]
+        label = {"ndcg@10": "NDCG@10", "kendall": "Kendall"}[metric]
+        axes.plot(trained, values, marker=marker, color=colour, linewidth=1.8, markersize=4.5, label=label)
+    axes.set(
+        xlabel="architectures trained",
+        ylim=(min(axes.get_ylim()[0], 0.0), 1.02),
+        title="How well it ranks the space",
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.legend(loc="lower right")
+
+
+def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
+    last_fit = search.scores.set_index("arch")[f"round_{search.rounds[-1]}"]
+    rank = last_fit.rank(ascending=False, method="first")
+    observed = search.observed.reindex(rank.index)
+    trained = search.observations.set_index("arch")["observed_accuracy"]
+    trained_rank = rank.reindex(trained.index)
+    # The many points are one image within the SVG: as shapes they would be megabytes.
+    axes.scatter(
+        rank, observed, s=5, color=GREY, alpha=0.35, linewidths=0, rasterized=True, label="all known"
+    )
+    axes.scatter(trained_rank, trained, s=16, color=ORANGE, edgecolors=INK, linewidths=0.4, label="trained")
+    if search.best_known in rank.index:
+        point = (rank[search.best_known], observed[search.best_known])
+        axes.scatter(
+            *point,
+            s=70,
+            marker="D",
+            facecolors="none",
+            edgecolors=BLUE,
+            linewidths=1.6,
+            label="best known (test)",
+        )
+    point = (rank.get(search.returned, np.nan), trained[search.returned])
+    axes.scatter(
+        *point, s=150, marker="*", color=VERMILION, edgecolors=INK, linewidths=0.5, label="returned", zorder=4
+    )
+    axes.set_xscale("log")
+    axes.set_xlim(0.8, len(rank) * 1.2)
+    known = observed.dropna()
+    low, high = float(np.quantile(known, 0.05)), float(max(known.max(), trained.max()))
+    margin = max(0.05 * (high - low), 0.02)
+    axes.set_ylim(low - margin, high + margin)
+    axes.xaxis.set_major_formatter(_plain_numbers())
+    axes.set(xlabel="predicted rank (1 is best)", ylabel="observed accuracy (%)", title="The final ranking")
+    axes.legend(loc="lower left")
+
+
+def _plain_numbers() -> ScalarFormatter:
+    """No offsets and no powers of ten."""
+    formatter = ScalarFormatter(useOffset=False)
+    formatter.set_scientific(False)
+    return formatter
+
+
+def _pixels(picture: Figure) -> NDArray[np.float32]:
+    """`picture` as an image, `[height, width, 4]`."""
+    content = io.BytesIO()
+    picture.savefig(content, format="png", dpi=150, bbox_inches="tight")
+    content.seek(0)
+    pixels: NDArray[np.float32] = imread(content)
+    drawn = np.any(pixels[..., :3] < 1, axis=2)  # without the white around it, the drawing can be larger
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) > 0 else pixels

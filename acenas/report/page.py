@@ -1,0 +1,211 @@
+"""`report.html`: one file that needs nothing else, to be read on a phone and in the dark as well."""
+
+import base64
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from acenas.files import write_text
+from acenas.report.figures import INK, figure_bytes, report_figure, save_figure, score_scatter, search_curve
+from acenas.report.summary import FinishedSearch, best_architectures, build_summary
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; --ground: #fff; --card: #f4f4f6; --ink: #1c1c21; --faint: #62626b; }
+@media (prefers-color-scheme: dark) {
+  :root { --ground: #16161a; --card: #232329; --ink: #ececf1; --faint: #a5a5b0; }
+}
+body { margin: 0 auto; max-width: 64rem; padding: 1rem; background: var(--ground); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin-bottom: 0; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+p.sub, dt, figcaption, th { color: var(--faint); }
+code { overflow-wrap: anywhere; font-size: .85rem; }
+dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; }
+dl.facts div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
+dd { margin: 0; font-size: 1.35rem; font-weight: 600; }
+.plots, .cells { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+.cells { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.plots svg { width: 100%; height: auto; }
+figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .6rem; }
+figure img { width: 100%; background: #fff; border-radius: .3rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; }
+th, td { text-align: right; padding: .25rem .75rem .25rem 0; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; }
+pre { background: var(--card); border-radius: .5rem; padding: .8rem; overflow-x: auto; font-size: .8rem; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p class="sub">$subtitle</p>
+<h2>Returned architecture</h2>
+<p><code>$returned</code></p>
+<dl class="facts">$facts</dl>
+<h2>The search</h2>
+<div class="plots"><figure>$curve</figure><figure>$scatter</figure></div>
+<h2>Metrics of the last round</h2>
+<div class="wide">$metrics</div>
+<h2>Best trained architectures</h2>
+<div class="cells">$cells</div>
+<h2>Rounds</h2>
+<div class="wide">$rounds</div>
+<h2>Time and versions</h2>
+<div class="wide">$seconds</div>
+<p class="sub">$versions</p>
+<details><summary>Configuration</summary><pre>$configuration</pre></details>
+</body>
+</html>
+""")
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The result of a finished run in a few lines of plain text.
+
+    Args:
+        summary: The content of `summary.json`.
+    """
+    returned, metrics = summary["returned"], summary["metrics"]
+    return "\n".join(
+        [
+            f"{summary['experiment']} on {summary['table']} {summary['dataset']}, seed {summary['seed']}: "
+            f"{summary['trained']} architectures trained in {summary['seconds']['total']:.0f} s",
+            f"Returned: {returned['arch']}",
+            f"Observed accuracy {_text(returned['observed_accuracy'])} %, test accuracy "
+            f"{_text(returned['test_accuracy'])} %; the best known has "
+            f"{_text(summary['best_known']['test_accuracy'])} % (regret {_text(summary['regret'])}).",
+            f"Ranking of the space: NDCG@10 {_text(metrics['ndcg@10'], 3)}, Kendall {_text(metrics['kendall'], 3)}.",
+        ]
+    )
+
+
+def write_report(
+    folder: str | Path,
+    search: FinishedSearch,
+    draw: Callable[[str], Figure],
+    configuration: str,
+    properties: pd.DataFrame | None = None,
+) -> None:
+    """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` into `folder`.
+
+    Args:
+        folder: The run folder.
+        search: The finished search.
+        draw: Makes a picture of an architecture.
+        configuration: The resolved configuration, as the page shows it.
+        properties: What else is known of architectures, such as parameters and FLOPs: one row per architecture
+            (index), one column per property.
+    """
+    folder = Path(folder)
+    best = best_architectures(search)
+    pictures = [draw(arch) for arch in best["arch"]]
+    save_figure(search_curve(search), folder / "search_curve.svg")
+    save_figure(score_scatter(search), folder / "ranking.svg")
+    save_figure(report_figure(search, best, pictures), folder / "report.png")
+    write_text(folder / "report.html", build_page(search, best, pictures, configuration, properties))
+
+
+def build_page(
+    search: FinishedSearch,
+    best: pd.DataFrame,
+    pictures: Sequence[Figure],
+    configuration: str,
+    properties: pd.DataFrame | None = None,
+) -> str:
+    """The page as HTML; the arguments are those of `write_report`, `best` is `best_architectures(search)`."""
+    summary = build_summary(search)
+    returned = summary["returned"]
+    facts = {
+        "observed accuracy": f"{_text(returned['observed_accuracy'])} %",
+        "test accuracy": f"{_text(returned['test_accuracy'])} %",
+        "best known, test": f"{_text(summary['best_known']['test_accuracy'])} %",
+        "regret": _text(summary["regret"]),
+        "architectures trained": str(summary["trained"]),
+    }
+    top = {
+        name.split("_")[0].removeprefix("top"): name for name in summary["metrics"] if name.startswith("top")
+    }
+    return _PAGE.substitute(
+        title=escape(f"{summary['experiment']} · {summary['table']} {summary['dataset']}"),
+        subtitle=escape(f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds"),
+        returned=escape(returned["arch"]),
+        facts="".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()),
+        curve=_inline_svg(search_curve(search)),
+        scatter=_inline_svg(score_scatter(search)),
+        metrics=_table(
+            ["first k by score", *top],
+            [
+                ["NDCG@k", *(_text(summary["metrics"][f"ndcg@{k}"], 3) for k in top)],
+                [
+                    "test accuracy of the best observed (%)",
+                    *(_text(summary["metrics"][name]) for name in top.values()),
+                ],
+            ],
+        )
+        + f"<p>Kendall {_text(summary['metrics']['kendall'], 3)}, "
+        f"Spearman {_text(summary['metrics']['spearman'], 3)}</p>",
+        cells="".join(
+            _cell(number, row, picture, {} if properties is None else dict(properties.loc[row["arch"]]))
+            for (number, row), picture in zip(enumerate(best.to_dict("records"), 1), pictures, strict=True)
+        ),
+        rounds=_table(
+            ["architectures trained", "test accuracy of the best observed (%)", "NDCG@10"],
+            [
+                [str(row["trained"]), _text(row["returned_test_accuracy"]), _text(row["ndcg@10"], 3)]
+                for row in summary["curve"]
+            ],
+        ),
+        seconds=_table(
+            ["stage", "seconds"], [[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()]
+        ),
+        versions=escape(", ".join(f"{name} {version}" for name, version in summary["versions"].items())),
+        configuration=escape(configuration),
+    )
+
+
+def _cell(number: int, row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]) -> str:
+    """The picture of an architecture and what is known of it."""
+    image = base64.b64encode(figure_bytes(picture, "png")).decode()
+    facts = [
+        f"observed {_text(row['observed_accuracy'])} %",
+        f"test {_text(row['test_accuracy'])} %",
+        f"predicted rank {row['predicted_rank']}",
+        f"round {row['round']} ({row['reason']})",
+        *(f"{name} {value:.4g}" for name, value in properties.items()),
+    ]
+    arch = escape(row["arch"])
+    return (
+        f'<figure><img alt="{arch}" src="data:image/png;base64,{image}">'
+        f"<figcaption><b>{number}.</b> {escape(', '.join(facts))}<br><code>{arch}</code></figcaption></figure>"
+    )
+
+
+def _inline_svg(figure: Figure) -> str:
+    """`figure` as an element of the page, whose ink follows the page's text colour."""
+    svg = figure_bytes(figure, "svg").decode()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    return svg.replace(INK, "currentColor")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table; the cells are plain text."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _text(value: float | None, digits: int = 2) -> str:
+    """A number with so many digits; a dash where it is unknown."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"

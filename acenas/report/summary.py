@@ -1,0 +1,177 @@
+"""The figures of a finished search: `summary.json`, what each round would have returned, and the best architectures.
+
+This is the only place that sees test accuracies, and it only reads: nothing here can reach a search.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from acenas.ranking.metrics import ranking_metrics
+
+
+@dataclass(frozen=True)
+class FinishedSearch:
+    """All that a report is made from."""
+
+    experiment: str
+    seed: int
+    table: str
+    """The benchmark table, or what else said how accurate an architecture is."""
+    dataset: str
+    observations: pd.DataFrame
+    """One row per trained architecture, in order of training: `arch`, `round` (from 1), `reason`,
+    `observed_accuracy` (percent), `seconds`."""
+    scores: pd.DataFrame
+    """`arch`, and its score by each fit: `pretrained` where there was pretraining, then `round_1`, `round_2`, …, each
+    fitted on all that were trained up to that round."""
+    observed: "pd.Series[float]"
+    """Known observed accuracies, percent, by architecture; those of `observations` at least."""
+    test: "pd.Series[float]"
+    """Known test accuracies, percent, by architecture; that of the returned one at least."""
+    seconds: Mapping[str, float]
+    """Seconds of each stage, and their `total` where it is more than the sum."""
+    versions: Mapping[str, str]
+    """Versions of the software that matters."""
+
+    def __post_init__(self) -> None:
+        missing = {f"round_{number}" for number in self.rounds} - set(self.scores.columns)
+        if missing:
+            raise ValueError(
+                f"scores lack {', '.join(sorted(missing))}, though architectures were trained then"
+            )
+        if self.returned not in self.test.dropna().index:
+            raise ValueError(f"the test accuracy of the returned architecture {self.returned} is not known")
+
+    @property
+    def rounds(self) -> list[int]:
+        """The numbers of the rounds, in order."""
+        return sorted(int(number) for number in self.observations["round"].unique())
+
+    @property
+    def returned(self) -> str:
+        """The trained architecture with the best observed accuracy; the first trained of several."""
+        return best_observed(self.observations)
+
+    @property
+    def best_known(self) -> str:
+        """The architecture with the best known test accuracy."""
+        return str(self.test.idxmax())
+
+    def metrics(self, fit: str) -> dict[str, float]:
+        """`ranking_metrics` of the scores in the column `fit`, with test accuracies."""
+        archs = self.scores["arch"]
+        return ranking_metrics(
+            torch.tensor(self.scores[fit].to_numpy(dtype=np.float64)),
+            torch.tensor(self.observed.reindex(archs).to_numpy(dtype=np.float64)),
+            torch.tensor(self.test.reindex(archs).to_numpy(dtype=np.float64)),
+        )
+
+
+def best_observed(observations: pd.DataFrame) -> str:
+    """The architecture with the best observed accuracy; the first trained of several."""
+    return str(observations["arch"].iloc[int(np.nanargmax(observations["observed_accuracy"]))])
+
+
+def build_summary(search: FinishedSearch) -> dict[str, Any]:
+    """What goes into `summary.json`; accuracies and regret in percent (points), `None` where unknown.
+
+    `regret` is the test accuracy of the best known architecture minus that of the returned one.
+    """
+    returned, best = search.returned, search.best_known
+    observed = search.observations.set_index("arch")["observed_accuracy"]
+    rounds = [row for row in round_metrics(search) if "search/trained" in row]
+    final = {
+        name.removeprefix("search/"): value
+        for name, value in rounds[-1].items()
+        if name.removeprefix("search/") not in ("trained", "returned_test_accuracy")
+    }
+    summary = {
+        "experiment": search.experiment,
+        "seed": search.seed,
+        "table": search.table,
+        "dataset": search.dataset,
+        "trained": len(search.observations),
+        "returned": {
+            "arch": returned,
+            "observed_accuracy": float(observed[returned]),
+            "test_accuracy": float(search.test[returned]),
+        },
+        "best_known": {"arch": best, "test_accuracy": float(search.test[best])},
+        "regret": float(search.test[best] - search.test[returned]),
+        "metrics": final,
+        "curve": [
+            {
+                "trained": int(row["search/trained"]),
+                "returned_test_accuracy": row["search/returned_test_accuracy"],
+                "ndcg@10": row["search/ndcg@10"],
+            }
+            for row in rounds
+        ],
+        "seconds": {"total": sum(search.seconds.values())} | dict(search.seconds),
+        "versions": dict(search.versions),
+    }
+    return {name: _without_nan(value) for name, value in summary.items()}
+
+
+def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
+    """What could not be told while the search ran: each fit's metrics, with test accuracies, named as they are logged.
+
+    First that of pretraining, where there was one (`pretrain/…`), then that of each round (`search/…`, with
+    `search/trained` for the step). Each holds `ndcg@{1,3,10,30}`, `kendall`, `spearman` and
+    `top{1,3,10,30}_test_accuracy`; a round also `returned_test_accuracy`, that of the best observed so far.
+    """
+    rows = []
+    if "pretrained" in search.scores.columns:
+        rows.append(
+            {f"pretrain/{name}": value for name, value in _for_report(search.metrics("pretrained")).items()}
+        )
+    for number in search.rounds:
+        so_far = search.observations[search.observations["round"] <= number]
+        row = {
+            "trained": float(len(so_far)),
+            "returned_test_accuracy": float(search.test.get(best_observed(so_far), math.nan)),
+            **_for_report(search.metrics(f"round_{number}")),
+        }
+        rows.append({f"search/{name}": value for name, value in row.items()})
+    return rows
+
+
+def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
+    """The `count` trained architectures with the best observed accuracy, best first.
+
+    Columns: `arch`, `observed_accuracy` and `test_accuracy` (percent), `predicted_rank` (1 is best, by the last fit),
+    `round` and `reason`.
+    """
+    best = search.observations.sort_values("observed_accuracy", ascending=False, kind="stable").head(count)
+    last_fit = search.scores.set_index("arch")[f"round_{search.rounds[-1]}"]
+    rank = last_fit.rank(ascending=False, method="min")
+    return pd.DataFrame(
+        {
+            "arch": best["arch"].to_list(),
+            "observed_accuracy": best["observed_accuracy"].to_list(),
+            "test_accuracy": search.test.reindex(best["arch"]).to_list(),
+            "predicted_rank": rank.reindex(best["arch"]).astype("Int64").to_list(),
+            "round": best["round"].to_list(),
+            "reason": best["reason"].to_list(),
+        }
+    )
+
+
+def _for_report(metrics: dict[str, float]) -> dict[str, float]:
+    """Without the observed top-k accuracies: those were told while the search ran."""
+    return {name: value for name, value in metrics.items() if not name.endswith("_observed_accuracy")}
+
+
+def _without_nan(value: Any) -> Any:
+    """`value` with `None` in place of NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _without_nan(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

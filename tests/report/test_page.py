@@ -1,0 +1,108 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from acenas.report import build_summary, headline, save_figure, search_curve, write_report
+from tests.report.example import finished_search
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that elements close as they open, and gathers what the page says and loads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self.loaded += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset", "data")
+        ]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text += data
+
+
+def draw(arch: str) -> Figure:
+    figure = Figure(figsize=(2, 1))
+    figure.text(0.5, 0.5, arch)
+    return figure
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
+    properties = pd.DataFrame({"params_m": [1.5, 2.5, 3.5, 4.5]}, index=["<f>", "d", "c", "a"])
+    write_report(tmp_path, finished_search(), draw, "seed: 3\nname: <b>\n", properties)
+    content = (tmp_path / "report.html").read_text()
+    page = Page()
+    page.feed(content)
+    page.close()
+    assert page.open == []
+    assert len([source for source in page.loaded if source.startswith("data:image/png")]) >= 4
+    assert all(source.startswith(("data:", "#")) for source in page.loaded)
+    assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", content))
+    assert "@import" not in content
+    assert "<script" not in content
+    for expected in (
+        "debug · nb201 cifar10",
+        "<f>",
+        "86.00 %",
+        "88.00 %",
+        "params_m 1.5",
+        "name: <b>",
+        "acenas 0.1.0",
+    ):
+        assert expected in page.text
+    assert "prefers-color-scheme: dark" in content
+    assert 'name="viewport"' in content
+    assert content.count("currentColor") > 20  # the plots' ink is the page's
+
+
+def test_the_figures_are_written_and_stay_the_same(tmp_path: Path) -> None:
+    search = finished_search()
+    write_report(tmp_path, search, draw, "seed: 3\n")
+    height, width, _ = imread(tmp_path / "report.png").shape
+    assert width == 1800
+    assert 900 < height < 2000
+    save_figure(search_curve(search), tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "search_curve.svg").read_bytes()
+    assert b"<image" in (tmp_path / "ranking.svg").read_bytes()  # the cloud of points
+
+
+def test_one_trained_architecture_is_enough_for_a_report(tmp_path: Path) -> None:
+    search = finished_search()
+    one = finished_search(
+        observations=search.observations.head(1),
+        scores=search.scores[["arch", "round_1"]],
+        observed=pd.Series({"c": 70.0}),
+    )
+    write_report(tmp_path, one, draw, "")
+    assert (tmp_path / "report.png").exists()
+
+
+def test_the_headline_says_what_came_out() -> None:
+    lines = headline(build_summary(finished_search())).splitlines()
+    assert lines[0] == "debug on nb201 cifar10, seed 3: 4 architectures trained in 6 s"
+    assert lines[1] == "Returned: <f>"
+    assert (
+        lines[2]
+        == "Observed accuracy 85.00 %, test accuracy 86.00 %; the best known has 88.00 % (regret 2.00)."
+    )
+    assert lines[3] == "Ranking of the space: NDCG@10 1.000, Kendall 1.000."

@@ -1,0 +1,88 @@
+import json
+
+import pandas as pd
+import pytest
+
+from acenas.report import best_architectures, build_summary, round_metrics
+from tests.report.example import finished_search
+
+
+def test_the_summary_is_what_the_hand_gets() -> None:
+    summary = build_summary(finished_search())
+    assert summary["returned"] == {"arch": "<f>", "observed_accuracy": 85.0, "test_accuracy": 86.0}
+    assert summary["best_known"] == {"arch": "e", "test_accuracy": 88.0}
+    assert summary["regret"] == pytest.approx(2.0)
+    assert (summary["trained"], summary["seed"], summary["experiment"]) == (4, 3, "debug")
+    assert (summary["table"], summary["dataset"], summary["versions"]) == (
+        "nb201",
+        "cifar10",
+        {"acenas": "0.1.0"},
+    )
+    assert summary["seconds"] == {"total": 5.5, "pretrain": 2.0, "search": 3.5}
+    # After round 2 the order is that of the observed accuracies.
+    assert summary["metrics"] == pytest.approx(
+        {f"ndcg@{k}": 1.0 for k in (1, 3, 10, 30)}
+        | {"kendall": 1.0, "spearman": 1.0}
+        | {f"top{k}_test_accuracy": 88.0 for k in (1, 3, 10, 30)}
+    )
+    # Round 1 has c (70 observed, 71 test) as its best. Its order is a b c d e f: q20 = 60, so c, d, e and f have the
+    # relevances 20/3, 40/3, 20 and 50/3 and stand third to sixth.
+    discounts = [1.0, 0.6309297536, 0.5, 0.4306765581, 0.3868528072, 0.3562071871]
+    gain = [2 ** (20 * share / 3) - 1 for share in (1, 2, 3, 2.5)]
+    found = sum(g * d for g, d in zip(gain, discounts[2:], strict=True))
+    ideal = sum(g * d for g, d in zip(sorted(gain, reverse=True), discounts, strict=False))
+    first, second = summary["curve"]
+    assert first == {"trained": 2, "returned_test_accuracy": 71.0, "ndcg@10": pytest.approx(found / ideal)}
+    assert second == {"trained": 4, "returned_test_accuracy": 86.0, "ndcg@10": pytest.approx(1.0)}
+
+
+def test_the_summary_is_json_and_unknown_is_null() -> None:
+    search = finished_search()
+    scores = search.scores.assign(
+        round_2=[0.0, 1.0, 0.2, 0.3, 0.5, 0.4]
+    )  # b, of unknown test accuracy, is first
+    summary = json.loads(json.dumps(build_summary(finished_search(scores=scores)), allow_nan=False))
+    assert summary["metrics"]["top1_test_accuracy"] is None
+    assert summary["metrics"]["top3_test_accuracy"] == 88.0
+
+
+def test_of_equally_good_ones_the_first_trained_is_returned() -> None:
+    search = finished_search()
+    observations = search.observations.assign(observed_accuracy=[85.0, 50.0, 85.0, 80.0])
+    assert finished_search(observations=observations).returned == "c"
+
+
+def test_round_metrics_are_named_and_placed_as_they_are_logged() -> None:
+    pretrained, first, second = round_metrics(finished_search())
+    assert {name.split("/")[0] for name in pretrained} == {"pretrain"}
+    assert pretrained["pretrain/top1_test_accuracy"] == 86.0
+    assert [row["search/trained"] for row in (first, second)] == [2.0, 4.0]
+    assert first["search/top1_test_accuracy"] == 51.0
+    assert first["search/returned_test_accuracy"] == 71.0
+    assert second["search/top10_test_accuracy"] == 88.0
+    assert not [name for name in second if name.endswith("observed_accuracy")]
+    without = finished_search(scores=finished_search().scores.drop(columns="pretrained"))
+    assert len(round_metrics(without)) == 2
+
+
+def test_the_best_are_in_order_of_what_was_observed() -> None:
+    best = best_architectures(finished_search(), count=3)
+    expected = pd.DataFrame(
+        {
+            "arch": ["<f>", "d", "c"],
+            "observed_accuracy": [85.0, 80.0, 70.0],
+            "test_accuracy": [86.0, 83.0, 71.0],
+            "predicted_rank": [2, 3, 4],
+            "round": [2, 2, 1],
+            "reason": ["best predicted", "random", "random"],
+        }
+    )
+    pd.testing.assert_frame_equal(best, expected, check_dtype=False)
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    search = finished_search()
+    with pytest.raises(ValueError, match="scores lack round_2"):
+        finished_search(scores=search.scores.drop(columns="round_2"))
+    with pytest.raises(ValueError, match="test accuracy of the returned architecture <f>"):
+        finished_search(test=search.test.drop("<f>"))
