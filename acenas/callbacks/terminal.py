@@ -141,6 +141,8 @@ class RunProgress(pl.Callback, SearchCallback):
 
     def on_round_end(self, result: RoundResult) -> None:
         """Moves it on."""
+        if self._rounds is not None:
+            self._bar.update(self._rounds, description="rounds")
         self._move(self._rounds, result.round)
 
     def on_search_end(self) -> None:

@@ -59,8 +59,8 @@ def test_without_a_terminal_progress_is_a_line_now_and_then() -> None:
     with RunProgress(out, plain_interval=0.0) as progress:
         search(progress)
     first, second = written(out).splitlines()
-    assert first.startswith("rounds (training 2 architectures): 2 of 3 done")
-    assert second.startswith("rounds (training 2 architectures): 3 of 3 done")
+    assert first.startswith("rounds: 2 of 3 done")
+    assert second.startswith("rounds: 3 of 3 done")
     with RunProgress(silent, plain_interval=60.0) as progress:
         search(progress)
     assert written(silent) == ""
