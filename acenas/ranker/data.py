@@ -1,0 +1,153 @@
+"""Batches of graphs by tensor indexing, in an order that depends on nothing but a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from acenas.seeds import torch_generator
+from acenas.spaces.graphs import GraphBatch
+
+LabelledGraphs = tuple[GraphBatch, Tensor]
+"""B graphs and `[B, L]` or `[B]` values."""
+
+
+class TensorLoader:
+    """Cuts graphs and their labels into batches, one tensor index each: nothing is collated item by item.
+
+    Args:
+        graphs: A architectures.
+        labels: `[A, ...]`.
+        batch_size: architectures of a batch; all, where there are fewer.
+        generator: orders the architectures anew in each pass.
+        passes: passes over the architectures.
+
+    The rest of a pass that fills no batch is left out; it comes up in another pass, as the order changes.
+    """
+
+    def __init__(
+        self, graphs: GraphBatch, labels: Tensor, batch_size: int, generator: torch.Generator, passes: int = 1
+    ) -> None:
+        self.graphs = graphs
+        self.labels = labels
+        self.batch_size = min(batch_size, len(graphs))
+        self.generator = generator
+        self.passes = passes
+
+    def __len__(self) -> int:
+        return self.passes * (len(self.graphs) // self.batch_size)
+
+    def __iter__(self) -> Iterator[LabelledGraphs]:
+        for _ in range(self.passes):
+            order = torch.randperm(len(self.graphs), generator=self.generator)
+            for batch in torch.split(order, self.batch_size):
+                if len(batch) == self.batch_size:
+                    yield self.graphs[batch], self.labels[batch]
+
+
+class PretrainingData(pl.LightningDataModule):
+    """Architectures with their weak labels. The order of an epoch is a function of (seed, epoch).
+
+    The trainer must ask for the loader anew in every epoch (`reload_dataloaders_every_n_epochs=1`).
+
+    Args:
+        graphs: A architectures.
+        labels: `[A, L]`, standardised, NaN where missing.
+        batch_size: architectures of a step.
+        seed: of the run.
+    """
+
+    def __init__(self, graphs: GraphBatch, labels: Tensor, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.graphs = graphs
+        self.labels = labels
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def train_dataloader(self) -> TensorLoader:
+        """The batches of the trainer's current epoch."""
+        assert self.trainer is not None
+        generator = torch_generator(self.seed, "pretrain", "order", self.trainer.current_epoch)
+        return TensorLoader(self.graphs, self.labels, self.batch_size, generator)
+
+
+class FinetuningData(pl.LightningDataModule):
+    """Lists of observed architectures, each with a batch of weakly labelled ones to be replayed beside it.
+
+    The whole finetuning is one epoch, since an epoch of Lightning costs as much as several of these steps. Its
+    order is a function of (seed, round).
+
+    Args:
+        observed: the graphs of the n architectures trained so far.
+        labels: `[n, 2]`: accuracy in percent, and standardised relevance.
+        list_size: architectures that are ranked against each other in one step; all by default.
+        passes: passes over the observed architectures.
+        replayed: weakly labelled architectures and their labels `[A, L]`, or None.
+        replay_size: weakly labelled architectures of a step, drawn with replacement.
+        seed: of the run.
+        round: of the search.
+    """
+
+    def __init__(
+        self,
+        observed: GraphBatch,
+        labels: Tensor,
+        list_size: int | None,
+        passes: int,
+        replayed: LabelledGraphs | None,
+        replay_size: int,
+        seed: int,
+        round: int,  # noqa: A002 (the field's word)
+    ) -> None:
+        super().__init__()
+        self.observed = observed
+        self.labels = labels
+        self.list_size = list_size or len(observed)
+        self.passes = passes
+        self.replayed = replayed
+        self.replay_size = replay_size
+        self.seed = seed
+        self.round = round
+
+    def train_dataloader(self) -> FinetuningLoader:
+        """The steps of one finetuning."""
+        lists = TensorLoader(
+            self.observed,
+            self.labels,
+            self.list_size,
+            torch_generator(self.seed, "finetune", "order", self.round),
+            self.passes,
+        )
+        generator = torch_generator(self.seed, "finetune", "replay", self.round)
+        return FinetuningLoader(lists, self.replayed, self.replay_size, generator)
+
+
+class FinetuningLoader:
+    """Pairs each list of observed architectures with weakly labelled ones; see `FinetuningData`."""
+
+    def __init__(
+        self,
+        lists: TensorLoader,
+        replayed: LabelledGraphs | None,
+        replay_size: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.lists = lists
+        self.replayed = replayed
+        self.replay_size = replay_size
+        self.generator = generator
+
+    def __len__(self) -> int:
+        return len(self.lists)
+
+    def __iter__(self) -> Iterator[tuple[LabelledGraphs, LabelledGraphs | None]]:
+        for observed in self.lists:
+            if self.replayed is None:
+                yield observed, None
+            else:
+                graphs, labels = self.replayed
+                index = torch.randint(len(graphs), (self.replay_size,), generator=self.generator)
+                yield observed, (graphs[index], labels[index])

@@ -1,0 +1,187 @@
+"""Encoders: from a batch of graphs to one vector per architecture.
+
+Every encoder maps a `GraphBatch` of B architectures to `[B, out_channels]`, whatever the order of a graph's nodes
+and however far it is padded. Where an architecture has K graphs, all go through the same layers and their vectors
+are joined; the features in `GraphBatch.globals` join at the end.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import DenseGCNConv
+
+from acenas.spaces.graphs import GraphBatch
+
+
+class Encoder(nn.Module, ABC):
+    """Encodes each graph, joins an architecture's graphs with its global features, and fuses them.
+
+    Args:
+        num_node_types: values of `GraphBatch.node` are below this.
+        num_graphs: K, graphs per architecture.
+        num_globals: G, columns of `GraphBatch.globals`.
+        graph_channels: size of one graph's vector.
+        out_channels: size of an architecture's vector.
+    """
+
+    def __init__(
+        self, num_node_types: int, num_graphs: int, num_globals: int, graph_channels: int, out_channels: int
+    ) -> None:
+        super().__init__()
+        self.num_node_types = num_node_types
+        self.num_graphs = num_graphs
+        self.num_globals = num_globals
+        self.out_channels = out_channels
+        self.fuse = nn.Linear(num_graphs * graph_channels + num_globals, out_channels)
+
+    @abstractmethod
+    def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
+        """One vector per graph.
+
+        Args:
+            node: `[B, N]`, long.
+            adjacency: `[B, N, N]`, float, 1 from source (row) to target (column).
+            mask: `[B, N, 1]`, float, 1 where there is a node.
+
+        Returns:
+            `[B, graph_channels]`.
+        """
+
+    def forward(self, graphs: GraphBatch) -> Tensor:
+        """`[B, out_channels]`, float."""
+        size = graphs.node.shape[-1]
+        graph = self.encode_graphs(
+            graphs.node.reshape(-1, size),
+            graphs.adjacency.reshape(-1, size, size).float(),
+            graphs.mask.reshape(-1, size, 1).float(),
+        )
+        joined = torch.cat([graph.reshape(len(graphs), -1), graphs.globals], dim=1)
+        return self.fuse(joined)  # type: ignore[no-any-return]
+
+
+class PaperEncoder(Encoder):
+    """The encoder of AceNAS (arXiv 2108.03001, section 4.1): graph convolutions, sort pooling, 1-d convolutions.
+
+    Graph convolutions (Kipf and Welling 2017) send messages from source to target. Sort pooling (Zhang et al.,
+    AAAI 2018) orders the nodes by their last channel, highest first, and keeps the first `pooled_nodes`, filled
+    up with zeros. As in torch-geometric's `SortAggregation` the features within a node keep their order (the
+    authors' code, on DGL, sorts them too).
+
+    Args:
+        num_node_types: values of `GraphBatch.node` are below this.
+        num_graphs: graphs per architecture.
+        num_globals: columns of `GraphBatch.globals`.
+        hidden_channels: channels of every graph convolution.
+        layers: graph convolutions.
+        pooled_nodes: nodes that sort pooling keeps.
+        kernel_size: of the second 1-d convolution, over pairs of pooled nodes.
+        out_channels: size of the fused vector.
+    """
+
+    def __init__(
+        self,
+        num_node_types: int,
+        num_graphs: int = 1,
+        num_globals: int = 0,
+        hidden_channels: int = 64,
+        layers: int = 4,
+        pooled_nodes: int = 10,
+        kernel_size: int = 5,
+        out_channels: int = 128,
+    ) -> None:
+        graph_channels = (pooled_nodes // 2 - kernel_size + 1) * hidden_channels
+        super().__init__(num_node_types, num_graphs, num_globals, graph_channels, out_channels)
+        self.pooled_nodes = pooled_nodes
+        self.convs = nn.ModuleList(
+            DenseGCNConv(num_node_types if i == 0 else hidden_channels, hidden_channels)
+            for i in range(layers)
+        )
+        # The first 1-d convolution spans one node, so it is a linear map of each node.
+        self.node_map = nn.Linear(hidden_channels, hidden_channels // 2)
+        self.conv1d = nn.Conv1d(hidden_channels // 2, hidden_channels, kernel_size)
+
+    def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
+        """See `Encoder.encode_graphs`."""
+        hidden = F.one_hot(node, self.num_node_types).float() * mask
+        incoming = adjacency.transpose(
+            1, 2
+        )  # the dense layer's rows are targets, the sparse one's messages arrive
+        for conv in self.convs:
+            hidden = conv(hidden, incoming, mask).relu()
+        pooled = self.node_map(sort_pooling(hidden, mask, self.pooled_nodes)).relu()
+        pairs = F.max_pool1d(pooled.transpose(1, 2), kernel_size=2)
+        return self.conv1d(pairs).relu().flatten(1)  # type: ignore[no-any-return]
+
+
+def sort_pooling(hidden: Tensor, mask: Tensor, k: int) -> Tensor:
+    """Nodes by their last channel, highest first: the first `k`, zeros where there are fewer.
+
+    Args:
+        hidden: `[B, N, C]`, float.
+        mask: `[B, N, 1]`, float, 1 where there is a node.
+        k: nodes to keep.
+
+    Returns:
+        `[B, k, C]`. Equal last channels are ordered by the channels before it, so that the result does not
+        depend on the order of the nodes.
+
+    >>> sort_pooling(torch.tensor([[[5.0, 0.1], [6.0, 0.7]]]), torch.ones(1, 2, 1), k=3)
+    tensor([[[6.0000, 0.7000],
+             [5.0000, 0.1000],
+             [0.0000, 0.0000]]])
+    """
+    # After a ReLU many last channels are 0. A fixed tie-breaker far below float32's resolution of the key orders
+    # such nodes by the rest of their features.
+    key = hidden.detach().double()
+    weights = torch.linspace(0.5, 1.0, key.shape[2], dtype=torch.float64, device=key.device)
+    key = key[:, :, -1] + 1e-9 * (key @ weights)
+    key = key.masked_fill(mask[:, :, 0] == 0, -torch.inf)
+    order = key.argsort(dim=1, descending=True)[:, :k]
+    kept = torch.gather(hidden * mask, 1, order.unsqueeze(2).expand(-1, -1, hidden.shape[2]))
+    return F.pad(kept, (0, 0, 0, k - kept.shape[1]))
+
+
+class BidirectionalEncoder(Encoder):
+    """Residual message passing along the edges and against them, then the sum and the maximum over the nodes.
+
+    A layer is `h + ReLU(LayerNorm(W [h, sum over predecessors, sum over successors]))`: torch-geometric's
+    `DenseGraphConv` in both directions of a directed graph (Rossi et al., "Edge directionality improves learning",
+    2023) as one matrix product. Sums tell one edge from two, where a normalised convolution cannot; the direction
+    against the flow tells each operation what becomes of its output.
+
+    Args:
+        num_node_types: values of `GraphBatch.node` are below this.
+        num_graphs: graphs per architecture.
+        num_globals: columns of `GraphBatch.globals`.
+        hidden_channels: channels of every layer.
+        layers: rounds of messages. Information crosses the graph where this is at least its longest path.
+        out_channels: size of an architecture's vector.
+    """
+
+    def __init__(
+        self,
+        num_node_types: int,
+        num_graphs: int = 1,
+        num_globals: int = 0,
+        hidden_channels: int = 32,
+        layers: int = 3,
+        out_channels: int = 64,
+    ) -> None:
+        super().__init__(num_node_types, num_graphs, num_globals, 2 * hidden_channels, out_channels)
+        self.embedding = nn.Embedding(num_node_types, hidden_channels)
+        self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))
+
+    def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
+        """See `Encoder.encode_graphs`."""
+        hidden = self.embedding(node) * mask
+        incoming = adjacency.transpose(1, 2)
+        for linear, norm in zip(self.linears, self.norms, strict=True):
+            messages = torch.cat([hidden, incoming @ hidden, adjacency @ hidden], dim=2)
+            hidden = hidden + norm(linear(messages)).relu() * mask
+        largest = hidden.masked_fill(mask == 0, -torch.inf).amax(dim=1)
+        return torch.cat([hidden.sum(dim=1), largest], dim=1)

@@ -1,0 +1,220 @@
+"""The network that ranks, and its two trainings: on weak labels, then on what was observed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from acenas.ranker.data import LabelledGraphs
+from acenas.ranker.encoders import Encoder
+from acenas.ranking import RankingLoss
+from acenas.seeds import derive_seed
+from acenas.spaces.graphs import GraphBatch
+
+
+class RankingNetwork(nn.Module):
+    """An encoder with a head for every weak label and one for the ranking.
+
+    Args:
+        encoder: graphs to vectors.
+        num_labels: weak labels, L; 0 without pretraining.
+        head_channels: hidden channels of every head.
+        dropout: in the heads, between 0 and 1.
+    """
+
+    def __init__(self, encoder: Encoder, num_labels: int, head_channels: int, dropout: float) -> None:
+        super().__init__()
+
+        def head() -> nn.Module:
+            return nn.Sequential(
+                nn.Linear(encoder.out_channels, head_channels),
+                nn.ReLU(),
+                nn.Dropout(dropout),
+                nn.Linear(head_channels, 1),
+            )
+
+        self.encoder = encoder
+        self.label_heads = nn.ModuleList(head() for _ in range(num_labels))
+        self.ranking_head = head()
+
+    def start_ranking_from_label(self, label: int) -> None:
+        """Copies the head of a weak label into the ranking head, so that its order is the one to start from."""
+        self.ranking_head.load_state_dict(self.label_heads[label].state_dict())
+
+    def labels(self, encoded: Tensor) -> Tensor:
+        """The weak labels `[B, L]`, standardised, predicted from the encoded graphs `[B, out_channels]`."""
+        return torch.cat([head(encoded) for head in self.label_heads], dim=1)
+
+    def scores(self, encoded: Tensor) -> Tensor:
+        """The scores `[B]` of the encoded graphs `[B, out_channels]`; only their order means anything."""
+        return self.ranking_head(encoded).squeeze(1)  # type: ignore[no-any-return]
+
+    def forward(self, graphs: GraphBatch) -> Tensor:
+        """The scores `[B]` of the graphs."""
+        return self.scores(self.encoder(graphs))
+
+
+def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
+    """The mean squared error of every label over the rows where it is known, 0 where it is known nowhere.
+
+    Args:
+        predictions: `[B, L]`, float.
+        labels: `[B, L]`, float, NaN where missing.
+
+    Returns:
+        `[L]`.
+
+    >>> squared_errors(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[0.0, torch.nan], [0.0, torch.nan]]))
+    tensor([5., 0.])
+    """
+    known = ~labels.isnan()
+    error = torch.where(known, predictions - labels, 0.0).square().sum(dim=0)
+    return error / known.sum(dim=0).clamp(min=1)
+
+
+class Pretraining(pl.LightningModule):
+    """Learns the weak labels: the sum over them of the mean squared error.
+
+    Args:
+        network: is trained in place.
+        label_names: of the weak labels, for the metrics `pretrain/<name>_mse`.
+        learning_rate: the highest; it warms up over the first tenth of the steps, then falls to 0 as a cosine.
+        weight_decay: AdamW's.
+        seed: of the run; dropout is a function of (seed, epoch).
+    """
+
+    def __init__(
+        self,
+        network: RankingNetwork,
+        label_names: Sequence[str],
+        learning_rate: float,
+        weight_decay: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.label_names = list(label_names)
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.seed = seed
+        self._errors: list[Tensor] = []
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds dropout."""
+        torch.manual_seed(derive_seed(self.seed, "pretrain", "dropout", self.current_epoch))
+        self._errors = []
+
+    def training_step(self, batch: LabelledGraphs, batch_index: int) -> Tensor:
+        """The loss of one batch."""
+        graphs, labels = batch
+        errors = squared_errors(self.network.labels(self.network.encoder(graphs)), labels)
+        self._errors.append(errors.detach())
+        return errors.sum()
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the means over the epoch. Logging every step would take longer than the step."""
+        errors = torch.stack(self._errors).mean(dim=0)
+        self.log("pretrain/loss", errors.sum())
+        self.log_dict(
+            {f"pretrain/{name}_mse": error for name, error in zip(self.label_names, errors, strict=True)}
+        )
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with warm-up and cosine decay."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        return _with_schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+
+
+class Finetuning(pl.LightningModule):
+    """Learns the order of the observed architectures, and goes on with the weak labels so as not to forget them.
+
+    The loss of a step is the ranking loss of a list, plus `regression_weight` times the mean squared error of the
+    scores against the standardised relevance, plus `replay_weight` times that of the weak labels. LambdaRank alone
+    cares for the very best of the list only; the regression makes the scores follow the whole upper part, smoothly,
+    and so finds better ones among what was not observed yet.
+
+    Args:
+        network: is trained in place.
+        loss: of scores and accuracies, both `[lists, items]`.
+        observed: `[n]`, percent: all accuracies observed so far, which set the scale of relevance.
+        learning_rate: of the ranking head, the highest; warm-up and decay as in pretraining.
+        encoder_learning_rate: of the encoder and the heads of weak labels.
+        weight_decay: AdamW's.
+        regression_weight: 0 for the ranking loss alone.
+        replay_weight: 0 to let the weak labels go.
+    """
+
+    def __init__(
+        self,
+        network: RankingNetwork,
+        loss: RankingLoss,
+        observed: Tensor,
+        learning_rate: float,
+        encoder_learning_rate: float,
+        weight_decay: float,
+        regression_weight: float,
+        replay_weight: float,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+        self.observed = observed
+        self.learning_rate = learning_rate
+        self.encoder_learning_rate = encoder_learning_rate
+        self.weight_decay = weight_decay
+        self.regression_weight = regression_weight
+        self.replay_weight = replay_weight
+
+    def training_step(self, batch: tuple[LabelledGraphs, LabelledGraphs | None], batch_index: int) -> Tensor:
+        """The loss of one list, and of what is replayed beside it."""
+        (graphs, observed), replayed = batch
+        accuracies, targets = observed.unbind(dim=1)
+        network = self.network
+        if replayed is None:
+            scores = network.scores(network.encoder(graphs))
+        else:
+            encoded = network.encoder(GraphBatch.cat([graphs, replayed[0]]))  # one pass for both is cheaper
+            scores = network.scores(encoded[: len(graphs)])
+        loss: Tensor = self.loss(scores.unsqueeze(0), accuracies.unsqueeze(0), reference=self.observed)
+        if self.regression_weight:
+            loss = loss + self.regression_weight * (scores - targets).square().mean()
+        if replayed is not None:
+            errors = squared_errors(network.labels(encoded[len(graphs) :]), replayed[1])
+            loss = loss + self.replay_weight * errors.mean()
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with warm-up and cosine decay."""
+        network = self.network
+        slow = [*network.encoder.parameters(), *network.label_heads.parameters()]
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": slow, "lr": self.encoder_learning_rate},
+                {"params": list(network.ranking_head.parameters()), "lr": self.learning_rate},
+            ],
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+        return _with_schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+
+
+def _with_schedule(optimizer: torch.optim.Optimizer, steps: int) -> OptimizerLRScheduler:
+    """A linear warm-up over the first tenth of the steps, then a cosine to 0: stops at a rest, at a known time."""
+    warmup = max(steps // 10, 1)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
+
+    scheduler = LambdaLR(optimizer, factor)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -1,0 +1,226 @@
+"""Pretraining, finetuning and scoring: what they learn, and that they can be repeated and interrupted."""
+
+import csv
+import functools
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import CSVLogger
+from scipy.stats import kendalltau
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.ranker import BidirectionalEncoder, GraphRanker, PaperEncoder
+from acenas.ranker.module import squared_errors
+from acenas.ranking import LambdaRankLoss, StandardisedMSELoss
+from tests.ranker.graphs import NUM_NODE_TYPES, accuracies_of, random_dags
+
+SMALL = functools.partial(BidirectionalEncoder, hidden_channels=8, layers=2, out_channels=16)
+GRAPHS = random_dags(120)
+ACCURACIES = accuracies_of(GRAPHS)
+WEAK_LABELS = torch.stack(
+    [ACCURACIES + torch.randn(120, generator=torch.Generator().manual_seed(1)), -ACCURACIES], 1
+)
+
+
+def small_ranker(**changes: object) -> GraphRanker:
+    options: dict[str, object] = {
+        "num_node_types": NUM_NODE_TYPES,
+        "encoder": SMALL,
+        "loss": LambdaRankLoss(),
+        "head_channels": 16,
+        "dropout": 0.1,
+        "pretrain_epochs": 3,
+        "pretrain_batch_size": 32,
+        "finetune_passes": 10,
+        "replay_size": 16,
+    }
+    return GraphRanker(**{**options, **changes})  # type: ignore[arg-type]
+
+
+def correlation(scores: Tensor, accuracies: Tensor) -> float:
+    return float(kendalltau(scores.numpy(), accuracies.numpy()).statistic)
+
+
+@pytest.mark.parametrize("encoder", [SMALL, PaperEncoder])
+def test_overfits_twenty_architectures(encoder: functools.partial[BidirectionalEncoder]) -> None:
+    ranker = small_ranker(encoder=encoder, dropout=0.0, finetune_passes=150)
+    graphs, accuracies = GRAPHS[:20], ACCURACIES[:20]
+    ranker.finetune(graphs, accuracies, round=1)
+    scores = ranker.score(graphs)
+    assert correlation(scores, accuracies) > 0.8
+    assert scores.argmax() == accuracies.argmax()
+
+
+def test_pretraining_helps_to_rank_what_was_never_observed(tmp_path: Path) -> None:
+    ranker = small_ranker(pretrain_epochs=20)
+    ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    assert correlation(ranker.score(GRAPHS), WEAK_LABELS[:, 0]) > 0.7, "the first weak label's order"
+    ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+    assert correlation(ranker.score(GRAPHS[20:]), ACCURACIES[20:]) > 0.6
+
+
+def test_finetuning_starts_from_the_pretrained_weights_every_time(tmp_path: Path) -> None:
+    one, two = small_ranker(), small_ranker()
+    for number, ranker in enumerate([one, two]):
+        ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / str(number))
+    one.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+    one.finetune(GRAPHS[:40], ACCURACIES[:40], round=2)
+    torch.manual_seed(7)  # the global state is nobody's business
+    two.finetune(GRAPHS[:40], ACCURACIES[:40], round=2)
+    assert torch.equal(one.score(GRAPHS), two.score(GRAPHS))
+    two.finetune(GRAPHS[:40], ACCURACIES[:40], round=3)
+    assert not torch.equal(one.score(GRAPHS), two.score(GRAPHS)), "the round has no influence on dropout"
+
+
+def test_the_callers_random_state_is_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    ranker = small_ranker()
+    ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+    assert torch.equal(torch.rand(4), expected)
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+class Kill(pl.Callback):
+    """Ends the process's work within the second epoch, after some of its steps."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
+        if trainer.current_epoch == 1 and trainer.global_step % 3 == 2:
+            raise KilledError
+
+
+def test_a_killed_pretraining_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    whole = small_ranker()
+    whole.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / "whole")
+    with pytest.raises(KilledError):
+        small_ranker().pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / "killed", callbacks=[Kill()])
+    torch.manual_seed(11)
+    resumed, epochs = small_ranker(), Epochs()
+    resumed.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / "killed", callbacks=[epochs])
+    assert epochs.seen == [1, 2], "the first epoch was done"
+    assert torch.equal(whole.score(GRAPHS), resumed.score(GRAPHS))
+
+
+def test_a_finished_pretraining_is_not_done_again(tmp_path: Path) -> None:
+    first, again, epochs = small_ranker(), small_ranker(), Epochs()
+    first.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    again.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path, callbacks=[epochs])
+    assert epochs.seen == []
+    assert torch.equal(first.score(GRAPHS), again.score(GRAPHS))
+
+
+class Epochs(pl.Callback):
+    """Notes the epochs that are really trained."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.seen.append(trainer.current_epoch)
+
+
+def test_save_and_load(tmp_path: Path) -> None:
+    saved, loaded = small_ranker(), small_ranker()
+    saved.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    saved.save(tmp_path / "ranker.pt")
+    loaded.load(tmp_path / "ranker.pt")
+    assert torch.equal(saved.score(GRAPHS), loaded.score(GRAPHS))
+    for ranker in (saved, loaded):
+        ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+    assert torch.equal(saved.score(GRAPHS), loaded.score(GRAPHS)), "replay differs after loading"
+
+
+def test_a_file_of_another_ranker_is_refused(tmp_path: Path) -> None:
+    ranker = small_ranker()
+    ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    ranker.save(tmp_path / "ranker.pt")
+    (tmp_path / "broken.pt").write_bytes(b"nothing")
+    with pytest.raises(UserError, match="remove it to pretrain again"):
+        small_ranker(head_channels=5).load(tmp_path / "ranker.pt")
+    with pytest.raises(UserError, match="remove it to pretrain again"):
+        small_ranker().load(tmp_path / "broken.pt")
+    with pytest.raises(UserError, match="pretrain one first"):
+        small_ranker().load(tmp_path / "absent.pt")
+
+
+def test_squared_errors_leave_missing_labels_out() -> None:
+    predictions = torch.randn(6, 2, requires_grad=True)
+    labels = torch.randn(6, 2)
+    labels[::2, 1] = torch.nan
+    errors = squared_errors(predictions, labels)
+    known = (predictions[1::2, 1] - labels[1::2, 1]).square().mean()
+    torch.testing.assert_close(errors[1], known)
+    errors.sum().backward()  # type: ignore[no-untyped-call]
+    assert predictions.grad is not None and predictions.grad.isfinite().all()
+    assert (predictions.grad[::2, 1] == 0).all()
+
+
+def test_missing_weak_labels(tmp_path: Path) -> None:
+    labels = WEAK_LABELS.clone()
+    labels[::3, 0] = torch.nan
+    labels[5] = torch.nan
+    ranker = small_ranker()
+    ranker.pretrain(GRAPHS, labels, folder=tmp_path)
+    ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+    assert ranker.score(GRAPHS).isfinite().all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, 3.0])
+def test_a_label_that_says_nothing_is_named(value: float, tmp_path: Path) -> None:
+    labels = WEAK_LABELS.clone()
+    labels[:, 1] = value
+    with pytest.raises(UserError, match=r"weak\.snip"):
+        small_ranker().pretrain(GRAPHS, labels, folder=tmp_path, label_names=["weak.flops", "weak.snip"])
+
+
+def test_metrics_of_every_epoch_reach_the_loggers(tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    names = ["flops", "snip"]
+    small_ranker().pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path, label_names=names, loggers=[logger])
+    with (Path(logger.log_dir) / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"pretrain/loss", "pretrain/flops_mse", "pretrain/snip_mse"} <= rows[0].keys()
+    losses = [float(row["pretrain/loss"]) for row in rows]
+    assert len(losses) == 3 and losses[-1] < losses[0]
+
+
+def test_every_ingredient_can_be_switched_off(tmp_path: Path) -> None:
+    plain = small_ranker(regression_weight=0, replay_size=0, list_size=5, loss=StandardisedMSELoss())
+    plain.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    plain.finetune(GRAPHS[:12], ACCURACIES[:12], round=1)
+    assert plain.score(GRAPHS).isfinite().all()
+
+
+def test_the_head_can_start_as_that_of_the_first_label(tmp_path: Path) -> None:
+    ranker = small_ranker(start_from_label=True, learning_rate=0.0, encoder_learning_rate=0.0)
+    ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    before = ranker.score(GRAPHS)
+    ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+    assert torch.equal(before, ranker.score(GRAPHS))
+
+
+def test_several_graphs_per_architecture(tmp_path: Path) -> None:
+    graphs = random_dags(40, per_arch=2, num_globals=1)
+    labels = graphs.mask.sum(dim=(1, 2)).float().unsqueeze(1)
+    ranker = small_ranker()
+    ranker.pretrain(graphs, labels, folder=tmp_path)
+    ranker.finetune(graphs[:10], labels[:10, 0], round=1)
+    assert ranker.score(graphs).shape == (40,)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    for wrong in ({"dropout": 1.0}, {"finetune_passes": 0}, {"replay_weight": -1.0}, {"list_size": 1}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            small_ranker(**wrong)
+    with pytest.raises(RuntimeError, match="knows nothing yet"):
+        small_ranker().score(GRAPHS)
+    with pytest.raises(ValueError, match="20 graphs, but 19 accuracies"):
+        small_ranker().finetune(GRAPHS[:20], ACCURACIES[:19], round=1)
