@@ -38,12 +38,12 @@ class Recipe:
     """
 
     epochs: int = 10
-    batch_size: int = 64
-    learning_rate: float = 0.5
+    batch_size: int = 32
+    learning_rate: float = 0.3
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup: float = 0.1
-    noise: float = 0.5
+    noise: float = 0.8
     shift: int = 1
     draws: int = 4
 
