@@ -307,8 +307,9 @@ class GraphRanker(Ranker):
         except FileNotFoundError:
             raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
         except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"{path} is no pretrained state of this ranker ({error}); remove it to pretrain again"
+                f"{path} is no pretrained state of this ranker ({reason}); remove it to pretrain again"
             ) from error
         self._pretrained, self._network = network, network
         self._weakly_labelled = (graphs, state["labels"])
@@ -393,6 +394,7 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # Raised inside Lightning 2.6 with torch 2.13; nothing a user of this package could change.
             warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+            warnings.filterwarnings("ignore", message="GPU available but not used")  # `accelerator` says so
             yield
     finally:
         messages.setLevel(level)

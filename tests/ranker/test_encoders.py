@@ -41,7 +41,10 @@ def sparse_paper_encoder(dense: PaperEncoder, graphs: GraphBatch) -> Tensor:
     first = nn.Conv1d(1, channels // 2, kernel_size=channels, stride=channels)
     first.load_state_dict({"weight": dense.node_map.weight.unsqueeze(1), "bias": dense.node_map.bias})
     out = F.max_pool1d(first(pooled.view(len(graphs), 1, k * channels)).relu(), 2, 2)
-    fused: Tensor = dense.fuse(dense.conv1d(out).relu().flatten(1))
+    second = nn.Conv1d(channels // 2, channels, dense.kernel_size)
+    windows = dense.window_map.weight.view(channels, channels // 2, dense.kernel_size)
+    second.load_state_dict({"weight": windows, "bias": dense.window_map.bias})
+    fused: Tensor = dense.fuse(second(out).relu().flatten(1))
     return fused
 
 

@@ -1,0 +1,93 @@
+"""How fast the rankers train and score, and how much memory that takes.
+
+Times are of the wall clock; run it on a machine that is otherwise idle, with 2 threads:
+
+    OMP_NUM_THREADS=2 python benchmarks/ranker_speed.py
+
+The labels are random: speed does not depend on them.
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from acenas.ranker import BidirectionalEncoder, GraphRanker, PaperEncoder
+from acenas.ranking import LambdaRankLoss
+from acenas.spaces import NasBench201
+from acenas.spaces.graphs import GraphBatch
+
+STEPS = 300
+
+
+def main() -> None:
+    space = NasBench201()
+    graphs = space.encode(space.enumerate())
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randn(len(graphs), 3, generator=generator)
+    observed = torch.randperm(len(graphs), generator=generator)[:100]
+    accuracies = torch.rand(100, generator=generator) * 40 + 50
+
+    print(f"{len(graphs)} cells, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for encoder in (PaperEncoder, BidirectionalEncoder):
+        ranker = GraphRanker(space.num_node_types, encoder, LambdaRankLoss(), pretrain_epochs=1)
+        print(encoder.__name__)
+        print(
+            f"  step of 20 graphs, pretraining: {pretraining_step(ranker, graphs, labels, 20) * 1e3:6.2f} ms"
+        )
+        print(
+            f"  step of 20 graphs, LambdaRank:  {lambdarank_step(ranker, graphs[:20], accuracies[:20]) * 1e3:6.2f} ms"
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = elapsed(lambda: ranker.pretrain(graphs, labels, folder=Path(folder)))  # noqa: B023
+        print(f"  an epoch of pretraining:        {seconds:6.2f} s (batches of {ranker.pretrain_batch_size})")
+        seconds = elapsed(lambda: ranker.finetune(graphs[observed], accuracies, round=1))  # noqa: B023
+        print(
+            f"  a finetuning on 100:            {seconds:6.2f} s ({ranker.finetune_passes} steps with replay)"
+        )
+        seconds = min(elapsed(lambda: ranker.score(graphs)) for _ in range(5))  # noqa: B023
+        print(f"  scoring all cells:              {seconds:6.3f} s")
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+
+
+def pretraining_step(ranker: GraphRanker, graphs: GraphBatch, labels: Tensor, size: int) -> float:
+    """Seconds of one step inside Lightning, of a batch of `size`."""
+    few = GraphRanker(
+        ranker.num_node_types, ranker.make_encoder, ranker.loss, pretrain_epochs=1, pretrain_batch_size=size
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        few.pretrain(graphs[: 10 * size], labels[: 10 * size], folder=Path(folder) / "warm")
+        seconds = elapsed(
+            lambda: few.pretrain(
+                graphs[: STEPS * size], labels[: STEPS * size], folder=Path(folder) / "timed"
+            )
+        )
+    return seconds / STEPS
+
+
+def lambdarank_step(ranker: GraphRanker, graphs: GraphBatch, accuracies: Tensor) -> float:
+    """Seconds of one step inside Lightning, of a list with LambdaRank and nothing beside it."""
+    plain = GraphRanker(
+        ranker.num_node_types,
+        ranker.make_encoder,
+        ranker.loss,
+        finetune_passes=STEPS,
+        regression_weight=0,
+        replay_size=0,
+    )
+    return elapsed(lambda: plain.finetune(graphs, accuracies, round=1)) / STEPS
+
+
+def elapsed(work: Callable[[], object]) -> float:
+    """Seconds that `work()` takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
