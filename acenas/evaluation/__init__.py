@@ -1,1 +1,9 @@
-"""What training an architecture shows: looked up in a benchmark table, or measured by training it from scratch."""
+"""What training an architecture shows: looked up in a benchmark table, or measured by training it from scratch.
+
+Looking up needs no torch, so what trains is imported from its own module: `training`, `measure`, `zero_cost`.
+"""
+
+from acenas.evaluation.base import Evaluator, Judge, Observations
+from acenas.evaluation.table import TableEvaluator, TableJudge
+
+__all__ = ["Evaluator", "Judge", "Observations", "TableEvaluator", "TableJudge"]

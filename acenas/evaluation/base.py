@@ -52,6 +52,14 @@ class Evaluator(ABC):
             UserError: where an architecture cannot be evaluated.
         """
 
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        """All that is known beforehand: architectures, and their observed accuracies ``[A]`` in percent.
+
+        For metrics beside a search, never for its choices: what it learns counts in its budget. Nothing is known
+        where every accuracy takes a training.
+        """
+        return [], np.zeros(0)
+
 
 class Judge(ABC):
     """Knows test accuracies. Only the report constructs one: nothing that searches, trains or selects may."""

@@ -1,1 +1,6 @@
-"""search."""
+"""The budgeted rounds and their acquisition rules."""
+
+from acenas.search.acquisition import Acquisition, BestAndRandom
+from acenas.search.rounds import BudgetedSearch, SearchResult
+
+__all__ = ["Acquisition", "BestAndRandom", "BudgetedSearch", "SearchResult"]

@@ -1,0 +1,68 @@
+"""The command: Hydra composes a config, the pipeline runs it.
+
+Heavy imports (torch, Lightning, W&B) wait until the config has been checked, so that a mistake in it is reported at
+once.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from acenas.config import check_config, check_types, run_hash
+from acenas.errors import UserError
+
+OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
+
+
+def conf_dir() -> str:
+    """The folder of the configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return str(installed if installed.is_dir() else package.parent / "conf")
+
+
+def check_overrides(cfg: DictConfig) -> None:
+    """Raises `UserError` where a value given on the command line is of another type than the one it replaces."""
+    hydra_cfg = HydraConfig.get()
+    given = OverridesParser.create().parse_overrides(list(hydra_cfg.overrides.task))
+    choices = [str(o.input_line) for o in given if o.key_or_group in hydra_cfg.runtime.choices]
+    values = [
+        o.key_or_group for o in given if o.key_or_group not in hydra_cfg.runtime.choices and not o.is_add()
+    ]
+    if values:
+        check_types(cfg, hydra.compose(hydra_cfg.job.config_name, choices), values)
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
+def main(cfg: DictConfig) -> None:
+    """Runs one experiment."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        check_overrides(cfg)
+        check_config(cfg)
+
+        from acenas.pipeline import run  # takes seconds: after the checks
+
+        run(cfg, folder)
+    except UserError as error:
+        _remove_if_unused(folder)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # the launcher notes it and goes on with the other jobs
+        print(f"acenas: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Removes a run folder that holds nothing but what Hydra made for a run that never began."""
+    if {path.name for path in folder.iterdir()} <= {".hydra", "run.log"}:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

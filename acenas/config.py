@@ -1,0 +1,81 @@
+"""What is checked of a composed config before anything heavy is imported, and the name of its run folder."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from acenas.errors import UserError
+from acenas.tables import check_table
+
+NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
+"""Where a run lies and how it was started is not what it is."""
+
+
+def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
+    """Ten hexadecimal digits of the resolved config, less the keys `without`: equal configs, equal run folders."""
+    keys = [str(key) for key in cfg if key not in (*NOT_IN_THE_HASH, *without)]
+    part = OmegaConf.masked_copy(cfg, keys)
+    try:
+        content = OmegaConf.to_container(part, resolve=True)
+    except OmegaConfBaseException:  # check_config will say what is wrong with it
+        content = OmegaConf.to_container(part, resolve=False)
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def weak_label_names(cfg: DictConfig) -> list[str]:
+    """The columns to pretrain on; none where `weak_labels` is empty or null."""
+    names = cfg.weak_labels
+    if not names:
+        return []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
+    """Raises `UserError` where one of `keys` was given a value of another type, or sign, than its default has."""
+    for key in keys:
+        default = OmegaConf.select(defaults, key, default=None)
+        value = OmegaConf.select(cfg, key, default=None)
+        if default is None or value is None or key == "weak_labels":
+            continue
+        numbers = (int, float) if isinstance(default, float) else (int,)
+        expected, fits = {
+            bool: ("true or false", isinstance(value, bool)),
+            int: ("a whole number", isinstance(value, int) and not isinstance(value, bool)),
+            float: ("a number", isinstance(value, numbers) and not isinstance(value, bool)),
+            str: ("a name", isinstance(value, str)),
+            ListConfig: (f"a list, as in '{key}=[a,b]'", isinstance(value, ListConfig)),
+            DictConfig: ("a mapping", isinstance(value, DictConfig)),
+        }.get(type(default), ("", True))
+        if not fits:
+            raise UserError(f"{key}={value} is not {expected}; the default is {key}={default}")
+        if expected in ("a whole number", "a number") and value < 0 <= default:
+            raise UserError(f"{key}={value} is below zero; the default is {key}={default}")
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
+    if OmegaConf.is_missing(cfg, "experiment"):
+        raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
+    if "search" in cfg:
+        _check_search(cfg)
+
+
+def _check_search(cfg: DictConfig) -> None:
+    search = cfg.search
+    if not 0 <= search.num_final < search.budget or search.per_round < 1:
+        raise UserError(
+            f"search.budget={search.budget} must be larger than search.num_final={search.num_final}, and "
+            f"search.per_round={search.per_round} at least 1"
+        )
+    table = cfg.table
+    if table.dataset not in table.protocols:
+        raise UserError(
+            f"table.dataset={table.dataset} is not a data set of table {table.name}; "
+            f"choose one of: {', '.join(table.protocols)}"
+        )
+    columns = [table.observed, table.test, *weak_label_names(cfg)]
+    check_table(table.path, table.space, columns, cfg.data_dir)

@@ -1,0 +1,254 @@
+"""The budgeted rounds: fit the ranker on what was observed, score the space, choose what to train next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from acenas.callbacks import RoundResult, SearchCallback
+from acenas.errors import UserError
+from acenas.evaluation import Evaluator
+from acenas.files import atomic_path, write_text
+from acenas.ranker import Ranker
+from acenas.search.acquisition import Acquisition, BestAndRandom
+from acenas.seeds import numpy_generator
+from acenas.spaces import GraphBatch, SearchSpace
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves behind.
+
+    Attributes:
+        observations: every architecture trained, in order: `arch`, `round`, `reason`, `observed_accuracy` in percent,
+            `seconds` of training.
+        scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
+    """
+
+    observations: pd.DataFrame
+    scores: pd.DataFrame
+
+
+class BudgetedSearch:
+    """Trains `budget` architectures in rounds and learns to rank from them (AceNAS, algorithm 1).
+
+    Every architecture that is trained counts: those of the first round, of the later ones, and the final candidates.
+    After each round the ranker is fitted anew, from its pretrained weights, on all that was observed so far. So the
+    state of a search is its observations, and a search that was killed goes on with the same result.
+
+    Args:
+        acquisition: chooses the architectures of every round but the first and the last.
+        first: chooses those of the first round, by the scores of the pretrained ranker; without one it is random.
+        final: chooses the last ones, those that the ranker believes to be the best.
+        budget: architectures to train, all of them.
+        per_round: architectures of a round.
+        num_final: architectures of the last round.
+    """
+
+    def __init__(
+        self,
+        acquisition: Acquisition,
+        first: Acquisition,
+        final: Acquisition,
+        budget: int = 100,
+        per_round: int = 20,
+        num_final: int = 10,
+    ) -> None:
+        if not 0 <= num_final < budget or per_round < 1:
+            raise UserError(
+                f"search.budget={budget} must be larger than search.num_final={num_final}, and "
+                f"search.per_round={per_round} at least 1"
+            )
+        self.acquisition = acquisition
+        self.first = first
+        self.final = final
+        self.budget = budget
+        self.per_round = per_round
+        self.num_final = num_final
+
+    @property
+    def round_sizes(self) -> list[int]:
+        """How many architectures each round trains; they add up to the budget."""
+        full, rest = divmod(self.budget - self.num_final, self.per_round)
+        return [size for size in (*[self.per_round] * full, rest, self.num_final) if size]
+
+    def run(
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        graphs: GraphBatch,
+        ranker: Ranker,
+        evaluator: Evaluator,
+        folder: Path,
+        seed: int,
+        callbacks: Sequence[SearchCallback] = (),
+        pretrained: bool = True,
+    ) -> SearchResult:
+        """Runs the rounds that are not done yet.
+
+        Args:
+            space: tells which architectures are the same function.
+            archs: everything that can be scored and chosen.
+            graphs: the graphs of `archs`, in their order.
+            ranker: scores them; pretrained or fresh.
+            evaluator: trains what was chosen; the only way to an accuracy.
+            folder: keeps `observations.parquet` and `scores.parquet`; a search found there goes on.
+            seed: drives every choice.
+            callbacks: are told of every round once.
+            pretrained: whether the ranker's scores mean anything before the first round.
+
+        Raises:
+            UserError: where the space has fewer distinct architectures than the budget asks for.
+        """
+        state = _State(folder, archs)
+        candidates = _one_per_function(space, archs)
+        if len(candidates) < self.budget:
+            raise UserError(
+                f"there are {len(candidates)} distinct architectures to choose from, fewer than "
+                f"search.budget={self.budget}; choose a smaller budget"
+            )
+        if pretrained and "pretrained" not in state.scores:
+            state.add_scores("pretrained", ranker.score(graphs))
+        sizes = self.round_sizes
+        self._tell(state, 0, archs, callbacks)
+        for callback in callbacks:
+            callback.on_search_start(len(sizes), self.budget, state.rounds_done)
+        for number, size in enumerate(sizes, start=1):
+            if number > state.rounds_done:
+                rule = self._rule(number, len(sizes), scored=len(state.scores.columns) > 1)
+                left = candidates[~np.isin(candidates, state.trained)]
+                generator = numpy_generator(seed, "acquisition", number)
+                positions, reasons = rule.propose(state.last_scores[left], size, generator)
+                chosen = left[positions]
+                for callback in callbacks:
+                    callback.on_round_start(number, [archs[i] for i in chosen])
+                observed = evaluator.evaluate([archs[i] for i in chosen])
+                state.add_observations(
+                    number, reasons, observed.archs, observed.observed_accuracy, observed.seconds
+                )
+            if f"round_{number}" not in state.scores:
+                accuracies = torch.tensor(
+                    state.observations["observed_accuracy"].to_numpy(), dtype=torch.float32
+                )
+                ranker.finetune(graphs[torch.from_numpy(state.trained)], accuracies, round=number)
+                state.add_scores(f"round_{number}", ranker.score(graphs))
+            self._tell(state, number, archs, callbacks)
+        for callback in callbacks:
+            callback.on_search_end()
+        return SearchResult(state.observations, state.scores)
+
+    def _rule(self, number: int, rounds: int, scored: bool) -> Acquisition:
+        if self.num_final and number == rounds:
+            return self.final
+        if number > 1:
+            return self.acquisition
+        return self.first if scored else BestAndRandom(best=0.0)  # nothing to go by: at random
+
+    def _tell(
+        self, state: _State, number: int, archs: Sequence[str], callbacks: Sequence[SearchCallback]
+    ) -> None:
+        """Tells of a round, unless an earlier process already did."""
+        name = f"round_{number}" if number else "pretrained"
+        if number < state.rounds_told or name not in state.scores:
+            return
+        seen = state.observations[state.observations["round"] <= number]
+        result = RoundResult(
+            stage="search" if number else "pretrain",
+            round=number,
+            rounds=len(self.round_sizes),
+            trained=len(seen),
+            budget=self.budget,
+            archs=archs,
+            scores=state.scores[name].to_numpy(),
+            observations=seen,
+        )
+        for callback in callbacks:
+            callback.on_round_end(result)
+        state.told(number)
+
+
+class _State:
+    """The files of a search: what was observed, what was scored, and which rounds were told of."""
+
+    def __init__(self, folder: Path, archs: Sequence[str]) -> None:
+        self._observations_file = folder / "observations.parquet"
+        self._scores_file = folder / "scores.parquet"
+        self._told_file = folder / "rounds_told.json"
+        self._position = {arch: i for i, arch in enumerate(archs)}
+        self.observations = (
+            pd.read_parquet(self._observations_file)
+            if self._observations_file.exists()
+            else pd.DataFrame(
+                {
+                    "arch": pd.Series(dtype=str),
+                    "round": pd.Series(dtype=np.int64),
+                    "reason": pd.Series(dtype=str),
+                    "observed_accuracy": pd.Series(dtype=np.float64),
+                    "seconds": pd.Series(dtype=np.float64),
+                }
+            )
+        )
+        self.scores = (
+            pd.read_parquet(self._scores_file)
+            if self._scores_file.exists()
+            else pd.DataFrame({"arch": list(archs)})
+        )
+        self.rounds_told = json.loads(self._told_file.read_text())["next"] if self._told_file.exists() else 0
+
+    @property
+    def rounds_done(self) -> int:
+        """The last round whose architectures are trained."""
+        return int(self.observations["round"].max()) if len(self.observations) else 0
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Positions `[n]` of the architectures trained so far, in order."""
+        return np.array([self._position[arch] for arch in self.observations["arch"]], dtype=np.int64)
+
+    @property
+    def last_scores(self) -> np.ndarray:
+        """`[A]`, the latest scores; all equal where there are none yet."""
+        fits = self.scores.columns[1:]
+        return self.scores[fits[-1]].to_numpy() if len(fits) else np.zeros(len(self.scores), dtype=np.float32)
+
+    def add_observations(
+        self, number: int, reasons: list[str], archs: Sequence[str], accuracy: np.ndarray, seconds: np.ndarray
+    ) -> None:
+        new = pd.DataFrame(
+            {
+                "arch": list(archs),
+                "round": number,
+                "reason": reasons,
+                "observed_accuracy": np.asarray(accuracy, dtype=np.float64),
+                "seconds": np.asarray(seconds, dtype=np.float64),
+            }
+        )
+        both = [self.observations, new] if len(self.observations) else [new]
+        self.observations = pd.concat(both, ignore_index=True)
+        with atomic_path(self._observations_file) as path:
+            self.observations.to_parquet(path, index=False)
+
+    def add_scores(self, name: str, scores: torch.Tensor) -> None:
+        self.scores[name] = scores.detach().cpu().numpy().astype(np.float32)
+        with atomic_path(self._scores_file) as path:
+            self.scores.to_parquet(path, index=False)
+
+    def told(self, number: int) -> None:
+        self.rounds_told = number + 1
+        write_text(self._told_file, json.dumps({"next": self.rounds_told}))
+
+
+def _one_per_function(space: SearchSpace, archs: Sequence[str]) -> np.ndarray:
+    """Positions of one architecture per canonical form: the canonical one where it is there, else the first."""
+    position: dict[str, int] = {}
+    for i, arch in enumerate(archs):
+        canonical = space.canonical(arch)
+        if arch == canonical or canonical not in position:
+            position[canonical] = i
+    return np.array(sorted(position.values()), dtype=np.int64)

@@ -1,0 +1,192 @@
+"""The command as a user runs it: what it leaves behind, what it says, what it survives."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.callbacks.wandb_offline import read_offline_run
+from tests.integration.conftest import Command, command, environment, result, run_folders, summary
+
+DEBUG = "experiment=debug"
+
+
+@pytest.fixture(scope="module")
+def finished(acenas: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a debug run that was never interrupted."""
+    cwd = tmp_path_factory.mktemp("finished")
+    done = acenas(DEBUG, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(cwd / "outputs")
+    return folder
+
+
+def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    expected = {
+        "config.yaml", "metrics.csv", "observations.parquet", "scores.parquet", "summary.json", "report.html",
+        "report.png", "wandb",
+    }  # fmt: skip
+    assert expected <= names
+    assert not list(finished.rglob("*.tmp")), "a temporary file was left"
+
+
+def test_the_summary_adds_up(finished: Path) -> None:
+    found = summary(finished)
+    observations = pd.read_parquet(finished / "observations.parquet")
+    assert found["trained"] == len(observations) == 12
+    best = observations.sort_values("observed_accuracy", kind="stable", ascending=False).iloc[0]
+    assert found["returned"]["arch"] == best["arch"]
+    assert found["returned"]["observed_accuracy"] == best["observed_accuracy"]
+    assert found["regret"] == pytest.approx(
+        found["best_known"]["test_accuracy"] - found["returned"]["test_accuracy"]
+    )
+    assert [point["trained"] for point in found["curve"]] == [4, 8, 12]
+    assert found["curve"][-1]["returned_test_accuracy"] == found["returned"]["test_accuracy"]
+    metrics = {f"ndcg@{k}" for k in (1, 3, 10, 30)} | {f"top{k}_test_accuracy" for k in (1, 3, 10, 30)}
+    assert metrics | {"kendall", "spearman"} <= found["metrics"].keys()
+    assert {"total", "pretrain", "search", "report"} <= found["seconds"].keys()
+
+
+def test_the_offline_wandb_files_hold_the_metrics(finished: Path) -> None:
+    history = read_offline_run(finished).history
+    found = summary(finished)
+    by_trained = {row["search/trained"]: row for row in history if "search/ndcg@10" in row}
+    assert sorted(by_trained) == [4, 8, 12]
+    for point in found["curve"]:
+        assert by_trained[point["trained"]]["search/ndcg@10"] == pytest.approx(point["ndcg@10"])
+    last = {name: value for row in history for name, value in row.items()}
+    for k in (1, 3, 10, 30):
+        assert last[f"search/top{k}_test_accuracy"] == pytest.approx(
+            found["metrics"][f"top{k}_test_accuracy"]
+        )
+    assert {"pretrain/kendall", "search/regret", "report/best_architectures"} <= last.keys()
+
+
+def test_the_csv_holds_the_same_metrics(finished: Path) -> None:
+    rows = pd.read_csv(finished / "metrics.csv")
+    search = rows[rows["stage"] == "search"].set_index("step")
+    for point in summary(finished)["curve"]:
+        assert search.loc[point["trained"], "search/ndcg@10"] == pytest.approx(point["ndcg@10"])
+    assert search.loc[12, "search/top10_test_accuracy"] == pytest.approx(
+        summary(finished)["metrics"]["top10_test_accuracy"]
+    )
+
+
+def test_the_same_command_shows_a_finished_run(acenas: Command, finished: Path) -> None:
+    before = (finished / "observations.parquet").stat().st_mtime_ns
+    again = acenas(DEBUG, cwd=finished.parents[2])
+    assert again.returncode == 0
+    assert (
+        str(finished.name) in again.stdout
+        and f"{summary(finished)['returned']['test_accuracy']:.2f}" in again.stdout
+    )
+    assert (finished / "observations.parquet").stat().st_mtime_ns == before
+
+
+def kill_when(there: Path, cwd: Path, *overrides: str) -> None:
+    """Starts the command and kills it (SIGKILL) as soon as a file that matches `there` exists."""
+    process = subprocess.Popen(
+        command(*overrides), cwd=cwd, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list(cwd.glob(str(there))):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        pytest.param("outputs/*/*/pretrain/*.ckpt", id="pretrain", marks=pytest.mark.slow),
+        pytest.param("outputs/*/*/observations.parquet", id="search"),
+        pytest.param("outputs/*/*/report.png", id="report", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_killed_in_any_stage_ends_as_if_it_had_not_been(
+    there: str, acenas: Command, finished: Path, tmp_path: Path
+) -> None:
+    kill_when(Path(there), tmp_path, DEBUG)
+    assert not run_folders(tmp_path / "outputs")
+    done = acenas(DEBUG, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path / "outputs")
+    assert folder.name == finished.name
+    assert result(folder) == result(finished)
+    for name in ("observations.parquet", "scores.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / name), pd.read_parquet(finished / name))
+    left, right = (pd.read_csv(f / "metrics.csv").set_index(["stage", "step"]) for f in (folder, finished))
+    pd.testing.assert_frame_equal(left, right, check_like=True)
+
+
+def test_a_sweep_gives_every_configuration_its_own_folder(acenas: Command, tmp_path: Path) -> None:
+    done = acenas("-m", DEBUG, "seed=0,1", "loss=lambdarank,mse", "logger.mode=offline", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folders = run_folders(tmp_path / "outputs")
+    assert len(folders) == 4
+    assert len({(summary(f)["seed"], (f / "config.yaml").read_text()) for f in folders}) == 4
+    for folder in folders:
+        trained = [
+            row["search/trained"] for row in read_offline_run(folder).history if "search/ndcg@10" in row
+        ]
+        assert trained == [4, 8, 12], "each job is a W&B run of its own"
+
+
+def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
+    overrides = [DEBUG, "weak_labels=[]", "logger.mode=disabled"]
+    first = acenas(*overrides, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    (folder,) = run_folders(tmp_path / "outputs")
+    before, expected = (folder / "observations.parquet").stat().st_mtime_ns, result(folder)
+    assert acenas(*overrides, "fresh=true", cwd=tmp_path).returncode == 0
+    assert run_folders(tmp_path / "outputs") == [folder]
+    assert (folder / "observations.parquet").stat().st_mtime_ns > before
+    assert result(folder) == expected, "same seed, same machine, same result"
+    assert not (folder / "wandb").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "messages"),
+    [
+        (["search.bugdet=5"], ["search.bugdet", "not in struct"]),
+        (["loss=lambdarnk"], ["lambdarnk", "Available options", "lambdarank"]),
+        (["search.budget=many"], ["search.budget=many is not a whole number", "search.budget=12"]),
+        (["search.budget=3"], ["search.budget=3 must be larger than search.num_final=4"]),
+        (["seed=-1"], ["seed=-1 is below zero"]),
+        (["table=nb201"], ["no table nb201", "data_dir"]),
+        (["table=nb201", "table.dataset=svhn"], ["not a data set of table nb201", "cifar100"]),
+        (["weak_labels=[weak.magic]"], ["weak.magic"]),
+        (["data_dir=nowhere", "table=nb201"], ["nowhere"]),
+    ],
+)
+def test_a_mistake_is_one_message_before_any_heavy_import(
+    overrides: list[str], messages: list[str], acenas: Command, tmp_path: Path
+) -> None:
+    start = time.monotonic()
+    done = acenas(DEBUG, *overrides, cwd=tmp_path)
+    seconds = time.monotonic() - start
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    for message in messages:
+        assert message in done.stderr
+    assert seconds < 4, "2 s on an idle machine; torch alone would take longer"
+    assert not list(tmp_path.rglob("config.yaml")) or not list(tmp_path.rglob("summary.json"))
+
+
+def test_help_explains_the_groups(acenas: Command, tmp_path: Path) -> None:
+    shown = acenas("--help", cwd=tmp_path).stdout
+    for words in (
+        "python -m acenas experiment=nb201_ltr",
+        "ranker ",
+        "lambdarank",
+        "what can be built",
+        "budget: 100",
+    ):
+        assert words in shown
+    assert not list(tmp_path.iterdir())

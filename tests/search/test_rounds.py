@@ -1,0 +1,211 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from acenas.callbacks import RoundResult, SearchCallback
+from acenas.errors import UserError
+from acenas.evaluation import Evaluator, Observations
+from acenas.ranker import Ranker
+from acenas.search import BestAndRandom, BudgetedSearch, SearchResult
+from acenas.spaces import GraphBatch, NasBench201
+
+SPACE = NasBench201()
+ARCHS = SPACE.enumerate()[::7]
+GRAPHS = SPACE.encode(ARCHS)
+
+
+class CountConvolutions(Evaluator):
+    """Accuracy is the number of 3x3 convolutions; counts what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        self.asked += archs
+        accuracy = np.array([arch.count("3x3~") for arch in archs], dtype=np.float64)
+        return Observations(list(archs), accuracy, np.ones(len(archs)))
+
+
+class LeastSquares(Ranker):
+    """Linear regression on the counts of operations: a ranker that is exact and quick."""
+
+    def __init__(self) -> None:
+        self.weights = torch.zeros(SPACE.num_node_types)
+        self.fits = 0
+
+    def features(self, graphs: GraphBatch) -> Tensor:
+        return torch.nn.functional.one_hot(graphs.node, SPACE.num_node_types).float().sum(1)
+
+    def pretrain(self, graphs: GraphBatch, weak_labels: Tensor, **_: object) -> None:
+        raise AssertionError("the search does not pretrain")
+
+    def save(self, path: Path) -> None:
+        raise AssertionError("the search does not save the ranker")
+
+    load = save
+
+    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
+        self.fits += 1
+        x = self.features(graphs)
+        self.weights = torch.linalg.solve(x.T @ x + 0.1 * torch.eye(x.shape[1]), x.T @ accuracies)
+
+    def score(self, graphs: GraphBatch) -> Tensor:
+        return self.features(graphs) @ self.weights
+
+
+class KilledError(Exception):
+    pass
+
+
+class Recorder(SearchCallback):
+    def __init__(self, die_after_round: int | None = None) -> None:
+        self.results: list[RoundResult] = []
+        self.die_after_round = die_after_round
+
+    def on_round_end(self, result: RoundResult) -> None:
+        if result.round == self.die_after_round:
+            raise KilledError
+        self.results.append(result)
+
+
+def search(budget: int = 30, per_round: int = 8, num_final: int = 5) -> BudgetedSearch:
+    half, greedy = BestAndRandom(0.5), BestAndRandom(1.0)
+    return BudgetedSearch(half, half, greedy, budget, per_round, num_final)
+
+
+def run(
+    folder: Path, *callbacks: SearchCallback, evaluator: Evaluator | None = None, **schedule: int
+) -> SearchResult:
+    return search(**schedule).run(
+        SPACE,
+        ARCHS,
+        GRAPHS,
+        LeastSquares(),
+        evaluator or CountConvolutions(),
+        folder,
+        0,
+        callbacks,
+        pretrained=False,
+    )
+
+
+def test_the_budget_counts_everything_and_no_function_is_trained_twice(tmp_path: Path) -> None:
+    evaluator = CountConvolutions()
+    result = run(tmp_path, evaluator=evaluator)
+    trained = result.observations
+    assert len(evaluator.asked) == len(trained) == 30
+    assert len({SPACE.canonical(arch) for arch in trained["arch"]}) == 30
+    assert trained["round"].value_counts(sort=False).tolist() == [8, 8, 8, 1, 5]
+    assert list(result.scores.columns) == ["arch", *(f"round_{i}" for i in range(1, 6))]
+
+
+def test_reasons_say_what_chose(tmp_path: Path) -> None:
+    trained = run(tmp_path).observations
+    by_round = {n: frame["reason"].value_counts().to_dict() for n, frame in trained.groupby("round")}
+    assert by_round == {
+        1: {"random": 8},  # there was nothing to go by
+        2: {"predicted": 4, "random": 4},
+        3: {"predicted": 4, "random": 4},
+        4: {"predicted": 1},
+        5: {"predicted": 5},
+    }
+
+
+def test_the_final_round_takes_the_best_predicted(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    final = result.observations[result.observations["round"] == 5]["arch"]
+    trained = {SPACE.canonical(arch) for arch in result.observations["arch"]}
+    scores = dict(zip(result.scores["arch"], result.scores["round_4"], strict=True))
+    passed_over = [scores[arch] for arch in ARCHS if SPACE.canonical(arch) not in trained]
+    assert min(scores[arch] for arch in final) >= max(passed_over)
+
+
+@pytest.mark.parametrize("round_of_death", [1, 3, 5])
+def test_a_search_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path, round_of_death: int) -> None:
+    whole, evaluator = Recorder(), CountConvolutions()
+    expected = run(tmp_path / "whole", whole)
+    with pytest.raises(KilledError):
+        run(tmp_path / "killed", Recorder(die_after_round=round_of_death), evaluator=evaluator)
+    again = Recorder()
+    result = run(tmp_path / "killed", again, evaluator=evaluator)
+    pd.testing.assert_frame_equal(result.observations, expected.observations)
+    pd.testing.assert_frame_equal(result.scores, expected.scores)
+    assert len(evaluator.asked) == 30, "what was trained before the kill was not trained again"
+    assert [r.round for r in again.results] == list(range(round_of_death, 6)), "every round is told of once"
+
+
+def test_a_kill_between_training_and_fitting_trains_nothing_again(tmp_path: Path) -> None:
+    class Dies(LeastSquares):
+        def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
+            if round == 2:
+                raise KilledError
+            super().finetune(graphs, accuracies, round=round)
+
+    evaluator = CountConvolutions()
+    with pytest.raises(KilledError):
+        search().run(SPACE, ARCHS, GRAPHS, Dies(), evaluator, tmp_path, 0, pretrained=False)
+    result = run(tmp_path, evaluator=evaluator)
+    pd.testing.assert_frame_equal(result.observations, run(tmp_path / "whole").observations)
+    assert len(evaluator.asked) == 30
+
+
+def test_callbacks_see_each_round_with_what_was_observed_by_then(tmp_path: Path) -> None:
+    recorder = Recorder()
+    run(tmp_path, recorder)
+    assert [(r.stage, r.round, r.trained) for r in recorder.results] == [
+        ("search", 1, 8), ("search", 2, 16), ("search", 3, 24), ("search", 4, 25), ("search", 5, 30)
+    ]  # fmt: skip
+    for result in recorder.results:
+        assert len(result.observations) == result.trained and len(result.scores) == len(result.archs)
+
+
+def test_a_budget_beyond_the_space_is_refused(tmp_path: Path) -> None:
+    few = list(ARCHS[:10])
+    with pytest.raises(UserError, match=r"fewer than search\.budget=30"):
+        search().run(SPACE, few, SPACE.encode(few), LeastSquares(), CountConvolutions(), tmp_path, 0)
+
+
+@pytest.mark.parametrize("schedule", [(10, 20, 10), (0, 1, 0), (10, 0, 0)])
+def test_an_impossible_schedule_is_refused(schedule: tuple[int, int, int]) -> None:
+    with pytest.raises(UserError, match=r"search\.budget"):
+        search(*schedule)
+
+
+@given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40))
+def test_rounds_add_up_to_the_budget(budget: int, per_round: int, num_final: int) -> None:
+    if num_final < budget:
+        sizes = search(budget, per_round, num_final).round_sizes
+        assert sum(sizes) == budget and max(sizes) <= max(per_round, num_final)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0, 1), st.data())
+def test_a_proposal_is_distinct_and_holds_the_best(
+    scores: list[float], share: float, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, len(scores)))
+    chosen, reasons = BestAndRandom(share).propose(np.array(scores), k, np.random.default_rng(0))
+    assert len(set(chosen.tolist())) == k == len(reasons)
+    predicted = [scores[i] for i, reason in zip(chosen, reasons, strict=True) if reason == "predicted"]
+    assert len(predicted) == int(np.ceil(share * k))
+    assert sorted(predicted, reverse=True) == sorted(scores, reverse=True)[: len(predicted)]
+
+
+def test_equal_scores_are_chosen_by_chance() -> None:
+    first = {
+        BestAndRandom(1.0).propose(np.zeros(50), 1, np.random.default_rng(seed))[0].item()
+        for seed in range(60)
+    }
+    assert len(first) > 20
+
+
+def test_a_share_outside_0_to_1_is_refused() -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        BestAndRandom(1.5)
