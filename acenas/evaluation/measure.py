@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -65,7 +65,7 @@ class BenchmarkMeasurement:
         recipe: how to train and measure.
         seeds: of the trainings of each architecture.
         limit: architectures to measure; None for all of the space.
-        jobs: processes, each of one thread.
+        jobs: processes, each of one thread; None for one per core.
         short_epochs: epochs behind `weak.short`.
         images_seed: of the division into training, validation and test images.
         order_seed: of the order of the architectures.
@@ -82,7 +82,7 @@ class BenchmarkMeasurement:
         *,
         seeds: tuple[int, ...] = (0, 1),
         limit: int | None = None,
-        jobs: int = 1,
+        jobs: int | None = 1,
         short_epochs: int = 1,
         images_seed: int = 0,
         order_seed: int = 0,
@@ -97,7 +97,7 @@ class BenchmarkMeasurement:
         self.space = space
         self.recipe = recipe
         self.limit = limit
-        self.jobs = jobs
+        self.jobs = cpu_count() if jobs is None else jobs
         self.short_epochs = short_epochs
         self.images_seed = images_seed
         self.order_seed = order_seed

@@ -1,0 +1,179 @@
+"""How well do trainings on the digits rank NAS-Bench-201 cells? Two seeds of one cell should agree on its place.
+
+`python benchmarks/digits_recipe.py recipes` trains random connected cells under several recipes, on one thread;
+`python benchmarks/digits_recipe.py table` reads the same figures from the table that the package carries, and what
+weak labels and counting convolutions give in its place. The results are in `digits_recipe.md`.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from torch import nn
+
+from acenas.evaluation.training import Recipe, train
+from acenas.images.digits import NUM_CLASSES, load_digit_splits
+from acenas.networks.nasbench201 import EDGES
+from acenas.seeds import numpy_generator
+from acenas.spaces.nasbench201 import NasBench201
+from acenas.tables import find_table
+
+SEEDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A recipe and the skeleton that it trains."""
+
+    title: str
+    recipe: Recipe
+    channels: int = 16
+    cells: int = 1
+
+    def builder(self, arch: str) -> Callable[[], nn.Module]:
+        """Makes networks of `arch` in this skeleton."""
+        space = NasBench201(channels=self.channels, cells_per_stage=self.cells, stages=1, in_channels=1)
+        return lambda: space.build(arch, NUM_CLASSES)
+
+
+CHOSEN = Recipe()
+CANDIDATES = [
+    Candidate("chosen: 1 cell of 16 channels, noise 0.8, shift 1", CHOSEN),
+    Candidate("batches of 64", replace(CHOSEN, batch_size=64)),
+    Candidate("clean images, 3 epochs", replace(CHOSEN, epochs=3, noise=0.0, shift=0, draws=1)),
+    Candidate("8 channels", CHOSEN, channels=8),
+    Candidate("2 cells of 8 channels, noise 1", replace(CHOSEN, noise=1.0), channels=8, cells=2),
+]
+
+
+def connected(operations: tuple[str, ...]) -> bool:
+    """Whether the cell's input reaches its output."""
+    reached = {0}
+    for (source, target), operation in zip(EDGES, operations, strict=True):
+        if source in reached and operation != "none":
+            reached.add(target)
+    return 3 in reached
+
+
+def correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    return float(spearmanr(x, y)[0])
+
+
+def places(valid: NDArray[np.float64], test: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """`[A]` bool: the best `share` of the cells by mean test accuracy; `valid` and `test` are `[A, seeds]`."""
+    mean = test.mean(axis=1)
+    return np.asarray(mean >= np.quantile(mean, 1 - share))
+
+
+def training_share(valid: NDArray[np.float64], test: NDArray[np.float64]) -> float:
+    """Standard deviation, in percent points, of the training of one cell alone, without that of finite images.
+
+    Both differences between two trainings hold what training changed; the noise of the two sets of images is
+    independent, so their covariance is twice the variance of training.
+    """
+    product = (valid[:, 0] - valid[:, 1]) * (test[:, 0] - test[:, 1])
+    return float(np.sqrt(max(product.mean() / 2, 0)))
+
+
+def line(
+    title: str, valid: NDArray[np.float64], test: NDArray[np.float64], kernels: NDArray[np.float64]
+) -> str:
+    """One row of the table of recipes."""
+    cells = [title]
+    for share in (1.0, 1 / 3, 0.1):
+        best = places(valid, test, share)
+        cells.append(f"{correlation(valid[best, 0], valid[best, 1]):.3f}")
+    best = places(valid, test, 1 / 3)
+    cells.append(f"{training_share(valid[best], test[best]):.2f} / {test[best].mean(axis=1).std():.2f}")
+    cells.append(f"{correlation(kernels, test.mean(axis=1)):.3f}")
+    low, middle, high = np.quantile(test.mean(axis=1), [0.1, 0.5, 1.0])
+    cells.append(f"{low:.1f} / {middle:.1f} / {high:.1f}")
+    return "| " + " | ".join(cells)
+
+
+def compare_recipes(count: int) -> None:
+    torch.set_num_threads(1)
+    space, images = NasBench201(), load_digit_splits(0)
+    distinct = sorted({space.canonical(arch) for arch in space.enumerate()})
+    archs = [arch for arch in distinct if connected(space.operations(arch))]
+    chosen = numpy_generator(0, "digits_recipe").choice(len(archs), count, replace=False)
+    archs = [archs[i] for i in chosen]
+    kernels = np.array([kernel_weights(arch) for arch in archs], dtype=np.float64)
+    print(f"{count} connected cells, seeds {SEEDS}, one thread, torch {torch.__version__}\n")
+    print("| recipe | Spearman of two seeds, all | best third | best 10 % | sd of training / of cells, best third | "
+          "3 x 3 and 1 x 1 weights alone | test accuracy: 10 % / median / best | CPU-seconds a training |")  # fmt: skip
+    print("|" + "---|" * 8)
+    for candidate in CANDIDATES:
+        start = time.process_time()
+        results = [train(candidate.builder(arch), candidate.recipe, images, SEEDS) for arch in archs]
+        seconds = (time.process_time() - start) / (count * len(SEEDS))
+        valid = np.array([[a.valid for a in pair] for pair in results])
+        test = np.array([[a.test for a in pair] for pair in results])
+        print(line(candidate.title, valid, test, kernels) + f" | {seconds:.2f} |", flush=True)
+
+
+def kernel_weights(arch: str) -> int:
+    """Weights of all kernels, in units of those of a 1 x 1 convolution: what counting convolutions gives."""
+    return 9 * arch.count("nor_conv_3x3") + arch.count("nor_conv_1x1")
+
+
+def read_table(name: str) -> None:
+    space, frame = NasBench201(), pd.read_parquet(find_table(name))
+    frame = frame[[connected(space.operations(arch)) for arch in frame["arch"]]]
+    columns = [str(column) for column in frame.columns]
+    valid, test = (
+        frame[[c for c in columns if c.startswith(f"digits.{split}.") and ".s" in c]].to_numpy(
+            dtype=np.float64
+        )
+        for split in ("valid", "test")
+    )
+    (observed_column,) = (c for c in columns if c.startswith("digits.observed."))
+    observed, mean = frame[observed_column].to_numpy(dtype=np.float64), test.mean(axis=1)
+    print(f"{name}: {len(frame)} connected cells\n")
+    print(
+        "| cells | number | Spearman of two seeds | observed with mean test | sd of training | sd of cells |"
+    )
+    print("|" + "---|" * 6)
+    for title, share in (("all", 1.0), ("best third", 1 / 3), ("best 10 %", 0.1), ("best 5 %", 0.05)):
+        best = places(valid, test, share)
+        print(
+            f"| {title} | {best.sum()} | {correlation(valid[best, 0], valid[best, 1]):.3f} "
+            f"| {correlation(observed[best], mean[best]):.3f} | {training_share(valid[best], test[best]):.2f} "
+            f"| {mean[best].std():.2f} |"
+        )
+    print("\n| label | Spearman with mean test, all | best 10 % | with observed, all | best 10 % |")
+    print("|" + "---|" * 5)
+    labels = {
+        "number of convolutions": frame["arch"].str.count("nor_conv"),
+        "weights of the convolutions": frame["arch"].map(kernel_weights),
+        **{
+            c: frame[c]
+            for c in columns
+            if c in ("digits.params_m", "digits.flops_m") or c.startswith("weak.")
+        },
+    }
+    best = places(valid, test, 0.1)
+    for title, label in labels.items():
+        values = label.to_numpy(dtype=np.float64)
+        figures = [
+            correlation(values[part], y[part]) for y in (mean, observed) for part in (slice(None), best)
+        ]
+        print(f"| {title} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["recipes", "table"])
+    parser.add_argument("--cells", type=int, default=60, help="cells to train under each recipe")
+    parser.add_argument("--table", default="nb201_digits", help="name or path of the table to read")
+    arguments = parser.parse_args()
+    if arguments.what == "recipes":
+        compare_recipes(arguments.cells)
+    else:
+        read_table(arguments.table)
