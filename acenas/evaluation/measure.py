@@ -119,7 +119,8 @@ class BenchmarkMeasurement:
         done = self._finished(folder)
         missing = [arch for arch in archs if arch not in done]
         with (folder / "cells.jsonl").open("a", encoding="utf-8") as lines:
-            for row in _progress(self._measure(missing), total=len(archs), done=len(archs) - len(missing)):
+            rows = self._measure(missing)
+            for row in _progress(rows, len(archs), len(archs) - len(missing), Console(stderr=True)):
                 lines.write(json.dumps(row) + "\n")
                 lines.flush()
         return self.write_table(folder)
@@ -284,9 +285,17 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _progress(rows: Iterator[dict[str, Any]], *, total: int, done: int) -> Iterator[dict[str, Any]]:
-    """Passes `rows` on and shows how far they are: a bar in a terminal, a line now and then elsewhere."""
-    console = Console(stderr=True)
+def _progress(
+    rows: Iterator[dict[str, Any]], total: int, done: int, console: Console
+) -> Iterator[dict[str, Any]]:
+    """Passes `rows` on and shows how far they are: a bar in a terminal, a line now and then elsewhere.
+
+    Args:
+        rows: what is finished now; `done` of `total` are there already.
+        total: how many there will be in the end.
+        done: how many an earlier run finished.
+        console: where to show it.
+    """
     if console.is_terminal:
         columns = (
             TextColumn("measuring"),
