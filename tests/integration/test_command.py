@@ -4,14 +4,21 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.callbacks.wandb_offline import read_offline_run
+from tests.callbacks.wandb_offline import offline_folders, read_offline_run
 from tests.integration.conftest import Command, command, environment, result, run_folders, summary
 
 DEBUG = "experiment=debug"
+
+
+def wandb_history(folder: Path) -> list[dict[str, Any]]:
+    """What the one offline W&B run in `folder` logged."""
+    (offline,) = offline_folders(folder)
+    return read_offline_run(offline).history
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +59,7 @@ def test_the_summary_adds_up(finished: Path) -> None:
 
 
 def test_the_offline_wandb_files_hold_the_metrics(finished: Path) -> None:
-    history = read_offline_run(finished).history
+    history = wandb_history(finished)
     found = summary(finished)
     by_trained = {row["search/trained"]: row for row in history if "search/ndcg@10" in row}
     assert sorted(by_trained) == [4, 8, 12]
@@ -63,7 +70,7 @@ def test_the_offline_wandb_files_hold_the_metrics(finished: Path) -> None:
         assert last[f"search/top{k}_test_accuracy"] == pytest.approx(
             found["metrics"][f"top{k}_test_accuracy"]
         )
-    assert {"pretrain/kendall", "search/regret", "report/best_architectures"} <= last.keys()
+    assert {"pretrain/kendall", "search/regret", "report/best_architectures/path"} <= last.keys()
 
 
 def test_the_csv_holds_the_same_metrics(finished: Path) -> None:
@@ -132,9 +139,7 @@ def test_a_sweep_gives_every_configuration_its_own_folder(acenas: Command, tmp_p
     assert len(folders) == 4
     assert len({(summary(f)["seed"], (f / "config.yaml").read_text()) for f in folders}) == 4
     for folder in folders:
-        trained = [
-            row["search/trained"] for row in read_offline_run(folder).history if "search/ndcg@10" in row
-        ]
+        trained = [row["search/trained"] for row in wandb_history(folder) if "search/ndcg@10" in row]
         assert trained == [4, 8, 12], "each job is a W&B run of its own"
 
 

@@ -1,0 +1,90 @@
+"""What a run may know, and what it must not."""
+
+import fcntl
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from acenas.__main__ import conf_dir
+from acenas.config import run_hash
+from acenas.errors import UserError
+from acenas.evaluation import TableJudge
+from acenas.pipeline import run
+from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
+
+
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("config", ["experiment=debug", "logger.mode=disabled", *overrides])
+
+
+def run_in(folder: Path, *overrides: str) -> Path:
+    folder.mkdir()
+    run(config(*overrides), folder)
+    return folder
+
+
+def embedded() -> pd.DataFrame:
+    table = BenchmarkTable.open(find_table("nb201_digits"))
+    columns = {name: table.column(name) for name in table.columns if table.is_numeric(name)}
+    return pd.DataFrame({"arch": table.archs, **columns})
+
+
+def test_test_accuracies_cannot_change_a_search(tmp_path: Path) -> None:
+    """The same search on a table whose test accuracies are replaced: other results are reported, none is found."""
+    frame = embedded()
+    changed = frame.copy()
+    for name in frame.columns:
+        if ".test." in name:
+            changed[name] = 100.0 - frame[name].to_numpy()
+    folders = []
+    for name, content in {"true": frame, "changed": changed}.items():
+        write_table(content, tmp_path / f"{name}.parquet", TableMetadata(space="nasbench201"))
+        folders.append(run_in(tmp_path / name, f"table.path={tmp_path / name}.parquet"))
+    for file in ("observations.parquet", "scores.parquet"):
+        left, right = (pd.read_parquet(folder / file) for folder in folders)
+        pd.testing.assert_frame_equal(left, right)
+    true, other = ((folder / "summary.json").read_text() for folder in folders)
+    assert true != other, "the report does read test accuracies"
+
+
+def test_the_judge_is_made_after_the_search_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_before_judging = []
+    made = TableJudge.__init__
+
+    def watched(self: TableJudge, path: str, space: str, test: str) -> None:
+        trained_before_judging.append(len(pd.read_parquet(tmp_path / "run" / "observations.parquet")))
+        made(self, path, space, test)
+
+    monkeypatch.setattr(TableJudge, "__init__", watched)
+    run_in(tmp_path / "run")
+    assert trained_before_judging == [12]
+
+
+def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Path) -> None:
+    scores = [
+        pd.read_parquet(run_in(tmp_path / loss, f"loss={loss}") / "scores.parquet")
+        for loss in ("mse", "ranknet")
+    ]
+    assert np.array_equal(scores[0]["pretrained"], scores[1]["pretrained"])
+    assert not np.array_equal(scores[0]["round_1"], scores[1]["round_1"])
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process"):
+            run(config(), tmp_path)
+
+
+def test_the_hash_is_that_of_the_resolved_config() -> None:
+    assert run_hash(config()) == run_hash(config("output_root=elsewhere", "fresh=true"))
+    different = {run_hash(config(o)) for o in ("seed=1", "loss=mse", "search.budget=13", "weak_labels=[]")}
+    assert len(different | {run_hash(config())}) == 5
+    assert run_hash(config("seed=1"), without=["seed"]) == run_hash(config("seed=2"), without=["seed"])
