@@ -65,8 +65,8 @@ def correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(spearmanr(x, y)[0])
 
 
-def places(valid: NDArray[np.float64], test: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
-    """`[A]` bool: the best `share` of the cells by mean test accuracy; `valid` and `test` are `[A, seeds]`."""
+def places(test: NDArray[np.float64], share: float) -> NDArray[np.bool_]:
+    """`[A]` bool: the best `share` of the cells by mean test accuracy; `test` is `[A, seeds]`."""
     mean = test.mean(axis=1)
     return np.asarray(mean >= np.quantile(mean, 1 - share))
 
@@ -87,9 +87,9 @@ def line(
     """One row of the table of recipes."""
     cells = [title]
     for share in (1.0, 1 / 3):
-        best = places(valid, test, share)
+        best = places(test, share)
         cells.append(f"{correlation(valid[best, 0], valid[best, 1]):.3f}")
-    best = places(valid, test, 1 / 3)
+    best = places(test, 1 / 3)
     cells.append(f"{training_share(valid[best], test[best]):.2f} / {test[best].mean(axis=1).std():.2f}")
     cells.append(f"{correlation(kernels, test.mean(axis=1)):.3f}")
     low, middle, high = np.quantile(test.mean(axis=1), [0.1, 0.5, 1.0])
@@ -141,7 +141,7 @@ def read_table(name: str) -> None:
     )
     print("|" + "---|" * 6)
     for title, share in (("all", 1.0), ("best third", 1 / 3), ("best 10 %", 0.1), ("best 5 %", 0.05)):
-        best = places(valid, test, share)
+        best = places(test, share)
         print(
             f"| {title} | {best.sum()} | {correlation(valid[best, 0], valid[best, 1]):.3f} "
             f"| {correlation(observed[best], mean[best]):.3f} | {training_share(valid[best], test[best]):.2f} "
@@ -158,7 +158,7 @@ def read_table(name: str) -> None:
             if c in ("digits.params_m", "digits.flops_m") or c.startswith("weak.")
         },
     }
-    best = places(valid, test, 0.1)
+    best = places(test, 0.1)
     for title, label in labels.items():
         values = label.to_numpy(dtype=np.float64)
         figures = [

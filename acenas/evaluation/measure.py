@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ from acenas.images.digits import NUM_CLASSES, DigitSplits, load_digit_splits
 from acenas.networks.cost import count_cost
 from acenas.seeds import numpy_generator
 from acenas.spaces.base import SearchSpace
-from acenas.tables import Provenance, TableMetadata, write_table
+from acenas.tables import Provenance, TableMetadata, parse_column, write_table
+from acenas.tables.schema import Accuracy
 
 WEAK_SEED = 1000
 """Of the trainings and weights behind the weak labels: none that an observed or a test accuracy comes from."""
@@ -143,9 +145,13 @@ class BenchmarkMeasurement:
 
     def architectures(self) -> list[str]:
         """The canonical architectures in the order in which they are measured, `limit` at most."""
-        distinct = sorted({self.space.canonical(arch) for arch in self.space.enumerate()})
+        distinct = self._distinct
         order = numpy_generator(self.order_seed, "measure", "order").permutation(len(distinct))
         return [distinct[i] for i in order[: self.limit]]
+
+    @cached_property
+    def _distinct(self) -> list[str]:
+        return sorted({self.space.canonical(arch) for arch in self.space.enumerate()})
 
     # --- one architecture ---
 
@@ -241,35 +247,41 @@ class BenchmarkMeasurement:
 
     def _metadata(self, frame: pd.DataFrame) -> TableMetadata:
         epochs = self.recipe.epochs
+        columns = [str(column) for column in frame.columns]
         trained = f"networks trained for {epochs} epochs"
         cpu_seconds = frame[f"digits.train_seconds.{epochs}"]
-        validation, training = "validation digits", "64 training digits"
-        weights = f"fresh weights of seed {WEAK_SEED}"
-        short = f"a training of {self.short_epochs} epoch(s), seed {WEAK_SEED}"
+        duration = f"{cpu_seconds.mean():.2f} CPU-seconds a training"
+        fresh = f"fresh weights of seed {WEAK_SEED}"
         agreement = ""
         if len(self.seeds) > 1 and len(frame) > 1:
             pair = [frame[f"digits.valid.{epochs}.s{seed}"] for seed in self.seeds[:2]]
-            agreement = f" Spearman of the first two seeds' validation accuracies: {spearmanr(*pair)[0]:.3f}."
+            agreement = f" Spearman of the first two seeds on validation images: {spearmanr(*pair)[0]:.3f}."
         return TableMetadata(
             space=self.space.name,
             source="measured by acenas: python -m acenas experiment=measure_nb201_digits",
             licence="CC BY 4.0, as the digits (UCI Machine Learning Repository, Alpaydin and Kaynak, 1998)",
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             provenance=(
-                f"{len(frame)} distinct architectures, a random part of the space unless that is all of it, trained "
-                f"from scratch on scikit-learn's digits with seeds {', '.join(map(str, self.seeds))}: {trained}, "
-                f"{self.recipe}. {cpu_seconds.sum() * len(self.seeds):.0f} CPU-seconds in all, "
-                f"{cpu_seconds.mean():.2f} a training.{agreement}"
+                f"{len(frame)} of the {len(self._distinct)} distinct architectures, drawn at random, trained from "
+                f"scratch on scikit-learn's digits with seeds {', '.join(map(str, self.seeds))} and {self.recipe}. "
+                f"{cpu_seconds.sum() * len(self.seeds):.0f} CPU-seconds in all, {duration}.{agreement}"
             ),
             columns={
-                f"digits.observed.{epochs}": Provenance(validation, f"seed {self.seeds[0]}, {trained}"),
-                f"digits.test.{epochs}": Provenance(
-                    "test digits", f"mean over {len(self.seeds)} seeds, {trained}"
+                **{
+                    column: Provenance(
+                        "test digits" if ".test." in column else "validation digits", trained, duration
+                    )
+                    for column in columns
+                    if isinstance(parse_column(column), Accuracy)
+                },
+                "weak.short": Provenance(
+                    "validation digits",
+                    f"training of {self.short_epochs} epochs, seed {WEAK_SEED}",
+                    f"{self.short_epochs} of the {epochs} epochs of a training",
                 ),
-                "weak.short": Provenance(validation, short),
-                "weak.synflow": Provenance("an image of ones", weights),
-                "weak.naswot": Provenance(training, weights),
-                "weak.grad_norm": Provenance(training, weights),
+                "weak.synflow": Provenance("one image of ones", fresh, "one forward and backward pass"),
+                "weak.naswot": Provenance("64 training digits", fresh, "one forward pass"),
+                "weak.grad_norm": Provenance("64 training digits", fresh, "one forward and backward pass"),
             },
         )
 
