@@ -4,7 +4,6 @@ Heavy imports (torch, Lightning, W&B) wait until the config has been checked, so
 once.
 """
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from acenas import runs
 from acenas.config import check_config, check_types, run_hash
 from acenas.errors import UserError
 
@@ -41,27 +41,29 @@ def check_overrides(cfg: DictConfig) -> None:
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def main(cfg: DictConfig) -> None:
-    """Runs one experiment."""
+    """Runs one experiment, goes on with it, or shows it where it is done."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         check_overrides(cfg)
         check_config(cfg)
+        with runs.only_process(folder):
+            if cfg.fresh:
+                runs.clear(folder)
+            if not runs.finished(folder):
+                from acenas.pipeline import (
+                    run,  # takes seconds: after the checks, and only where it is needed
+                )
 
-        from acenas.pipeline import run  # takes seconds: after the checks
-
-        run(cfg, folder)
+                run(cfg, folder)
+            if summary := runs.finished(folder):
+                print(runs.headline(summary))
+            print(f"Run folder: {folder}")
     except UserError as error:
-        _remove_if_unused(folder)
+        runs.remove_if_unused(folder)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise  # the launcher notes it and goes on with the other jobs
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-def _remove_if_unused(folder: Path) -> None:
-    """Removes a run folder that holds nothing but what Hydra made for a run that never began."""
-    if {path.name for path in folder.iterdir()} <= {".hydra", "run.log"}:
-        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

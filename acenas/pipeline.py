@@ -1,8 +1,6 @@
 """The stages of one run in order. What is done is not done again: a run that was killed goes on where it was."""
 
-import fcntl
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,9 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
+from acenas import runs
 from acenas.callbacks import RankingMetrics, RoundTable, RunProgress, log_best_architectures
 from acenas.config import run_hash, weak_label_names
-from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge
 from acenas.files import write_text
 from acenas.ranker import Ranker
@@ -26,7 +24,6 @@ from acenas.report import (
     FinishedSearch,
     best_architectures,
     build_summary,
-    headline,
     round_metrics,
     write_report,
 )
@@ -39,26 +36,16 @@ PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 
 
 def run(cfg: DictConfig, folder: Path) -> None:
-    """Runs what `cfg` asks for in `folder`, or goes on with it, or shows it where it is done.
+    """Runs what `cfg` asks for in `folder`, or goes on with it.
 
     Raises:
-        UserError: where the configuration cannot run, or another process is at work in `folder`.
+        UserError: where the configuration cannot run.
     """
-    with _only_process(folder):
-        if cfg.fresh:
-            _empty(folder)
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        if "measurement" in cfg:
-            print(f"Measured: {instantiate(cfg.measurement).run(folder)}")
-            return
-        summary_file = folder / "summary.json"
-        if not summary_file.exists():
-            summary = SearchRun(cfg, folder).run()
-            write_text(
-                summary_file, json.dumps(summary, indent=2) + "\n"
-            )  # last: it says that the run is done
-        print(headline(json.loads(summary_file.read_text())))
-        print(f"Run folder: {folder}")
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    if "measurement" in cfg:
+        print(f"Measured: {instantiate(cfg.measurement).run(folder)}")
+    else:
+        runs.finish(folder, SearchRun(cfg, folder).run())
 
 
 class SearchRun:
@@ -155,8 +142,23 @@ class SearchRun:
                 logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
         best = best_architectures(finished)
         log_best_architectures(loggers, best, [self.space.draw(arch) for arch in best["arch"]])
-        write_report(self.folder, finished, self.space.draw, OmegaConf.to_yaml(self.cfg, resolve=True))
+        write_report(
+            self.folder,
+            finished,
+            self.space.draw,
+            OmegaConf.to_yaml(self.cfg, resolve=True),
+            self.costs(best["arch"].to_list()),
+        )
         return build_summary(finished)
+
+    def costs(self, archs: Sequence[str]) -> pd.DataFrame:
+        """Parameters and FLOPs of `archs` in millions, where the table has them."""
+        table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
+        names = [f"{self.cfg.table.dataset}.{cost}" for cost in ("params_m", "flops_m")]
+        return pd.DataFrame(
+            {name.split(".")[1]: table.lookup(archs, name) for name in names if name in table.columns},
+            index=list(archs),
+        )
 
 
 class Clock:
@@ -175,21 +177,3 @@ class Clock:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
             write_text(self._file, json.dumps(self.seconds))
-
-
-@contextmanager
-def _only_process(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with the process, however that ends."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process is running the same configuration in {folder}") from None
-        yield
-
-
-def _empty(folder: Path) -> None:
-    """Removes what an earlier run of the same configuration left, but for Hydra's own files of this one."""
-    for path in folder.iterdir():
-        if path.name not in (".hydra", ".lock", "run.log"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()

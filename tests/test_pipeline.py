@@ -1,6 +1,5 @@
 """What a run may know, and what it must not."""
 
-import fcntl
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from omegaconf import DictConfig
 
 from acenas.__main__ import conf_dir
 from acenas.config import run_hash
-from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.pipeline import run
 from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
@@ -74,13 +72,6 @@ def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Pa
     ]
     assert np.array_equal(scores[0]["pretrained"], scores[1]["pretrained"])
     assert not np.array_equal(scores[0]["round_1"], scores[1]["round_1"])
-
-
-def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process"):
-            run(config(), tmp_path)
 
 
 def test_the_hash_is_that_of_the_resolved_config() -> None:

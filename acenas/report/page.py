@@ -1,7 +1,6 @@
 """`report.html`: one file that needs nothing else, to be read on a phone and in the dark as well."""
 
 import base64
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from acenas.files import write_text
 from acenas.report.figures import INK, figure_bytes, report_figure, save_figure, score_scatter, search_curve
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary
+from acenas.runs import number
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -71,26 +71,6 @@ pre { background: var(--card); border-radius: .5rem; padding: .8rem; overflow-x:
 """)
 
 
-def headline(summary: Mapping[str, Any]) -> str:
-    """The result of a finished run in a few lines of plain text.
-
-    Args:
-        summary: The content of `summary.json`.
-    """
-    returned, metrics = summary["returned"], summary["metrics"]
-    return "\n".join(
-        [
-            f"{summary['experiment']} on {summary['table']} {summary['dataset']}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained in {summary['seconds']['total']:.0f} s",
-            f"Returned: {returned['arch']}",
-            f"Observed accuracy {_text(returned['observed_accuracy'])} %, test accuracy "
-            f"{_text(returned['test_accuracy'])} %; the best known has "
-            f"{_text(summary['best_known']['test_accuracy'])} % (regret {_text(summary['regret'])}).",
-            f"Ranking of the space: NDCG@10 {_text(metrics['ndcg@10'], 3)}, Kendall {_text(metrics['kendall'], 3)}.",
-        ]
-    )
-
-
 def write_report(
     folder: str | Path,
     search: FinishedSearch,
@@ -128,10 +108,10 @@ def build_page(
     summary = build_summary(search)
     returned = summary["returned"]
     facts = {
-        "observed accuracy": f"{_text(returned['observed_accuracy'])} %",
-        "test accuracy": f"{_text(returned['test_accuracy'])} %",
-        "best known, test": f"{_text(summary['best_known']['test_accuracy'])} %",
-        "regret": _text(summary["regret"]),
+        "observed accuracy": f"{number(returned['observed_accuracy'])} %",
+        "test accuracy": f"{number(returned['test_accuracy'])} %",
+        "best known, test": f"{number(summary['best_known']['test_accuracy'])} %",
+        "regret": number(summary["regret"]),
         "architectures trained": str(summary["trained"]),
     }
     top = {
@@ -147,15 +127,15 @@ def build_page(
         metrics=_table(
             ["first k by score", *top],
             [
-                ["NDCG@k", *(_text(summary["metrics"][f"ndcg@{k}"], 3) for k in top)],
+                ["NDCG@k", *(number(summary["metrics"][f"ndcg@{k}"], 3) for k in top)],
                 [
                     "test accuracy of the best observed (%)",
-                    *(_text(summary["metrics"][name]) for name in top.values()),
+                    *(number(summary["metrics"][name]) for name in top.values()),
                 ],
             ],
         )
-        + f"<p>Kendall {_text(summary['metrics']['kendall'], 3)}, "
-        f"Spearman {_text(summary['metrics']['spearman'], 3)}</p>",
+        + f"<p>Kendall {number(summary['metrics']['kendall'], 3)}, "
+        f"Spearman {number(summary['metrics']['spearman'], 3)}</p>",
         cells="".join(
             _cell(number, row, picture, {} if properties is None else dict(properties.loc[row["arch"]]))
             for (number, row), picture in zip(enumerate(best.to_dict("records"), 1), pictures, strict=True)
@@ -163,7 +143,7 @@ def build_page(
         rounds=_table(
             ["architectures trained", "test accuracy of the best observed (%)", "NDCG@10"],
             [
-                [str(row["trained"]), _text(row["returned_test_accuracy"]), _text(row["ndcg@10"], 3)]
+                [str(row["trained"]), number(row["returned_test_accuracy"]), number(row["ndcg@10"], 3)]
                 for row in summary["curve"]
             ],
         ),
@@ -175,12 +155,12 @@ def build_page(
     )
 
 
-def _cell(number: int, row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]) -> str:
+def _cell(place: int, row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]) -> str:
     """The picture of an architecture and what is known of it."""
     image = base64.b64encode(figure_bytes(picture, "png")).decode()
     facts = [
-        f"observed {_text(row['observed_accuracy'])} %",
-        f"test {_text(row['test_accuracy'])} %",
+        f"observed {number(row['observed_accuracy'])} %",
+        f"test {number(row['test_accuracy'])} %",
         f"predicted rank {row['predicted_rank']}",
         f"round {row['round']} ({row['reason']})",
         *(f"{name} {value:.4g}" for name, value in properties.items()),
@@ -188,7 +168,7 @@ def _cell(number: int, row: Mapping[Any, Any], picture: Figure, properties: Mapp
     arch = escape(row["arch"])
     return (
         f'<figure><img alt="{arch}" src="data:image/png;base64,{image}">'
-        f"<figcaption><b>{number}.</b> {escape(', '.join(facts))}<br><code>{arch}</code></figcaption></figure>"
+        f"<figcaption><b>{place}.</b> {escape(', '.join(facts))}<br><code>{arch}</code></figcaption></figure>"
     )
 
 
@@ -204,8 +184,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _text(value: float | None, digits: int = 2) -> str:
-    """A number with so many digits; a dash where it is unknown."""
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from acenas.report import build_summary, headline, save_figure, search_curve, write_report
+from acenas.report import save_figure, search_curve, write_report
 from tests.report.example import finished_search
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -95,14 +95,3 @@ def test_one_trained_architecture_is_enough_for_a_report(tmp_path: Path) -> None
     )
     write_report(tmp_path, one, draw, "")
     assert (tmp_path / "report.png").exists()
-
-
-def test_the_headline_says_what_came_out() -> None:
-    lines = headline(build_summary(finished_search())).splitlines()
-    assert lines[0] == "debug on nb201 cifar10, seed 3: 4 architectures trained in 6 s"
-    assert lines[1] == "Returned: <f>"
-    assert (
-        lines[2]
-        == "Observed accuracy 85.00 %, test accuracy 86.00 %; the best known has 88.00 % (regret 2.00)."
-    )
-    assert lines[3] == "Ranking of the space: NDCG@10 1.000, Kendall 1.000."
