@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acenas.errors import UserError
 from acenas.images.digits import DigitSplits, Images
 from acenas.networks.side_by_side import side_by_side
 from acenas.seeds import derive_seed, torch_generator
@@ -35,6 +36,9 @@ class Recipe:
         shift: images are moved by up to so many pixels in both directions; what moves in is background.
         draws: times that each image is evaluated, each with other noise and another shift. They are the same for
             every network, so that two networks differ by their answers and not by their questions.
+
+    Raises:
+        UserError: where a value is out of range.
     """
 
     epochs: int = 10
@@ -46,6 +50,13 @@ class Recipe:
     noise: float = 0.8
     shift: int = 1
     draws: int = 4
+
+    def __post_init__(self) -> None:
+        for name, lowest in {"epochs": 1, "batch_size": 1, "draws": 1, "noise": 0, "shift": 0}.items():
+            if getattr(self, name) < lowest:
+                raise UserError(f"recipe: {name} must be at least {lowest}, not {getattr(self, name)}")
+        if not 0 <= self.warmup < 1:
+            raise UserError(f"recipe: warmup is a part of the training from 0 to below 1, not {self.warmup}")
 
 
 class Accuracies(NamedTuple):
@@ -76,7 +87,16 @@ def train(
 
     Returns:
         One pair of accuracies in percent for each seed, in their order.
+
+    Raises:
+        UserError: where the training images do not fill one batch.
     """
+    steps_each = len(images.train.labels) // recipe.batch_size
+    if steps_each == 0:
+        raise UserError(
+            f"recipe: {len(images.train.labels)} training images do not fill a batch of {recipe.batch_size}; "
+            "choose a smaller batch_size"
+        )
     network = side_by_side([initialised(build, seed) for seed in seeds])
     generators = [torch_generator(seed, "training", "data") for seed in seeds]
     optimizer = torch.optim.SGD(
@@ -87,7 +107,6 @@ def train(
         weight_decay=recipe.weight_decay,
         foreach=True,  # one call for all parameters: there are many and they are small
     )
-    steps_each = len(images.train.labels) // recipe.batch_size
     step, steps = 0, recipe.epochs * steps_each
     for _ in range(recipe.epochs):
         epoch_images, epoch_labels = _epoch(images.train, recipe, generators)

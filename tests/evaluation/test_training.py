@@ -1,6 +1,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from acenas.errors import UserError
 from acenas.evaluation.training import Accuracies, Recipe, initialised, perturbed, train
 from acenas.images.digits import DigitSplits, load_digit_splits
 from acenas.networks.nasbench201 import NasBench201Network
@@ -128,3 +130,24 @@ def test_perturbed_images_are_shifted_copies_with_noise() -> None:
     still = perturbed(images, Recipe(noise=0.7, shift=0), torch_generator(0)) - images
     assert still.std().item() == pytest.approx(0.7, rel=0.02)
     assert still.mean().item() == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"draws": 0}, "draws must be at least 1"),
+        ({"noise": -0.1}, "noise must be at least 0"),
+        ({"shift": -1}, "shift must be at least 0"),
+        ({"warmup": 1.0}, "warmup is a part of the training"),
+    ],
+)
+def test_recipes_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(SHORT, **changes)
+
+
+def test_a_batch_larger_than_the_training_images_is_refused(images: DigitSplits) -> None:
+    with pytest.raises(UserError, match="1397 training images do not fill a batch of 1398"):
+        train(build, replace(SHORT, batch_size=1398), images, [0])
