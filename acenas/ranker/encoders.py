@@ -150,12 +150,13 @@ def sort_pooling(hidden: Tensor, mask: Tensor, k: int) -> Tensor:
 
 
 class BidirectionalEncoder(Encoder):
-    """Residual message passing along the edges and against them, then the sum and the maximum over the nodes.
+    """Residual message passing along the edges and against them, then what enters, what leaves, and all nodes.
 
     A layer is `h + ReLU(LayerNorm(W [h, sum over predecessors, sum over successors]))`: torch-geometric's
     `DenseGraphConv` in both directions of a directed graph (Rossi et al., "Edge directionality improves learning",
     2023) as one matrix product. Sums tell one edge from two, where a normalised convolution cannot; the direction
-    against the flow tells each operation what becomes of its output.
+    against the flow tells each operation what becomes of its output. A graph's vector joins three sums: over the
+    nodes without predecessors (the input), over those without successors (the output), and over all nodes.
 
     Args:
         num_node_types: values of `GraphBatch.node` are below this.
@@ -175,7 +176,7 @@ class BidirectionalEncoder(Encoder):
         layers: int = 3,
         out_channels: int = 64,
     ) -> None:
-        super().__init__(num_node_types, num_graphs, num_globals, 2 * hidden_channels, out_channels)
+        super().__init__(num_node_types, num_graphs, num_globals, 3 * hidden_channels, out_channels)
         self.embedding = nn.Embedding(num_node_types, hidden_channels)
         self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))
@@ -187,5 +188,6 @@ class BidirectionalEncoder(Encoder):
         for linear, norm in zip(self.linears, self.norms, strict=True):
             messages = torch.cat([hidden, incoming @ hidden, adjacency @ hidden], dim=2)
             hidden = hidden + norm(linear(messages)).relu() * mask
-        largest = hidden.masked_fill(mask == 0, -torch.inf).amax(dim=1)
-        return torch.cat([hidden.sum(dim=1), largest], dim=1)
+        enters = (adjacency.sum(dim=1) == 0).unsqueeze(2) * hidden  # padding is 0 in hidden already
+        leaves = (adjacency.sum(dim=2) == 0).unsqueeze(2) * hidden
+        return torch.cat([enters.sum(dim=1), leaves.sum(dim=1), hidden.sum(dim=1)], dim=1)

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import GCNConv, GraphConv, SortAggregation
+from torch_geometric.nn import GCNConv, GraphConv, SortAggregation, global_add_pool
+from torch_geometric.utils import degree
 
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder, PaperEncoder, sort_pooling
 from acenas.spaces.graphs import GraphBatch
@@ -62,8 +63,10 @@ def sparse_bidirectional_encoder(dense: BidirectionalEncoder, graphs: GraphBatch
         up.load_state_dict({"lin_rel.weight": after, **zeros})
         messages = down(hidden, batch.edge_index) + up(hidden, batch.edge_index.flip(0))
         hidden = hidden + F.relu(norm(messages))
-    graphs_of = [hidden[batch.batch == i] for i in range(len(graphs))]
-    pooled = torch.stack([torch.cat([h.sum(dim=0), h.amax(dim=0)]) for h in graphs_of])
+    source, target = batch.edge_index
+    enters = (degree(target, len(hidden)) == 0).unsqueeze(1) * hidden
+    leaves = (degree(source, len(hidden)) == 0).unsqueeze(1) * hidden
+    pooled = torch.cat([global_add_pool(h, batch.batch) for h in (enters, leaves, hidden)], dim=1)
     fused: Tensor = dense.fuse(pooled)
     return fused
 
