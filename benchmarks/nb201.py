@@ -17,9 +17,10 @@ import numpy as np
 from joblib import Parallel, delayed
 
 METHODS: dict[str, list[str]] = {
-    "pretraining + LambdaRank": [],
+    "acenas": [],
     "no pretraining": ["weak_labels=[]"],
-    "MSE in place of LambdaRank": ["loss=mse"],
+    "MSE in place of LambdaRank and its regression": ["loss=mse", "ranker.regression_weight=0.0"],
+    "LambdaRank without regression": ["ranker.regression_weight=0.0"],
 }
 DATASETS = ("cifar10", "cifar100")
 LABELS = "[weak.supernet.c16.e1000.s0,{0}.flops_m,{0}.params_m]"
@@ -60,21 +61,25 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True, help="where nb201.parquet is")
     parser.add_argument("--output", type=Path, default=Path("outputs/benchmark"), help="where the runs go")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=list(DATASETS))
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument(
         "--override", action="append", default=[], help="for every run, e.g. search.budget=50"
     )
     args = parser.parse_args()
-    jobs = [(d, m, s) for d in DATASETS for m in METHODS for s in range(args.seeds)]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    jobs = [(d, m, s) for d in args.datasets for m in args.methods for s in seeds]
     rows = Parallel(n_jobs=args.jobs, backend="threading", verbose=1)(
         delayed(run)(args.data_dir.resolve(), args.output, d, METHODS[m] + args.override, s)
         for d, m, s in jobs
     )
-    print(f"mean ± standard deviation over {args.seeds} seeds\n")
+    print(f"mean ± standard deviation over seeds {seeds[0]} to {seeds[-1]}\n")
     print("| data set | method | " + " | ".join(COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 2) + "|")
-    for dataset in DATASETS:
-        for method in METHODS:
+    for dataset in args.datasets:
+        for method in args.methods:
             mine = [row for (d, m, _), row in zip(jobs, rows, strict=True) if (d, m) == (dataset, method)]
             cells = []
             for name in COLUMNS:

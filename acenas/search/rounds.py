@@ -58,7 +58,7 @@ class BudgetedSearch:
         final: Acquisition,
         budget: int = 100,
         per_round: int = 20,
-        num_final: int = 10,
+        num_final: int = 20,
     ) -> None:
         if not 0 <= num_final < budget or per_round < 1:
             raise UserError(
