@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from acenas.__main__ import conf_dir
+from acenas.tables import BenchmarkTable, find_table
 
 CONF = Path(conf_dir())
 CHOICES = sorted(p for p in CONF.glob("*/*.yaml") if p.parent.name not in ("experiment", "hydra"))
@@ -63,6 +64,17 @@ def test_every_experiment_composes_under_its_own_name(experiment: tuple[str, Dic
     assert cfg.experiment == name
     check(OmegaConf.to_container(cfg, resolve=False))
     assert OmegaConf.is_struct(cfg), "an unknown key must be an error"
+
+
+def test_the_measurement_is_the_one_that_made_the_embedded_table() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=["experiment=measure_nb201_digits"])
+    table = BenchmarkTable.open(find_table("nb201_digits"))
+    assert str(instantiate(cfg.measurement.recipe)) in table.metadata.provenance
+    arch = table.archs[0]
+    network = instantiate(cfg.space).build(arch, num_classes=10)
+    params_m = sum(p.numel() for p in network.parameters()) / 1e6
+    assert params_m == pytest.approx(table.lookup([arch], "digits.params_m")[0])
 
 
 def test_the_check_notices_an_unknown_key() -> None:
