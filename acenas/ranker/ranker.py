@@ -141,7 +141,7 @@ class GraphRanker(Ranker):
         list_size: int | None = None,
         learning_rate: float = 3e-3,
         encoder_learning_rate: float = 3e-3,
-        regression_weight: float = 100.0,
+        regression_weight: float = 0.0,
         replay_size: int = 64,
         replay_weight: float = 10.0,
         start_from_label: bool = False,
