@@ -19,8 +19,8 @@ from joblib import Parallel, delayed
 METHODS: dict[str, list[str]] = {
     "acenas": [],
     "no pretraining": ["weak_labels=[]"],
-    "MSE in place of LambdaRank and its regression": ["loss=mse", "ranker.regression_weight=0.0"],
-    "LambdaRank without regression": ["ranker.regression_weight=0.0"],
+    "MSE in place of LambdaRank": ["loss=mse"],
+    "regression on relevance beside LambdaRank": ["ranker.regression_weight=100.0"],
 }
 DATASETS = ("cifar10", "cifar100")
 LABELS = "[weak.supernet.c16.e1000.s0,{0}.flops_m,{0}.params_m]"
