@@ -15,9 +15,10 @@ NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
 
 
 def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
-    """Ten hexadecimal digits of the resolved config, less the keys `without`: equal configs, equal run folders."""
-    keys = [str(key) for key in cfg if key not in (*NOT_IN_THE_HASH, *without)]
-    part = OmegaConf.masked_copy(cfg, keys)
+    """Ten hexadecimal digits of the resolved config, whatever the keys `without`: equal configs, equal run folders."""
+    part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_IN_THE_HASH])
+    for key in without:
+        part[key] = None  # not removed: others refer to it
     try:
         content = OmegaConf.to_container(part, resolve=True)
     except OmegaConfBaseException:  # check_config will say what is wrong with it

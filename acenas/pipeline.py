@@ -54,6 +54,9 @@ class SearchRun:
     def __init__(self, cfg: DictConfig, folder: Path) -> None:
         self.cfg = cfg
         self.folder = folder
+        # Named by the config as it was given: the path below depends on the machine.
+        self.group = f"{cfg.experiment}-{run_hash(cfg, without=['seed'])}"
+        self.name = f"{cfg.experiment}-{run_hash(cfg)}-seed{cfg.seed}"
         cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
         self.space: SearchSpace = instantiate(cfg.space)
         self.evaluator: Evaluator = instantiate(cfg.evaluator)
@@ -68,8 +71,8 @@ class SearchRun:
         cfg, clock = self.cfg, Clock(self.folder)
         run_loggers = instantiate(cfg.logger, _partial_=True)(
             folder=self.folder,
-            group=f"{cfg.experiment}-{run_hash(cfg, without=['seed'])}",
-            name=f"{cfg.experiment}-{run_hash(cfg)}-seed{cfg.seed}",
+            group=self.group,
+            name=self.name,
             job_type="search",
             config=OmegaConf.to_container(cfg, resolve=True),
         )

@@ -142,6 +142,9 @@ def test_a_sweep_gives_every_configuration_its_own_folder(acenas: Command, tmp_p
     for folder in folders:
         trained = [row["search/trained"] for row in wandb_history(folder) if "search/ndcg@10" in row]
         assert trained == [4, 8, 12], "each job is a W&B run of its own"
+    wandb_runs = [read_offline_run(offline_folders(folder)[0]) for folder in folders]
+    assert all(folder.name in one.name for folder, one in zip(folders, wandb_runs, strict=True))
+    assert len({one.group for one in wandb_runs}) == 2, "the seeds of a configuration are one group"
 
 
 def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
@@ -182,7 +185,7 @@ def test_a_mistake_is_one_message_before_any_heavy_import(
     for message in messages:
         assert message in done.stderr
     assert seconds < 4, "2 s on an idle machine; torch alone would take longer"
-    assert not list(tmp_path.rglob("config.yaml")) or not list(tmp_path.rglob("summary.json"))
+    assert not list(tmp_path.glob("outputs/*/*")), "a run that never began leaves no folder"
 
 
 def test_help_explains_the_groups(acenas: Command, tmp_path: Path) -> None:
