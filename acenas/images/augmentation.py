@@ -1,0 +1,88 @@
+"""Random changes to images, made for a whole batch at once on the device that holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.images.base import ImageSplits
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Crop, flip, noise and cutout, each drawn for every image anew, in this order.
+
+    Attributes:
+        padding: images are padded with black by so many pixels on each side and cut out at random in their own size.
+        flip: half of the images are mirrored left to right.
+        noise: standard deviation of the Gaussian noise on every normalised pixel.
+        cutout: side of a square of pixels that is set to the mean, its centre anywhere in the image (DeVries and
+            Taylor, arXiv 1708.04552); 0 for none.
+
+    Raises:
+        UserError: for a value below 0.
+    """
+
+    padding: int = 0
+    flip: bool = False
+    noise: float = 0.0
+    cutout: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("padding", "noise", "cutout"):
+            if getattr(self, name) < 0:
+                raise UserError(f"augmentation: {name} must be at least 0, not {getattr(self, name)}")
+
+    def __call__(self, images: Tensor, splits: ImageSplits, generator: torch.Generator) -> Tensor:
+        """Changed and normalised images.
+
+        Args:
+            images: `[B, C, H, W]`, uint8, of `splits`.
+            splits: knows how to normalise.
+            generator: on the device of `images`.
+
+        Returns:
+            `[B, C, H, W]`, float32.
+        """
+        if self.padding:
+            images = _random_crop(images, self.padding, generator)
+        if self.flip:
+            mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+            images = torch.where(mirrored, images.flip(3), images)
+        normalised = splits.normalise(images)
+        if self.noise:
+            noise = torch.randn(normalised.shape, generator=generator, device=images.device)
+            normalised = normalised + self.noise * noise
+        if self.cutout:
+            normalised = normalised * _outside_squares(normalised, self.cutout, generator)
+        return normalised
+
+
+def _random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
+    count, channels, height, width = images.shape
+    device = images.device
+    padded = F.pad(images, [padding] * 4)
+    corner = torch.randint(2 * padding + 1, (count, 2), generator=generator, device=device)
+    rows = corner[:, 0, None] + torch.arange(height, device=device)
+    columns = corner[:, 1, None] + torch.arange(width, device=device)
+    image = torch.arange(count, device=device)[:, None, None, None]
+    channel = torch.arange(channels, device=device)[None, :, None, None]
+    return padded[image, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _outside_squares(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """`[B, 1, H, W]`: 0 in a random square of each image, 1 elsewhere."""
+    count, _, height, width = images.shape
+
+    def inside(length: int) -> Tensor:
+        centre = torch.randint(length, (count, 1), generator=generator, device=images.device)
+        first = centre - side // 2
+        position = torch.arange(length, device=images.device)
+        return (position >= first) & (position < first + side)
+
+    rows, columns = inside(height), inside(width)
+    return (~(rows[:, :, None] & columns[:, None, :])).to(images.dtype)[:, None]

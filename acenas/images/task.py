@@ -1,0 +1,74 @@
+"""What networks are trained and measured on: images, and what is done to them on their way into a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.images.augmentation import Augmentation
+from acenas.images.base import Images, ImageSource, ImageSplits
+from acenas.seeds import torch_generator
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTask:
+    """An image data set with its augmentation, for training and for measuring.
+
+    Images that are small and easy are told apart by every network, and then chance ranks the networks. They are made
+    harder by measuring, too, on augmented images (`evaluation`): several draws of each, the same for every network,
+    so that two networks differ by their answers and not by their questions.
+
+    Attributes:
+        source: where the images come from.
+        augmentation: of training images.
+        evaluation: of validation and test images; none by default.
+        draws: times that each image is evaluated; more than once makes sense with `evaluation` only.
+
+    Raises:
+        UserError: where `draws` is below 1.
+    """
+
+    source: ImageSource
+    augmentation: Augmentation = Augmentation()  # noqa: RUF009 (frozen)
+    evaluation: Augmentation = Augmentation()  # noqa: RUF009 (frozen)
+    draws: int = 1
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise UserError(f"images: draws must be at least 1, not {self.draws}")
+
+    @cached_property
+    def splits(self) -> ImageSplits:
+        """The images; read when they are first asked for."""
+        return self.source.load()
+
+    def augmented(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Training images `[B, C, H, W]` uint8 as a network gets them, float32, on their device."""
+        return self.augmentation(images, self.splits, generator)
+
+    def evaluation_batches(
+        self, part: Literal["train", "valid", "test"], batch_size: int, device: torch.device | str = "cpu"
+    ) -> Iterator[Images]:
+        """The images of `part`, `draws` times, as a network gets them; always the same.
+
+        Args:
+            part: of the splits.
+            batch_size: images of a batch; the last of a draw may be smaller.
+            device: to put the batches on.
+
+        Yields:
+            `images` `[B, C, H, W]` float32 and `labels` `[B]`.
+        """
+        everything: Images = getattr(self.splits, part)
+        generator = torch_generator(0, "evaluation", part)
+        for _ in range(self.draws):
+            images = self.evaluation(everything.images, self.splits, generator)
+            for start in range(0, len(images), batch_size):
+                batch = slice(start, start + batch_size)
+                yield Images(images[batch].to(device), everything.labels[batch].to(device))
