@@ -8,7 +8,7 @@ weak labels and counting convolutions give in its place. The results are in `dig
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import nn
 
-from acenas.evaluation.training import Recipe, train
-from acenas.images.digits import NUM_CLASSES, load_digit_splits
+from acenas.evaluation.training import train
+from acenas.images import Augmentation, Digits, ImageTask
 from acenas.networks.nasbench201 import EDGES
+from acenas.networks.recipe import Recipe
 from acenas.seeds import numpy_generator
 from acenas.spaces.nasbench201 import NasBench201
 from acenas.tables import find_table
@@ -27,28 +28,40 @@ from acenas.tables import find_table
 SEEDS = (0, 1)
 
 
+CHOSEN = Recipe(
+    epochs=10, batch_size=32, learning_rate=0.3, nesterov=True, weight_decay=5e-4, warmup_epochs=1
+)
+"""`conf/recipe/digits.yaml`."""
+
+
+def digits(noise: float = 0.8, shift: int = 1, draws: int = 4) -> ImageTask:
+    """The digits, made harder; by default as in `conf/images/digits.yaml`."""
+    harder = Augmentation(padding=shift, noise=noise)
+    return ImageTask(Digits(), harder, harder, draws)
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A recipe and the skeleton that it trains."""
+    """A recipe, its images, and the skeleton that it trains."""
 
     title: str
-    recipe: Recipe
+    recipe: Recipe = CHOSEN
+    images: ImageTask = field(default_factory=digits)
     channels: int = 16
     cells: int = 1
 
     def builder(self, arch: str) -> Callable[[], nn.Module]:
         """Makes networks of `arch` in this skeleton."""
         space = NasBench201(channels=self.channels, cells_per_stage=self.cells, stages=1, in_channels=1)
-        return lambda: space.build(arch, NUM_CLASSES)
+        return lambda: space.build(arch, self.images.splits.num_classes)
 
 
-CHOSEN = Recipe()
 CANDIDATES = [
-    Candidate("chosen: 1 cell of 16 channels, noise 0.8, shift 1", CHOSEN),
+    Candidate("chosen: 1 cell of 16 channels, noise 0.8, shift 1"),
     Candidate("batches of 64", replace(CHOSEN, batch_size=64)),
-    Candidate("clean images, 3 epochs", replace(CHOSEN, epochs=3, noise=0.0, shift=0, draws=1)),
-    Candidate("8 channels", CHOSEN, channels=8),
-    Candidate("2 cells of 8 channels, noise 1", replace(CHOSEN, noise=1.0), channels=8, cells=2),
+    Candidate("clean images, 3 epochs", CHOSEN.over(3), digits(noise=0.0, shift=0, draws=1)),
+    Candidate("8 channels", channels=8),
+    Candidate("2 cells of 8 channels, noise 1", images=digits(noise=1.0), channels=8, cells=2),
 ]
 
 
@@ -99,7 +112,7 @@ def line(
 
 def compare_recipes(count: int) -> None:
     torch.set_num_threads(1)
-    space, images = NasBench201(), load_digit_splits(0)
+    space = NasBench201()
     distinct = sorted({space.canonical(arch) for arch in space.enumerate()})
     archs = [arch for arch in distinct if connected(space.operations(arch))]
     chosen = numpy_generator(0, "digits_recipe").choice(len(archs), count, replace=False)
@@ -111,7 +124,9 @@ def compare_recipes(count: int) -> None:
     print("|" + "---|" * 7)
     for candidate in CANDIDATES:
         start = time.process_time()
-        results = [train(candidate.builder(arch), candidate.recipe, images, SEEDS) for arch in archs]
+        results = [
+            train(candidate.builder(arch), candidate.recipe, candidate.images, SEEDS) for arch in archs
+        ]
         seconds = (time.process_time() - start) / (count * len(SEEDS))
         valid = np.array([[a.valid for a in pair] for pair in results])
         test = np.array([[a.test for a in pair] for pair in results])

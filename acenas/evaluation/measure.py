@@ -5,8 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,12 @@ from rich.progress import (
 from scipy.stats import spearmanr
 
 from acenas.errors import UserError
-from acenas.evaluation.training import Recipe, initialised, train
+from acenas.evaluation.training import fingerprint, initialised, one_thread, train
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
 from acenas.files import write_text
-from acenas.images.digits import NUM_CLASSES, DigitSplits, load_digit_splits
+from acenas.images import ImageTask
 from acenas.networks.cost import count_cost
+from acenas.networks.recipe import Recipe
 from acenas.seeds import numpy_generator
 from acenas.spaces.base import SearchSpace
 from acenas.tables import Provenance, TableMetadata, parse_column, write_table
@@ -45,13 +45,13 @@ LINES_EVERY = 30.0
 
 
 class BenchmarkMeasurement:
-    """Trains the distinct architectures of a space on the digits, several seeds each, in a fixed random order.
+    """Trains the distinct architectures of a space on images, several seeds each, in a fixed random order.
 
     The order is that of `order_seed` alone: the first `limit` architectures are a random part of the space, and a
     later run with a higher limit in the same folder goes on where this one ended. Every finished architecture is a
     line of `cells.jsonl` in the folder, so a kill loses only those in training, and it leaves no trace in the table.
 
-    The table has, for each canonical architecture:
+    The table has, for each canonical architecture, where the images are the digits:
 
     - `digits.valid.<epochs>.s<seed>`, `digits.test.<epochs>.s<seed>`: of one training each;
     - `digits.observed.<epochs>`: on the validation images, of the training with the first seed alone: what a search
@@ -63,15 +63,16 @@ class BenchmarkMeasurement:
     - `weak.synflow`, `weak.naswot`, `weak.grad_norm`: see `zero_cost`, on training images.
 
     Args:
-        space: a finite space whose networks take images of 1 x 8 x 8.
-        recipe: how to train and measure.
+        space: a finite space whose networks take these images.
+        images: to train and measure on.
+        recipe: how to train.
         seeds: of the trainings of each architecture.
         limit: architectures to measure; None for all of the space.
         jobs: processes, each of one thread; None for one per core.
         short_epochs: epochs behind `weak.short`.
-        images_seed: of the division into training, validation and test images.
         order_seed: of the order of the architectures.
         table_name: the table's file is `<table_name>.parquet`.
+        licence: of the images, as the table will say.
 
     Raises:
         UserError: where an argument makes no sense.
@@ -80,15 +81,16 @@ class BenchmarkMeasurement:
     def __init__(
         self,
         space: SearchSpace,
+        images: ImageTask,
         recipe: Recipe,
         *,
         seeds: tuple[int, ...] = (0, 1),
         limit: int | None = None,
         jobs: int | None = 1,
         short_epochs: int = 1,
-        images_seed: int = 0,
         order_seed: int = 0,
         table_name: str = "nb201_digits",
+        licence: str = "",
     ) -> None:
         self.seeds = tuple(int(seed) for seed in seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or WEAK_SEED in self.seeds:
@@ -97,13 +99,14 @@ class BenchmarkMeasurement:
             if value is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
         self.space = space
+        self.images = images
         self.recipe = recipe
         self.limit = limit
         self.jobs = cpu_count() if jobs is None else jobs
         self.short_epochs = short_epochs
-        self.images_seed = images_seed
         self.order_seed = order_seed
         self.table_name = table_name
+        self.licence = licence
 
     def run(self, folder: str | Path) -> Path:
         """Measures what `folder` does not hold yet and writes the table.
@@ -156,26 +159,25 @@ class BenchmarkMeasurement:
     # --- one architecture ---
 
     def _measure(self, archs: list[str]) -> Iterator[dict[str, Any]]:
-        images = load_digit_splits(self.images_seed)
-        tasks = (delayed(self.measure_one)(arch, images) for arch in archs)
+        tasks = (delayed(self.measure_one)(arch) for arch in archs)
         parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
         yield from parallel(tasks)
 
-    def measure_one(self, arch: str, images: DigitSplits) -> dict[str, Any]:
+    def measure_one(self, arch: str) -> dict[str, Any]:
         """Everything the table says about `arch`, measured on one thread."""
 
         def build() -> torch.nn.Module:
-            return self.space.build(arch, NUM_CLASSES)
+            return self.space.build(arch, splits.num_classes)
 
-        with _one_thread():
+        splits = self.images.splits
+        with one_thread():
             start = time.process_time()
-            accuracies = train(build, self.recipe, images, self.seeds)
+            accuracies = train(build, self.recipe, self.images, self.seeds)
             seconds = (time.process_time() - start) / len(self.seeds)
-            (short,) = train(build, replace(self.recipe, epochs=self.short_epochs), images, [WEAK_SEED])
+            (short,) = train(build, self.recipe.over(self.short_epochs), self.images, [WEAK_SEED])
             fresh = initialised(build, WEAK_SEED)
-            inputs, labels = images.train.images[:64], images.train.labels[:64]
-            image_shape = (inputs.shape[1], inputs.shape[2], inputs.shape[3])
-            cost = count_cost(fresh, image_shape)
+            inputs, labels = splits.normalise(splits.train.images[:64]), splits.train.labels[:64]
+            cost = count_cost(fresh, splits.image_shape)
             return {
                 "arch": arch,
                 "valid": [accuracy.valid for accuracy in accuracies],
@@ -184,7 +186,7 @@ class BenchmarkMeasurement:
                 "params_m": cost.params_m,
                 "flops_m": cost.flops_m,
                 "short": short.valid,
-                "synflow": synflow(fresh, image_shape),
+                "synflow": synflow(fresh, splits.image_shape),
                 "naswot": naswot(fresh, inputs),
                 "grad_norm": grad_norm(fresh, inputs, labels),
             }
@@ -193,14 +195,14 @@ class BenchmarkMeasurement:
 
     def _fingerprint(self) -> dict[str, Any]:
         """All that the figures depend on; `limit` and `jobs` may change from run to run."""
-        example = self.space.build(self.space.enumerate()[0], NUM_CLASSES)
+        example = self.space.build(self.space.enumerate()[0], self.images.splits.num_classes)
         return {
             "space": self.space.name,
             "network": str(example),
             "recipe": asdict(self.recipe),
             "seeds": list(self.seeds),
             "short_epochs": self.short_epochs,
-            "images_seed": self.images_seed,
+            "images": fingerprint(self.images),
             "order_seed": self.order_seed,
         }
 
@@ -231,70 +233,61 @@ class BenchmarkMeasurement:
         return {row["arch"]: row for row in rows}
 
     def _frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
-        epochs = self.recipe.epochs
+        name, epochs = self.images.source.name, self.recipe.epochs
         columns: dict[str, Any] = {"arch": [row["arch"] for row in rows]}
         for split in ("valid", "test"):
             for i, seed in enumerate(self.seeds):
-                columns[f"digits.{split}.{epochs}.s{seed}"] = [row[split][i] for row in rows]
-        columns[f"digits.observed.{epochs}"] = [row["valid"][0] for row in rows]
-        columns[f"digits.test.{epochs}"] = [float(np.mean(row["test"])) for row in rows]
-        columns[f"digits.train_seconds.{epochs}"] = [row["train_seconds"] for row in rows]
-        for name in ("params_m", "flops_m"):
-            columns[f"digits.{name}"] = [row[name] for row in rows]
-        for name in ("short", "synflow", "naswot", "grad_norm"):
-            columns[f"weak.{name}"] = [row[name] for row in rows]
+                columns[f"{name}.{split}.{epochs}.s{seed}"] = [row[split][i] for row in rows]
+        columns[f"{name}.observed.{epochs}"] = [row["valid"][0] for row in rows]
+        columns[f"{name}.test.{epochs}"] = [float(np.mean(row["test"])) for row in rows]
+        columns[f"{name}.train_seconds.{epochs}"] = [row["train_seconds"] for row in rows]
+        for cost in ("params_m", "flops_m"):
+            columns[f"{name}.{cost}"] = [row[cost] for row in rows]
+        for label in ("short", "synflow", "naswot", "grad_norm"):
+            columns[f"weak.{label}"] = [row[label] for row in rows]
         return pd.DataFrame(columns)
 
     def _metadata(self, frame: pd.DataFrame) -> TableMetadata:
-        epochs = self.recipe.epochs
+        name, epochs = self.images.source.name, self.recipe.epochs
         columns = [str(column) for column in frame.columns]
         trained = f"networks trained for {epochs} epochs"
-        cpu_seconds = frame[f"digits.train_seconds.{epochs}"]
+        cpu_seconds = frame[f"{name}.train_seconds.{epochs}"]
         duration = f"{cpu_seconds.mean():.2f} CPU-seconds a training"
         fresh = f"fresh weights of seed {WEAK_SEED}"
         agreement = ""
         if len(self.seeds) > 1 and len(frame) > 1:
-            pair = [frame[f"digits.valid.{epochs}.s{seed}"] for seed in self.seeds[:2]]
+            pair = [frame[f"{name}.valid.{epochs}.s{seed}"] for seed in self.seeds[:2]]
             agreement = f" Spearman of the first two seeds on validation images: {spearmanr(*pair)[0]:.3f}."
         return TableMetadata(
             space=self.space.name,
             source="measured by acenas: python -m acenas experiment=measure_nb201_digits",
-            licence="CC BY 4.0, as the digits (UCI Machine Learning Repository, Alpaydin and Kaynak, 1998)",
+            licence=self.licence,
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             provenance=(
                 f"{len(frame)} of the {len(self._distinct)} distinct architectures, drawn at random, trained from "
-                f"scratch on scikit-learn's digits with seeds {', '.join(map(str, self.seeds))} and {self.recipe}. "
+                f"scratch on {name} with seeds {', '.join(map(str, self.seeds))} and {self.recipe}, training images "
+                f"changed by {self.images.augmentation}, others evaluated {self.images.draws} times with "
+                f"{self.images.evaluation}. "
                 f"{cpu_seconds.sum() * len(self.seeds):.0f} CPU-seconds in all, {duration}.{agreement}"
             ),
             columns={
                 **{
                     column: Provenance(
-                        "test digits" if ".test." in column else "validation digits", trained, duration
+                        f"test {name}" if ".test." in column else f"validation {name}", trained, duration
                     )
                     for column in columns
                     if isinstance(parse_column(column), Accuracy)
                 },
                 "weak.short": Provenance(
-                    "validation digits",
+                    f"validation {name}",
                     f"training of {self.short_epochs} epochs, seed {WEAK_SEED}",
                     f"{self.short_epochs} of the {epochs} epochs of a training",
                 ),
                 "weak.synflow": Provenance("one image of ones", fresh, "one forward and backward pass"),
-                "weak.naswot": Provenance("64 training digits", fresh, "one forward pass"),
-                "weak.grad_norm": Provenance("64 training digits", fresh, "one forward and backward pass"),
+                "weak.naswot": Provenance(f"64 training {name}", fresh, "one forward pass"),
+                "weak.grad_norm": Provenance(f"64 training {name}", fresh, "one forward and backward pass"),
             },
         )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for torch: faster for networks so small, and results do not depend on the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _progress(

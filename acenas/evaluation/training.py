@@ -1,62 +1,32 @@
-"""Trains small networks from scratch on the digits and measures their accuracy.
+"""Trains networks from scratch and measures their accuracy: what the trainings of a table and of a search share.
 
-The images are small and easy: networks of every cell get them nearly all right, and then chance ranks the cells. A
-`Recipe` makes them harder, with noise and shifts that are drawn anew in every epoch, so that cells differ by more
-than two trainings of one cell do. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
+Small and easy images are told apart by every network, and then chance ranks the architectures. An `ImageTask` makes
+them harder, with noise and shifts that are drawn anew in every epoch, so that architectures differ by more than two
+trainings of one do. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
 """
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from acenas.errors import UserError
-from acenas.images.digits import DigitSplits, Images
+from acenas.images import Images, ImageTask
+from acenas.networks.recipe import Recipe
 from acenas.networks.side_by_side import side_by_side
-from acenas.seeds import derive_seed, torch_generator
+from acenas.seeds import derive_seed
 
+EVALUATION_BATCH = 500
+"""Images that are evaluated at once."""
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained and measured. The defaults are those of the table that the package carries.
-
-    Attributes:
-        epochs: passes over the training images; images that do not fill the last batch wait for the next pass.
-        batch_size: images in a step.
-        learning_rate: the highest, of SGD with Nesterov momentum; it rises linearly from 0, then falls to 0 along a
-            cosine.
-        momentum: of SGD.
-        weight_decay: of all parameters.
-        warmup: part of all steps in which the learning rate rises.
-        noise: standard deviation of the Gaussian noise on every pixel; pixels have standard deviation 1 without it.
-        shift: images are moved by up to so many pixels in both directions; what moves in is background.
-        draws: times that each image is evaluated, each with other noise and another shift. They are the same for
-            every network, so that two networks differ by their answers and not by their questions.
-
-    Raises:
-        UserError: where a value is out of range.
-    """
-
-    epochs: int = 10
-    batch_size: int = 32
-    learning_rate: float = 0.3
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    warmup: float = 0.1
-    noise: float = 0.8
-    shift: int = 1
-    draws: int = 4
-
-    def __post_init__(self) -> None:
-        for name, lowest in {"epochs": 1, "batch_size": 1, "draws": 1, "noise": 0, "shift": 0}.items():
-            if getattr(self, name) < lowest:
-                raise UserError(f"recipe: {name} must be at least {lowest}, not {getattr(self, name)}")
-        if not 0 <= self.warmup < 1:
-            raise UserError(f"recipe: warmup is a part of the training from 0 to below 1, not {self.warmup}")
+AUGMENTED_AT_ONCE = 8192
+"""Images, at most, that are changed at once: a whole epoch of a small data set, a part of a large one."""
 
 
 class Accuracies(NamedTuple):
@@ -72,17 +42,17 @@ class Accuracies(NamedTuple):
 
 
 def train(
-    build: Callable[[], nn.Module], recipe: Recipe, images: DigitSplits, seeds: Sequence[int]
+    build: Callable[[], nn.Module], recipe: Recipe, task: ImageTask, seeds: Sequence[int]
 ) -> list[Accuracies]:
     """Trains the network that `build` makes once for each of `seeds`, all in one pass, and measures each.
 
-    The trainings are independent: a seed sets a network's first weights, order of images, noise and shifts, and
-    its result is that of a training alone up to rounding. Neither reads nor changes torch's global generator.
+    The trainings are independent: a seed sets a network's first weights, order of images and augmentation, and its
+    result is that of a training alone up to rounding. Neither reads nor changes torch's global generator.
 
     Args:
-        build: makes the network, of one linear layer and otherwise what `side_by_side` allows, for `[B, 1, 8, 8]`.
-        recipe: how to train and measure.
-        images: where to train and measure.
+        build: makes the network, of one linear layer and otherwise what `side_by_side` allows, for `[B, C, H, W]`.
+        recipe: how to train.
+        task: the images to train and measure on.
         seeds: one training for each.
 
     Returns:
@@ -91,39 +61,39 @@ def train(
     Raises:
         UserError: where the training images do not fill one batch.
     """
-    steps_each = len(images.train.labels) // recipe.batch_size
-    if steps_each == 0:
-        raise UserError(
-            f"recipe: {len(images.train.labels)} training images do not fill a batch of {recipe.batch_size}; "
-            "choose a smaller batch_size"
-        )
+    steps = recipe.epochs * steps_per_epoch(recipe, task)
     network = side_by_side([initialised(build, seed) for seed in seeds])
-    generators = [torch_generator(seed, "training", "data") for seed in seeds]
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=True,
-        weight_decay=recipe.weight_decay,
-        foreach=True,  # one call for all parameters: there are many and they are small
-    )
-    step, steps = 0, recipe.epochs * steps_each
+    generators = [data_generator(seed) for seed in seeds]
+    optimizer = recipe.optimizer(network.parameters())
+    scheduler = recipe.scheduler(optimizer, steps)
     for _ in range(recipe.epochs):
-        epoch_images, epoch_labels = _epoch(images.train, recipe, generators)
-        for batch in range(steps_each):
-            part = slice(batch * recipe.batch_size, (batch + 1) * recipe.batch_size)
-            for group in optimizer.param_groups:
-                group["lr"] = recipe.learning_rate * _schedule(step, steps, recipe.warmup)
-            logits = network(epoch_images[part].contiguous(memory_format=torch.channels_last))
+        of_each = [training_batches(task, recipe.batch_size, generator) for generator in generators]
+        for batches in zip(*of_each, strict=True):
+            images = torch.cat([batch.images for batch in batches], dim=1)
+            labels = torch.stack([batch.labels for batch in batches], dim=1)
+            logits = network(images.contiguous(memory_format=torch.channels_last))
             # The mean over the images and the sum over the networks: each gets the gradient of its own mean loss.
-            loss = len(seeds) * F.cross_entropy(logits.flatten(0, 1), epoch_labels[part].flatten())
+            loss = len(seeds) * recipe.loss(logits.flatten(0, 1), labels.flatten())
             optimizer.zero_grad()
             torch.autograd.backward(loss)
+            if recipe.gradient_clip is not None:
+                _clip_each(network, len(seeds), recipe.gradient_clip)
             optimizer.step()
-            step += 1
-    valid = _accuracy(network, images.valid, recipe, len(seeds), "valid")
-    test = _accuracy(network, images.test, recipe, len(seeds), "test")
+            scheduler.step()
+    valid = accuracies(network, task, "valid", count=len(seeds))
+    test = accuracies(network, task, "test", count=len(seeds))
     return [Accuracies(v, t) for v, t in zip(valid, test, strict=True)]
+
+
+def steps_per_epoch(recipe: Recipe, task: ImageTask) -> int:
+    """Batches of one epoch. Raises `UserError` where the training images do not fill one."""
+    count = len(task.splits.train.labels)
+    if count < recipe.batch_size:
+        raise UserError(
+            f"recipe: {count} training images do not fill a batch of {recipe.batch_size}; "
+            "choose a smaller batch_size"
+        )
+    return count // recipe.batch_size
 
 
 def initialised(build: Callable[[], nn.Module], seed: int) -> nn.Module:
@@ -133,45 +103,92 @@ def initialised(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
-def perturbed(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """`images` `[N, 1, H, W]`, each moved at random by up to `recipe.shift` pixels and with `recipe.noise` added."""
-    count, _, height, width = images.shape
-    background = images.min().item()
-    padded = F.pad(images, [recipe.shift] * 4, value=background)
-    corner = torch.randint(2 * recipe.shift + 1, (count, 2), generator=generator)
-    rows = corner[:, 0, None] + torch.arange(height)
-    columns = corner[:, 1, None] + torch.arange(width)
-    moved = padded[torch.arange(count)[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
-    return moved + recipe.noise * torch.randn(images.shape, generator=generator)
+def data_generator(seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Draws the order of the training images and their augmentation, from the first epoch of a training to its last."""
+    return torch.Generator(device).manual_seed(derive_seed(seed, "training", "data"))
 
 
-def _epoch(images: Images, recipe: Recipe, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-    """All images of one epoch, `[N, S, H, W]`, and their labels, `[N, S]`, in each network's own order."""
-    perturbed_images, labels = [], []
-    for generator in generators:
-        order = torch.randperm(len(images.labels), generator=generator)
-        perturbed_images.append(perturbed(images.images[order], recipe, generator))
-        labels.append(images.labels[order])
-    return torch.cat(perturbed_images, dim=1), torch.stack(labels, dim=1)
+def training_batches(task: ImageTask, batch_size: int, generator: torch.Generator) -> Iterator[Images]:
+    """One epoch: every training image once, in random order and augmented, but for those that fill no last batch.
 
+    Args:
+        task: its training images lie on the device of `generator`.
+        batch_size: images of a batch.
+        generator: see `data_generator`.
 
-def _schedule(step: int, steps: int, warmup: float) -> float:
-    """Part of the highest learning rate: linear up to 1 in the first `warmup` of the steps, then a cosine to 0."""
-    rising = warmup * steps
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
+    Yields:
+        `images` `[batch_size, C, H, W]` float32 and `labels` `[batch_size]`.
+    """
+    images, labels = task.splits.train
+    order = torch.randperm(len(labels), generator=generator, device=generator.device)
+    at_once = max(AUGMENTED_AT_ONCE // batch_size, 1) * batch_size
+    for part in torch.split(order, at_once):
+        augmented, classes = task.augmented(images[part], generator), labels[part]
+        for start in range(0, len(part) - batch_size + 1, batch_size):
+            batch = slice(start, start + batch_size)
+            yield Images(augmented[batch], classes[batch])
 
 
 @torch.no_grad()
-def _accuracy(network: nn.Module, images: Images, recipe: Recipe, count: int, name: str) -> list[float]:
-    """Accuracy in percent of each of `count` networks side by side, over `recipe.draws` draws of the images."""
+def accuracies(
+    network: nn.Module,
+    task: ImageTask,
+    part: Literal["valid", "test"],
+    *,
+    device: torch.device | str = "cpu",
+    count: int = 1,
+) -> list[float]:
+    """Accuracy in percent of each of `count` networks side by side (or of one network alone), over all draws.
+
+    Args:
+        network: on `device`; it is in evaluation mode meanwhile, and in the mode that it had afterwards.
+        task: the images.
+        part: those to measure on; test images are for reports only.
+        device: of the network.
+        count: networks side by side, see `side_by_side`.
+    """
+    was_training = network.training
     network.eval()
-    generator = torch_generator(0, "evaluation", name)
-    correct = torch.zeros(count)
-    for _ in range(recipe.draws):
-        inputs = perturbed(images.images, recipe, generator).repeat(1, count, 1, 1)
-        logits = network(inputs.contiguous(memory_format=torch.channels_last))
-        correct += (logits.argmax(-1) == images.labels[:, None]).sum(0)
-    network.train()
-    return (100 * correct / (recipe.draws * len(images.labels))).tolist()
+    correct, seen = torch.zeros(count, device=device), 0
+    for images, labels in task.evaluation_batches(part, EVALUATION_BATCH, device):
+        inputs = images.repeat(1, count, 1, 1).contiguous(memory_format=torch.channels_last)
+        logits = network(inputs).reshape(len(labels), count, -1)
+        correct += (logits.argmax(-1) == labels[:, None]).sum(0)
+        seen += len(labels)
+    network.train(was_training)
+    return (100 * correct / seen).tolist()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch: faster for small networks, and results do not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def fingerprint(task: ImageTask) -> dict[str, Any]:
+    """What observed accuracies depend on in `task`, as plain values; of the test images it reads nothing."""
+    checksum = hashlib.sha256()
+    for part in (task.splits.train, task.splits.valid):
+        for tensor in part:
+            checksum.update(tensor.numpy().tobytes())
+    return {
+        "name": task.source.name,
+        "sha256": checksum.hexdigest(),
+        "augmentation": asdict(task.augmentation),
+        "evaluation": asdict(task.evaluation),
+        "draws": task.draws,
+    }
+
+
+def _clip_each(network: nn.Module, count: int, limit: float) -> None:
+    """Scales the gradient of each of `count` networks side by side down to a norm of `limit`, as alone."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    squares = torch.stack([gradient.reshape(count, -1).square().sum(1) for gradient in gradients])
+    scale = (limit / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1)  # as torch.nn.utils.clip_grad_norm_
+    for gradient in gradients:  # the networks' parts follow each other in the first dimension
+        gradient.mul_(scale.repeat_interleave(len(gradient) // count).view(-1, *[1] * (gradient.dim() - 1)))

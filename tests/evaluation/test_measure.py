@@ -15,17 +15,19 @@ from rich.console import Console
 
 from acenas.errors import UserError
 from acenas.evaluation.measure import BenchmarkMeasurement, _progress
-from acenas.evaluation.training import Recipe, train
-from acenas.images.digits import DigitSplits, load_digit_splits
+from acenas.evaluation.training import train
+from acenas.images import Augmentation, Digits, ImageTask
+from acenas.networks.recipe import Recipe
 from acenas.spaces.nasbench201 import NasBench201
 from acenas.tables import BenchmarkTable
 
-RECIPE = Recipe(epochs=1, batch_size=256, draws=1)
+RECIPE = Recipe(epochs=1, batch_size=256, learning_rate=0.3)
+IMAGES = ImageTask(Digits(), Augmentation(padding=1, noise=0.8))
 SPACE = NasBench201(channels=4, cells_per_stage=1, stages=1, in_channels=1)
 
 
 def measurement(**changes: Any) -> BenchmarkMeasurement:
-    return BenchmarkMeasurement(SPACE, RECIPE, **{"limit": 4, **changes})
+    return BenchmarkMeasurement(SPACE, IMAGES, RECIPE, **{"limit": 4, **changes})
 
 
 def values(path: Path) -> pd.DataFrame:
@@ -45,7 +47,7 @@ def test_the_table_holds_what_the_trainings_showed(measured: Path) -> None:
     valid = [list(a) for a in zip(*(table[f"digits.valid.1.s{seed}"] for seed in (0, 1)), strict=True)]
     test = [list(a) for a in zip(*(table[f"digits.test.1.s{seed}"] for seed in (0, 1)), strict=True)]
     for i, arch in enumerate(archs):
-        again = train(lambda arch=arch: SPACE.build(arch, 10), RECIPE, load_digit_splits(0), [0, 1])  # type: ignore[misc]
+        again = train(lambda arch=arch: SPACE.build(arch, 10), RECIPE, IMAGES, [0, 1])  # type: ignore[misc]
         assert valid[i] == [a.valid for a in again] and test[i] == [a.test for a in again]
     assert list(table["digits.observed.1"]) == [pair[0] for pair in valid]
     assert list(table["digits.test.1"]) == pytest.approx([float(np.mean(pair)) for pair in test])
@@ -73,9 +75,9 @@ def test_a_higher_limit_goes_on(measured: Path, tmp_path: Path, monkeypatch: pyt
     calls: list[str] = []
     original = BenchmarkMeasurement.measure_one
 
-    def noted(self: BenchmarkMeasurement, arch: str, images: DigitSplits) -> dict[str, Any]:
+    def noted(self: BenchmarkMeasurement, arch: str) -> dict[str, Any]:
         calls.append(arch)
-        return original(self, arch, images)
+        return original(self, arch)
 
     monkeypatch.setattr(BenchmarkMeasurement, "measure_one", noted)
     pd.testing.assert_frame_equal(values(measurement().run(tmp_path)), values(measured))
@@ -87,13 +89,17 @@ def test_a_higher_limit_goes_on(measured: Path, tmp_path: Path, monkeypatch: pyt
 SCRIPT = """
 import sys
 from acenas.evaluation.measure import BenchmarkMeasurement
-from acenas.evaluation.training import Recipe
+from acenas.images import Augmentation, Digits, ImageTask
+from acenas.networks.recipe import Recipe
 from acenas.spaces.nasbench201 import NasBench201
 space = NasBench201(channels=4, cells_per_stage=1, stages=1, in_channels=1)
-BenchmarkMeasurement(space, Recipe(epochs=1, batch_size=256, draws=1), limit=400, jobs=2).run(sys.argv[1])
+images = ImageTask(Digits(), Augmentation(padding=1, noise=0.8))
+recipe = Recipe(epochs=1, batch_size=256, learning_rate=0.3)
+BenchmarkMeasurement(space, images, recipe, limit=400, jobs=2).run(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 def test_killed_with_all_its_processes_and_resumed_gives_the_same_table(
     measured: Path, tmp_path: Path
 ) -> None:
@@ -125,8 +131,8 @@ def test_a_line_cut_off_by_a_kill_is_measured_again(measured: Path, tmp_path: Pa
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     measurement(limit=1).run(tmp_path)
-    other = BenchmarkMeasurement(SPACE, Recipe(epochs=2, batch_size=256, draws=1), limit=1, seeds=(0,))
-    with pytest.raises(UserError, match="another recipe and seeds; choose another folder"):
+    other = BenchmarkMeasurement(SPACE, ImageTask(Digits(seed=1)), RECIPE.over(2), limit=1, seeds=(0,))
+    with pytest.raises(UserError, match="another images and recipe and seeds; choose another folder"):
         other.run(tmp_path)
 
 
