@@ -2,17 +2,27 @@
 
 from acenas.images.augmentation import Augmentation
 from acenas.images.base import Images, ImageSource, ImageSplits
+from acenas.images.cifar import CIFAR10, CIFAR100
 from acenas.images.data import ImageBatches, ImageData
 from acenas.images.digits import Digits
+from acenas.images.imagenet16 import ImageNet16
+from acenas.images.splits import Division, FileDivision, OrderedDivision, RandomDivision
 from acenas.images.task import ImageTask
 
 __all__ = [
+    "CIFAR10",
+    "CIFAR100",
     "Augmentation",
     "Digits",
+    "Division",
+    "FileDivision",
     "ImageBatches",
     "ImageData",
+    "ImageNet16",
     "ImageSource",
     "ImageSplits",
     "ImageTask",
     "Images",
+    "OrderedDivision",
+    "RandomDivision",
 ]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from acenas.errors import UserError
 
 
 class Images(NamedTuple):
@@ -74,3 +77,16 @@ class ImageSource(ABC):
         Raises:
             UserError: for a missing or damaged file: names it, and says what to do.
         """
+
+
+def channel_values(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    """Checks a `mean` or `std`.
+
+    Raises:
+        UserError: where there is not one value for each channel.
+    """
+    if len(values) != channels:
+        raise UserError(
+            f"images: mean and std need {channels} values, one for each channel, not {list(values)}"
+        )
+    return tuple(float(value) for value in values)

@@ -1,0 +1,230 @@
+"""How the two official parts of a data set become three: for training, for validation, for testing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.images.base import Images
+from acenas.seeds import torch_generator
+
+
+class ThreeParts(NamedTuple):
+    """Parts without a common image."""
+
+    train: Images
+    valid: Images
+    test: Images
+
+
+class Division(ABC):
+    """Cuts one official part of a data set in two.
+
+    Args:
+        of: `train`: the official training images are divided for training and validation, and all official test
+            images are for testing. `test`: all official training images are for training, and the official test images
+            are divided for validation and testing.
+
+    Raises:
+        UserError: for another `of`.
+    """
+
+    def __init__(self, of: Literal["train", "test"]) -> None:
+        if of not in ("train", "test"):
+            raise UserError(f"division: of must be train or test, not {of!r}")
+        self.of = of
+
+    @abstractmethod
+    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+        """Numbers of the images of the first and of the second part.
+
+        Args:
+            count: images that there are.
+
+        Returns:
+            Two `[N]`, long, without a common number and each number below `count`.
+
+        Raises:
+            UserError: where the division does not fit `count` images.
+        """
+
+    def divide(self, train: Images, test: Images) -> ThreeParts:
+        """The three parts of a data set.
+
+        Args:
+            train: the official training images.
+            test: the official test images.
+
+        Raises:
+            UserError: where the division does not fit so many images.
+        """
+        whole = train if self.of == "train" else test
+        first, second = (
+            Images(whole.images[part], whole.labels[part]) for part in self.indices(len(whole.labels))
+        )
+        return ThreeParts(first, second, test) if self.of == "train" else ThreeParts(train, first, second)
+
+
+class RandomDivision(Division):
+    """Two random parts.
+
+    Args:
+        of: see `Division`.
+        sizes: images of the first and of the second part; what is left is not used.
+        seed: of the division, which has nothing to do with the seeds of trainings.
+
+    Raises:
+        UserError: where a part would be empty.
+
+    >>> first, second = RandomDivision("train", (6, 4)).indices(10)
+    >>> sorted(first.tolist() + second.tolist())
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    """
+
+    def __init__(self, of: Literal["train", "test"], sizes: Sequence[int], seed: int = 0) -> None:
+        super().__init__(of)
+        self.sizes = _two(sizes)
+        self.seed = seed
+
+    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+        """See `Division.indices`; in ascending order."""
+        order = torch.randperm(count, generator=torch_generator(self.seed, "images", "division"))
+        first, second, _ = _cut(order, self.sizes)
+        return first.sort().values, second.sort().values
+
+
+class OrderedDivision(Division):
+    """The first images and those that follow them, in the order of the files.
+
+    AceNAS trains its super-nets for CIFAR-10 on the first four files and validates them on the fifth: `train`,
+    (40000, 10000).
+
+    Args:
+        of: see `Division`.
+        sizes: images of the first and of the second part; what is left is not used.
+
+    Raises:
+        UserError: where a part would be empty.
+
+    >>> OrderedDivision("train", (3, 2)).indices(5)
+    (tensor([0, 1, 2]), tensor([3, 4]))
+    """
+
+    def __init__(self, of: Literal["train", "test"], sizes: Sequence[int]) -> None:
+        super().__init__(of)
+        self.sizes = _two(sizes)
+
+    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+        """See `Division.indices`."""
+        first, second, _ = _cut(torch.arange(count), self.sizes)
+        return first, second
+
+
+class FileDivision(Division):
+    """The parts of an index file of NAS-Bench-201 and NATS-Bench.
+
+    The official files (JSON), with their keys, sizes and MD5:
+
+    - `cifar-split.txt`: CIFAR-10, of `train`: `train`, `valid`, 25,000 each; 2da7627956f17981dc0b841ab8385f37
+    - `cifar100-test-split.txt`: CIFAR-100, of `test`: `xvalid`, `xtest`, 5,000 each; 16f51963f0ccd95cb6c08c33ca4c1665
+    - `imagenet-16-120-test-split.txt`: ImageNet16-120, of `test`: `xvalid`, `xtest`, 3,000 each;
+      670c7749b090d2e937e20d10e811be22
+    - `ImageNet16-120-split.txt`: ImageNet16-120, of `train`: `train`, `valid`, 75,850 each;
+      106aae0b5917ef58b972ba74a5e9d164
+
+    Args:
+        of: see `Division`.
+        path: of the file.
+        keys: of the first and of the second part in the file.
+        sizes: images that the parts must have; None where any will do.
+        md5: that the file must have; None where any will do.
+
+    Raises:
+        UserError: where the file is missing.
+    """
+
+    page = "https://github.com/D-X-Y/AutoDL-Projects (configs/nas-benchmark)"
+
+    def __init__(
+        self,
+        of: Literal["train", "test"],
+        path: str | Path,
+        keys: Sequence[str],
+        sizes: Sequence[int] | None = None,
+        md5: str | None = None,
+    ) -> None:
+        super().__init__(of)
+        self.path = Path(path)
+        if len(keys) != 2:
+            raise UserError(f"division: keys must be two, not {list(keys)}")
+        self.keys = (keys[0], keys[1])
+        self.sizes = None if sizes is None else _two(sizes)
+        self.md5 = md5
+        if not self.path.is_file():
+            raise UserError(f"the index file {self.path} is missing; the official ones come from {self.page}")
+
+    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+        """See `Division.indices`; in the order of the file."""
+        content = self.path.read_bytes()
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if self.md5 is not None and found != self.md5:
+            raise UserError(f"{self.path} has the MD5 {found}, not {self.md5}; get it again from {self.page}")
+        try:
+            parts = json.loads(content)
+        except ValueError as error:
+            raise UserError(f"{self.path} is no JSON ({error}); get it again from {self.page}") from None
+        first, second = (self._part(parts, key, count) for key in self.keys)
+        common = set(first.tolist()) & set(second.tolist())
+        if common:
+            raise UserError(
+                f"{self.path}: {len(common)} images are in {self.keys[0]} and in {self.keys[1]}, such as {min(common)}"
+            )
+        sizes = (len(first), len(second))
+        if self.sizes is not None and sizes != self.sizes:
+            raise UserError(f"{self.path}: the parts have {sizes} images, not {self.sizes}")
+        return first, second
+
+    def _part(self, parts: Any, key: str, count: int) -> Tensor:
+        if not isinstance(parts, dict):
+            raise UserError(f"{self.path} holds a {type(parts).__name__}, not parts by name")
+        if key not in parts:
+            raise UserError(f"{self.path} has no {key!r}; it holds {list(parts)}")
+        try:
+            kind, texts = parts[key]
+            if kind != "int" or not texts:
+                raise ValueError
+            numbers = torch.tensor([int(text) for text in texts])
+        except (TypeError, ValueError):
+            raise UserError(f'{self.path}: {key} must be ["int", ["0", ...]], with whole numbers') from None
+        if numbers.min() < 0 or numbers.max() >= count:
+            wrong = numbers[(numbers < 0) | (numbers >= count)][0]
+            raise UserError(
+                f"{self.path}: {key} names image {wrong}, and there are {count}: 0 to {count - 1}; is the file of "
+                f"another data set, or `of` wrong?"
+            )
+        if len(set(numbers.tolist())) < len(numbers):
+            raise UserError(f"{self.path}: {key} names an image twice")
+        return numbers
+
+
+def _two(sizes: Sequence[int]) -> tuple[int, int]:
+    if len(sizes) != 2 or min(sizes) < 1:
+        raise UserError(f"division: sizes must be two numbers of at least 1, not {list(sizes)}")
+    return sizes[0], sizes[1]
+
+
+def _cut(order: Tensor, sizes: tuple[int, int]) -> tuple[Tensor, ...]:
+    rest = len(order) - sum(sizes)
+    if rest < 0:
+        raise UserError(
+            f"division: sizes {sizes} need {sum(sizes)} images, and there are {len(order)}; choose smaller sizes"
+        )
+    return torch.split(order, [*sizes, rest])
