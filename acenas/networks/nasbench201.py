@@ -1,14 +1,46 @@
 """The network of NAS-Bench-201 (Dong and Yang, ICLR 2020, arXiv 2001.00326, figure 1)."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from acenas.networks.operations import ReLUConvBN, nasbench201_operation
+from acenas.networks.memo import Memo
+from acenas.networks.operations import ReLUConvBN, Zero, nasbench201_operation
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """(source, target) of the six operations, in the order of the architecture string."""
+
+
+def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None = None) -> Tensor:
+    """Node 3 of a cell: node 0 is `x`, and each further node is the sum of its incoming edges.
+
+    Args:
+        x: `[B, C, H, W]`.
+        edges: the operation of each of `EDGES`; None for `none`: adding zeros costs time and changes nothing.
+        memo: remembers what does not change from cell to cell.
+
+    Returns:
+        `[B, C, H, W]`.
+    """
+    nodes: list[Tensor | None] = [x]
+    for target in range(1, 4):
+        incoming = []
+        for (source, end), edge in zip(EDGES, edges, strict=True):
+            if end == target and edge is not None:
+                node = nodes[source]
+                node = x.new_zeros(x.shape) if node is None else node
+                incoming.append(edge(node) if memo is None else memo(edge, edge, node))
+        if len(incoming) < 2:
+            nodes.append(incoming[0] if incoming else None)
+        else:
+            # Node 3 is different in every cell.
+            nodes.append(_add(*incoming) if memo is None or target == 3 else memo(target, _add, *incoming))
+    return x.new_zeros(x.shape) if nodes[3] is None else nodes[3]
+
+
+def _add(first: Tensor, *others: Tensor) -> Tensor:
+    return sum(others, start=first)
 
 
 class NasBench201Cell(nn.Module):
@@ -36,18 +68,7 @@ class NasBench201Cell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to `[B, C, H, W]`."""
-        nodes = [x]
-        for target in range(1, 4):
-            incoming = [
-                self.edges[f"{source}{target}"](nodes[source])
-                for source in range(target)
-                if self._operation(source, target) != "none"  # adding zeros costs time and changes nothing
-            ]
-            nodes.append(sum(incoming[1:], start=incoming[0]) if incoming else x.new_zeros(x.shape))
-        return nodes[3]
-
-    def _operation(self, source: int, target: int) -> str:
-        return self.operations[EDGES.index((source, target))]
+        return cell_output(x, [None if isinstance(edge, Zero) else edge for edge in self.edges.values()])
 
     def extra_repr(self) -> str:
         """The six operations by edge."""
@@ -73,6 +94,46 @@ class ReductionBlock(nn.Module):
         """`[B, in_channels, H, W]` to `[B, out_channels, H / 2, W / 2]`."""
         out: Tensor = self.shortcut(x) + self.conv_b(self.conv_a(x))
         return out
+
+
+def nasbench201_skeleton(
+    make_cell: Callable[[int], nn.Module],
+    num_classes: int,
+    *,
+    in_channels: int = 3,
+    channels: int = 16,
+    cells_per_stage: int = 5,
+    stages: int = 3,
+) -> OrderedDict[str, nn.Module]:
+    """The layers of the network by name: stem, stages of cells with a reduction block between two stages, head.
+
+    Args:
+        make_cell: makes the cell of so many channels.
+        num_classes: logits of the output.
+        in_channels: channels of the images.
+        channels: of the first stage; each further stage doubles them.
+        cells_per_stage: cells in a stage.
+        stages: number of stages.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["stem"] = nn.Sequential(
+        nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+    )
+    width = channels
+    for stage in range(1, stages + 1):
+        if stage > 1:
+            layers[f"reduction{stage - 1}"] = ReductionBlock(width, 2 * width)
+            width *= 2
+        for cell in range(1, cells_per_stage + 1):
+            layers[f"stage{stage}_cell{cell}"] = make_cell(width)
+    layers["head"] = nn.Sequential(
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, num_classes),
+    )
+    return layers
 
 
 class NasBench201Network(nn.Sequential):
@@ -106,23 +167,14 @@ class NasBench201Network(nn.Sequential):
         cells_per_stage: int = 5,
         stages: int = 3,
     ) -> None:
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        layers["stem"] = nn.Sequential(
-            nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        super().__init__(
+            nasbench201_skeleton(
+                lambda width: NasBench201Cell(operations, width),
+                num_classes,
+                in_channels=in_channels,
+                channels=channels,
+                cells_per_stage=cells_per_stage,
+                stages=stages,
+            )
         )
-        width = channels
-        for stage in range(1, stages + 1):
-            if stage > 1:
-                layers[f"reduction{stage - 1}"] = ReductionBlock(width, 2 * width)
-                width *= 2
-            for cell in range(1, cells_per_stage + 1):
-                layers[f"stage{stage}_cell{cell}"] = NasBench201Cell(operations, width)
-        layers["head"] = nn.Sequential(
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(width, num_classes),
-        )
-        super().__init__(layers)
         self.operations = tuple(operations)

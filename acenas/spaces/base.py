@@ -7,6 +7,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from acenas.errors import UserError
+from acenas.networks.supernet import SupernetNetwork
 from acenas.spaces.graphs import GraphBatch
 
 
@@ -45,6 +47,33 @@ class SearchSpace(ABC):
     @abstractmethod
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """The stand-alone network of `arch`, with fresh weights."""
+
+    # --- for a super-net; spaces without one need none of these ---
+
+    def build_supernet(self, num_classes: int) -> SupernetNetwork:
+        """A network of all architectures, which share its fresh weights.
+
+        Raises:
+            UserError: where the space has none.
+        """
+        raise UserError(f"the space {self.name} has no super-net; choose weak labels that need none")
+
+    def connected(self, arch: str) -> bool:
+        """Whether the output of `arch` depends on its input at all."""
+        return True
+
+    def sample_fair(self, generator: torch.Generator) -> list[str]:
+        """As many architectures as a choice has operations; over them, every choice takes each of these once.
+
+        That is strict fairness (FairNAS, Chu et al., arXiv 1907.01845, section 3.2): one step on all of them trains
+        every operation equally often. Each of the architectures alone is uniformly distributed.
+
+        Raises:
+            UserError: where the choices of the space are not all of one size.
+        """
+        raise UserError(f"the space {self.name} cannot be sampled fairly; sample it uniformly")
+
+    # --- pictures ---
 
     @abstractmethod
     def draw(self, arch: str) -> Figure:

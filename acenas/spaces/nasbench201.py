@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.networks.nasbench201 import NasBench201Network
+from acenas.networks.nasbench201_supernet import NasBench201Supernet, is_connected
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.drawing import draw_edge_cell
 from acenas.spaces.graphs import GraphBatch
@@ -126,6 +127,27 @@ class NasBench201(SearchSpace):
             cells_per_stage=self.cells_per_stage,
             stages=self.stages,
         )
+
+    def build_supernet(self, num_classes: int) -> NasBench201Supernet:
+        """The skeleton of this space with all operations on every edge."""
+        return NasBench201Supernet(
+            num_classes,
+            in_channels=self.in_channels,
+            channels=self.channels,
+            cells_per_stage=self.cells_per_stage,
+            stages=self.stages,
+        )
+
+    def connected(self, arch: str) -> bool:
+        """Whether a way without `none` leads from the input of the cell to its output."""
+        return is_connected(self.operations(arch))
+
+    def sample_fair(self, generator: torch.Generator) -> list[str]:
+        """Five cells in which every edge carries each of the five operations once."""
+        edges = [torch.randperm(len(OPERATIONS), generator=generator).tolist() for _ in EDGES]
+        return [
+            self.from_operations([OPERATIONS[code] for code in codes]) for codes in zip(*edges, strict=True)
+        ]
 
     def draw(self, arch: str) -> Figure:
         """The cell as four nodes and their operations."""
