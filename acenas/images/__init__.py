@@ -5,6 +5,7 @@ from acenas.images.base import Images, ImageSource, ImageSplits
 from acenas.images.cifar import CIFAR10, CIFAR100
 from acenas.images.data import ImageBatches, ImageData
 from acenas.images.digits import Digits
+from acenas.images.encoded import EncodedImages
 from acenas.images.imagenet16 import ImageNet16
 from acenas.images.splits import Division, FileDivision, OrderedDivision, RandomDivision
 from acenas.images.task import ImageTask
@@ -15,6 +16,7 @@ __all__ = [
     "Augmentation",
     "Digits",
     "Division",
+    "EncodedImages",
     "FileDivision",
     "ImageBatches",
     "ImageData",
