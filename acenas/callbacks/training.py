@@ -1,0 +1,49 @@
+"""What every training with Lightning needs: a checkpoint after each epoch, and silence."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+
+class EpochCheckpoint(pl.callbacks.Checkpoint):
+    """Writes the whole state of training after every epoch, in the first process; a kill leaves the last whole one.
+
+    Args:
+        path: of the one file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Called in all processes, as Lightning gathers the state from all of them."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        try:
+            trainer.save_checkpoint(temporary, weights_only=False)
+            if trainer.is_global_zero:
+                temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's lines on devices, processes and reaching the last epoch."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Raised inside Lightning 2.6 with torch 2.13; nothing a user of this package could change.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+            warnings.filterwarnings("ignore", message="GPU available but not used")  # `accelerator` says so
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,160 @@
+"""Training of a super-net: one step trains a few paths and moves nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.networks.recipe import Recipe
+from acenas.networks.supernet import SupernetNetwork
+from acenas.spaces.base import SearchSpace
+from acenas.supernet.sampling import PathSampler
+
+Average = Literal["users", "paths"]
+
+
+class Supernet(pl.LightningModule):
+    """Trains the shared weights along sampled paths.
+
+    The gradients of a step come from P paths: those of all processes, and of one after another in each. A parameter's
+    gradient is the mean of its gradients over the paths that use it (`average="users"`), or their sum over P, as if
+    the others had given zeros (`average="paths"`: plain data parallelism). With the first, an operation learns as fast
+    with many paths in a step as with a single one. With a single path both are the same.
+
+    Parameters that no path of a step uses have no gradient at all (None, not zeros): neither momentum nor weight decay
+    moves them in that step.
+
+    Args:
+        network: is trained in place.
+        space: of its architectures.
+        sampler: draws the paths of each step.
+        recipe: of the training. Its batch size is that of a process; the norm that it clips is that of the averaged
+            gradients of all parameters used in the step.
+        seed: of the paths, which are a function of (seed, step).
+        average: see above.
+        accumulate: batches of a step; all of them go through the same paths, so that a step is that of one batch
+            `accumulate` times as large, except for the statistics of batch normalisation. Batches at the end of an
+            epoch that fill no step are one of their own.
+        channels_last: the memory layout of images and weights.
+
+    Raises:
+        UserError: where `accumulate` is below 1 or `average` is unknown.
+    """
+
+    def __init__(
+        self,
+        network: SupernetNetwork,
+        space: SearchSpace,
+        sampler: PathSampler,
+        recipe: Recipe,
+        seed: int,
+        *,
+        average: Average = "users",
+        accumulate: int = 1,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        if accumulate < 1:
+            raise UserError(f"supernet: accumulate must be at least 1, not {accumulate}")
+        if average not in ("users", "paths"):
+            raise UserError(f"supernet: average is 'users' or 'paths', not {average!r}")
+        self.automatic_optimization = (
+            False  # several backward passes a step, of which none may hold all graphs
+        )
+        self.network = network
+        self.space = space
+        self.sampler = sampler
+        self.recipe = recipe
+        self.seed = seed
+        self.average = average
+        self.accumulate = accumulate
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """SGD and the schedule of the recipe, step by step."""
+        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        optimizer = self.recipe.optimizer(self.network.parameters())
+        batches = int(self.trainer.estimated_stepping_batches) // self.recipe.epochs
+        steps = self.recipe.epochs * -(-batches // self.accumulate)
+        return [optimizer], [self.recipe.scheduler(optimizer, steps)]
+
+    def on_train_epoch_start(self) -> None:
+        """Starts the sums of the epoch's metrics; they stay on the device."""
+        self._loss = torch.zeros((), device=self.device)
+        self._correct = torch.zeros((), device=self.device)
+        self._count = 0
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
+        """Adds the gradients of a batch on each path of this process; the last batch of a step moves the weights."""
+        images, labels = batch
+        images = images.to(dtype=next(self.parameters()).dtype, memory_format=self.memory_format)
+        # Trainer.global_step counts the steps of the optimizer, and a checkpoint keeps it.
+        paths = self.sampler.paths(self.space, self.seed, self.trainer.global_step, self.trainer.world_size)
+        for arch in paths[self.trainer.global_rank]:
+            logits = self.network(images, arch)
+            loss = self.recipe.loss(logits, labels)
+            self.manual_backward(loss)
+            self._loss += loss.detach()
+            self._correct += (logits.detach().argmax(1) == labels).sum()
+            self._count += 1
+        place = batch_index % self.accumulate + 1
+        if place == self.accumulate or self.trainer.is_last_batch:
+            self._step(paths, batches=place)
+
+    def _step(self, paths: Sequence[Sequence[str]], batches: int) -> None:
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, pl.core.optimizer.LightningOptimizer)
+        assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
+        average_gradients(self.network, paths, self.average, batches)
+        if self.recipe.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip, foreach=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the means over the epoch, its paths and all processes: one transfer from the device."""
+        loss, accuracy = self._loss / self._count, self._correct / (self._count * self.recipe.batch_size)
+        self.log("supernet/loss", loss, sync_dist=True)
+        self.log("supernet/train_accuracy", 100 * accuracy, sync_dist=True)
+        (group,) = self.trainer.optimizers[0].param_groups
+        self.log("supernet/learning_rate", group["lr"], sync_dist=True)
+
+
+def average_gradients(
+    network: SupernetNetwork, paths: Sequence[Sequence[str]], average: Average, batches: int = 1
+) -> None:
+    """Makes of each process's sums of gradients the averages over all, the same in every process.
+
+    Only what some path uses is sent, in one message. As all processes know all paths, none has to ask which
+    parameters another one has used, as a general implementation would.
+
+    Args:
+        network: holds in `grad` the sums over the paths of this process and over `batches`.
+        paths: of each process.
+        average: see `Supernet`.
+        batches: of a step.
+    """
+    archs = [arch for of_process in paths for arch in of_process]
+    if len(archs) * batches == 1:
+        return
+    users = Counter(id(parameter) for arch in archs for parameter in network.active_parameters(arch))
+    used = [parameter for parameter in network.parameters() if id(parameter) in users]
+    gradients = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in used]
+    if len(paths) > 1:
+        message = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(message)
+        parts = torch.split(message, [gradient.numel() for gradient in gradients])
+        torch._foreach_copy_(gradients, [p.view(g.shape) for p, g in zip(parts, gradients, strict=True)])
+    counts = [users[id(parameter)] if average == "users" else len(archs) for parameter in used]
+    torch._foreach_mul_(gradients, [1 / (count * batches) for count in counts])
+    for parameter, gradient in zip(used, gradients, strict=True):
+        parameter.grad = gradient

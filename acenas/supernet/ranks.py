@@ -1,0 +1,253 @@
+"""The processes that share a training or a scoring: one for each device, on this machine or on several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning.plugins.environments import (  # type: ignore[attr-defined]
+    ClusterEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+
+from acenas.errors import UserError
+
+Precision = Literal["32-true", "bf16-mixed", "64-true"]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What to compute on.
+
+    Attributes:
+        accelerator: "cpu", "gpu" (CUDA), or "auto" for a GPU where there is one.
+        devices: of each machine, one process each; on "cpu" so many processes share the cores.
+        num_nodes: machines. More than one needs a launcher that starts the command on all of them: `srun` or
+            `torchrun`, one task for each device.
+        precision: Lightning's name: "32-true", "bf16-mixed" (float32 weights, bfloat16 convolutions) or "64-true".
+
+    Raises:
+        UserError: where this machine has no such devices.
+    """
+
+    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    devices: int = 1
+    num_nodes: int = 1
+    precision: Precision = "32-true"
+
+    def __post_init__(self) -> None:
+        if self.accelerator not in ("cpu", "gpu", "auto"):
+            raise UserError(f"trainer: accelerator is cpu, gpu or auto, not {self.accelerator!r}")
+        if self.devices < 1 or self.num_nodes < 1:
+            raise UserError(
+                f"trainer: devices={self.devices} and num_nodes={self.num_nodes} must both be at least 1"
+            )
+        if self.precision not in ("32-true", "bf16-mixed", "64-true"):
+            raise UserError(
+                f"trainer: precision is '32-true', 'bf16-mixed' or '64-true', not {self.precision!r}"
+            )
+        if self.on_gpu and torch.cuda.device_count() < self.devices:
+            raise UserError(
+                f"trainer: torch sees {torch.cuda.device_count()} GPUs, not {self.devices}; choose fewer devices, or "
+                "accelerator=cpu"
+            )
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the devices are GPUs."""
+        return self.accelerator == "gpu" or (self.accelerator == "auto" and torch.cuda.is_available())
+
+    @property
+    def world_size(self) -> int:
+        """Processes in all."""
+        return self.devices * self.num_nodes
+
+    @property
+    def backend(self) -> str:
+        """Of torch.distributed."""
+        return "nccl" if self.on_gpu else "gloo"
+
+    def device(self, local_rank: int) -> torch.device:
+        """Of process `local_rank` of a machine."""
+        return torch.device("cuda", local_rank) if self.on_gpu else torch.device("cpu")
+
+    def autocast(self) -> torch.autocast:
+        """The context in which networks compute."""
+        kind = "cuda" if self.on_gpu else "cpu"
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return torch.float64 if self.precision == "64-true" else torch.float32
+
+
+class LocalEnvironment(ClusterEnvironment):
+    """One of `world_size` processes of this machine, as Lightning wants to know it; sets no environment variable.
+
+    Args:
+        rank: of this process.
+        world_size: number of processes.
+        port: where they find each other.
+    """
+
+    creates_processes_externally = True
+    main_address = "127.0.0.1"
+    main_port = 0
+
+    def __init__(self, rank: int, world_size: int, port: int) -> None:
+        self.rank = rank
+        self.size = world_size
+        self.main_port = port
+
+    @staticmethod
+    def detect() -> bool:
+        """Never: it is asked for."""
+        return False
+
+    def world_size(self) -> int:
+        """See `ClusterEnvironment`."""
+        return self.size
+
+    def set_world_size(self, size: int) -> None:
+        """Known already."""
+
+    def global_rank(self) -> int:
+        """See `ClusterEnvironment`."""
+        return self.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        """Known already."""
+
+    def local_rank(self) -> int:
+        """See `ClusterEnvironment`."""
+        return self.rank
+
+    def node_rank(self) -> int:
+        """See `ClusterEnvironment`."""
+        return 0
+
+
+@contextmanager
+def processes(
+    hardware: Hardware, target: Callable[..., object], *args: object
+) -> Iterator[ClusterEnvironment | None]:
+    """Gives this process its place among those of `hardware`; starts the others where nobody else did.
+
+    Where `srun` or `torchrun` has started a process for each device, nothing is started. Otherwise this process is
+    the first, and `target(environment, *args)` runs in each of the others. Those are spawned, and get their work as
+    values: they do not run the command again, so this works in a sweep, in a notebook and under any launcher.
+    They end with this process, however it ends.
+
+    Args:
+        hardware: devices and machines.
+        target: an importable function for the other processes.
+        args: for `target`; must be picklable. Tensors are shared, not copied: `target` must not change them.
+
+    Yields:
+        The environment of this process; None where it is alone.
+
+    Raises:
+        UserError: for several machines without a launcher, or one that started another number of processes.
+        RuntimeError: where one of the other processes failed; it has written why.
+    """
+    if hardware.world_size == 1:
+        yield None
+        return
+    environment = launched()
+    if environment is not None:
+        if environment.world_size() != hardware.world_size:
+            raise UserError(
+                f"the launcher started {environment.world_size()} processes, but devices={hardware.devices} and "
+                f"num_nodes={hardware.num_nodes} need {hardware.world_size}; start one task for each device"
+            )
+        yield environment
+        return
+    if hardware.num_nodes > 1:
+        raise UserError(
+            f"num_nodes={hardware.num_nodes}: start the command on all machines with srun or torchrun, one task for "
+            "each device"
+        )
+    with _local(hardware.devices, target, args) as local:
+        yield local
+
+
+def launched() -> ClusterEnvironment | None:
+    """The environment of `torchrun`, or of `srun` with several tasks; None where this process was started alone."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and SLURMEnvironment.detect():
+        return SLURMEnvironment(auto_requeue=False)
+    return None
+
+
+@contextmanager
+def _local(
+    world_size: int, target: Callable[..., object], args: tuple[object, ...]
+) -> Iterator[LocalEnvironment]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn = multiprocessing.get_context(
+        "spawn"
+    )  # a fork would copy the locks of threads, and no GPU survives it
+    threads = torch.get_num_threads()
+    share = max(threads // world_size, 1)
+    others = [
+        spawn.Process(
+            target=_other, args=(LocalEnvironment(rank, world_size, port), share, target, args), daemon=True
+        )
+        for rank in range(1, world_size)
+    ]
+    before = {name: os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT")}
+    torch.set_num_threads(share)
+    try:
+        for process in others:
+            process.start()
+        yield LocalEnvironment(0, world_size, port)
+        _leave()
+        for process in others:
+            process.join()
+        failed = [rank for rank, process in enumerate(others, start=1) if process.exitcode]
+        if failed:
+            raise RuntimeError(f"process {failed[0]} of {world_size} failed; its own message says why")
+    finally:
+        for process in others:
+            process.kill()
+        _leave()
+        torch.set_num_threads(threads)
+        for name, value in before.items():  # so that another job of this process starts afresh
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _other(
+    environment: LocalEnvironment, threads: int, target: Callable[..., object], args: tuple[object, ...]
+) -> None:
+    """Work of another process than the first."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(threads)
+    target(environment, *args)
+    _leave()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # not sys.exit: the main thread may wait for the others for ever
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()

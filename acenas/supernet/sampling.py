@@ -1,0 +1,95 @@
+"""Which paths of the super-net a step trains. All processes know the paths of all: (seed, step) draws them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+from acenas.errors import UserError
+from acenas.seeds import torch_generator
+from acenas.spaces.base import SearchSpace
+
+TRIES = 1000
+"""Draws in search of a connected architecture before the space is said to have none."""
+
+
+@dataclass(frozen=True)
+class PathSampler(ABC):
+    """Draws the paths of each step.
+
+    Attributes:
+        shared: all processes train the same paths in a step, on different images; otherwise each draws its own.
+        connected_only: without architectures whose output does not depend on their input: what is drawn is drawn
+            again until there are none.
+    """
+
+    shared: bool = False
+    connected_only: bool = False
+
+    def paths(self, space: SearchSpace, seed: int, step: int, world_size: int = 1) -> list[list[str]]:
+        """The architectures that each of `world_size` processes trains in step `step`, in their order.
+
+        Raises:
+            UserError: where connected architectures are asked for and hardly any draw is connected.
+        """
+        generator = torch_generator(seed, "supernet", "paths", step)
+        if self.shared:
+            return [self._connected(space, generator)] * world_size
+        return [self._connected(space, generator) for _ in range(world_size)]
+
+    @abstractmethod
+    def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
+        """The paths of one process in one step, connected or not."""
+
+    def _connected(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
+        for _ in range(TRIES):
+            archs = self.draw(space, generator)
+            if not self.connected_only or all(map(space.connected, archs)):
+                return archs
+        raise UserError(
+            f"{TRIES} draws of {type(self).__name__} from {space.name} were all disconnected somewhere; "
+            "set connected_only=false, or train fewer paths in a step"
+        )
+
+
+@dataclass(frozen=True)
+class UniformPaths(PathSampler):
+    """Architectures drawn uniformly and independently (SPOS, Guo et al., arXiv 1904.00420, section 3.2).
+
+    Attributes:
+        paths_per_step: architectures of each process in a step.
+
+    >>> from acenas.spaces import NasBench201
+    >>> [len(paths) for paths in UniformPaths(paths_per_step=3).paths(NasBench201(), seed=0, step=0, world_size=2)]
+    [3, 3]
+    """
+
+    paths_per_step: int = 1
+
+    def __post_init__(self) -> None:
+        if self.paths_per_step < 1:
+            raise UserError(f"sampler: paths_per_step must be at least 1, not {self.paths_per_step}")
+
+    def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
+        """See `PathSampler.draw`."""
+        archs: list[str] = []
+        while len(archs) < self.paths_per_step:  # one by one: a set is rejected more often than its members
+            (arch,) = space.sample(1, generator)
+            if not self.connected_only or space.connected(arch):
+                archs.append(arch)
+        return archs
+
+
+@dataclass(frozen=True)
+class FairPaths(PathSampler):
+    """Strict fairness: each step trains every operation of every choice once (FairNAS, arXiv 1907.01845).
+
+    With `connected_only`, sets with a disconnected architecture are drawn again as a whole, so that strict fairness
+    holds in every step. An operation on an edge that leads nowhere in its cell gets no gradient in that step.
+    """
+
+    def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
+        """See `PathSampler.draw`."""
+        return space.sample_fair(generator)

@@ -1,0 +1,279 @@
+"""The stage `score`: accuracy and loss of many paths of a trained super-net, which are weak labels."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.files import write_text
+from acenas.images import Images, ImageTask
+from acenas.networks.supernet import PathStatistics, SupernetNetwork
+from acenas.seeds import torch_generator
+from acenas.spaces.base import SearchSpace
+from acenas.supernet.ranks import Hardware, processes
+from acenas.tables import Provenance, WeakLabels
+
+LABELS = ("weak.supernet", "weak.supernet_loss")
+
+Progress = Callable[[int, int], None]
+"""Called with the chunks that are done and the number of all."""
+
+
+@torch.inference_mode()
+def score_paths(
+    network: SupernetNetwork,
+    archs: Sequence[str],
+    batches: Sequence[Images],
+    calibration: Sequence[Tensor] = (),
+) -> Tensor:
+    """Accuracy in percent and mean loss of each path, without waiting for the device between two paths.
+
+    Args:
+        network: on the device of the images.
+        archs: A architectures; those that begin alike should follow one another.
+        batches: what to answer, `[B, C, H, W]` float and `[B]` each.
+        calibration: batches of other images for the statistics of batch normalisation, measured anew for each path;
+            with none, they are those of each batch of `batches`.
+
+    Returns:
+        `[A, 2]`, float32, on the device: the cross-entropy has no label smoothing.
+    """
+    device = batches[0].labels.device
+    totals = torch.zeros(len(archs), 2, device=device)
+    count = sum(len(labels) for _, labels in batches)
+    memos = [network.memo() for _ in batches]
+    calibration_memos = [network.memo() for _ in calibration]
+    with PathStatistics(network) if calibration else nullcontext() as statistics:
+        for total, arch in zip(totals, archs, strict=True):
+            if statistics is not None:
+                statistics.measure(arch, calibration, calibration_memos)
+            for (images, labels), memo in zip(batches, memos, strict=True):
+                logits = network(images, arch, memo).float()
+                total[0] += (logits.argmax(1) == labels).sum()
+                total[1] += F.cross_entropy(logits, labels, reduction="sum")
+    return totals / count * torch.tensor([100.0, 1.0], device=device)
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """How the paths of a super-net are scored.
+
+    Architectures with the same function get the same label: that of their canonical form. In a super-net the others
+    would get another one, as their weights lie on other edges, but a label is one of what an architecture computes.
+
+    Attributes:
+        space: of the architectures.
+        task: images; the paths answer the validation images as the task evaluates them.
+        hardware: where.
+        archs: which: a list, so many with different functions drawn at random, or None for the whole space.
+        batch_norm: statistics of the batch that is evaluated ("batch"), or of training images, measured for each
+            path ("recalibrated").
+        batch_size: largest number of images of a batch; the batches are of equal size. With `batch_norm="batch"`
+            the labels depend on it.
+        images: the first so many of the evaluated images; None for all.
+        calibration_batches: batches of training images for `batch_norm="recalibrated"`.
+        seed: of the architectures drawn at random.
+        chunk_size: architectures between two looks at the device and two files.
+        channels_last: memory layout of images and weights.
+
+    Raises:
+        UserError: where a number is below 1.
+    """
+
+    space: SearchSpace
+    task: ImageTask
+    hardware: Hardware = Hardware()  # noqa: RUF009 (frozen)
+    archs: Sequence[str] | int | None = None
+    batch_norm: Literal["batch", "recalibrated"] = "batch"
+    batch_size: int = 500
+    images: int | None = None
+    calibration_batches: int = 4
+    seed: int = 0
+    chunk_size: int = 64
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "images", "calibration_batches", "chunk_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"score: {name} must be at least 1, not {value}")
+        if isinstance(self.archs, int) and self.archs < 1:
+            raise UserError(f"score: archs must be at least 1, not {self.archs}")
+        if self.batch_norm not in ("batch", "recalibrated"):
+            raise UserError(f"score: batch_norm is 'batch' or 'recalibrated', not {self.batch_norm!r}")
+
+    def run(
+        self, network: SupernetNetwork, folder: str | Path, weights: str, progress: Progress | None = None
+    ) -> WeakLabels:
+        """Scores what `folder` does not hold yet, and writes `weak_labels.parquet` there.
+
+        Every finished chunk of architectures is a file in `folder/chunks`; a later run, with another number of
+        processes too, goes on with what is missing. Files of other weights, images or settings do not count.
+
+        Args:
+            network: trained, on the CPU.
+            folder: of these labels alone.
+            weights: what the weights are, for the provenance.
+            progress: called after every chunk, in the first process.
+
+        Returns:
+            `weak.supernet`, the accuracy in percent (higher is better), and `weak.supernet_loss`, the mean
+            cross-entropy (lower is better), of each architecture asked for.
+
+        Raises:
+            UserError: where an architecture is not of the space.
+        """
+        folder = Path(folder)
+        archs = self.architectures()
+        canonical = sorted({self.space.canonical(arch) for arch in archs})  # alike beginnings side by side
+        with processes(self.hardware, _score, self, network, canonical, folder) as environment:
+            chunks = _score(environment, self, network, canonical, folder, progress)
+            first = environment is None or environment.global_rank() == 0
+        done = [json.loads(chunk.read_text(encoding="utf-8")) for chunk in chunks]
+        scores = {
+            arch: score for chunk in done for arch, score in zip(chunk["archs"], chunk["scores"], strict=True)
+        }
+        values = np.array([scores[self.space.canonical(arch)] for arch in archs])
+        seconds = sum(chunk["seconds"] for chunk in done)
+        labels = WeakLabels(
+            self.space.name, archs, LABELS, values, self._provenance(weights, seconds, len(canonical))
+        )
+        if first:
+            labels.save(folder / "weak_labels.parquet")
+        return labels
+
+    def architectures(self) -> list[str]:
+        """The architectures that get a label, each once."""
+        if self.archs is None:
+            return list(self.space.enumerate())
+        if not isinstance(self.archs, int):
+            for arch in self.archs:
+                self.space.validate(arch)
+            return list(dict.fromkeys(self.archs))
+        generator, drawn = torch_generator(self.seed, "supernet", "score"), dict[str, None]()
+        for _ in range(100):
+            sample = self.space.sample(self.archs, generator)
+            drawn |= dict.fromkeys(map(self.space.canonical, sample))
+            if len(drawn) >= self.archs:
+                return list(drawn)[: self.archs]
+        raise UserError(
+            f"score: {self.space.name} has fewer than {self.archs} different architectures; set archs=null for all"
+        )
+
+    def evaluation(self, device: torch.device) -> list[Images]:
+        """The batches that every path answers, on the device."""
+        return self._batches("valid", self.images, device)
+
+    def calibration(self, device: torch.device) -> list[Tensor]:
+        """The batches for the statistics of batch normalisation, on the device; none with `batch_norm="batch"`."""
+        if self.batch_norm == "batch":
+            return []
+        count = self.calibration_batches * self.batch_size
+        return [images for images, _ in self._batches("train", count, device)]
+
+    def _batches(
+        self, part: Literal["train", "valid"], limit: int | None, device: torch.device
+    ) -> list[Images]:
+        images, labels = [], []
+        for batch in self.task.evaluation_batches(part, self.batch_size, device):
+            images.append(batch.images)
+            labels.append(batch.labels)
+            if limit is not None and sum(map(len, labels)) >= limit:
+                break
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        everything = torch.cat(images)[:limit].to(self.hardware.dtype), torch.cat(labels)[:limit]
+        count = -(-len(everything[1]) // self.batch_size)
+        return [
+            Images(part.contiguous(memory_format=layout), answers)
+            for part, answers in zip(
+                *(torch.tensor_split(values, count) for values in everything), strict=True
+            )
+        ]
+
+    def _provenance(self, weights: str, seconds: float, count: int) -> dict[str, Provenance]:
+        task = self.task
+        available = task.draws * len(task.splits.valid.labels)
+        images = f"{min(self.images or available, available)} validation images of {task.source.name}"
+        if task.draws > 1:
+            images += f", each drawn {task.draws} times with {task.evaluation}"
+        statistics = f"batch normalisation with the statistics of batches of up to {self.batch_size} images"
+        if self.batch_norm == "recalibrated":
+            statistics = (
+                f"batch normalisation recalibrated for each path on {self.calibration_batches} batches of up to "
+                f"{self.batch_size} training images"
+            )
+        duration = f"{seconds:.1f} device-seconds for {count} paths"
+        return {
+            "weak.supernet": Provenance(f"{images}; {statistics}", weights, duration),
+            "weak.supernet_loss": Provenance(f"{images}; {statistics}; lower is better", weights, duration),
+        }
+
+
+def _score(
+    environment: ClusterEnvironment | None,
+    scoring: Scoring,
+    network: SupernetNetwork,
+    archs: Sequence[str],
+    folder: Path,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """The work of one process: its share of the chunks, then what others have left; returns the files of all chunks.
+
+    Nobody waits for anybody: at the end two processes may work on the same chunk, with the same result.
+    """
+    rank, size = (0, 1) if environment is None else (environment.global_rank(), environment.world_size())
+    device = scoring.hardware.device(0 if environment is None else environment.local_rank())
+    batches, calibration = scoring.evaluation(device), scoring.calibration(device)
+    key = fingerprint(network, batches, calibration, scoring.hardware.precision)
+    parts = [archs[start : start + scoring.chunk_size] for start in range(0, len(archs), scoring.chunk_size)]
+    files = [folder / "chunks" / f"{_digest([key, *part])}.json" for part in parts]
+    network = copy.deepcopy(network).to(device, scoring.hardware.dtype)
+    network.to(memory_format=torch.channels_last if scoring.channels_last else torch.contiguous_format)  # type: ignore[call-overload]
+
+    def report() -> None:
+        if progress is not None:
+            progress(sum(file.exists() for file in files), len(files))
+
+    report()
+    mine = [i for i in range(len(files)) if i % size == rank]
+    others = [i for i in reversed(range(len(files))) if i % size != rank]  # they come from the other end
+    for i in mine + others:
+        if files[i].exists():
+            continue
+        start = time.monotonic()
+        with scoring.hardware.autocast():
+            scores = score_paths(network, parts[i], batches, calibration).tolist()
+        seconds = time.monotonic() - start
+        write_text(files[i], json.dumps({"archs": list(parts[i]), "scores": scores, "seconds": seconds}))
+        report()
+    return files
+
+
+def fingerprint(
+    network: SupernetNetwork, batches: Sequence[Images], calibration: Sequence[Tensor], precision: str
+) -> str:
+    """Changes with anything that labels depend on."""
+    tensors = [*network.state_dict().values(), *(t for batch in batches for t in batch), *calibration]
+    return _digest([precision, *(f"{tuple(tensor.shape)}{_content(tensor)}" for tensor in tensors)])
+
+
+def _content(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

@@ -1,0 +1,178 @@
+"""The stage `supernet`: trains the shared weights, on one device or many, and goes on where it was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+import torch.distributed as dist
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+
+from acenas.callbacks.training import EpochCheckpoint, quiet
+from acenas.errors import UserError
+from acenas.files import atomic_path
+from acenas.images import ImageData, ImageTask
+from acenas.networks.recipe import Recipe
+from acenas.networks.supernet import SupernetNetwork
+from acenas.seeds import derive_seed
+from acenas.spaces.base import SearchSpace
+from acenas.supernet.module import Average, Supernet
+from acenas.supernet.ranks import Hardware, processes
+from acenas.supernet.sampling import PathSampler
+
+
+class PathDDP(DDPStrategy):
+    """Processes that start with the same weights; what they exchange in a step is left to `Supernet`."""
+
+    def configure_ddp(self) -> None:
+        """Sends the weights of the first process to all, and wraps the module in nothing."""
+        assert self.model is not None
+        for parameter in self.model.parameters():
+            dist.broadcast(parameter.data, src=0)
+
+
+@dataclass(frozen=True, eq=False)
+class SupernetTraining:
+    """How the super-net of a space is trained.
+
+    The weights are a function of all but `hardware.accelerator`; killed and run again, too.
+
+    Attributes:
+        space: has a super-net.
+        task: images and their augmentation.
+        sampler: draws the paths of each step.
+        recipe: of the training; the batch size is that of one process.
+        hardware: where.
+        seed: of first weights, order of images, augmentation and paths.
+        average: of gradients over paths, see `Supernet`.
+        accumulate: batches of a step.
+        channels_last: memory layout; faster on GPUs in bfloat16.
+        compile: compiles each operation with torch.compile; pays for long trainings on a GPU only.
+    """
+
+    space: SearchSpace
+    task: ImageTask
+    sampler: PathSampler
+    recipe: Recipe
+    hardware: Hardware = Hardware()  # noqa: RUF009 (frozen)
+    seed: int = 0
+    average: Average = "users"
+    accumulate: int = 1
+    channels_last: bool = False
+    compile: bool = False
+
+    def run(
+        self, folder: str | Path, callbacks: Sequence[pl.Callback] = (), loggers: Sequence[Logger] = ()
+    ) -> SupernetNetwork:
+        """Trains what `folder` does not hold yet; called again after a kill, it goes on after the last whole epoch.
+
+        Writes `supernet.ckpt` after each epoch and `supernet.pt`, the final weights, in the end, in the first process
+        alone. Logs `supernet/loss`, `supernet/train_accuracy` (percent) and `supernet/learning_rate` every epoch.
+
+        Args:
+            folder: of this training alone.
+            callbacks: of Lightning, in the first process.
+            loggers: of Lightning, in the first process.
+
+        Returns:
+            The trained network, on the CPU, in every process that a launcher has started.
+
+        Raises:
+            UserError: where the space has no super-net, the images do not fill a batch, the hardware is not there,
+                or `folder` holds other weights.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        done = folder / "supernet.pt"
+        if done.exists():
+            return self.load(done)
+        with processes(self.hardware, _fit, self, folder) as environment:
+            network = _fit(environment, self, folder, callbacks, loggers)
+            if environment is None or environment.global_rank() == 0:
+                with atomic_path(done) as temporary:
+                    torch.save(network.state_dict(), temporary)
+        return network
+
+    def load(self, path: str | Path) -> SupernetNetwork:
+        """The network with the weights of `path`, on the CPU. Raises `UserError` where they are not of this one."""
+        network = self.fresh()
+        try:
+            network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(
+                f"{path} holds no weights of this super-net ({reason}); remove it to train again"
+            ) from error
+        return network
+
+    def fresh(self) -> SupernetNetwork:
+        """The network with first weights that depend on the seed alone; torch's global generator is kept."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(self.seed, "supernet", "weights"))
+            return self.space.build_supernet(self.task.splits.num_classes)
+
+    @property
+    def description(self) -> str:
+        """For the provenance of weak labels."""
+        return (
+            f"super-net trained on {len(self.task.splits.train.labels)} images of {self.task.source.name} with seed "
+            f"{self.seed}, {self.sampler} and {self.recipe}, {self.hardware.world_size} process(es)"
+        )
+
+
+def _fit(
+    environment: ClusterEnvironment | None,
+    training: SupernetTraining,
+    folder: Path,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
+) -> SupernetNetwork:
+    """The training as one of the processes sees it."""
+    hardware = training.hardware
+    network = training.fresh()
+    if training.compile:
+        network.compile_operations()
+    module = Supernet(
+        network,
+        training.space,
+        training.sampler,
+        training.recipe,
+        training.seed,
+        average=training.average,
+        accumulate=training.accumulate,
+        channels_last=training.channels_last,
+    )
+    checkpoint = folder / "supernet.ckpt"
+    strategy: Strategy
+    if environment is None:
+        strategy = SingleDeviceStrategy(hardware.device(0))
+    else:
+        strategy = PathDDP(cluster_environment=environment, process_group_backend=hardware.backend)
+    with quiet(), torch.random.fork_rng(devices=[]):
+        trainer = pl.Trainer(
+            accelerator="gpu" if hardware.on_gpu else "cpu",
+            devices=hardware.devices,
+            num_nodes=hardware.num_nodes,
+            strategy=strategy,
+            precision=hardware.precision,
+            max_epochs=training.recipe.epochs,
+            callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
+            logger=list(loggers) or False,
+            log_every_n_steps=1_000_000,  # only epochs are logged
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(
+            module,
+            datamodule=ImageData(training.task, training.recipe.batch_size, training.seed),
+            ckpt_path=checkpoint if checkpoint.exists() else None,
+        )
+    network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return network
