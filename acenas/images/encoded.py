@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from acenas.images.official import data_root
 from acenas.images.splits import Division
 
 CHUNK = 500  # images that a thread decodes at a time
+THREADS = min(8, os.cpu_count() or 1)  # more than cores only wait for Python's lock
 LINE_SECONDS = 10.0  # between two lines that say how far it is
 FORMATS = ("JPEG", "PNG", "WEBP")  # others of Pillow's start programs or are rarely safe
 
@@ -162,7 +164,7 @@ def _decoded(path: Path, encoded: list[bytes | None]) -> np.ndarray:
         return len(rows)
 
     done, said = 0, time.monotonic()
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         try:
             for count in pool.map(decode, range(0, len(encoded), CHUNK)):
                 done += count

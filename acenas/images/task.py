@@ -66,9 +66,14 @@ class ImageTask:
             `images` `[B, C, H, W]` float32 and `labels` `[B]`.
         """
         everything: Images = getattr(self.splits, part)
+        unchanged = self.evaluation == Augmentation()
         generator = torch_generator(0, "evaluation", part)
         for _ in range(self.draws):
-            images = self.evaluation(everything.images, self.splits, generator)
+            # All at once and on the CPU: the same random numbers whatever the batch size and the device.
+            images = (
+                everything.images if unchanged else self.evaluation(everything.images, self.splits, generator)
+            )
             for start in range(0, len(images), batch_size):
-                batch = slice(start, start + batch_size)
-                yield Images(images[batch].to(device), everything.labels[batch].to(device))
+                batch = images[start : start + batch_size].to(device)
+                labels = everything.labels[start : start + batch_size].to(device)
+                yield Images(self.splits.normalise(batch) if unchanged else batch, labels)
