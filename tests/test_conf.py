@@ -17,7 +17,7 @@ CONF = Path(conf_dir())
 CHOICES = sorted(p for p in CONF.glob("*/*.yaml") if p.parent.name not in ("experiment", "hydra"))
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 FROM_THE_PIPELINE = {"folder", "num_node_types"}
-HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_"}
+HYDRA_KEYS = {"defaults", "_target_", "_partial_", "_recursive_", "_convert_"}
 
 
 def nodes(value: Any) -> Iterator[dict[str, Any]]:

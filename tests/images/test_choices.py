@@ -1,26 +1,30 @@
 """The choices of conf/images build the tasks that their comments promise."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from acenas.__main__ import conf_dir
-from acenas.images import CIFAR10, CIFAR100, Augmentation, ImageNet16, ImageTask
+from acenas.errors import UserError
+from acenas.images import CIFAR10, CIFAR100, Augmentation, Division, ImageNet16, ImageTask
 from tests.images.official import cifar10_files, cifar100_files, imagenet16_files, make_official, write
 from tests.images.test_encoded import encoded
 
 MIRRORED = Augmentation(padding=4, flip=True)
 
 
-def choice(name: str, data_dir: Path | None) -> DictConfig:
-    config = OmegaConf.load(Path(conf_dir()) / "images" / f"{name}.yaml")
-    whole = OmegaConf.create({"data_dir": None if data_dir is None else str(data_dir), "images": config})
+def choice(name: str, data_dir: Path | None, *overrides: str) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        place = "null" if data_dir is None else f"'{data_dir}'"
+        whole = compose(f"images/{name}", overrides=[f"+data_dir={place}", *overrides])
     images: DictConfig = whole.images
     return images
 
@@ -95,3 +99,45 @@ def test_without_data_the_error_says_where_it_is_looked_for(name: str, tmp_path:
         instantiate(choice(name, None))
     with pytest.raises(InstantiationException, match=r"is missing|is not in"):
         instantiate(choice(name, tmp_path))
+
+
+DIVISIONS = {
+    "cifar10": [("cifar10", 50_000, "train"), ("cifar10_supernet", 50_000, "train")],
+    "cifar100": [("cifar100", 10_000, "test")],
+    "imagenet16": [("imagenet16", 6_000, "test")],
+}
+
+
+@pytest.mark.parametrize(
+    ("images", "name", "count", "of"), [(k, *v) for k, vs in DIVISIONS.items() for v in vs]
+)
+def test_divisions_take_every_image(images: str, name: str, count: int, of: str) -> None:
+    config = choice(images, None, f"images/division@images.source.division={name}").source.division
+    division: Division = instantiate(config)
+    first, second = division.indices(count)
+    assert division.of == of and sorted([*first.tolist(), *second.tolist()]) == list(range(count))
+    assert len(second) == (10_000 if name == "cifar10_supernet" else count // 2)
+    if name == "cifar10_supernet":
+        assert second.tolist() == list(range(40_000, 50_000)), "the fifth file"
+
+
+@pytest.mark.parametrize(
+    ("images", "file", "keys", "count"),
+    [
+        ("cifar10", "cifar-split.txt", ("train", "valid"), 50_000),
+        ("cifar100", "cifar100-test-split.txt", ("xvalid", "xtest"), 10_000),
+        ("imagenet16", "imagenet-16-120-test-split.txt", ("xvalid", "xtest"), 6_000),
+    ],
+)
+def test_official_divisions_are_read_from_their_index_files(
+    tmp_path: Path, images: str, file: str, keys: tuple[str, str], count: int
+) -> None:
+    parts = {key: ["int", [str(n) for n in range(start, count, 2)]] for start, key in enumerate(keys)}
+    (tmp_path / file).write_text(json.dumps(parts), encoding="utf-8")
+    official = f"images/division@images.source.division={images}_official"
+    division: Division = instantiate(choice(images, tmp_path, official).source.division)
+    with pytest.raises(UserError, match="has the MD5"):
+        division.indices(count)
+    own = choice(images, tmp_path, official, "images.source.division.md5=null").source.division
+    first, second = instantiate(own).indices(count)
+    assert first.tolist() == list(range(0, count, 2)) and second.tolist() == list(range(1, count, 2))
