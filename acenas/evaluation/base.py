@@ -71,3 +71,7 @@ class Judge(ABC):
         Raises:
             UserError: where an architecture cannot be judged.
         """
+
+    @abstractmethod
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        """All that can be judged, for regret in reports: architectures, and test accuracies ``[A]`` in percent."""

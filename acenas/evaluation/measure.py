@@ -15,20 +15,12 @@ import pandas as pd
 import torch
 from joblib import Parallel, cpu_count, delayed
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from scipy.stats import spearmanr
 
 from acenas.errors import UserError
-from acenas.evaluation.training import fingerprint, initialised, one_thread, train
+from acenas.evaluation.progress import show_progress
+from acenas.evaluation.training import claim, fingerprint, initialised, one_thread, train
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
-from acenas.files import write_text
 from acenas.images import ImageTask
 from acenas.networks.cost import count_cost
 from acenas.networks.recipe import Recipe
@@ -39,9 +31,6 @@ from acenas.tables.schema import Accuracy
 
 WEAK_SEED = 1000
 """Of the trainings and weights behind the weak labels: none that an observed or a test accuracy comes from."""
-
-LINES_EVERY = 30.0
-"""Seconds between two lines of progress where there is no terminal for a bar."""
 
 
 class BenchmarkMeasurement:
@@ -119,13 +108,13 @@ class BenchmarkMeasurement:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        self._claim(folder)
+        claim(folder / "measurement.json", self._fingerprint())
         archs = self.architectures()
         done = self._finished(folder)
         missing = [arch for arch in archs if arch not in done]
         with (folder / "cells.jsonl").open("a", encoding="utf-8") as lines:
-            rows = self._measure(missing)
-            for row in _progress(rows, len(archs), len(archs) - len(missing), Console(stderr=True)):
+            rows, console = self._measure(missing), Console(stderr=True)
+            for row in show_progress(rows, len(archs), len(archs) - len(missing), console, "measured"):
                 lines.write(json.dumps(row) + "\n")
                 lines.flush()
         return self.write_table(folder)
@@ -206,20 +195,6 @@ class BenchmarkMeasurement:
             "order_seed": self.order_seed,
         }
 
-    def _claim(self, folder: Path) -> None:
-        """Notes in `folder` what is measured there, or checks that it is the same as before."""
-        path, mine = folder / "measurement.json", self._fingerprint()
-        if not path.exists():
-            write_text(path, json.dumps(mine, indent=2) + "\n")
-            return
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        different = sorted(key for key in mine if mine[key] != theirs.get(key))
-        if different:
-            raise UserError(
-                f"{folder} holds a measurement with another {' and '.join(different)}; "
-                "choose another folder, or remove this one to start again"
-            )
-
     def _finished(self, folder: Path) -> dict[str, dict[str, Any]]:
         """The rows in `folder` by architecture. Removes a last line that a kill has cut off."""
         path = folder / "cells.jsonl"
@@ -288,38 +263,3 @@ class BenchmarkMeasurement:
                 "weak.grad_norm": Provenance(f"64 training {name}", fresh, "one forward and backward pass"),
             },
         )
-
-
-def _progress(
-    rows: Iterator[dict[str, Any]], total: int, done: int, console: Console
-) -> Iterator[dict[str, Any]]:
-    """Passes `rows` on and shows how far they are: a bar in a terminal, a line now and then elsewhere.
-
-    Args:
-        rows: what is finished now; `done` of `total` are there already.
-        total: how many there will be in the end.
-        done: how many an earlier run finished.
-        console: where to show it.
-    """
-    if console.is_terminal:
-        columns = (
-            TextColumn("measuring"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("measuring", total=total, completed=done)
-            for row in rows:
-                yield row
-                progress.advance(task)
-        return
-    start = last = time.monotonic()
-    for count, row in enumerate(rows, start=1):
-        yield row
-        now = time.monotonic()
-        if now - last >= LINES_EVERY or done + count == total:
-            left = (now - start) / count * (total - done - count)
-            console.print(f"measured {done + count} of {total} architectures, {left / 60:.0f} minutes left")
-            last = now

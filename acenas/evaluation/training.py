@@ -8,22 +8,25 @@ trainings of one do. `benchmarks/digits_recipe.py` measures how well a recipe ra
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 
 from acenas.errors import UserError
+from acenas.files import write_text
 from acenas.images import Images, ImageTask
 from acenas.networks.recipe import Recipe
 from acenas.networks.side_by_side import side_by_side
 from acenas.seeds import derive_seed
 
-EVALUATION_BATCH = 500
-"""Images that are evaluated at once."""
+EVALUATION_BATCH = {"cpu": 100, "cuda": 1000}
+"""Images that are evaluated at once, by type of device."""
 
 AUGMENTED_AT_ONCE = 8192
 """Images, at most, that are changed at once: a whole epoch of a small data set, a part of a large one."""
@@ -67,7 +70,10 @@ def train(
     optimizer = recipe.optimizer(network.parameters())
     scheduler = recipe.scheduler(optimizer, steps)
     for _ in range(recipe.epochs):
-        of_each = [training_batches(task, recipe.batch_size, generator) for generator in generators]
+        of_each = [
+            training_batches(task, task.splits.train, recipe.batch_size, generator)
+            for generator in generators
+        ]
         for batches in zip(*of_each, strict=True):
             images = torch.cat([batch.images for batch in batches], dim=1)
             labels = torch.stack([batch.labels for batch in batches], dim=1)
@@ -80,8 +86,8 @@ def train(
                 _clip_each(network, len(seeds), recipe.gradient_clip)
             optimizer.step()
             scheduler.step()
-    valid = accuracies(network, task, "valid", count=len(seeds))
-    test = accuracies(network, task, "test", count=len(seeds))
+    valid = accuracies(network, evaluation_batches(task, "valid"), len(seeds))
+    test = accuracies(network, evaluation_batches(task, "test"), len(seeds))
     return [Accuracies(v, t) for v, t in zip(valid, test, strict=True)]
 
 
@@ -108,55 +114,55 @@ def data_generator(seed: int, device: torch.device | str = "cpu") -> torch.Gener
     return torch.Generator(device).manual_seed(derive_seed(seed, "training", "data"))
 
 
-def training_batches(task: ImageTask, batch_size: int, generator: torch.Generator) -> Iterator[Images]:
-    """One epoch: every training image once, in random order and augmented, but for those that fill no last batch.
+def training_batches(
+    task: ImageTask, images: Images, batch_size: int, generator: torch.Generator
+) -> Iterator[Images]:
+    """One epoch: every image once, in random order and augmented, but for those that do not fill the last batch.
 
     Args:
-        task: its training images lie on the device of `generator`.
+        task: knows how to augment.
+        images: its training images, on the device of `generator`.
         batch_size: images of a batch.
         generator: see `data_generator`.
 
     Yields:
         `images` `[batch_size, C, H, W]` float32 and `labels` `[batch_size]`.
     """
-    images, labels = task.splits.train
-    order = torch.randperm(len(labels), generator=generator, device=generator.device)
+    order = torch.randperm(len(images.labels), generator=generator, device=generator.device)
     at_once = max(AUGMENTED_AT_ONCE // batch_size, 1) * batch_size
     for part in torch.split(order, at_once):
-        augmented, classes = task.augmented(images[part], generator), labels[part]
+        augmented, labels = task.augmented(images.images[part], generator), images.labels[part]
         for start in range(0, len(part) - batch_size + 1, batch_size):
             batch = slice(start, start + batch_size)
-            yield Images(augmented[batch], classes[batch])
+            yield Images(augmented[batch], labels[batch])
+
+
+def evaluation_batches(
+    task: ImageTask, part: Literal["valid", "test"], device: torch.device | str = "cpu"
+) -> Iterator[Images]:
+    """The images of `part` to measure on, on `device`; test images are for reports only."""
+    return task.evaluation_batches(part, EVALUATION_BATCH[torch.device(device).type], device)
 
 
 @torch.no_grad()
-def accuracies(
-    network: nn.Module,
-    task: ImageTask,
-    part: Literal["valid", "test"],
-    *,
-    device: torch.device | str = "cpu",
-    count: int = 1,
-) -> list[float]:
-    """Accuracy in percent of each of `count` networks side by side (or of one network alone), over all draws.
+def accuracies(network: nn.Module, batches: Iterable[Images], count: int = 1) -> list[float]:
+    """Accuracy in percent of each of `count` networks side by side, or of one network.
 
     Args:
-        network: on `device`; it is in evaluation mode meanwhile, and in the mode that it had afterwards.
-        task: the images.
-        part: those to measure on; test images are for reports only.
-        device: of the network.
+        network: on the device of `batches`; it is in evaluation mode meanwhile, and as before afterwards.
+        batches: see `evaluation_batches`.
         count: networks side by side, see `side_by_side`.
     """
     was_training = network.training
     network.eval()
-    correct, seen = torch.zeros(count, device=device), 0
-    for images, labels in task.evaluation_batches(part, EVALUATION_BATCH, device):
+    correct, seen = [], 0
+    for images, labels in batches:
         inputs = images.repeat(1, count, 1, 1).contiguous(memory_format=torch.channels_last)
         logits = network(inputs).reshape(len(labels), count, -1)
-        correct += (logits.argmax(-1) == labels[:, None]).sum(0)
+        correct.append((logits.argmax(-1) == labels[:, None]).sum(0))
         seen += len(labels)
     network.train(was_training)
-    return (100 * correct / seen).tolist()
+    return (100 * torch.stack(correct).sum(0) / seen).tolist()
 
 
 @contextmanager
@@ -183,6 +189,24 @@ def fingerprint(task: ImageTask) -> dict[str, Any]:
         "evaluation": asdict(task.evaluation),
         "draws": task.draws,
     }
+
+
+def claim(path: Path, fingerprint: dict[str, Any]) -> None:
+    """Notes in `path` what the results in its folder depend on, or checks that it is the same as before.
+
+    Raises:
+        UserError: where it is not.
+    """
+    if not path.exists():
+        write_text(path, json.dumps(fingerprint, indent=2) + "\n")
+        return
+    theirs = json.loads(path.read_text(encoding="utf-8"))
+    different = sorted(key for key in fingerprint if fingerprint[key] != theirs.get(key))
+    if different:
+        raise UserError(
+            f"{path.parent} holds results with another {' and '.join(different)}; "
+            "choose another folder, or remove this one to start again"
+        )
 
 
 def _clip_each(network: nn.Module, count: int, limit: float) -> None:

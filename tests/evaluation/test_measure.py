@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import signal
@@ -11,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from acenas.errors import UserError
-from acenas.evaluation.measure import BenchmarkMeasurement, _progress
+from acenas.evaluation.measure import BenchmarkMeasurement
 from acenas.evaluation.training import train
 from acenas.images import Augmentation, Digits, ImageTask
 from acenas.networks.recipe import Recipe
@@ -155,12 +153,3 @@ def test_arguments_that_make_no_sense_are_refused(changes: dict[str, Any], messa
 def test_an_empty_folder_has_no_table(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no measured architecture"):
         measurement().write_table(tmp_path)
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_says_how_far_it_is(terminal: bool) -> None:
-    shown = io.StringIO()
-    rows = [{"arch": str(i)} for i in range(3)]
-    passed_on = _progress(iter(rows), 10, 7, Console(file=shown, force_terminal=terminal, width=120))
-    assert list(passed_on) == rows
-    assert ("10/10" if terminal else "measured 10 of 10 architectures, 0 minutes left") in shown.getvalue()

@@ -149,7 +149,7 @@ def test_an_epoch_holds_every_image_but_for_an_incomplete_batch(
     monkeypatch.setattr("acenas.evaluation.training.AUGMENTED_AT_ONCE", at_once)
     task = ImageTask(images.source)
     generator = torch_generator(0)
-    epochs = [list(training_batches(task, 32, generator)) for _ in range(2)]
+    epochs = [list(training_batches(task, task.splits.train, 32, generator)) for _ in range(2)]
     everything = {image.numpy().tobytes() for image in task.splits.normalise(task.splits.train.images)}
     for batches in epochs:
         assert len(batches) == 1397 // 32 and {len(batch.labels) for batch in batches} == {32}

@@ -1,0 +1,54 @@
+"""How far many trainings are: a bar in a terminal, a line now and then elsewhere."""
+
+import time
+from collections.abc import Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+LINES_EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal for a bar."""
+
+T = TypeVar("T")
+
+
+def show_progress(results: Iterator[T], total: int, done: int, console: Console, verb: str) -> Iterator[T]:
+    """Passes `results` on, one for each architecture, and shows how far they are.
+
+    Args:
+        results: what is finished now; `done` of `total` are there already.
+        total: how many there will be in the end.
+        done: how many were finished earlier.
+        console: where to show it.
+        verb: what is done to the architectures, as in "trained".
+    """
+    if console.is_terminal:
+        columns = (
+            TextColumn(verb),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(verb, total=total, completed=done)
+            for result in results:
+                yield result
+                progress.advance(task)
+        return
+    start = last = time.monotonic()
+    for count, result in enumerate(results, start=1):
+        yield result
+        now = time.monotonic()
+        if now - last >= LINES_EVERY or done + count == total:
+            left = (now - start) / count * (total - done - count)
+            console.print(f"{verb} {done + count} of {total} architectures, {left / 60:.0f} minutes left")
+            last = now

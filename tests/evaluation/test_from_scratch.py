@@ -1,0 +1,338 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from acenas.errors import UserError
+from acenas.evaluation.from_scratch import (
+    NetworkTraining,
+    TrainingEvaluator,
+    TrainingJudge,
+    arch_folder,
+)
+from acenas.evaluation.training import accuracies, evaluation_batches, initialised
+from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits, ImageTask
+from acenas.networks.recipe import Recipe
+from acenas.seeds import torch_generator
+from acenas.spaces.nasbench201 import NasBench201
+from acenas.tables import BenchmarkTable, find_table
+
+HARDER = Augmentation(padding=1, noise=0.8)
+IMAGES = ImageTask(Digits(), HARDER, HARDER, draws=2)
+RECIPE = Recipe(
+    epochs=3, batch_size=128, learning_rate=0.3, nesterov=True, warmup_epochs=0.3, gradient_clip=2.0
+)
+SPACE = NasBench201(channels=4, cells_per_stage=1, stages=1, in_channels=1)
+ARCHS = [
+    "|nor_conv_3x3~0|+|skip_connect~0|nor_conv_1x1~1|+|none~0|avg_pool_3x3~1|nor_conv_3x3~2|",
+    *SPACE.sample(2, torch.Generator().manual_seed(0)),
+]
+
+
+def evaluator(folder: Path, **changes: Any) -> TrainingEvaluator:
+    arguments: dict[str, Any] = {"space": SPACE, "images": IMAGES, "recipe": RECIPE, "jobs": 1, **changes}
+    return TrainingEvaluator(folder=folder, accelerator="cpu", **arguments)
+
+
+def weights(folder: Path, arch: str) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = torch.load(
+        arch_folder(folder, SPACE.canonical(arch)) / "weights.pt", weights_only=True
+    )
+    return state
+
+
+def assert_same_weights(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    evaluator(folder).evaluate(ARCHS)
+    return folder
+
+
+def plain_training(arch: str, seed: int) -> nn.Module:
+    """The textbook loop, without Lightning."""
+    network, train = initialised(lambda: SPACE.build(arch, 10), seed), IMAGES.splits.train
+    generator = torch_generator(seed, "training", "data")
+    optimizer = torch.optim.SGD(network.parameters(), RECIPE.learning_rate, RECIPE.momentum, nesterov=True)
+    per_epoch = len(train.labels) // RECIPE.batch_size
+    step = 0
+    for _ in range(RECIPE.epochs):
+        order = torch.randperm(len(train.labels), generator=generator)
+        inputs = IMAGES.augmented(train.images[order], generator)
+        for batch in range(per_epoch):
+            part = slice(batch * RECIPE.batch_size, (batch + 1) * RECIPE.batch_size)
+            optimizer.param_groups[0]["lr"] = RECIPE.learning_rate * RECIPE.schedule(
+                step, RECIPE.epochs * per_epoch
+            )
+            optimizer.zero_grad()
+            torch.autograd.backward(
+                nn.functional.cross_entropy(network(inputs[part]), train.labels[order][part])
+            )
+            nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+            optimizer.step()
+            step += 1
+    return network.eval()
+
+
+def test_a_training_is_that_of_the_plain_loop(trained: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    expected = plain_training(SPACE.canonical(ARCHS[0]), seed=0)
+    torch.set_num_threads(threads)
+    assert_same_weights(weights(trained, ARCHS[0]), dict(expected.state_dict()))
+    (valid,) = accuracies(expected, evaluation_batches(IMAGES, "valid"))
+    seen = evaluator(trained).evaluate(ARCHS)
+    assert list(seen.archs) == ARCHS and seen.observed_accuracy[0] == pytest.approx(valid)
+    assert (seen.seconds > 0).all()
+    (test,) = accuracies(expected, evaluation_batches(IMAGES, "test"))
+    judge = TrainingJudge(SPACE, IMAGES, trained, accelerator="cpu")
+    assert judge.test_accuracy([ARCHS[0]])[0] == pytest.approx(test)
+
+
+def test_every_epoch_is_a_row_of_the_curve(trained: Path) -> None:
+    with (arch_folder(trained, SPACE.canonical(ARCHS[0])) / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "learning_rate", "train_loss", "train_accuracy", "valid_accuracy"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[0]["train_loss"]) > float(rows[-1]["train_loss"]) > 0
+    assert float(rows[0]["train_accuracy"]) < float(rows[-1]["train_accuracy"]) < 100
+    assert float(rows[-1]["learning_rate"]) < 0.1 * float(rows[0]["learning_rate"])
+    assert float(rows[-1]["valid_accuracy"]) == evaluator(trained).evaluate(ARCHS[:1]).observed_accuracy[0]
+
+
+def test_what_is_trained_is_read_and_not_trained_again(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluator(trained).evaluate(ARCHS)
+    monkeypatch.setattr(TrainingEvaluator, "train_one", None)
+    again = evaluator(trained).evaluate([ARCHS[2], ARCHS[0], ARCHS[2]])
+    assert again.observed_accuracy.tolist() == [first.observed_accuracy[i] for i in (2, 0, 2)]
+    assert again.seconds.tolist() == [first.seconds[i] for i in (2, 0, 2)]
+    assert evaluator(trained).known()[0] == []  # every accuracy takes a training
+
+
+def test_equal_architectures_are_one_training(tmp_path: Path) -> None:
+    forms: dict[str, list[str]] = {}
+    for arch in SPACE.enumerate()[:200]:
+        forms.setdefault(SPACE.canonical(arch), []).append(arch)
+    form, equal = next((form, equal) for form, equal in forms.items() if len(equal) > 1)
+    seen = evaluator(tmp_path, recipe=RECIPE.over(1)).evaluate([*equal, form])
+    assert list(seen.archs) == [*equal, form] and len(set(seen.observed_accuracy)) == 1
+    assert len(list(tmp_path.glob("*/result.json"))) == 1
+
+
+@pytest.mark.slow
+def test_the_number_of_processes_changes_nothing(trained: Path, tmp_path: Path) -> None:
+    one, two = evaluator(trained).evaluate(ARCHS), evaluator(tmp_path, jobs=2).evaluate(ARCHS)
+    assert one.observed_accuracy.tolist() == two.observed_accuracy.tolist()
+    for arch in ARCHS:
+        assert_same_weights(weights(trained, arch), weights(tmp_path, arch))
+
+
+class WithDropout(NasBench201):
+    """Networks that draw numbers in training."""
+
+    def build(self, arch: str, num_classes: int) -> nn.Module:
+        return nn.Sequential(nn.Dropout(0.2), super().build(arch, num_classes))
+
+
+class Stopped(BaseException):
+    """Nothing that is there for errors catches it, as nothing catches a kill."""
+
+
+def test_a_half_trained_network_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = WithDropout(channels=4, cells_per_stage=1, stages=1, in_channels=1)
+    made = {"space": space, "checkpoint_seconds": 0.0}
+    evaluator(tmp_path / "whole", **made).evaluate(ARCHS[:1])
+    start, epochs = NetworkTraining.on_train_epoch_start, []
+
+    def stop_in_the_third(self: NetworkTraining) -> None:
+        epochs.append(self.current_epoch)
+        if len(epochs) == 3:
+            raise Stopped
+        start(self)
+
+    monkeypatch.setattr(NetworkTraining, "on_train_epoch_start", stop_in_the_third)
+    stopped = tmp_path / "stopped"
+    with pytest.raises(Stopped):
+        evaluator(stopped, **made).evaluate(ARCHS[:1])
+    evaluator(stopped, **made).evaluate(ARCHS[:1])
+    assert epochs == [0, 1, 2, 2]
+    assert_same_weights(weights(tmp_path / "whole", ARCHS[0]), weights(stopped, ARCHS[0]))
+    curves = [next((tmp_path / part).glob("*/curve.csv")).read_text() for part in ("whole", "stopped")]
+    assert curves[0] == curves[1]
+    assert not list(stopped.glob("*/last.ckpt"))
+
+
+SCRIPT = """
+import sys
+from tests.evaluation.test_from_scratch import ARCHS, LONG, evaluator
+from pathlib import Path
+evaluator(Path(sys.argv[1]), jobs=2, recipe=LONG, checkpoint_seconds=0.0).evaluate(ARCHS[:2])
+"""
+LONG = RECIPE.over(60)
+
+
+@pytest.mark.slow
+def test_killed_with_all_its_processes_and_resumed_gives_the_same_weights(tmp_path: Path) -> None:
+    evaluator(tmp_path / "whole", recipe=LONG).evaluate(ARCHS[:2])
+    killed = tmp_path / "killed"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(killed)], stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not list(killed.glob("*/last.ckpt")):
+            assert process.poll() is None
+            time.sleep(0.02)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert list(killed.glob("*/last.ckpt")) and len(list(killed.glob("*/result.json"))) < 2
+    evaluator(killed, recipe=LONG).evaluate(ARCHS[:2])
+    for arch in ARCHS[:2]:
+        assert_same_weights(weights(tmp_path / "whole", arch), weights(killed, arch))
+
+
+class Failing(NasBench201):
+    """One architecture of the sample has no network."""
+
+    def build(self, arch: str, num_classes: int) -> nn.Module:
+        if arch == SPACE.canonical(ARCHS[1]):
+            raise RuntimeError("no such layer")
+        return super().build(arch, num_classes)
+
+
+def test_a_failure_is_reported_and_the_others_are_kept(trained: Path, tmp_path: Path) -> None:
+    space = Failing(channels=4, cells_per_stage=1, stages=1, in_channels=1)
+    bad = SPACE.canonical(ARCHS[1])
+    with pytest.raises(UserError, match="1 of 3 trainings failed") as raised:
+        evaluator(tmp_path, space=space).evaluate(ARCHS)
+    log = arch_folder(tmp_path, bad) / "error.log"
+    assert f"{bad}: RuntimeError: no such layer; see {log}" in str(raised.value)
+    assert bad in log.read_text() and "Traceback" in log.read_text()
+    for arch in (ARCHS[0], ARCHS[2]):
+        assert_same_weights(weights(tmp_path, arch), weights(trained, arch))
+    evaluator(tmp_path).evaluate(ARCHS)  # mended: the same network now builds
+    assert not log.exists()
+
+
+def test_accuracies_are_those_of_the_measured_table(tmp_path: Path) -> None:
+    space = NasBench201(channels=16, cells_per_stage=1, stages=1, in_channels=1)
+    images = replace(IMAGES, draws=4)
+    recipe = Recipe(10, 32, 0.3, nesterov=True, weight_decay=5e-4, warmup_epochs=1)  # conf/recipe/digits.yaml
+    table = BenchmarkTable.open(find_table("nb201_digits"))
+    archs = table.archs[:2]
+    seen = evaluator(tmp_path, space=space, images=images, recipe=recipe).evaluate(archs)
+    judge = TrainingJudge(space, images, tmp_path, accelerator="cpu")
+    # The table's networks were trained side by side: rounding differs, and grows from step to step.
+    assert seen.observed_accuracy == pytest.approx(table.lookup(archs, "digits.valid.10.s0"), abs=3.0)
+    assert judge.test_accuracy(archs) == pytest.approx(table.lookup(archs, "digits.test.10.s0"), abs=3.0)
+
+
+class Untouchable(ImageSplits):
+    """Whoever reads the test images fails."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "test":
+            raise AssertionError("the test images were read")
+        return super().__getattribute__(name)
+
+
+class Guarded(ImageSource):
+    """The digits without their test images."""
+
+    name = "digits"
+
+    def load(self) -> ImageSplits:
+        splits, nothing = Digits().load(), Images(torch.zeros(0), torch.zeros(0))
+        return Untouchable(splits.train, splits.valid, nothing, 10, splits.mean, splits.std)
+
+
+def test_the_evaluator_never_reads_a_test_image(trained: Path, tmp_path: Path) -> None:
+    images = replace(IMAGES, source=Guarded())
+    seen = evaluator(tmp_path, images=images).evaluate(ARCHS[:1])
+    assert seen.observed_accuracy[0] == evaluator(trained).evaluate(ARCHS[:1]).observed_accuracy[0]
+    with pytest.raises(AssertionError, match="test images were read"):
+        TrainingJudge(SPACE, images, tmp_path, accelerator="cpu").test_accuracy(ARCHS[:1])
+
+
+def test_the_judge_knows_what_was_trained_and_nothing_else(trained: Path) -> None:
+    judge = TrainingJudge(SPACE, IMAGES, trained, accelerator="cpu")
+    archs, test = judge.known()
+    assert sorted(archs) == sorted(SPACE.canonical(arch) for arch in ARCHS)
+    assert judge.test_accuracy(archs).tolist() == test.tolist()
+    assert np.all((test > 5) & (test <= 100))
+    with pytest.raises(UserError, match="holds no finished training of"):
+        judge.test_accuracy([ARCHS[0], "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": RECIPE.over(2)}, "results with another recipe"),
+        ({"seed": 1}, "results with another seed"),
+        ({"images": ImageTask(Digits())}, "results with another images"),
+        ({"space": NasBench201(channels=8, in_channels=1)}, "results with another network"),
+    ],
+)
+def test_another_way_of_training_in_the_same_folder_is_refused(
+    trained: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluator(trained, **changes).evaluate(ARCHS)
+
+
+def test_arguments_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="jobs must be at least 1"):
+        evaluator(tmp_path, jobs=0)
+    with pytest.raises(UserError, match="do not fill a batch of 1000"):
+        evaluator(tmp_path, recipe=replace(RECIPE, batch_size=1000)).evaluate(ARCHS)
+    with pytest.raises(UserError, match="not a NAS-Bench-201 cell"):
+        evaluator(tmp_path).evaluate(["nonsense"])
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="finds no GPU"):
+            TrainingJudge(SPACE, IMAGES, tmp_path, accelerator="gpu")
+
+
+def test_mixed_precision_and_channels_last_train_the_same_network(trained: Path, tmp_path: Path) -> None:
+    mixed = evaluator(tmp_path, precision="bf16-mixed", channels_last=True)
+    difference = (
+        mixed.evaluate(ARCHS).observed_accuracy - evaluator(trained).evaluate(ARCHS).observed_accuracy
+    )
+    assert np.abs(difference).max() < 15 and difference.any()
+    assert all(tensor.dtype != torch.bfloat16 for tensor in weights(tmp_path, ARCHS[0]).values())
+
+
+def test_gpus_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[str] = []
+
+    def note(self: TrainingEvaluator, archs: Sequence[str], device: torch.device) -> None:
+        used.append(str(device))
+        raise RuntimeError("no GPU here")
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(TrainingEvaluator, "train_one", note)
+    both = TrainingEvaluator(SPACE, IMAGES, RECIPE, tmp_path)
+    assert both.jobs == 2
+    both.jobs = 1  # in this process, where the note is taken
+    with pytest.raises(UserError, match="3 of 3 trainings failed"):
+        both.evaluate(ARCHS)
+    assert used == ["cuda:0", "cuda:1", "cuda:0"]
