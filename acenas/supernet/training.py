@@ -134,7 +134,8 @@ def _fit(
 ) -> SupernetNetwork:
     """The training as one of the processes sees it."""
     hardware = training.hardware
-    network = training.fresh()
+    # Lightning would load a checkpoint before it changes the type of the weights.
+    network = training.fresh().to(hardware.dtype)
     if training.compile:
         network.compile_operations()
     module = Supernet(
@@ -147,6 +148,7 @@ def _fit(
         accumulate=training.accumulate,
         channels_last=training.channels_last,
     )
+    batches = len(training.task.splits.train.labels) // (training.recipe.batch_size * hardware.world_size)
     checkpoint = folder / "supernet.ckpt"
     strategy: Strategy
     if environment is None:
@@ -163,7 +165,7 @@ def _fit(
             max_epochs=training.recipe.epochs,
             callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
             logger=list(loggers) or False,
-            log_every_n_steps=1_000_000,  # only epochs are logged
+            log_every_n_steps=max(batches, 1),  # nothing is logged within an epoch
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             enable_progress_bar=False,
