@@ -2,13 +2,17 @@
 
 `python benchmarks/digits_recipe.py recipes` trains random connected cells under several recipes, on one thread;
 `python benchmarks/digits_recipe.py table` reads the same figures from the table that the package carries, and what
-weak labels and counting convolutions give in its place. The results are in `digits_recipe.md`.
+weak labels and counting convolutions give in its place; `python benchmarks/digits_recipe.py speed` compares the time of
+a training by Lightning, as a search asks for it, with that of the loop behind the table. The results are in
+`digits_recipe.md`.
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import nn
 
+from acenas.evaluation.from_scratch import TrainingEvaluator
 from acenas.evaluation.training import train
 from acenas.images import Augmentation, Digits, ImageTask
 from acenas.networks.nasbench201 import EDGES
@@ -110,13 +115,17 @@ def line(
     return "| " + " | ".join(cells)
 
 
-def compare_recipes(count: int) -> None:
-    torch.set_num_threads(1)
+def random_cells(count: int) -> list[str]:
     space = NasBench201()
     distinct = sorted({space.canonical(arch) for arch in space.enumerate()})
     archs = [arch for arch in distinct if connected(space.operations(arch))]
     chosen = numpy_generator(0, "digits_recipe").choice(len(archs), count, replace=False)
-    archs = [archs[i] for i in chosen]
+    return [archs[i] for i in chosen]
+
+
+def compare_recipes(count: int) -> None:
+    torch.set_num_threads(1)
+    archs = random_cells(count)
     kernels = np.array([kernel_weights(arch) for arch in archs], dtype=np.float64)
     print(f"{count} connected cells, seeds {SEEDS}, one thread, torch {torch.__version__}\n")
     print("| recipe | Spearman of two seeds, all | best third | sd of training / of cells, best third | "
@@ -182,13 +191,42 @@ def read_table(name: str) -> None:
         print(f"| {title} | " + " | ".join(f"{figure:.3f}" for figure in figures) + " |")
 
 
+def compare_speed(count: int) -> None:
+    torch.set_num_threads(1)
+    space, images = NasBench201(16, 1, 1, in_channels=1), digits()
+    ways: dict[str, list[float]] = {"loop, two seeds side by side": [], "loop, one seed": [], "Lightning": []}
+
+    def cpu_seconds(work: Callable[[], object]) -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    with tempfile.TemporaryDirectory() as folder:
+        evaluator = TrainingEvaluator(space, images, CHOSEN, folder, accelerator="cpu")
+        evaluator.train_one(space.canonical(space.enumerate()[0]), torch.device("cpu"))  # imports
+        for arch in random_cells(count):
+            build = partial(space.build, arch, images.splits.num_classes)
+            for name, seeds in (("loop, two seeds side by side", SEEDS), ("loop, one seed", SEEDS[:1])):
+                ways[name].append(cpu_seconds(partial(train, build, CHOSEN, images, seeds)) / len(seeds))
+            ways["Lightning"].append(cpu_seconds(partial(evaluator.train_one, arch, torch.device("cpu"))))
+    alone = np.array(ways["loop, one seed"])
+    print(f"{count} connected cells, one thread, torch {torch.__version__}\n")
+    print("| way | median CPU-seconds a training | median over the loop with one seed |\n|---|---|---|")
+    for name, seconds in ways.items():
+        print(f"| {name} | {np.median(seconds):.2f} | {np.median(np.array(seconds) / alone):.2f} |")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["recipes", "table"])
-    parser.add_argument("--cells", type=int, default=60, help="cells to train under each recipe")
+    parser.add_argument("what", choices=["recipes", "table", "speed"])
+    parser.add_argument(
+        "--cells", type=int, default=60, help="cells to train under each recipe, or in each way"
+    )
     parser.add_argument("--table", default="nb201_digits", help="name or path of the table to read")
     arguments = parser.parse_args()
     if arguments.what == "recipes":
         compare_recipes(arguments.cells)
+    elif arguments.what == "speed":
+        compare_speed(arguments.cells)
     else:
         read_table(arguments.table)

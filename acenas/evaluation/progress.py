@@ -50,5 +50,6 @@ def show_progress(results: Iterator[T], total: int, done: int, console: Console,
         now = time.monotonic()
         if now - last >= LINES_EVERY or done + count == total:
             left = (now - start) / count * (total - done - count)
-            console.print(f"{verb} {done + count} of {total} architectures, {left / 60:.0f} minutes left")
+            how_long = f"{left / 60:.0f} minutes" if left >= 120 else f"{left:.0f} seconds"
+            console.print(f"{verb} {done + count} of {total} architectures, {how_long} left")
             last = now

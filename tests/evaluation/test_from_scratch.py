@@ -22,6 +22,7 @@ from acenas.evaluation.from_scratch import (
     arch_folder,
 )
 from acenas.evaluation.training import accuracies, evaluation_batches, initialised
+from acenas.files import write_text
 from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits, ImageTask
 from acenas.networks.recipe import Recipe
 from acenas.seeds import torch_generator
@@ -179,6 +180,27 @@ def test_a_half_trained_network_goes_on_to_the_same_weights(
     curves = [next((tmp_path / part).glob("*/curve.csv")).read_text() for part in ("whole", "stopped")]
     assert curves[0] == curves[1]
     assert not list(stopped.glob("*/last.ckpt"))
+
+
+def test_a_kill_before_the_result_is_written_costs_nothing(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise Stopped
+
+    def stop_at_the_result(path: Path, text: str) -> None:
+        if path.name == "result.json":
+            raise Stopped
+        write_text(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("acenas.evaluation.from_scratch.write_text", stop_at_the_result)
+        with pytest.raises(Stopped):
+            evaluator(tmp_path).evaluate(ARCHS[:1])
+    monkeypatch.setattr(NetworkTraining, "training_step", stop)
+    seen = evaluator(tmp_path).evaluate(ARCHS[:1])
+    assert seen.observed_accuracy[0] == evaluator(trained).evaluate(ARCHS[:1]).observed_accuracy[0]
+    assert_same_weights(weights(tmp_path, ARCHS[0]), weights(trained, ARCHS[0]))
 
 
 SCRIPT = """

@@ -12,4 +12,4 @@ def test_progress_says_how_far_it_is(terminal: bool) -> None:
     console = Console(file=shown, force_terminal=terminal, width=120)
     passed_on = show_progress(iter(["a", "b", "c"]), 10, 7, console, "trained")
     assert list(passed_on) == ["a", "b", "c"]
-    assert ("10/10" if terminal else "trained 10 of 10 architectures, 0 minutes left") in shown.getvalue()
+    assert ("10/10" if terminal else "trained 10 of 10 architectures, 0 seconds left") in shown.getvalue()
