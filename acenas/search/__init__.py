@@ -1,6 +1,6 @@
 """The budgeted rounds and their acquisition rules."""
 
-from acenas.search.acquisition import Acquisition, BestAndRandom
+from acenas.search.acquisition import Acquisition, BestAndRandom, RandomAmongBest
 from acenas.search.rounds import BudgetedSearch, SearchResult
 
-__all__ = ["Acquisition", "BestAndRandom", "BudgetedSearch", "SearchResult"]
+__all__ = ["Acquisition", "BestAndRandom", "BudgetedSearch", "RandomAmongBest", "SearchResult"]

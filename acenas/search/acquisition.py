@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from acenas.errors import UserError
+
 
 class Acquisition(ABC):
     """Chooses among the candidates of a round.
@@ -24,8 +26,8 @@ class Acquisition(ABC):
             generator: the only source of chance.
 
         Returns:
-            The distinct positions `[k]` of the chosen, and for each the reason it was chosen (`predicted` or
-            `random`).
+            The distinct positions `[k]` of the chosen, and for each the reason it was chosen (`predicted`,
+            `random`, or `random among the best`).
         """
 
 
@@ -38,15 +40,46 @@ class BestAndRandom(Acquisition):
 
     def __init__(self, best: float = 0.5) -> None:
         if not 0 <= best <= 1:
-            raise ValueError(f"the share of the best predicted lies between 0 and 1, not at {best}")
+            raise UserError(f"the share of the best predicted lies between 0 and 1, not at {best}")
         self.best = best
 
     def propose(
         self, scores: np.ndarray, k: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, list[str]]:
         """See `Acquisition.propose`. Equal scores are ordered by chance."""
-        shuffled = generator.permutation(len(scores))
-        ranked = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+        ranked = _ranked(scores, generator)
         best = int(np.ceil(self.best * k))
         rest = generator.permutation(ranked[best:])[: k - best]
         return np.concatenate([ranked[:best], rest]), ["predicted"] * best + ["random"] * len(rest)
+
+
+class RandomAmongBest(Acquisition):
+    """At random among the upper part of the candidates.
+
+    A first round of the best by a weak label alone holds architectures much alike, and its order tells them apart no
+    further; one from all of the space is mostly far from the top. The upper part holds both what is good and what
+    differs.
+
+    Args:
+        part: of the candidates, above 0 and at most 1.
+    """
+
+    def __init__(self, part: float = 0.1) -> None:
+        if not 0 < part <= 1:
+            raise UserError(
+                f"the part of the candidates to choose among lies above 0 and up to 1, not at {part}"
+            )
+        self.part = part
+
+    def propose(
+        self, scores: np.ndarray, k: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, list[str]]:
+        """See `Acquisition.propose`. Where the part holds fewer than `k`, the best `k` are chosen."""
+        upper = _ranked(scores, generator)[: max(k, int(np.ceil(self.part * len(scores))))]
+        return generator.permutation(upper)[:k], ["random among the best"] * k
+
+
+def _ranked(scores: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Positions `[A]` by score, best first; equal scores are ordered by chance."""
+    shuffled = generator.permutation(len(scores))
+    return shuffled[np.argsort(-scores[shuffled], kind="stable")]

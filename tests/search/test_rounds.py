@@ -13,7 +13,7 @@ from acenas.callbacks import RoundResult, SearchCallback
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.ranker import Ranker
-from acenas.search import BestAndRandom, BudgetedSearch, SearchResult
+from acenas.search import BestAndRandom, BudgetedSearch, RandomAmongBest, SearchResult
 from acenas.spaces import GraphBatch, NasBench201
 
 SPACE = NasBench201()
@@ -207,5 +207,29 @@ def test_equal_scores_are_chosen_by_chance() -> None:
 
 
 def test_a_share_outside_0_to_1_is_refused() -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(UserError, match="between 0 and 1"):
         BestAndRandom(1.5)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0.01, 1), st.data())
+def test_the_upper_part_is_all_that_is_chosen_from(
+    scores: list[float], part: float, data: st.DataObject
+) -> None:
+    k = data.draw(st.integers(1, len(scores)))
+    chosen, reasons = RandomAmongBest(part).propose(np.array(scores), k, np.random.default_rng(0))
+    assert len(set(chosen.tolist())) == k == len(reasons)
+    upper = sorted(scores, reverse=True)[: max(k, int(np.ceil(part * len(scores))))]
+    assert min(scores[i] for i in chosen) >= upper[-1]
+
+
+def test_all_of_the_upper_part_may_be_chosen() -> None:
+    rule, scores = RandomAmongBest(0.1), np.arange(100.0)
+    seen = {int(i) for seed in range(60) for i in rule.propose(scores, 2, np.random.default_rng(seed))[0]}
+    assert seen == set(range(90, 100))
+
+
+@pytest.mark.parametrize("part", [0.0, -0.1, 1.1])
+def test_a_part_that_is_none_is_refused(part: float) -> None:
+    with pytest.raises(UserError, match="above 0"):
+        RandomAmongBest(part)
