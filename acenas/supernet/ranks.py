@@ -182,12 +182,19 @@ def processes(
 
 
 def launched() -> ClusterEnvironment | None:
-    """The environment of `torchrun`, or of `srun` with several tasks; None where this process was started alone."""
+    """The environment of `torchrun`, or of `srun` with several tasks; None where this process was started alone.
+
+    Raises:
+        UserError: where Lightning cannot make sense of the job of SLURM.
+    """
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and SLURMEnvironment.detect():
-        return SLURMEnvironment(auto_requeue=False)
-    return None
+    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:  # such as a job of submitit
+        return None
+    try:
+        return SLURMEnvironment(auto_requeue=False) if SLURMEnvironment.detect() else None
+    except RuntimeError as error:
+        raise UserError(f"SLURM: {error}") from error
 
 
 @contextmanager
