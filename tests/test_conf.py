@@ -76,7 +76,7 @@ def test_the_measurement_is_the_one_that_made_the_embedded_table() -> None:
     for split in ("valid", "test"):
         for seed, accuracy in zip(cfg.measurement.seeds, measured[split], strict=True):
             # Other processors round otherwise, which grows from step to step.
-            assert accuracy == pytest.approx(table.lookup([arch], f"digits.{split}.10.s{seed}")[0], abs=2.0)
+            assert accuracy == pytest.approx(table.lookup([arch], f"digits.{split}.10.s{seed}")[0], abs=3.5)
 
 
 def test_the_check_notices_an_unknown_key() -> None:

@@ -6,13 +6,11 @@ import csv
 import hashlib
 import io
 import json
-import logging
 import time
 import traceback
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from rich import get_console
 from torch import Tensor, nn
 
+from acenas.callbacks.training import quiet
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations
 from acenas.evaluation.progress import show_progress
@@ -333,7 +332,7 @@ class TrainingEvaluator(Evaluator):
         folder.mkdir(parents=True, exist_ok=True)
         on_gpu = device.type == "cuda"
         with (
-            _quiet(),
+            quiet(),
             nullcontext() if on_gpu else one_thread(),
             torch.random.fork_rng(devices=[device] if on_gpu else []),
         ):
@@ -466,19 +465,3 @@ def _devices(accelerator: Accelerator) -> list[torch.device]:
     if accelerator == "cpu" or not count:
         return [torch.device("cpu")]
     return [torch.device("cuda", index) for index in range(count)]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's lines on devices and on reaching the last epoch, which every training would repeat."""
-    messages = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = messages.level
-    messages.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Raised inside Lightning 2.6 with torch 2.13; nothing a user of this package could change.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-            warnings.filterwarnings("ignore", message="GPU available but not used")  # `accelerator` says so
-            yield
-    finally:
-        messages.setLevel(level)
