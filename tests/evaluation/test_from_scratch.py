@@ -256,6 +256,22 @@ def test_a_failure_is_reported_and_the_others_are_kept(trained: Path, tmp_path: 
     assert not log.exists()
 
 
+class Killing(NasBench201):
+    """Building one architecture of the sample takes more memory than there is."""
+
+    def build(self, arch: str, num_classes: int) -> nn.Module:
+        if arch == SPACE.canonical(ARCHS[1]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().build(arch, num_classes)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_reported(tmp_path: Path) -> None:
+    space = Killing(channels=4, cells_per_stage=1, stages=1, in_channels=1)
+    with pytest.raises(UserError, match="a training process was killed, perhaps for want of memory"):
+        evaluator(tmp_path, space=space, jobs=2).evaluate(ARCHS)
+
+
 def test_accuracies_are_those_of_the_measured_table(tmp_path: Path) -> None:
     space = NasBench201(channels=16, cells_per_stage=1, stages=1, in_channels=1)
     images = replace(IMAGES, draws=4)
