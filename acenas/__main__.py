@@ -46,6 +46,12 @@ def main(cfg: DictConfig) -> None:
     try:
         check_overrides(cfg)
         check_config(cfg)
+        if runs.launched_rank() > 0:
+            if not runs.finished(folder):
+                from acenas.pipeline import assist
+
+                assist(cfg, folder)
+            return
         with runs.only_process(folder):
             if cfg.fresh:
                 runs.clear(folder)

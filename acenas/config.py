@@ -13,6 +13,9 @@ from acenas.tables import check_table
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
 """Where a run lies and how it was started is not what it is."""
 
+EXAMPLE = {"images": "digits", "recipe": "digits", "sampler": "uniform", "scoring": "batch"}
+"""Groups that are empty unless another one needs them, and what a user can choose there."""
+
 
 def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
     """Ten hexadecimal digits of the resolved config, whatever the keys `without`: equal configs, equal run folders."""
@@ -61,8 +64,27 @@ def check_config(cfg: DictConfig) -> None:
     """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    if "search" in cfg:
+    for group in ("evaluator", "supernet", "measurement"):
+        _check_needs(cfg, group)
+    if not (cfg.search or cfg.supernet or cfg.measurement):
+        raise UserError("there is nothing to run: search, supernet and measurement are all empty")
+    if cfg.search:
         _check_search(cfg)
+    if cfg.table:
+        _check_table(cfg)
+
+
+def _check_needs(cfg: DictConfig, group: str) -> None:
+    """Raises `UserError` where the choice of `group` takes a value from another group that is empty."""
+    choice = cfg.get(group)
+    if not choice:
+        return
+    written = OmegaConf.to_container(choice, resolve=False)
+    assert isinstance(written, dict)
+    taken = [value[2:-1] for value in written.values() if str(value).startswith("${")]
+    for needed in [*taken, *(["scoring"] if group == "supernet" else [])]:
+        if needed in EXAMPLE and not cfg.get(needed):
+            raise UserError(f"{group} needs {needed}; choose one, as in {needed}={EXAMPLE[needed]}")
 
 
 def _check_search(cfg: DictConfig) -> None:
@@ -72,11 +94,17 @@ def _check_search(cfg: DictConfig) -> None:
             f"search.budget={search.budget} must be larger than search.num_final={search.num_final}, and "
             f"search.per_round={search.per_round} at least 1"
         )
+
+
+def _check_table(cfg: DictConfig) -> None:
     table = cfg.table
     if table.dataset not in table.protocols:
         raise UserError(
             f"table.dataset={table.dataset} is not a data set of table {table.name}; "
             f"choose one of: {', '.join(table.protocols)}"
         )
-    columns = [table.observed, table.test, *weak_label_names(cfg)]
+    own = bool(
+        cfg.supernet or cfg.weak_labels_file
+    )  # what the run measures or reads itself is not in the table
+    columns = [table.observed, table.test, *([] if own else weak_label_names(cfg))]
     check_table(table.path, table.space, columns, cfg.data_dir)

@@ -1,25 +1,34 @@
 """The stages of one run in order. What is done is not done again: a run that was killed goes on where it was."""
 
+from __future__ import annotations
+
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from acenas import runs
 from acenas.callbacks import RankingMetrics, RoundTable, RunProgress, log_best_architectures
 from acenas.config import run_hash, weak_label_names
-from acenas.evaluation import Evaluator, Judge
+from acenas.errors import UserError
+from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
 from acenas.files import write_text
+from acenas.images import ImageTask
 from acenas.ranker import Ranker
+from acenas.ranking import kendall
 from acenas.report import (
     FinishedSearch,
     best_architectures,
@@ -28,8 +37,10 @@ from acenas.report import (
     write_report,
 )
 from acenas.search import SearchResult
-from acenas.spaces import GraphBatch, SearchSpace
+from acenas.spaces import SearchSpace
+from acenas.supernet import Scoring, SupernetTraining
 from acenas.tables import BenchmarkTable, WeakLabels, find_table
+from acenas.tables.weak_labels import COUNTED
 
 PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 """Those whose versions a summary names."""
@@ -42,14 +53,20 @@ def run(cfg: DictConfig, folder: Path) -> None:
         UserError: where the configuration cannot run.
     """
     write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-    if "measurement" in cfg:
+    if cfg.measurement:
         print(f"Measured: {instantiate(cfg.measurement).run(folder)}")
     else:
-        runs.finish(folder, SearchRun(cfg, folder).run())
+        runs.finish(folder, Run(cfg, folder).run())
 
 
-class SearchRun:
-    """Pretrain, search, report: the arrows between the rooms, as one run draws them."""
+def assist(cfg: DictConfig, folder: Path) -> None:
+    """The part of a run that the other processes of a launcher (`torchrun`, `srun`) take: super-net and scoring."""
+    if cfg.supernet:
+        Run(cfg, folder).supernet_labels(lambda stage: nullcontext())
+
+
+class Run:
+    """Supernet, score, pretrain, search, report: the arrows between the rooms, as one run draws them."""
 
     def __init__(self, cfg: DictConfig, folder: Path) -> None:
         self.cfg = cfg
@@ -57,13 +74,9 @@ class SearchRun:
         # Named by the config as it was given: the path below depends on the machine.
         self.group = f"{cfg.experiment}-{run_hash(cfg, without=['seed'])}"
         self.name = f"{cfg.experiment}-{run_hash(cfg)}-seed{cfg.seed}"
-        cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
+        if cfg.table:
+            cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
         self.space: SearchSpace = instantiate(cfg.space)
-        self.evaluator: Evaluator = instantiate(cfg.evaluator)
-        self.ranker: Ranker = instantiate(cfg.ranker, num_node_types=self.space.num_node_types)
-        self.known_archs, self.known_accuracy = self.evaluator.known()  # for the metrics beside the search
-        self.archs: Sequence[str] = self.known_archs
-        self.graphs: GraphBatch = self.space.encode(self.archs)
         self.progress = RunProgress()
 
     def run(self) -> dict[str, Any]:
@@ -73,72 +86,155 @@ class SearchRun:
             folder=self.folder,
             group=self.group,
             name=self.name,
-            job_type="search",
+            job_type="search" if cfg.search else "supernet",
             config=OmegaConf.to_container(cfg, resolve=True),
         )
+        labels, result = None, {}
         with run_loggers as loggers, self.progress:
-            with clock.stage("pretrain"):
-                pretrained = self.pretrain(loggers)
-            with clock.stage("search"):
-                result = self.search(pretrained, loggers)
-            with clock.stage("report"):
-                summary = self.report(result, clock.seconds, loggers)
-        return summary | {"seconds": {"total": sum(clock.seconds.values()), **clock.seconds}}
+            if cfg.supernet:
+                labels = self.supernet_labels(clock.stage, loggers)
+                labels.save(self.folder / "weak_labels.parquet")
+                result["weak_labels"] = self.label_quality(labels, loggers)
+            if cfg.search:
+                result |= self.search(labels, loggers, clock)
+        identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": self.space.name}
+        return identity | result | {"seconds": {"total": sum(clock.seconds.values()), **clock.seconds}}
 
-    def pretrain(self, loggers: Sequence[Logger]) -> bool:
-        """Pretrains the ranker on the weak labels, unless that is done; False where there are none."""
-        names = weak_label_names(self.cfg)
-        if not names:
-            return False
-        done = self.folder / "pretrain" / "ranker.pt"
-        if done.exists():
-            self.ranker.load(done)
-            return True
-        table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space, columns=names)
-        labels = WeakLabels.from_table(table, names).values(self.archs)
-        self.ranker.pretrain(
-            self.graphs,
-            torch.from_numpy(labels).float(),
-            label_names=names,
-            folder=done.parent,
-            callbacks=[self.progress],
-            loggers=loggers,
-        )
-        self.ranker.save(done)
-        return True
+    # --- weak labels ---
 
-    def search(self, pretrained: bool, loggers: Sequence[Logger]) -> SearchResult:
-        """The budgeted rounds. The metrics beside them are for people; nothing decides by them."""
-        metrics = RankingMetrics(self.known_archs, self.known_accuracy, loggers)
-        result: SearchResult = instantiate(self.cfg.search).run(
-            self.space,
-            self.archs,
-            self.graphs,
-            self.ranker,
-            self.evaluator,
-            self.folder,
-            self.cfg.seed,
-            callbacks=[metrics, RoundTable(metrics), self.progress],
-            pretrained=pretrained,
-        )
-        return result
+    def supernet_labels(
+        self, stage: Callable[[str], AbstractContextManager[None]], loggers: Sequence[Logger] = ()
+    ) -> WeakLabels:
+        """Trains the super-net and scores the space with it, unless that is done; with FLOPs and parameters."""
+        training: SupernetTraining = instantiate(self.cfg.supernet)
+        scoring: Scoring = instantiate(self.cfg.scoring)
+        with stage("supernet"):
+            network = training.run(self.folder / "supernet", [self.progress], loggers)
+        with stage("score"):
+            scored = scoring.run(
+                network, self.folder / "score", training.description, self.progress.chunks("scoring")
+            )
+            return with_costs(scored, self.space, training.task)
+
+    def label_quality(self, labels: WeakLabels, loggers: Sequence[Logger]) -> dict[str, dict[str, float]]:
+        """How well each weak label ranks what is known of the space, for people; also logged as `score/...`."""
+        known, accuracy = self.known()
+        connected = [i for i, arch in enumerate(known) if self.space.connected(arch)]
+        if len(connected) < 2:
+            return {}
+        values = labels.values([known[i] for i in connected])
+        quality = {
+            name: {
+                "kendall": kendall(torch.from_numpy(column), torch.from_numpy(accuracy[connected])),
+                "architectures": len(connected),
+            }
+            for name, column in zip(labels.names, values.T, strict=True)
+        }
+        for logger in loggers:
+            logger.log_metrics({f"score/{name}_kendall": value["kendall"] for name, value in quality.items()})
+        return quality
+
+    def weak_labels(self, supernet: WeakLabels | None) -> tuple[list[str], Callable[[Sequence[str]], Tensor]]:
+        """The names of the labels to pretrain on, and what looks them up: architectures to `[A, L]`.
+
+        Each comes from the super-net of this run, else from `weak_labels_file`, else from the table.
+        """
+        cfg, names = self.cfg, weak_label_names(self.cfg)
+        sources = [] if supernet is None else [supernet]
+        if cfg.weak_labels_file:
+            sources.append(WeakLabels.load(cfg.weak_labels_file, space=self.space.name))
+        found = {name: source for source in reversed(sources) for name in source.names}
+        rest = [name for name in names if name not in found]
+        if rest and not cfg.table:
+            raise UserError(
+                f"weak_labels: there is no {rest[0]}; choose from {', '.join(found) or 'none'}, or name a table"
+            )
+        if rest:
+            table = BenchmarkTable.open(cfg.table.path, space=cfg.table.space, columns=rest)
+            found |= dict.fromkeys(rest, WeakLabels.from_table(table, rest))
+
+        def values(archs: Sequence[str]) -> Tensor:
+            columns = [found[name].values(archs)[:, found[name].names.index(name)] for name in names]
+            return torch.from_numpy(np.stack(columns, axis=1)).float()
+
+        return names, values
+
+    # --- the search ---
+
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        """What the table says of the space, observed: for metrics beside the search, never for its choices."""
+        table = self.cfg.table
+        if not table:
+            return [], np.zeros(0)
+        return TableEvaluator(table.path, table.space, table.observed).known()
+
+    def search(self, supernet: WeakLabels | None, loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
+        """Pretrains, searches and reports; returns the search's part of the summary."""
+        cfg, space = self.cfg, self.space
+        evaluator: Evaluator = in_folder(instantiate(cfg.evaluator), self.folder / "trained")
+        archs = (
+            evaluator.known()[0] or space.enumerate()
+        )  # where all is trained from scratch, all can be chosen
+        graphs = space.encode(archs)
+        names, label_values = self.weak_labels(supernet)
+        ranker: Ranker = instantiate(cfg.ranker, num_node_types=space.num_node_types)
+        with clock.stage("pretrain"):
+            done = self.folder / "pretrain" / "ranker.pt"
+            if names and done.exists():
+                ranker.load(done)
+            elif names:
+                ranker.pretrain(
+                    graphs,
+                    label_values(archs),
+                    label_names=names,
+                    folder=done.parent,
+                    callbacks=[self.progress],
+                    loggers=loggers,
+                )
+                ranker.save(done)
+        with clock.stage("search"):
+            known, accuracy = self.known()
+            metrics = RankingMetrics(known, accuracy, loggers)
+            result: SearchResult = instantiate(cfg.search).run(
+                space,
+                archs,
+                graphs,
+                ranker,
+                evaluator,
+                self.folder,
+                cfg.seed,
+                callbacks=[metrics, RoundTable(metrics), self.progress],
+                pretrained=bool(names),
+            )
+        with clock.stage("report"):
+            return self.report(result, clock.seconds, loggers)
 
     def report(
         self, result: SearchResult, seconds: Mapping[str, float], loggers: Sequence[Logger]
     ) -> dict[str, Any]:
         """Figures, page and summary. Here, after the search has ended, test accuracies are seen for the first time."""
-        judge: Judge = instantiate(self.cfg.judge)
+        cfg = self.cfg
+        judge: Judge = in_folder(instantiate(cfg.judge), self.folder / "trained")
+        known, accuracy = self.known()
+        trained = pd.Series(
+            result.observations["observed_accuracy"].to_numpy(), index=list(result.observations["arch"])
+        )
         finished = FinishedSearch(
-            experiment=self.cfg.experiment,
-            seed=self.cfg.seed,
-            table=self.cfg.table.name,
-            dataset=self.cfg.table.dataset,
+            experiment=cfg.experiment,
+            seed=cfg.seed,
+            table=cfg.table.name if cfg.table else "trained from scratch",
+            dataset=cfg.table.dataset if cfg.table else instantiate(cfg.images).source.name,
             observations=result.observations,
             scores=result.scores,
-            observed=pd.Series(self.known_accuracy, index=list(self.known_archs)),
-            test=pd.Series(judge.test_accuracy(self.archs), index=list(self.archs)),
+            observed=pd.Series(accuracy, index=known, dtype=np.float64).combine_first(trained),
+            test=_series(*judge.known()),
             seconds=seconds,
             versions={package: version(package) for package in PACKAGES},
+            reference=(
+                _series(*TableJudge(cfg.table.path, cfg.table.space, cfg.table.test).known())
+                if cfg.table
+                else None
+            ),
         )
         for row in round_metrics(finished):
             for logger in loggers:
@@ -149,13 +245,19 @@ class SearchRun:
             self.folder,
             finished,
             self.space.draw,
-            OmegaConf.to_yaml(self.cfg, resolve=True),
+            OmegaConf.to_yaml(cfg, resolve=True),
             self.costs(best["arch"].to_list()),
         )
         return build_summary(finished)
 
     def costs(self, archs: Sequence[str]) -> pd.DataFrame:
-        """Parameters and FLOPs of `archs` in millions, where the table has them."""
+        """Parameters and FLOPs of `archs` in millions: counted, or from the table where it has them."""
+        if self.cfg.images:
+            task: ImageTask = instantiate(self.cfg.images)
+            labels = with_costs(
+                WeakLabels(self.space.name, archs, [], np.zeros((len(archs), 0)), {}), self.space, task
+            )
+            return labels.frame().rename(columns=lambda name: name.split(".")[1])
         table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
         names = [f"{self.cfg.table.dataset}.{cost}" for cost in ("params_m", "flops_m")]
         return pd.DataFrame(
@@ -164,8 +266,32 @@ class SearchRun:
         )
 
 
+def with_costs(labels: WeakLabels, space: SearchSpace, task: ImageTask) -> WeakLabels:
+    """`labels` and, beside them, the parameters and FLOPs of the networks for the images of `task`, in millions."""
+    splits, source = task.splits, task.source.name
+    costs = space.costs(labels.archs, splits.num_classes, splits.image_shape)
+    return labels.beside(
+        WeakLabels(
+            space.name,
+            labels.archs,
+            [f"{source}.params_m", f"{source}.flops_m"],
+            np.array([(cost.params_m, cost.flops_m) for cost in costs]).reshape(-1, 2),
+            dict.fromkeys([f"{source}.params_m", f"{source}.flops_m"], COUNTED),
+        )
+    )
+
+
+def in_folder(made: Any, folder: Path) -> Any:
+    """What a config made; where it waits for a folder to keep its work in (`_partial_: true`), with `folder`."""
+    return made(folder=folder) if isinstance(made, partial) else made
+
+
+def _series(archs: Sequence[str], values: NDArray[np.float64]) -> pd.Series[float]:
+    return pd.Series(values, index=list(archs), dtype=np.float64)
+
+
 class Clock:
-    """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json`."""
+    """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json` of `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "seconds.json"

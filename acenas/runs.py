@@ -6,6 +6,7 @@ Nothing heavy is imported here, so that a finished run is shown at once.
 import fcntl
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,15 @@ def only_process(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UserError(f"another process is running the same configuration in {folder}") from None
         yield
+
+
+def launched_rank() -> int:
+    """The number of this process among those that `torchrun`, or `srun` with several tasks, has started; 0 if alone."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ.get("RANK", "0"))
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
+        return int(os.environ.get("SLURM_PROCID", "0"))
+    return 0
 
 
 def clear(folder: Path) -> None:
@@ -67,11 +77,19 @@ def headline(summary: Mapping[str, Any]) -> str:
     Args:
         summary: the content of `summary.json`.
     """
+    seconds = f"{summary['seconds']['total']:.0f} s"
+    lines = [
+        f"Weak label {name}: Kendall {number(label['kendall'], 3)} over {label['architectures']} known architectures."
+        for name, label in summary.get("weak_labels", {}).items()
+    ]
+    if "returned" not in summary:
+        return "\n".join([f"{summary['experiment']}, seed {summary['seed']}: {seconds}", *lines])
     returned, best, metrics = summary["returned"], summary["best_known"], summary["metrics"]
     return "\n".join(
         [
             f"{summary['experiment']} on {summary['table']} {summary['dataset']}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained in {summary['seconds']['total']:.0f} s",
+            f"{summary['trained']} architectures trained in {seconds}",
+            *lines,
             f"Returned: {returned['arch']}",
             f"Observed accuracy {number(returned['observed_accuracy'])} %, test accuracy "
             f"{number(returned['test_accuracy'])} %; the best known has "

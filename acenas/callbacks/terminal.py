@@ -5,7 +5,7 @@ is not a terminal there is no bar but a plain line now and then.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import pytorch_lightning as pl
@@ -129,6 +129,20 @@ class RunProgress(pl.Callback, SearchCallback):
         if self._epochs is not None:
             self._bar.remove_task(self._epochs)
         self._epochs = None
+
+    def chunks(self, description: str) -> Callable[[int, int], None]:
+        """What to call with the chunks of a work that are done and the number of all: the bar of that work."""
+        task: TaskID | None = None
+
+        def move(done: int, total: int) -> None:
+            nonlocal task
+            if task is None:
+                task = self._bar.add_task(description, total=total)
+            self._move(task, done)
+            if done == total:
+                self._bar.remove_task(task)
+
+        return move
 
     def on_search_start(self, rounds: int, budget: int, done: int) -> None:
         """Adds the bar of the rounds."""

@@ -114,12 +114,12 @@ def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
     returned = search.test.reindex(archs[best_so_far.ffill().astype(int)]).to_numpy()
     trained = np.arange(1, len(accuracy) + 1)
     ends = search.observations.groupby("round").size().sort_index().cumsum().to_numpy()
-    axes.axhline(search.test.max(), color=GREY, linestyle="--", linewidth=1.2, label="best known")
+    axes.axhline(search.known_test.max(), color=GREY, linestyle="--", linewidth=1.2, label="best known")
     axes.plot(
         trained, returned, color=BLUE, drawstyle="steps-post", linewidth=1.8, label="best observed so far"
     )
     axes.plot(ends, returned[ends - 1], "o", color=BLUE, markersize=4.5, label="end of a round")
-    top, low = float(search.test.max()), float(np.nanmin(returned[int(ends[0]) // 3 :]))
+    top, low = float(search.known_test.max()), float(np.nanmin(returned[int(ends[0]) // 3 :]))
     margin = max(0.08 * (top - low), 0.02)
     axes.set_ylim(low - margin, top + 2 * margin)
     axes.set(ylabel="test accuracy (%)", title="What the search would return")

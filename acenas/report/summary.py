@@ -33,11 +33,15 @@ class FinishedSearch:
     observed: "pd.Series[float]"
     """Known observed accuracies, percent, by architecture; those of `observations` at least."""
     test: "pd.Series[float]"
-    """Known test accuracies, percent, by architecture; that of the returned one at least."""
+    """Test accuracies of the architectures, percent, as the judge of the run measured them; that of the returned one
+    at least."""
     seconds: Mapping[str, float]
     """Seconds of each stage, and their `total` where it is more than the sum."""
     versions: Mapping[str, str]
     """Versions of the software that matters."""
+    reference: "pd.Series[float] | None" = None
+    """Test accuracies known of the space from elsewhere, percent, by architecture: what to compare with where the
+    judge knows those that were trained alone."""
 
     def __post_init__(self) -> None:
         missing = {f"round_{number}" for number in self.rounds} - set(self.scores.columns)
@@ -59,18 +63,35 @@ class FinishedSearch:
         return best_observed(self.observations)
 
     @property
+    def known_test(self) -> "pd.Series[float]":
+        """The test accuracies that architectures are compared by: of one source, the reference where there is one."""
+        return self.test if self.reference is None else self.reference
+
+    @property
     def best_known(self) -> str:
         """The architecture with the best known test accuracy."""
-        return str(self.test.idxmax())
+        return str(self.known_test.idxmax())
+
+    @property
+    def regret(self) -> float:
+        """Points of test accuracy from the returned architecture to the best known, both of one source if possible."""
+        returned = self.known_test.get(self.returned, self.test[self.returned])
+        return float(self.known_test.max() - returned)
 
     def metrics(self, fit: str) -> dict[str, float]:
-        """`ranking_metrics` of the scores in the column `fit`, with test accuracies."""
+        """`ranking_metrics` of the scores in the column `fit`, with test accuracies.
+
+        They are NaN where nothing is known but what was trained: that would tell how well the ranker remembers.
+        """
         archs = self.scores["arch"]
-        return ranking_metrics(
+        observed = self.observed.reindex(archs)
+        nothing_else = self.observed.index.isin(self.observations["arch"]).all()
+        metrics = ranking_metrics(
             torch.tensor(self.scores[fit].to_numpy(dtype=np.float64)),
-            torch.tensor(self.observed.reindex(archs).to_numpy(dtype=np.float64)),
-            torch.tensor(self.test.reindex(archs).to_numpy(dtype=np.float64)),
+            torch.tensor(observed.to_numpy(dtype=np.float64)),
+            torch.tensor(self.known_test.reindex(archs).to_numpy(dtype=np.float64)),
         )
+        return dict.fromkeys(metrics, math.nan) if nothing_else else metrics
 
 
 def best_observed(observations: pd.DataFrame) -> str:
@@ -102,8 +123,8 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
             "observed_accuracy": float(observed[returned]),
             "test_accuracy": float(search.test[returned]),
         },
-        "best_known": {"arch": best, "test_accuracy": float(search.test[best])},
-        "regret": float(search.test[best] - search.test[returned]),
+        "best_known": {"arch": best, "test_accuracy": float(search.known_test[best])},
+        "regret": search.regret,
         "metrics": final,
         "curve": [
             {

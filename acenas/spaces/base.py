@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from acenas.errors import UserError
+from acenas.networks.cost import Cost, count_cost
 from acenas.networks.supernet import SupernetNetwork
 from acenas.spaces.graphs import GraphBatch
 
@@ -47,6 +48,10 @@ class SearchSpace(ABC):
     @abstractmethod
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """The stand-alone network of `arch`, with fresh weights."""
+
+    def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
+        """What the networks of `archs` cost for one image of `image_shape` `(channels, height, width)`."""
+        return [count_cost(self.build(arch, num_classes), image_shape) for arch in archs]
 
     # --- for a super-net; spaces without one need none of these ---
 

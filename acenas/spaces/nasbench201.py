@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from acenas.errors import UserError
+from acenas.networks.cost import Cost, count_cost
 from acenas.networks.nasbench201 import NasBench201Network
 from acenas.networks.nasbench201_supernet import NasBench201Supernet, is_connected
 from acenas.spaces.base import SearchSpace
@@ -148,6 +149,20 @@ class NasBench201(SearchSpace):
         return [
             self.from_operations([OPERATIONS[code] for code in codes]) for codes in zip(*edges, strict=True)
         ]
+
+    def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
+        """See `SearchSpace.costs`; an operation costs the same on every edge, so only one cell of each is counted."""
+
+        def all_edges(operation: str) -> NDArray[np.float64]:
+            cell = self.from_operations([operation] * len(EDGES))
+            return np.array(count_cost(self.build(cell, num_classes), image_shape))
+
+        empty = all_edges("none")
+        of_operation = np.stack([(all_edges(name) - empty) / len(EDGES) for name in OPERATIONS])
+        codes = np.array([self._codes[self._index(arch)] for arch in archs], dtype=np.int64).reshape(
+            -1, len(EDGES)
+        )
+        return [Cost(*cost) for cost in (empty + of_operation[codes].sum(1)).tolist()]
 
     def draw(self, arch: str) -> Figure:
         """The cell as four nodes and their operations."""

@@ -114,6 +114,19 @@ class WeakLabels:
         found[rows >= 0] = self._values[rows[rows >= 0]]
         return found
 
+    def beside(self, other: "WeakLabels") -> "WeakLabels":
+        """These labels and then those of `other`, for the architectures of this frame.
+
+        Raises:
+            UserError: where both have a label of one name.
+            ValueError: where they are of different spaces.
+        """
+        if self.space != other.space:
+            raise ValueError(f"labels of {self.space} and of {other.space} do not go together")
+        values = np.concatenate([self._values, other.values(self.archs)], axis=1)
+        names, provenance = [*self.names, *other.names], {**self.provenance, **other.provenance}
+        return WeakLabels(self.space, self.archs, names, values, provenance)
+
     def frame(self) -> "pd.DataFrame":
         """The labels as a data frame of float64, indexed by architecture."""
         import pandas as pd

@@ -86,3 +86,26 @@ def test_what_does_not_fit_together_is_refused() -> None:
         finished_search(scores=search.scores.drop(columns="round_2"))
     with pytest.raises(ValueError, match="test accuracy of the returned architecture <f>"):
         finished_search(test=search.test.drop("<f>"))
+
+
+def test_regret_is_measured_within_the_reference() -> None:
+    """The judge knows what was trained alone, from other seeds than the reference."""
+    reference = pd.Series({"e": 87.0, "<f>": 84.0})
+    search = finished_search(
+        test=pd.Series({"c": 70.0, "a": 50.0, "<f>": 86.0, "d": 83.0}), reference=reference
+    )
+    summary = build_summary(search)
+    assert summary["returned"]["test_accuracy"] == 86.0
+    assert summary["best_known"] == {"arch": "e", "test_accuracy": 87.0}
+    assert summary["regret"] == 3.0
+
+
+def test_a_ranker_is_not_compared_with_what_it_was_fitted_to() -> None:
+    search = finished_search()
+    trained = search.observations.set_index("arch")
+    alone = finished_search(observed=trained["observed_accuracy"], test=trained["observed_accuracy"] - 1)
+    summary = build_summary(alone)
+    assert set(summary["metrics"]) == set(build_summary(search)["metrics"])
+    assert all(value is None for value in summary["metrics"].values())
+    assert [row["ndcg@10"] for row in summary["curve"]] == [None, None]
+    assert summary["regret"] == 0.0

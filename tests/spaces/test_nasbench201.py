@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acenas.errors import UserError
+from acenas.networks.cost import count_cost
 from acenas.spaces import GraphBatch, NasBench201
 from acenas.spaces.nasbench201 import EDGES, OPERATIONS, _isomorphism_string
 
@@ -172,3 +173,11 @@ def test_a_cell_is_drawn_with_one_arrow_per_operation() -> None:
     assert len(axes.patches) == 5
     labels = [text.get_text() for text in axes.texts]
     assert labels.count("conv 3×3") == 2 and {"in", "out", "1", "2"} <= set(labels)
+
+
+def test_costs_are_those_of_the_networks() -> None:
+    space = NasBench201(channels=8, cells_per_stage=1, stages=2, in_channels=1)
+    archs = space.sample(12, torch.Generator().manual_seed(3))
+    counted = [count_cost(space.build(arch, 10), (1, 8, 8)) for arch in archs]
+    np.testing.assert_allclose(space.costs(archs, 10, (1, 8, 8)), counted, rtol=1e-12)
+    assert space.costs([], 10, (1, 8, 8)) == []

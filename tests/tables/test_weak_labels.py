@@ -105,3 +105,15 @@ def test_labels_come_back_from_their_file(table: BenchmarkTable, tmp_path: Path)
     np.testing.assert_array_equal(loaded.values(loaded.archs), labels.values(labels.archs))
     with pytest.raises(UserError, match="of the space toy, not nasbench201"):
         WeakLabels.load(tmp_path / "labels.parquet", space="nasbench201")
+
+
+def test_labels_of_two_sources_stand_beside_each_other(table: BenchmarkTable) -> None:
+    one = WeakLabels.from_table(table, ["weak.supernet"])
+    two = WeakLabels("toy", ["c", "a"], ["d.flops_m"], np.array([[6.0], [4.0]]), {"d.flops_m": COUNTED})
+    both = one.beside(two)
+    np.testing.assert_array_equal(both.values(["a", "b", "c"]), [[1, 4], [np.nan, np.nan], [3, 6]])
+    assert both.provenance == {"weak.supernet": SUPERNET, "d.flops_m": COUNTED}
+    with pytest.raises(UserError, match="named twice"):
+        both.beside(two)
+    with pytest.raises(ValueError, match="do not go together"):
+        one.beside(WeakLabels("other", ["a"], [], np.zeros((1, 0)), {}))
