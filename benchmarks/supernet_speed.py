@@ -4,7 +4,7 @@ Each ratio is of two things measured in turn within one run, so that other work 
 
     OMP_NUM_THREADS=1 python benchmarks/supernet_speed.py                       # CPU, the network for CIFAR-10
     OMP_NUM_THREADS=1 python benchmarks/supernet_speed.py --skeleton digits --batch 128
-    python benchmarks/supernet_speed.py --device cuda --batch 192 [--bf16] [--compile]
+    python benchmarks/supernet_speed.py --device cuda --batch 192 [--bf16]
 
 The images are noise: speed does not depend on them.
 """
@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64, help="images of a step")
     parser.add_argument("--paths", type=int, default=20, help="paths that are trained and scored")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 mixed precision")
-    parser.add_argument("--compile", action="store_true", help="compile the operations of the super-net")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     space, shape = SPACES[arguments.skeleton]
@@ -53,15 +52,13 @@ def main() -> None:
     torch.manual_seed(0)
     network = space.build_supernet(10).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if arguments.compile:
-        network.compile_operations()
     paths = UniformPaths(paths_per_step=arguments.paths, connected_only=True).paths(space, 0, 0)[0]
     name = (
         torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} CPU thread(s)"
     )
     print(
         f"{name}, torch {torch.__version__}, {arguments.skeleton} skeleton, "
-        f"{'bfloat16' if arguments.bf16 else 'float32'}{', compiled' if arguments.compile else ''}"
+        f"{'bfloat16' if arguments.bf16 else 'float32'}"
     )
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=arguments.bf16):
         training(space, network, paths, images(arguments.batch))

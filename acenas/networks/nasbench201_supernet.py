@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from acenas.networks.memo import Memo
 from acenas.networks.nasbench201 import EDGES, cell_output, nasbench201_skeleton
-from acenas.networks.operations import NASBENCH201_OPERATIONS, ReLUConvBN, nasbench201_operation
+from acenas.networks.operations import NASBENCH201_OPERATIONS, nasbench201_operation
 from acenas.networks.supernet import SupernetNetwork, without_running_averages
 
 
@@ -115,16 +115,6 @@ class NasBench201Supernet(SupernetNetwork):
         """A memo where there is one cell only: of more cells, only the first ever begins alike."""
         cells = sum(isinstance(layer, SharedCell) for layer in self.layers.values())
         return Memo() if cells == 1 else None
-
-    def compile_operations(self) -> None:
-        """Compiles each operation with weights, each reduction block, stem and head."""
-        for layer in self.layers.values():
-            if isinstance(layer, SharedCell):
-                for module in layer.modules():
-                    if isinstance(module, ReLUConvBN):
-                        module.compile()
-            else:
-                layer.compile()
 
 
 @cache

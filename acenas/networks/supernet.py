@@ -40,10 +40,6 @@ class SupernetNetwork(nn.Module, ABC):
         """What `forward` can use for one batch of images; None where sharing would not pay."""
         return None
 
-    def compile_operations(self) -> None:
-        """Compiles the parts that paths are made of one by one, so that a new path compiles nothing anew."""
-        raise NotImplementedError(f"{type(self).__name__} has no parts to compile")
-
 
 def without_running_averages(network: nn.Module) -> None:
     """Batch normalisation takes the statistics of the batch from now on, in evaluation too."""

@@ -40,7 +40,7 @@ class PathDDP(DDPStrategy):
 class SupernetTraining:
     """How the super-net of a space is trained.
 
-    The weights are a function of all but `hardware.accelerator`; killed and run again, too.
+    On one machine the weights are a function of all that is here, with or without a kill in between.
 
     Attributes:
         space: has a super-net.
@@ -52,7 +52,6 @@ class SupernetTraining:
         average: of gradients over paths, see `Supernet`.
         accumulate: batches of a step.
         channels_last: memory layout; faster on GPUs in bfloat16.
-        compile: compiles each operation with torch.compile; pays for long trainings on a GPU only.
     """
 
     space: SearchSpace
@@ -64,7 +63,6 @@ class SupernetTraining:
     average: Average = "users"
     accumulate: int = 1
     channels_last: bool = False
-    compile: bool = False
 
     def run(
         self, folder: str | Path, callbacks: Sequence[pl.Callback] = (), loggers: Sequence[Logger] = ()
@@ -136,8 +134,6 @@ def _fit(
     hardware = training.hardware
     # Lightning would load a checkpoint before it changes the type of the weights.
     network = training.fresh().to(hardware.dtype)
-    if training.compile:
-        network.compile_operations()
     module = Supernet(
         network,
         training.space,
