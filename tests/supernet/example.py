@@ -47,9 +47,13 @@ def task() -> ImageTask:
 
 
 def training(
-    sampler: PathSampler | None = None, devices: int = 1, recipe: Recipe = RECIPE, **options: object
+    sampler: PathSampler | None = None,
+    devices: int = 1,
+    num_nodes: int = 1,
+    recipe: Recipe = RECIPE,
+    **options: object,
 ) -> SupernetTraining:
-    hardware = Hardware(devices=devices, precision="64-true")
+    hardware = Hardware(devices=devices, num_nodes=num_nodes, precision="64-true")
     return SupernetTraining(SPACE, task(), sampler or UniformPaths(), recipe, hardware, seed=3, **options)  # type: ignore[arg-type]
 
 

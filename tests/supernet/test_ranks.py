@@ -1,10 +1,12 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -12,7 +14,9 @@ import torch.distributed as dist
 from acenas.errors import UserError
 from acenas.supernet import Hardware, UniformPaths
 from acenas.supernet.ranks import launched, processes
-from tests.supernet.example import assert_same_weights, training
+from acenas.tables import WeakLabels
+from tests.supernet.example import assert_same_weights, plain_training, training
+from tests.supernet.test_scoring import ARCHS, network, scoring
 
 RANK_VARIABLES = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK")
 
@@ -88,15 +92,6 @@ def test_a_process_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> N
     assert "on purpose" in capfd.readouterr().err
 
 
-@pytest.mark.slow
-def test_two_jobs_of_one_process_follow_each_other(tmp_path: Path) -> None:
-    threads = torch.get_num_threads()
-    first, second = (training(devices=2).run(tmp_path / name) for name in ("first", "second"))
-    assert_same_weights(first, second, tolerance=0)
-    assert not dist.is_initialized() and torch.get_num_threads() == threads
-    assert not any(name in os.environ for name in RANK_VARIABLES)
-
-
 TRAIN = """
 import sys, time
 import pytorch_lightning as pl
@@ -154,4 +149,57 @@ def test_kill_and_resume_with_two_processes_gives_the_same_weights(tmp_path: Pat
         if first.poll() is None:
             os.killpg(first.pid, signal.SIGKILL)
     assert [path.name for path in folder.iterdir()] == ["supernet.ckpt"]
+    threads = torch.get_num_threads()
     assert_same_weights(of.run(folder), whole, tolerance=0)
+    # Nothing is left that a further job of this process could stumble over.
+    assert not dist.is_initialized() and torch.get_num_threads() == threads
+    assert not any(name in os.environ for name in RANK_VARIABLES)
+
+
+LAUNCHED = """
+import sys
+from acenas.supernet import Hardware, UniformPaths
+from tests.supernet.example import training
+from tests.supernet.test_scoring import network, scoring
+
+of = training(UniformPaths(paths_per_step=2), num_nodes=2)
+of.run(sys.argv[1])
+scoring(hardware=Hardware(num_nodes=2)).run(network(), sys.argv[1] + "/labels", "w")
+"""
+
+
+@pytest.mark.slow
+def test_two_machines_under_torchrun(tmp_path: Path) -> None:
+    script, folder, port = tmp_path / "train.py", tmp_path / "run", free_port()
+    script.write_text(LAUNCHED)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    machines = [
+        subprocess.Popen(
+            [
+                *torchrun,
+                f"--node-rank={i}",
+                "--master-addr=127.0.0.1",
+                f"--master-port={port}",
+                script,
+                folder,
+            ],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        for i in range(2)
+    ]
+    try:
+        assert [machine.wait(timeout=180) for machine in machines] == [0, 0]
+    finally:
+        for machine in machines:
+            machine.kill()
+    of = training(UniformPaths(paths_per_step=2), num_nodes=2)
+    assert_same_weights(of.load(folder / "supernet.pt"), plain_training(of).network)
+    labels = WeakLabels.load(folder / "labels" / "weak_labels.parquet")
+    alone = scoring().run(network(), tmp_path / "alone", "w")
+    np.testing.assert_array_equal(labels.values(ARCHS), alone.values(ARCHS))
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

@@ -63,8 +63,10 @@ def test_two_processes_are_one_on_the_joined_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("average", ["users", "paths"])
-@pytest.mark.parametrize("sampler", [UniformPaths(), UniformPaths(shared=True), FairPaths()])
+@pytest.mark.parametrize(
+    ("sampler", "average"),
+    [(UniformPaths(), "users"), (UniformPaths(shared=True), "paths"), (FairPaths(), "paths")],
+)
 def test_two_processes_with_any_sampler(sampler: PathSampler, average: Any, tmp_path: Path) -> None:
     check(training(sampler, devices=2, average=average), tmp_path)
 
