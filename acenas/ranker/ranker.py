@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import torch
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from acenas.callbacks.training import EpochCheckpoint, quiet
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningData, LabelledGraphs, PretrainingData
@@ -215,7 +214,7 @@ class GraphRanker(Ranker):
             PretrainingData(graphs, labels, self.pretrain_batch_size, self.seed),
             max_epochs=self.pretrain_epochs,
             reload_dataloaders_every_n_epochs=1,
-            callbacks=[*callbacks, _EpochCheckpoint(checkpoint)],
+            callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
             logger=list(loggers) or False,
             log_every_n_steps=max(
                 len(graphs) // self.pretrain_batch_size, 1
@@ -333,7 +332,7 @@ class GraphRanker(Ranker):
         **options: Any,
     ) -> None:
         """Lets Lightning train, without a word and without touching the caller's random state."""
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.random.fork_rng(devices=[]):
             trainer = pl.Trainer(
                 accelerator=self.accelerator,
                 devices=1,
@@ -345,17 +344,6 @@ class GraphRanker(Ranker):
             module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
         module.cpu()
-
-
-class _EpochCheckpoint(pl.callbacks.Checkpoint):
-    """Writes the state of training after every epoch; a kill leaves the last whole one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        with atomic_path(self.path) as temporary:
-            trainer.save_checkpoint(temporary, weights_only=False)
 
 
 def _standardised(weak_labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -382,19 +370,3 @@ def _seeded(seed: int, *names: str | int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, *names))
         yield
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's lines on devices and on reaching the last epoch, which every round would repeat."""
-    messages = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = messages.level
-    messages.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Raised inside Lightning 2.6 with torch 2.13; nothing a user of this package could change.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-            warnings.filterwarnings("ignore", message="GPU available but not used")  # `accelerator` says so
-            yield
-    finally:
-        messages.setLevel(level)
