@@ -11,12 +11,20 @@ _COLOURS = {
     "avg_pool_3x3": "#E69F00",
     "nor_conv_1x1": "#56B4E9",
     "nor_conv_3x3": "#0072B2",
+    "maxpool3x3": "#E69F00",
+    "conv1x1-bn-relu": "#56B4E9",
+    "conv3x3-bn-relu": "#0072B2",
 }
 _LABELS = {
     "skip_connect": "skip",
     "avg_pool_3x3": "avg pool 3×3",
     "nor_conv_1x1": "conv 1×1",
     "nor_conv_3x3": "conv 3×3",
+    "maxpool3x3": "max pool 3×3",
+    "conv1x1-bn-relu": "conv 1×1",
+    "conv3x3-bn-relu": "conv 3×3",
+    "input": "in",
+    "output": "out",
 }
 
 
@@ -70,5 +78,60 @@ def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Fig
         )
     axes.set_xlim(-0.35, num_nodes - 0.65)
     axes.set_ylim(-0.85, 1.1)
+    axes.set_axis_off()
+    return figure
+
+
+def draw_vertex_cell(edges: Sequence[tuple[int, int]], operations: Sequence[str]) -> Figure:
+    """A cell whose operations sit on its vertices, from left to right by the longest way that leads to each.
+
+    Args:
+        edges: (source, target) of every edge; vertices are numbered along the data.
+        operations: of each vertex.
+    """
+    column = [0] * len(operations)
+    for source, target in sorted(edges):
+        column[target] = max(column[target], column[source] + 1)
+    columns = [[v for v in range(len(operations)) if column[v] == x] for x in range(max(column) + 1)]
+    # Vertices of one column stand above each other, and columns are shifted, so that few edges cross a vertex.
+    place = {
+        vertex: (x, row - (len(members) - 1) / 2 + (0.17 * (-1) ** x if 0 < x < len(columns) - 1 else 0.0))
+        for x, members in enumerate(columns)
+        for row, vertex in enumerate(members)
+    }
+    figure = Figure(figsize=(1.3 * len(columns) + 0.4, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    for source, target in edges:
+        span = column[target] - column[source]
+        axes.add_patch(
+            FancyArrowPatch(
+                place[source],
+                place[target],
+                connectionstyle=f"arc3,rad={0.0 if span == 1 else 1.1 / span * (-1) ** target}",
+                arrowstyle="-|>",
+                mutation_scale=11,
+                linewidth=1.4,
+                color="#666666",
+                shrinkA=16,
+                shrinkB=16,
+            )
+        )
+    for vertex, operation in enumerate(operations):
+        axes.annotate(
+            _LABELS.get(operation, operation),
+            place[vertex],
+            ha="center",
+            va="center",
+            fontsize=8,
+            bbox={
+                "boxstyle": "round,pad=0.4",
+                "facecolor": "white",
+                "edgecolor": _COLOURS.get(operation, "#333333"),
+                "linewidth": 2.0,
+            },
+        )
+    height = max(abs(y) for _, y in place.values()) + 0.8
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(-height, height)
     axes.set_axis_off()
     return figure
