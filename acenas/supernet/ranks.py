@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Semaphore
 from typing import Literal
 
 import torch
@@ -207,19 +208,27 @@ def _local(
     spawn = multiprocessing.get_context(
         "spawn"
     )  # a fork would copy the locks of threads, and no GPU survives it
+    here = spawn.Semaphore(0)
     threads = torch.get_num_threads()
     share = max(threads // world_size, 1)
     others = [
         spawn.Process(
-            target=_other, args=(LocalEnvironment(rank, world_size, port), share, target, args), daemon=True
+            target=_other,
+            args=(here, LocalEnvironment(rank, world_size, port), share, target, args),
+            daemon=True,
         )
         for rank in range(1, world_size)
     ]
     before = {name: os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT")}
     torch.set_num_threads(share)
     try:
-        for process in others:
-            process.start()
+        with _spawning():
+            for process in others:
+                process.start()
+        for process in others:  # one that never came to life would be waited for in vain
+            while not here.acquire(timeout=0.1):
+                if process.exitcode is not None:
+                    raise RuntimeError("another process could not start; its own message says why")
         yield LocalEnvironment(0, world_size, port)
         _leave()
         for process in others:
@@ -238,10 +247,26 @@ def _local(
                 os.environ[name] = value
 
 
+@contextmanager
+def _spawning() -> Iterator[None]:
+    """Tells the processes that start here that they are spawned: joblib's have a method that others do not know."""
+    method = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        yield
+    finally:
+        multiprocessing.set_start_method(method, force=True)
+
+
 def _other(
-    environment: LocalEnvironment, threads: int, target: Callable[..., object], args: tuple[object, ...]
+    here: Semaphore,
+    environment: LocalEnvironment,
+    threads: int,
+    target: Callable[..., object],
+    args: tuple[object, ...],
 ) -> None:
     """Work of another process than the first."""
+    here.release()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     target(environment, *args)

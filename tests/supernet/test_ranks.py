@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from joblib import Parallel, delayed
 
 from acenas.errors import UserError
 from acenas.supernet import Hardware, UniformPaths
@@ -197,6 +198,18 @@ def test_two_machines_under_torchrun(tmp_path: Path) -> None:
     labels = WeakLabels.load(folder / "labels" / "weak_labels.parquet")
     alone = scoring().run(network(), tmp_path / "alone", "w")
     np.testing.assert_array_equal(labels.values(ARCHS), alone.values(ARCHS))
+
+
+def job(folder: Path) -> float:
+    network = training(devices=2).run(folder)
+    return sum(parameter.abs().sum().item() for parameter in network.parameters())
+
+
+@pytest.mark.slow
+def test_two_jobs_at_once_have_two_processes_each(tmp_path: Path) -> None:
+    sums = Parallel(n_jobs=2, timeout=180)(delayed(job)(tmp_path / name) for name in ("a", "b"))
+    expected = plain_training(training(devices=2)).network
+    assert sums == pytest.approx([sum(p.abs().sum().item() for p in expected.parameters())] * 2, rel=1e-6)
 
 
 def free_port() -> int:
