@@ -89,9 +89,10 @@ def _check_needs(cfg: DictConfig, group: str) -> None:
 
 def _check_search(cfg: DictConfig) -> None:
     search = cfg.search
-    if not 0 <= search.num_final < search.budget or search.per_round < 1:
+    num_final = search.get("num_final", 0)  # evolution has no last round of its own
+    if not 0 <= num_final < search.budget or search.per_round < 1:
         raise UserError(
-            f"search.budget={search.budget} must be larger than search.num_final={search.num_final}, and "
+            f"search.budget={search.budget} must be larger than search.num_final={num_final}, and "
             f"search.per_round={search.per_round} at least 1"
         )
 

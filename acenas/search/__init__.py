@@ -1,6 +1,16 @@
 """The budgeted rounds and their acquisition rules."""
 
 from acenas.search.acquisition import Acquisition, BestAndRandom, RandomAmongBest
-from acenas.search.rounds import BudgetedSearch, SearchResult
+from acenas.search.evolution import RegularisedEvolution
+from acenas.search.rounds import BudgetedSearch, Search, SearchResult, SearchState
 
-__all__ = ["Acquisition", "BestAndRandom", "BudgetedSearch", "RandomAmongBest", "SearchResult"]
+__all__ = [
+    "Acquisition",
+    "BestAndRandom",
+    "BudgetedSearch",
+    "RandomAmongBest",
+    "RegularisedEvolution",
+    "Search",
+    "SearchResult",
+    "SearchState",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from acenas.callbacks import RoundResult, SearchCallback
 from acenas.errors import UserError
@@ -35,12 +37,136 @@ class SearchResult:
     scores: pd.DataFrame
 
 
-class BudgetedSearch:
-    """Trains `budget` architectures in rounds and learns to rank from them (AceNAS, algorithm 1).
+class Search(ABC):
+    """Trains `budget` architectures in rounds; a subclass says how many in each and which.
 
     Every architecture that is trained counts: those of the first round, of the later ones, and the final candidates.
     After each round the ranker is fitted anew, from its pretrained weights, on all that was observed so far. So the
     state of a search is its observations, and a search that was killed goes on with the same result.
+
+    Attributes:
+        budget: architectures to train, all of them.
+    """
+
+    budget: int
+
+    @property
+    @abstractmethod
+    def round_sizes(self) -> list[int]:
+        """How many architectures each round trains; they add up to the budget."""
+
+    @abstractmethod
+    def choose(
+        self,
+        number: int,
+        space: SearchSpace,
+        archs: Sequence[str],
+        left: NDArray[np.int64],
+        state: SearchState,
+        generator: np.random.Generator,
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        """Chooses the architectures of a round.
+
+        Args:
+            number: of the round, from 1.
+            space: of the architectures.
+            archs: everything that can be scored and chosen.
+            left: positions in `archs` of what may be chosen: one per function, without those trained already.
+            state: what was observed and scored so far.
+            generator: the only source of chance.
+
+        Returns:
+            Distinct ones of `left`, as many as `round_sizes` says, and for each the reason it was chosen.
+        """
+
+    def run(
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        graphs: GraphBatch,
+        ranker: Ranker,
+        evaluator: Evaluator,
+        folder: Path,
+        seed: int,
+        callbacks: Sequence[SearchCallback] = (),
+        pretrained: bool = True,
+    ) -> SearchResult:
+        """Runs the rounds that are not done yet.
+
+        Args:
+            space: tells which architectures are the same function.
+            archs: everything that can be scored and chosen.
+            graphs: the graphs of `archs`, in their order.
+            ranker: scores them; pretrained or fresh.
+            evaluator: trains what was chosen; the only way to an accuracy.
+            folder: keeps `observations.parquet` and `scores.parquet`; a search found there goes on.
+            seed: drives every choice.
+            callbacks: are told of every round once.
+            pretrained: whether the ranker's scores mean anything before the first round.
+
+        Raises:
+            UserError: where the space has fewer distinct architectures than the budget asks for.
+        """
+        state = SearchState(folder, archs)
+        candidates = _one_per_function(space, archs)
+        if len(candidates) < self.budget:
+            raise UserError(
+                f"there are {len(candidates)} distinct architectures to choose from, fewer than "
+                f"search.budget={self.budget}; choose a smaller budget"
+            )
+        if pretrained and "pretrained" not in state.scores:
+            state.add_scores("pretrained", ranker.score(graphs))
+        sizes = self.round_sizes
+        self._tell(state, 0, archs, callbacks)
+        for callback in callbacks:
+            callback.on_search_start(len(sizes), self.budget, state.rounds_done)
+        for number in range(1, len(sizes) + 1):
+            if number > state.rounds_done:
+                left = candidates[~np.isin(candidates, state.trained)]
+                generator = numpy_generator(seed, "acquisition", number)
+                chosen, reasons = self.choose(number, space, archs, left, state, generator)
+                for callback in callbacks:
+                    callback.on_round_start(number, [archs[i] for i in chosen])
+                observed = evaluator.evaluate([archs[i] for i in chosen])
+                state.add_observations(
+                    number, reasons, observed.archs, observed.observed_accuracy, observed.seconds
+                )
+            if f"round_{number}" not in state.scores:
+                accuracies = torch.tensor(
+                    state.observations["observed_accuracy"].to_numpy(), dtype=torch.float32
+                )
+                ranker.finetune(graphs[torch.from_numpy(state.trained)], accuracies, round=number)
+                state.add_scores(f"round_{number}", ranker.score(graphs))
+            self._tell(state, number, archs, callbacks)
+        for callback in callbacks:
+            callback.on_search_end()
+        return SearchResult(state.observations, state.scores)
+
+    def _tell(
+        self, state: SearchState, number: int, archs: Sequence[str], callbacks: Sequence[SearchCallback]
+    ) -> None:
+        """Tells of a round, unless an earlier process already did."""
+        name = f"round_{number}" if number else "pretrained"
+        if number < state.rounds_told or name not in state.scores:
+            return
+        seen = state.observations[state.observations["round"] <= number]
+        result = RoundResult(
+            stage="search" if number else "pretrain",
+            round=number,
+            rounds=len(self.round_sizes),
+            trained=len(seen),
+            budget=self.budget,
+            archs=archs,
+            scores=state.scores[name].to_numpy(),
+            observations=seen,
+        )
+        for callback in callbacks:
+            callback.on_round_end(result)
+        state.told(number)
+
+
+class BudgetedSearch(Search):
+    """Trains `budget` architectures in rounds and learns to rank from them (AceNAS, algorithm 1).
 
     Args:
         acquisition: chooses the architectures of every round but the first and the last.
@@ -78,70 +204,20 @@ class BudgetedSearch:
         full, rest = divmod(self.budget - self.num_final, self.per_round)
         return [size for size in (*[self.per_round] * full, rest, self.num_final) if size]
 
-    def run(
+    def choose(
         self,
+        number: int,
         space: SearchSpace,
         archs: Sequence[str],
-        graphs: GraphBatch,
-        ranker: Ranker,
-        evaluator: Evaluator,
-        folder: Path,
-        seed: int,
-        callbacks: Sequence[SearchCallback] = (),
-        pretrained: bool = True,
-    ) -> SearchResult:
-        """Runs the rounds that are not done yet.
-
-        Args:
-            space: tells which architectures are the same function.
-            archs: everything that can be scored and chosen.
-            graphs: the graphs of `archs`, in their order.
-            ranker: scores them; pretrained or fresh.
-            evaluator: trains what was chosen; the only way to an accuracy.
-            folder: keeps `observations.parquet` and `scores.parquet`; a search found there goes on.
-            seed: drives every choice.
-            callbacks: are told of every round once.
-            pretrained: whether the ranker's scores mean anything before the first round.
-
-        Raises:
-            UserError: where the space has fewer distinct architectures than the budget asks for.
-        """
-        state = _State(folder, archs)
-        candidates = _one_per_function(space, archs)
-        if len(candidates) < self.budget:
-            raise UserError(
-                f"there are {len(candidates)} distinct architectures to choose from, fewer than "
-                f"search.budget={self.budget}; choose a smaller budget"
-            )
-        if pretrained and "pretrained" not in state.scores:
-            state.add_scores("pretrained", ranker.score(graphs))
+        left: NDArray[np.int64],
+        state: SearchState,
+        generator: np.random.Generator,
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        """See `Search.choose`: by the latest scores."""
         sizes = self.round_sizes
-        self._tell(state, 0, archs, callbacks)
-        for callback in callbacks:
-            callback.on_search_start(len(sizes), self.budget, state.rounds_done)
-        for number, size in enumerate(sizes, start=1):
-            if number > state.rounds_done:
-                rule = self._rule(number, len(sizes), scored=len(state.scores.columns) > 1)
-                left = candidates[~np.isin(candidates, state.trained)]
-                generator = numpy_generator(seed, "acquisition", number)
-                positions, reasons = rule.propose(state.last_scores[left], size, generator)
-                chosen = left[positions]
-                for callback in callbacks:
-                    callback.on_round_start(number, [archs[i] for i in chosen])
-                observed = evaluator.evaluate([archs[i] for i in chosen])
-                state.add_observations(
-                    number, reasons, observed.archs, observed.observed_accuracy, observed.seconds
-                )
-            if f"round_{number}" not in state.scores:
-                accuracies = torch.tensor(
-                    state.observations["observed_accuracy"].to_numpy(), dtype=torch.float32
-                )
-                ranker.finetune(graphs[torch.from_numpy(state.trained)], accuracies, round=number)
-                state.add_scores(f"round_{number}", ranker.score(graphs))
-            self._tell(state, number, archs, callbacks)
-        for callback in callbacks:
-            callback.on_search_end()
-        return SearchResult(state.observations, state.scores)
+        rule = self._rule(number, len(sizes), scored=len(state.scores.columns) > 1)
+        positions, reasons = rule.propose(state.last_scores[left], sizes[number - 1], generator)
+        return left[positions], reasons
 
     def _rule(self, number: int, rounds: int, scored: bool) -> Acquisition:
         if self.num_final and number == rounds:
@@ -150,30 +226,8 @@ class BudgetedSearch:
             return self.acquisition
         return self.first if scored else BestAndRandom(best=0.0)  # nothing to go by: at random
 
-    def _tell(
-        self, state: _State, number: int, archs: Sequence[str], callbacks: Sequence[SearchCallback]
-    ) -> None:
-        """Tells of a round, unless an earlier process already did."""
-        name = f"round_{number}" if number else "pretrained"
-        if number < state.rounds_told or name not in state.scores:
-            return
-        seen = state.observations[state.observations["round"] <= number]
-        result = RoundResult(
-            stage="search" if number else "pretrain",
-            round=number,
-            rounds=len(self.round_sizes),
-            trained=len(seen),
-            budget=self.budget,
-            archs=archs,
-            scores=state.scores[name].to_numpy(),
-            observations=seen,
-        )
-        for callback in callbacks:
-            callback.on_round_end(result)
-        state.told(number)
 
-
-class _State:
+class SearchState:
     """The files of a search: what was observed, what was scored, and which rounds were told of."""
 
     def __init__(self, folder: Path, archs: Sequence[str]) -> None:
@@ -220,6 +274,7 @@ class _State:
     def add_observations(
         self, number: int, reasons: list[str], archs: Sequence[str], accuracy: np.ndarray, seconds: np.ndarray
     ) -> None:
+        """Adds the architectures of a round."""
         new = pd.DataFrame(
             {
                 "arch": list(archs),
@@ -235,11 +290,13 @@ class _State:
             self.observations.to_parquet(path, index=False)
 
     def add_scores(self, name: str, scores: torch.Tensor) -> None:
+        """Adds the scores `[A]` of a fit."""
         self.scores[name] = scores.detach().cpu().numpy().astype(np.float32)
         with atomic_path(self._scores_file) as path:
             self.scores.to_parquet(path, index=False)
 
     def told(self, number: int) -> None:
+        """Notes that round `number` was told of."""
         self.rounds_told = number + 1
         write_text(self._told_file, json.dumps({"next": self.rounds_told}))
 

@@ -1,0 +1,161 @@
+"""Graphs as rows of numbers, for rankers that are no graph networks.
+
+Where an architecture has K graphs, each has its own columns. The features in `GraphBatch.globals` come last.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from acenas.spaces.graphs import GraphBatch
+
+
+class Features(ABC):
+    """Turns a batch of B architectures into rows `[B, F]`; each row depends on its architecture alone.
+
+    Args:
+        num_node_types: values of `GraphBatch.node` are below this.
+    """
+
+    def __init__(self, num_node_types: int) -> None:
+        self.num_node_types = num_node_types
+
+    def fit(self, graphs: GraphBatch) -> None:  # noqa: B027 (nothing to learn is the rule)
+        """Learns which columns there are from the architectures observed so far, where that is not fixed."""
+
+    @abstractmethod
+    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+        """`[B, F]`, the same columns for every batch since the last `fit`."""
+
+
+class OneHot(Features):
+    """The type of the node at each position, and between which positions there are edges ("adjacency one-hot").
+
+    One column per position and type, where "no node" is a type too, and one per pair of positions (White et al.,
+    "A study on neural architecture encodings", arXiv 2007.04965). Among the architectures observed so far an edge may
+    follow from its ends being there; such pairs are left out. Where positions fix the wiring, as in NAS-Bench-201,
+    these are all pairs.
+
+    >>> graphs = GraphBatch(
+    ...     torch.tensor([[2, 1]]), torch.zeros(1, 2, 2).bool(), torch.ones(1, 2).bool(), torch.zeros(1, 0)
+    ... )
+    >>> OneHot(num_node_types=3).rows(graphs)
+    array([[0., 0., 1., 0., 1., 0.]])
+    """
+
+    def __init__(self, num_node_types: int) -> None:
+        super().__init__(num_node_types)
+        self._varying: Tensor | None = None
+        """`[N, N]` or `[K, N, N]`, bool: the edges that are there in some and not in others, given their ends."""
+
+    def fit(self, graphs: GraphBatch) -> None:
+        """See `Features.fit`."""
+        both_ends = graphs.mask.unsqueeze(-1) & graphs.mask.unsqueeze(-2)
+        self._varying = graphs.adjacency.any(dim=0) & (both_ends & ~graphs.adjacency).any(dim=0)
+
+    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+        """See `Features.rows`; without edges before the first `fit`."""
+        types = F.one_hot(graphs.node, self.num_node_types).flatten(start_dim=1)
+        if self._varying is None:
+            return _joined(types, graphs)
+        return _joined(torch.cat([types, graphs.adjacency[:, self._varying]], dim=1), graphs)
+
+
+class Counts(Features):
+    """How many nodes of each type there are, and how many edges from each type to each: for any space.
+
+    Independent of the order of a graph's nodes; architectures that differ in how their edges join may look alike.
+
+    >>> graphs = GraphBatch(
+    ...     torch.tensor([[0, 1]]), torch.tensor([[[0, 1], [0, 0]]]).bool(), torch.ones(1, 2).bool(), torch.zeros(1, 0)
+    ... )
+    >>> Counts(num_node_types=2).rows(graphs)
+    array([[1., 1., 0., 1., 0., 0.]])
+    """
+
+    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+        """See `Features.rows`."""
+        types = F.one_hot(graphs.node, self.num_node_types).float() * graphs.mask.unsqueeze(-1)
+        edges = types.transpose(-1, -2) @ graphs.adjacency.float() @ types
+        counts = torch.cat([types.sum(dim=-2), edges.flatten(start_dim=-2)], dim=-1)
+        return _joined(counts.flatten(start_dim=1), graphs)
+
+
+class Paths(Features):
+    """Path encoding (BANANAS, White et al., arXiv 1910.11858, section 3): which sequences of operations data takes.
+
+    A path runs from a node without predecessors to one without successors; a column says whether an architecture
+    has it. The columns are the paths of the architectures observed so far: of any other nothing is known. So none
+    has to be cut off by its length, as where all possible paths are columns.
+    """
+
+    def __init__(self, num_node_types: int) -> None:
+        super().__init__(num_node_types)
+        self._known = np.zeros(0, dtype=np.int64)
+
+    def fit(self, graphs: GraphBatch) -> None:
+        """See `Features.fit`."""
+        self._known = np.unique(paths(graphs)[1].numpy())
+
+    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+        """See `Features.rows`."""
+        arch, path = (part.numpy() for part in paths(graphs))
+        rows = np.zeros((len(graphs), len(self._known)))
+        column = np.searchsorted(self._known, path)
+        known = (
+            self._known[np.minimum(column, len(self._known) - 1)] == path if len(self._known) else path > path
+        )
+        rows[arch[known], column[known]] = 1.0
+        return _joined(torch.from_numpy(rows), graphs)
+
+
+def paths(graphs: GraphBatch) -> tuple[Tensor, Tensor]:
+    """All paths through all graphs, each once per architecture (and per graph, where it has several).
+
+    Args:
+        graphs: B architectures without cycles.
+
+    Returns:
+        `[P]` long, the architecture of each path, and `[P]` long, a 64-bit hash of the types along it.
+
+    Raises:
+        ValueError: for a graph with a cycle.
+    """
+    size = graphs.node.shape[-1]
+    node, mask = graphs.node.reshape(-1, size), graphs.mask.reshape(-1, size)
+    adjacency = graphs.adjacency.reshape(-1, size, size)
+    graphs_each = node.shape[0] // max(len(graphs), 1)
+    ends = ~adjacency.any(dim=2)
+
+    # All paths grow by one node at a time, from the starts on; those that meet again as equals are one.
+    graph, at = (mask & ~adjacency.any(dim=1)).nonzero().unbind(1)
+    path = _extended(graph % graphs_each, node[graph, at])
+    finished = []
+    for _ in range(size + 1):
+        finished.append(torch.stack([graph, path], dim=1)[ends[graph, at]])
+        if len(graph) == 0:
+            break
+        row, successor = adjacency[graph, at].nonzero().unbind(1)
+        longer = _extended(path[row], node[graph[row], successor])
+        grown = torch.stack([graph[row], successor, longer], dim=1)
+        graph, at, path = torch.unique(grown, dim=0).unbind(1)
+    else:
+        raise ValueError("a graph has a cycle: it has no path encoding")
+    graph, path = torch.unique(torch.cat(finished), dim=0).unbind(1)
+    return graph // graphs_each, path
+
+
+def _extended(path: Tensor, node_type: Tensor) -> Tensor:
+    """The hash of a path with one more node: a polynomial in a prime, which wraps around at 64 bits."""
+    return path * 1_000_000_007 + node_type + 1
+
+
+def _joined(columns: Tensor, graphs: GraphBatch) -> NDArray[np.float64]:
+    """`[B, F]`: the columns `[B, C]`, then the globals."""
+    return torch.cat([columns.double(), graphs.globals.double()], dim=1).numpy()

@@ -1,0 +1,185 @@
+"""Weak labels that are looked up rather than learned, and what that alone makes of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.files import atomic_path
+from acenas.ranker import Ranker
+from acenas.spaces.graphs import GraphBatch
+
+
+def graph_contents(graphs: GraphBatch) -> NDArray[np.uint8]:
+    """`[B, bytes]`: what is in the tensors of each architecture. Equal rows, equal graphs, and the other way round."""
+    parts = [
+        graphs.node.short().numpy().reshape(len(graphs), -1).view(np.uint8),
+        np.packbits(graphs.adjacency.numpy().reshape(len(graphs), -1), axis=1),
+        np.packbits(graphs.mask.numpy().reshape(len(graphs), -1), axis=1),
+        graphs.globals.float().contiguous().numpy().view(np.uint8).reshape(len(graphs), -1),
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+class WeakLabelMemory:
+    """The weak labels of all architectures, found again by the content of their graphs.
+
+    Rankers are asked for scores by graphs alone, and a baseline without a network to predict the weak labels keeps
+    them. They are standardised (mean 0, deviation 1). Architectures with the same graph share the mean of theirs; a
+    missing one is the mean of all, 0.
+
+    Args:
+        contents: `[U, bytes]`, see `graph_contents`.
+        labels: `[U, L]`, standardised.
+    """
+
+    def __init__(self, contents: NDArray[np.uint8], labels: NDArray[np.float64]) -> None:
+        self.contents = contents
+        self.labels = labels
+        self._row = {content.tobytes(): row for row, content in enumerate(contents)}
+
+    @staticmethod
+    def of(graphs: GraphBatch, weak_labels: Tensor, names: Sequence[str] = ()) -> WeakLabelMemory:
+        """Remembers `weak_labels` `[A, L]`, NaN where missing. Raises `UserError` for one without variation."""
+        labels = weak_labels.double().numpy()
+        known = ~np.isnan(labels)
+        for label in range(labels.shape[1]):
+            column = labels[known[:, label], label]
+            if len(column) == 0 or column.min() == column.max():
+                name = names[label] if names else f"label_{label}"
+                raise UserError(
+                    f"weak label {name}: all its values are equal or missing; leave it out of weak_labels"
+                )
+        standardised = (labels - np.nanmean(labels, axis=0)) / np.nanstd(labels, axis=0)
+        contents, group = np.unique(graph_contents(graphs), axis=0, return_inverse=True)
+        sums, counts = np.zeros((2, len(contents), labels.shape[1]))
+        np.add.at(sums, group.reshape(-1), np.where(known, standardised, 0.0))
+        np.add.at(counts, group.reshape(-1), known)
+        return WeakLabelMemory(contents, sums / np.maximum(counts, 1))
+
+    def __call__(self, graphs: GraphBatch) -> NDArray[np.float64]:
+        """`[B, L]`; 0, the mean, for architectures without weak labels."""
+        rows = [self._row.get(content.tobytes(), -1) for content in graph_contents(graphs)]
+        with_unknown = np.concatenate([self.labels, np.zeros((1, self.labels.shape[1]))])
+        return with_unknown[np.array(rows, dtype=np.int64)]
+
+    def save(self, path: Path) -> None:
+        """Writes one file."""
+        with atomic_path(path) as temporary:
+            torch.save(
+                {"contents": torch.from_numpy(self.contents), "labels": torch.from_numpy(self.labels)},
+                temporary,
+            )
+
+    @staticmethod
+    def load(path: Path) -> WeakLabelMemory:
+        """Reads what `save` wrote. Raises `UserError` where the file is another."""
+        try:
+            state = torch.load(path, weights_only=True)
+            return WeakLabelMemory(state["contents"].numpy(), state["labels"].numpy())
+        except FileNotFoundError:
+            raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
+        except Exception as error:
+            raise UserError(
+                f"{path} holds no weak labels of a baseline ({type(error).__name__}); remove it to pretrain again"
+            ) from error
+
+
+class RememberingRanker(Ranker):
+    """A ranker that remembers the weak labels as its pretraining; the first of them is its order until finetuned."""
+
+    def __init__(self) -> None:
+        self._memory: WeakLabelMemory | None = None
+
+    def pretrain(
+        self,
+        graphs: GraphBatch,
+        weak_labels: Tensor,
+        *,
+        folder: Path,
+        label_names: Sequence[str] = (),
+        callbacks: Sequence[pl.Callback] = (),
+        loggers: Sequence[Logger] = (),
+    ) -> None:
+        """See `Ranker.pretrain`. There is nothing to go on with and nothing to log."""
+        self._memory = WeakLabelMemory.of(graphs, weak_labels, label_names)
+
+    def score(self, graphs: GraphBatch) -> Tensor:
+        """See `Ranker.score`: the first weak label."""
+        if self._memory is None:
+            raise RuntimeError("this ranker knows nothing yet: pretrain, load or finetune it before score()")
+        return torch.from_numpy(self._memory(graphs)[:, 0]).float()
+
+    def save(self, path: Path) -> None:
+        """See `Ranker.save`."""
+        if self._memory is None:
+            raise RuntimeError("there is nothing to save before pretraining")
+        self._memory.save(path)
+
+    def load(self, path: Path) -> None:
+        """See `Ranker.load`."""
+        self._memory = WeakLabelMemory.load(path)
+
+
+class WeakLabelRanker(RememberingRanker):
+    """The first weak label itself, whatever was observed: what a search must beat to be worth its name.
+
+    Args:
+        num_node_types: not needed, as nothing is learned; every ranker is made with it.
+    """
+
+    def __init__(self, num_node_types: int) -> None:
+        super().__init__()
+
+    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
+        """Learns nothing. Raises `UserError` where there are no weak labels to rank by."""
+        if self._memory is None:
+            raise UserError(
+                "ranker=weak_label ranks by a weak label, and there is none; name one in weak_labels"
+            )
+
+
+class ObservedRanker(Ranker):
+    """Knows what was observed and nothing else: for searches that predict nothing, random search and evolution.
+
+    What was trained scores its observed accuracy, all else the mean of these.
+
+    Args:
+        num_node_types: not needed, as nothing is learned; every ranker is made with it.
+    """
+
+    def __init__(self, num_node_types: int) -> None:
+        self._observed: dict[bytes, float] = {}
+        self._mean = 0.0
+
+    def pretrain(self, graphs: GraphBatch, weak_labels: Tensor, *, folder: Path, **_: object) -> None:
+        """Learns nothing from weak labels."""
+
+    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
+        """See `Ranker.finetune`."""
+        contents = (content.tobytes() for content in graph_contents(graphs))
+        self._observed = dict(zip(contents, accuracies.tolist(), strict=True))
+        self._mean = float(accuracies.mean())
+
+    def score(self, graphs: GraphBatch) -> Tensor:
+        """See `Ranker.score`; all alike before anything was observed."""
+        contents = graph_contents(graphs)
+        return torch.tensor([self._observed.get(content.tobytes(), self._mean) for content in contents])
+
+    def save(self, path: Path) -> None:
+        """See `Ranker.save`: an empty file."""
+        with atomic_path(path) as temporary:
+            temporary.touch()
+
+    def load(self, path: Path) -> None:
+        """See `Ranker.load`."""
+        if not path.exists():
+            raise UserError(f"no pretrained ranker at {path}; pretrain one first")

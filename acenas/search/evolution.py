@@ -1,0 +1,95 @@
+"""Regularised evolution: a search that predicts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acenas.errors import UserError
+from acenas.search.rounds import Search, SearchState
+from acenas.spaces import SearchSpace
+
+
+class RegularisedEvolution(Search):
+    """Children of the best of a random few replace the oldest (Real et al., AAAI 2019, algorithm 1).
+
+    The first round trains a random population. Each later child is the mutation, one choice changed, of the best of
+    `tournament` members drawn at random; it joins the population, and the oldest member leaves. The population are
+    thus the last architectures trained, so that a search that was killed goes on from its observations alone.
+
+    No function is trained twice, unlike in the paper: a mutation is one of those not trained yet, and a parent
+    without any is passed over. The ranker has no part in the choice: it is fitted for the report alone.
+
+    Args:
+        budget: architectures to train, all of them.
+        population: members, 2 or more.
+        tournament: members of which the best is a parent.
+        per_round: children that are trained at once; 1 for evolution one by one, as published.
+    """
+
+    def __init__(
+        self, budget: int = 100, population: int = 10, tournament: int = 3, per_round: int = 1
+    ) -> None:
+        if not 1 <= tournament <= population or budget < 1 or per_round < 1:
+            raise UserError(
+                f"search: the tournament ({tournament}) must be between 1 and the population ({population}), and "
+                f"budget={budget} and per_round={per_round} at least 1"
+            )
+        self.budget = budget
+        self.population = population
+        self.tournament = tournament
+        self.per_round = per_round
+
+    @property
+    def round_sizes(self) -> list[int]:
+        """See `Search.round_sizes`: the population, then its children."""
+        first = min(self.population, self.budget)
+        full, rest = divmod(self.budget - first, self.per_round)
+        return [size for size in (first, *[self.per_round] * full, rest) if size]
+
+    def choose(
+        self,
+        number: int,
+        space: SearchSpace,
+        archs: Sequence[str],
+        left: NDArray[np.int64],
+        state: SearchState,
+        generator: np.random.Generator,
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        """See `Search.choose`."""
+        size = self.round_sizes[number - 1]
+        if number == 1:
+            return generator.permutation(left)[:size], ["random"] * size
+        accuracies = state.observations["observed_accuracy"].to_numpy()[-self.population :]
+        members = [archs[i] for i in state.trained[-self.population :]]
+        untrained = {space.canonical(archs[i]): int(i) for i in left}
+        chosen, reasons = [], []
+        for _ in range(size):
+            child = self._child(space, members, accuracies, untrained, generator)
+            # Where everything around the population is trained, evolution goes on elsewhere.
+            name = child or str(generator.choice(sorted(untrained)))
+            chosen.append(untrained.pop(name))
+            reasons.append("mutated" if child else "random")
+        return np.array(chosen, dtype=np.int64), reasons
+
+    def _child(
+        self,
+        space: SearchSpace,
+        members: Sequence[str],
+        accuracies: NDArray[np.float64],
+        untrained: dict[str, int],
+        generator: np.random.Generator,
+    ) -> str | None:
+        """The canonical form of a mutation that is untrained; None where no member has any."""
+        eligible = list(range(len(members)))
+        while eligible:
+            drawn = generator.choice(eligible, size=min(self.tournament, len(eligible)), replace=False)
+            parent = int(drawn[np.argmax(accuracies[drawn])])
+            mutations = (space.canonical(arch) for arch in space.neighbours(members[parent]))
+            children = [child for child in mutations if child in untrained]
+            if children:
+                return str(generator.choice(children))
+            eligible.remove(parent)
+        return None
