@@ -1,14 +1,17 @@
-"""The command `python -m acenas.tables list | info | verify`."""
+"""The command `python -m acenas.tables list | info | verify | import`."""
 
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import DownloadColumn, Progress
 from rich.table import Table
 
 from acenas.errors import UserError
@@ -87,15 +90,15 @@ def verify_table(options: argparse.Namespace, console: Console) -> None:
     notes = (
         [] if table.has_checksums else ["it carries no checksums, so an edited value would not be noticed"]
     )
-    validate = _validator(table.metadata.space)
-    if validate is None:
+    space = _find_space(table.metadata.space)
+    if space is None:
         notes.append(
             f"acenas has no space {table.metadata.space}: the grammar of architectures was not checked"
         )
     else:
         for row, arch in enumerate(table.archs):
             try:
-                validate(arch)
+                space.validate(arch)
             except UserError as error:
                 raise UserError(
                     f"{path}, row {row}: {error}; correct or remove this architecture and write the table again"
@@ -115,22 +118,83 @@ def verify_table(options: argparse.Namespace, console: Console) -> None:
         console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
 
 
-def _validator(space: str) -> Callable[[str], None] | None:
-    """`SearchSpace.validate` of the space with that name, or None where acenas has no such space."""
+def import_nb101(options: argparse.Namespace, console: Console) -> None:
+    """Makes a table of an official file of NAS-Bench-101."""
+    from acenas.tables.importers.nasbench101 import import_nasbench101
+
+    with _reading(options.file) as progress:
+        imported = import_nasbench101(options.file, options.out, _space("nasbench101"), progress)
+    console.print(
+        f"[bold green]Imported:[/] {imported.cells:,} cells from {imported.records:,} trainings of "
+        f"{', '.join(map(str, imported.epochs))} epochs to {escape(str(options.out))}; the file is "
+        + (
+            f"the official {imported.official}"
+            if imported.official
+            else "[yellow]not one of the official ones[/]"
+        ),
+        soft_wrap=True,
+    )
+
+
+def import_csv(options: argparse.Namespace, console: Console) -> None:
+    """Makes a table of a file of one's own."""
+    from acenas.tables.importers.own import import_own
+
+    columns = {}
+    for renamed in options.column:
+        old, equals, new = renamed.rpartition("=")
+        if not (old and equals and new):
+            raise UserError(f"--column {renamed}: expected OLD=NEW, as in --column val_acc=cifar10.valid.200")
+        columns[old] = new
+    count = import_own(
+        options.file,
+        options.out,
+        _space(options.space),
+        columns,
+        options.unit,
+        source=options.source,
+        licence=options.licence,
+        provenance=options.provenance,
+    )
+    console.print(
+        f"[bold green]Imported:[/] {count:,} architectures to {escape(str(options.out))}", soft_wrap=True
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Callable[[int], None]]:
+    """Shows how much of a file is read, where someone watches."""
+    size = path.stat().st_size if path.exists() else 0
+    with Progress(
+        *Progress.get_default_columns(), DownloadColumn(), console=_console(stderr=True), transient=True
+    ) as bar:
+        task = bar.add_task(f"reading {path.name}", total=size)
+        yield lambda position: bar.update(task, completed=position)
+
+
+def _space(name: str) -> Any:
+    """The search space with that name. Raises `UserError` where acenas has none."""
+    space = _find_space(name)
+    if space is None:
+        raise UserError(f"there is no search space {name}; name one of acenas.spaces, such as nasbench201")
+    return space
+
+
+def _find_space(name: str) -> Any:
+    """The search space with that name, or None where acenas has none."""
     # Tables lie below spaces and never import them. This file is an entry point, and only here, where a user asks for
     # the grammar to be checked, a space is loaded by its name (and torch with it, which `list` and `info` do without).
-    if not space.isidentifier():
+    if not name.isidentifier():
         return None
     try:
-        module = importlib.import_module(f"acenas.spaces.{space}")
+        module = importlib.import_module(f"acenas.spaces.{name}")
     except ModuleNotFoundError as error:
-        if error.name != f"acenas.spaces.{space}":
+        if error.name != f"acenas.spaces.{name}":
             raise
         return None
     for value in vars(module).values():
-        if isinstance(value, type) and getattr(value, "name", None) == space:
-            validate: Callable[[str], None] = value().validate
-            return validate
+        if isinstance(value, type) and getattr(value, "name", None) == name:
+            return value()
     return None
 
 
@@ -147,9 +211,9 @@ def _statistics(table: BenchmarkTable, name: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m acenas.tables", description="Lists, shows and verifies benchmark tables."
+        prog="python -m acenas.tables", description="Lists, shows, verifies and imports benchmark tables."
     )
-    commands = parser.add_subparsers(required=True, metavar="list | info | verify")
+    commands = parser.add_subparsers(required=True, metavar="list | info | verify | import")
     folder = argparse.ArgumentParser(add_help=False)
     folder.add_argument(
         "--data-dir",
@@ -170,7 +234,59 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--space", help="the search space that the table must be of, such as nasbench201")
     command.set_defaults(run=verify_table)
+    command = commands.add_parser(
+        "import", help="make a table of a benchmark's official file, or of your own"
+    )
+    _add_imports(command.add_subparsers(required=True, metavar="nb101 | csv"))
     return parser
+
+
+def _add_imports(formats: Any) -> None:
+    out = argparse.ArgumentParser(add_help=False)
+    out.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="TABLE",
+        help="the Parquet file to make; in the data folder it is found by its name, such as nb101.parquet by nb101",
+    )
+    command = formats.add_parser(
+        "nb101", parents=[out], help="NAS-Bench-101: nasbench_only108.tfrecord or nasbench_full.tfrecord"
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="the TFRecord file, uncompressed")
+    command.set_defaults(run=import_nb101)
+    command = formats.add_parser(
+        "csv",
+        aliases=["parquet"],
+        parents=[out],
+        help="a CSV (with a header) or Parquet file of your own",
+        description="Makes a table of a file of your own, in which each row is an architecture.",
+        epilog="example: python -m acenas.tables import csv mine.csv --out mine.parquet --space nasbench201 --unit "
+        "fraction --column cell=arch --column val_acc=cifar10.observed.200 --column test_acc=cifar10.test.200",
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="Parquet where its name ends so, else CSV")
+    command.add_argument("--space", required=True, help="the search space, such as nasbench201")
+    command.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OLD=NEW",
+        help="take column OLD under the name NEW: arch, <dataset>.<valid|test|observed>.<epochs>, "
+        "<dataset>.params_m, weak.<name> ...; once for each column",
+    )
+    command.add_argument(
+        "--unit",
+        required=True,
+        choices=("percent", "fraction", "error"),
+        help="of the file's accuracies: 93.4, 0.934, or the error in percent, 6.6",
+    )
+    for name, what in (
+        ("source", "where the values come from (default: the file's name)"),
+        ("licence", "under which they may be used"),
+        ("provenance", "how they were measured"),
+    ):
+        command.add_argument(f"--{name}", default="", metavar="TEXT", help=what)
+    command.set_defaults(run=import_csv)
 
 
 def _console(stderr: bool = False) -> Console:

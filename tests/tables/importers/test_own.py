@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acenas.errors import UserError
+from acenas.spaces import NasBench201
+from acenas.tables import BenchmarkTable
+from acenas.tables.__main__ import main
+from acenas.tables.importers.own import Unit, import_own
+
+SPACE = NasBench201()
+ARCHS = SPACE.enumerate()[:3]
+FRAME = pd.DataFrame(
+    {"cell": ARCHS, "a": [0.5, 0.75, 0.125], "t": [0.25, 0.5, 1.0], "p": [1, 2, 3], "note": "x"}
+)
+COLUMNS = {"cell": "arch", "a": "d.observed.9", "t": "d.test.9", "p": "d.params_m"}
+
+
+def written(folder: Path, frame: pd.DataFrame, suffix: str = ".csv") -> Path:
+    path = folder / f"mine{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("unit", "observed"),
+    [("fraction", [50, 75, 12.5]), ("percent", [50, 75, 12.5]), ("error", [50, 25, 87.5])],
+)
+def test_columns_are_renamed_and_accuracies_become_percent(
+    tmp_path: Path, suffix: str, unit: Unit, observed: list[float]
+) -> None:
+    scale = 1 if unit == "fraction" else 100
+    path = written(tmp_path, FRAME.assign(a=scale * FRAME.a, t=scale * FRAME.t), suffix)
+    assert import_own(path, tmp_path / "out.parquet", SPACE, COLUMNS, unit, source="me") == 3
+    table = BenchmarkTable.open(tmp_path / "out.parquet", space="nasbench201")
+    table.check()
+    assert table.archs == list(ARCHS)
+    assert table.columns == ["d.observed.9", "d.test.9", "d.params_m"]
+    np.testing.assert_allclose(table.column("d.observed.9"), observed)
+    np.testing.assert_allclose(table.column("d.params_m"), [1, 2, 3])
+    assert table.metadata.source == "me"
+
+
+def test_accuracies_of_short_trainings_may_be_declared_weak_labels(tmp_path: Path) -> None:
+    path = written(tmp_path, FRAME)
+    columns = {"cell": "arch", "a": "weak.short.4", "t": "d.observed.9"}
+    import_own(path, tmp_path / "out.parquet", SPACE, columns, "fraction")
+    table = BenchmarkTable.open(tmp_path / "out.parquet")
+    np.testing.assert_allclose(table.column("weak.short.4"), FRAME.a)
+
+
+@pytest.mark.parametrize(
+    ("frame", "columns", "unit", "message"),
+    [
+        (FRAME, COLUMNS, "percent", "holds nothing above 1.*--unit fraction"),
+        (FRAME, COLUMNS, "error", "holds nothing above 1.*--unit fraction"),
+        (
+            FRAME.assign(a=[50.0, 60, 70]),
+            COLUMNS,
+            "fraction",
+            "70, which is no fraction; choose --unit percent",
+        ),
+        (
+            FRAME.assign(val_err=[6.6, 7, 8]),
+            {"cell": "arch", "val_err": "d.valid.9"},
+            "percent",
+            "seems to hold errors",
+        ),
+        (
+            FRAME.assign(val_acc=[6.6, 7, 8]),
+            {"cell": "arch", "val_acc": "d.valid.9"},
+            "error",
+            "to hold accuracies",
+        ),
+        (FRAME, {"a": "d.observed.9"}, "fraction", "has no column arch; it has cell, a, t, p, note"),
+        (FRAME, {"cell": "arch", "a": "d.valid"}, "fraction", "d.valid is not the name of a column"),
+        (FRAME, {"cell": "arch", "a": "d.valid.9", "t": "d.valid.9"}, "fraction", "d.valid.9 is named twice"),
+        (FRAME.assign(cell="x"), COLUMNS, "fraction", "row 0: not a NAS-Bench-201 cell"),
+        (FRAME.assign(cell=ARCHS[0]), COLUMNS, "fraction", "is there more than once"),
+        (FRAME.assign(a="good"), COLUMNS, "fraction", "not numbers"),
+        (FRAME.assign(a=[0.5, np.nan, 0.25]), COLUMNS, "fraction", "1 of 3 accuracies are missing"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    tmp_path: Path, frame: pd.DataFrame, columns: dict[str, str], unit: Unit, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        import_own(written(tmp_path, frame), tmp_path / "out.parquet", SPACE, columns, unit)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("mine.csv", b"", "is empty"),
+        ("mine.csv", b"cell,a,t,p\n1,2\n", "cannot be read as CSV"),
+        ("mine.parquet", b"cell,a\n", "cannot be read as Parquet"),
+        ("mine.csv", b"version https://git-lfs.github.com/spec/v1\n", "Git-LFS pointer"),
+    ],
+)
+def test_files_that_cannot_be_read_are_errors(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        import_own(tmp_path / name, tmp_path / "out.parquet", SPACE, COLUMNS, "fraction")
+
+
+def test_the_command_imports_and_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = written(tmp_path, FRAME), tmp_path / "mine.parquet"
+    command = ["import", "csv", str(path), "--out", str(out), "--unit", "fraction"]
+    renamed = [word for old, new in COLUMNS.items() for word in ("--column", f"{old}={new}")]
+    assert main([*command, "--space", "nasbench201", *renamed]) == 0
+    assert "3 architectures" in capsys.readouterr().out
+    assert main(["verify", str(out)]) == 0
+    for arguments, message in (
+        (["--space", "nasbench", *renamed], "there is no search space nasbench"),
+        (["--space", "nasbench201", "--column", "cell"], "expected OLD=NEW"),
+    ):
+        assert main([*command, *arguments]) == 1
+        assert message in capsys.readouterr().err
