@@ -303,6 +303,6 @@ def _library(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f"ranker={name} needs the package {name}, which cannot be imported ({error}); install it: "
-            "pip install 'acenas[baselines]'"
+            f"ranker={name} needs the package {name}, which cannot be imported ({error}); install acenas with its "
+            f"extra 'baselines', or: pip install {name}"
         ) from error

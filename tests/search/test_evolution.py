@@ -1,0 +1,112 @@
+"""Regularised evolution: its budget, its ancestry, and that it can be interrupted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acenas.baselines import ObservedRanker
+from acenas.errors import UserError
+from acenas.evaluation import Evaluator
+from acenas.search import BestAndRandom, BudgetedSearch, RegularisedEvolution, SearchResult
+from acenas.spaces import NasBench201
+from tests.search.test_rounds import CountConvolutions, KilledError, Recorder
+
+SPACE = NasBench201()
+ARCHS = SPACE.enumerate()
+GRAPHS = SPACE.encode(ARCHS)
+
+
+def run(
+    folder: Path,
+    search: RegularisedEvolution,
+    *callbacks: Recorder,
+    evaluator: Evaluator | None = None,
+    archs: Sequence[str] = ARCHS,
+    seed: int = 0,
+) -> SearchResult:
+    ranker, evaluator = ObservedRanker(SPACE.num_node_types), evaluator or CountConvolutions()
+    graphs = GRAPHS if archs is ARCHS else SPACE.encode(archs)
+    return search.run(SPACE, archs, graphs, ranker, evaluator, folder, seed, callbacks, pretrained=False)
+
+
+@pytest.mark.parametrize("per_round", [1, 4])
+def test_every_child_is_a_mutation_of_the_population_and_no_function_is_trained_twice(
+    per_round: int, tmp_path: Path
+) -> None:
+    evaluator = CountConvolutions()
+    search = RegularisedEvolution(budget=30, population=8, tournament=3, per_round=per_round)
+    trained = run(tmp_path, search, evaluator=evaluator).observations
+    assert evaluator.asked == trained["arch"].to_list()
+    assert len({SPACE.canonical(arch) for arch in trained["arch"]}) == len(trained) == 30
+    assert trained["reason"].to_list() == ["random"] * 8 + ["mutated"] * 22
+    for number, frame in trained.groupby("round"):
+        before = trained[trained["round"] < number]["arch"].to_list()
+        mutations = {SPACE.canonical(other) for arch in before[-8:] for other in SPACE.neighbours(arch)}
+        assert number == 1 or {SPACE.canonical(arch) for arch in frame["arch"]} <= mutations
+
+
+def test_the_best_of_all_is_the_parent_where_all_take_part_in_a_tournament(tmp_path: Path) -> None:
+    search = RegularisedEvolution(budget=14, population=8, tournament=8, per_round=1)
+    trained = run(tmp_path, search).observations
+    for child in range(8, 14):
+        members = trained.iloc[child - 8 : child]
+        best = members[members["observed_accuracy"] == members["observed_accuracy"].max()]["arch"]
+        children = {SPACE.canonical(other) for arch in best for other in SPACE.neighbours(arch)}
+        assert SPACE.canonical(trained["arch"][child]) in children
+
+
+def test_evolution_finds_more_than_chance(tmp_path: Path) -> None:
+    random = BestAndRandom(0.0)
+    by_chance = BudgetedSearch(random, random, random, budget=40, per_round=20, num_final=0)
+    best: dict[str, list[float]] = {"evolution": [], "chance": []}
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        evolved = run(folder / "evolution", RegularisedEvolution(40, 10, 5), seed=seed)
+        best["evolution"].append(evolved.observations["observed_accuracy"].tail(10).mean())
+        ranker = ObservedRanker(SPACE.num_node_types)
+        chance = by_chance.run(
+            SPACE, ARCHS, GRAPHS, ranker, CountConvolutions(), folder / "chance", seed, pretrained=False
+        )
+        best["chance"].append(chance.observations["observed_accuracy"].mean())
+    assert np.mean(best["evolution"]) > np.mean(best["chance"]) + 1
+
+
+@pytest.mark.parametrize("round_of_death", [1, 3, 6])
+def test_a_search_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path, round_of_death: int) -> None:
+    search, evaluator = RegularisedEvolution(budget=20, population=8, per_round=2), CountConvolutions()
+    expected = run(tmp_path / "whole", search)
+    with pytest.raises(KilledError):
+        run(tmp_path / "killed", search, Recorder(die_after_round=round_of_death), evaluator=evaluator)
+    again = Recorder()
+    result = run(tmp_path / "killed", search, again, evaluator=evaluator)
+    pd.testing.assert_frame_equal(result.observations, expected.observations)
+    pd.testing.assert_frame_equal(result.scores, expected.scores)
+    assert len(evaluator.asked) == 20
+    assert [r.round for r in again.results] == list(range(round_of_death, 8)), "every round is told of once"
+
+
+def test_where_no_mutation_is_left_evolution_goes_on_at_random(tmp_path: Path) -> None:
+    few = [SPACE.from_operations([op] * 6) for op in ("nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3", "none")]
+    trained = run(tmp_path, RegularisedEvolution(4, 2, 1), archs=few).observations
+    assert sorted(trained["arch"]) == sorted(few)
+    assert trained["reason"].to_list() == ["random"] * 4, "none is a neighbour of another"
+
+
+@given(st.integers(1, 200), st.integers(1, 40), st.integers(1, 30))
+def test_rounds_add_up_to_the_budget(budget: int, population: int, per_round: int) -> None:
+    sizes = RegularisedEvolution(budget, population, 1, per_round).round_sizes
+    assert sum(sizes) == budget and sizes[0] == min(population, budget)
+    assert max(sizes[1:], default=1) <= per_round
+
+
+@pytest.mark.parametrize("wrong", [(10, 3, 4), (10, 0, 0), (0, 5, 2)])
+def test_an_impossible_schedule_is_refused(wrong: tuple[int, int, int]) -> None:
+    with pytest.raises(UserError, match="tournament"):
+        RegularisedEvolution(*wrong)
+    with pytest.raises(UserError, match="per_round=0"):
+        RegularisedEvolution(per_round=0)
