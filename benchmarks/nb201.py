@@ -1,4 +1,4 @@
-"""Measures the main job on the real NAS-Bench-201: what pretraining and LambdaRank each bring, over seeds.
+"""Measures the main job on the real NAS-Bench-201: what pretraining, LambdaRank and the rounds each bring, over seeds.
 
     python benchmarks/nb201.py --data-dir FOLDER
 
@@ -20,7 +20,7 @@ METHODS: dict[str, list[str]] = {
     "acenas": [],
     "no pretraining": ["weak_labels=[]"],
     "MSE in place of LambdaRank": ["loss=mse"],
-    "regression on relevance beside LambdaRank": ["ranker.regression_weight=100.0"],
+    "the paper's rounds, half of each at random": ["search=half_best"],
 }
 DATASETS = ("cifar10", "cifar100")
 LABELS = "[weak.supernet.c16.e1000.s0,{0}.flops_m,{0}.params_m]"

@@ -82,7 +82,7 @@ class FinetuningData(pl.LightningDataModule):
 
     Args:
         observed: the graphs of the n architectures trained so far.
-        labels: `[n, 2]`: accuracy in percent, and standardised relevance.
+        labels: `[n, 2]`: what the ranking loss learns from, and standardised relevance.
         list_size: architectures that are ranked against each other in one step; all by default.
         passes: passes over the observed architectures.
         replayed: weakly labelled architectures and their labels `[A, L]`, or None.

@@ -8,6 +8,8 @@ are joined; the features in `GraphBatch.globals` join at the end.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -110,15 +112,29 @@ class PaperEncoder(Encoder):
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
         """See `Encoder.encode_graphs`."""
         hidden = F.embedding(node, self.get_buffer("one_hot")) * mask
-        incoming = adjacency.transpose(
-            1, 2
-        )  # the dense layer's rows are targets, the sparse one's messages arrive
-        for conv in self.convs:
-            hidden = conv(hidden, incoming, mask).relu()
+        messages = normalised_adjacency(adjacency)
+        # A layer is `conv(hidden, adjacency.mT, mask)`, but with the adjacency normalised once for all layers.
+        for conv in cast(Iterable[DenseGCNConv], self.convs):
+            assert conv.bias is not None
+            hidden = ((messages @ conv.lin(hidden) + conv.bias) * mask).relu()
         pooled = self.node_map(sort_pooling(hidden, mask, self.pooled_nodes)).relu()
         pairs = F.max_pool1d(pooled.transpose(1, 2), kernel_size=2)
         windows = pairs.unfold(2, self.kernel_size, 1).transpose(1, 2)  # [B, windows, channels, kernel_size]
         return self.window_map(windows.flatten(2)).relu().flatten(1)  # type: ignore[no-any-return]
+
+
+def normalised_adjacency(adjacency: Tensor) -> Tensor:
+    """The matrix that carries the messages of a graph convolution: `D^-1/2 (A + I) D^-1/2`, transposed.
+
+    Args:
+        adjacency: `[B, N, N]`, float, 1 from source (row) to target (column).
+
+    Returns:
+        `[B, N, N]`: from targets (rows) to sources; the degree of a node counts what enters it, and itself.
+    """
+    incoming = adjacency.mT + torch.eye(adjacency.shape[1], device=adjacency.device)
+    scale = incoming.sum(dim=2, keepdim=True).rsqrt()
+    return scale * incoming * scale.mT
 
 
 def sort_pooling(hidden: Tensor, mask: Tensor, k: int) -> Tensor:

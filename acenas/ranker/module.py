@@ -143,8 +143,7 @@ class Finetuning(pl.LightningModule):
 
     Args:
         network: is trained in place.
-        loss: of scores and accuracies, both `[lists, items]`.
-        observed: `[n]`, percent: all accuracies observed so far, which set the scale of relevance.
+        loss: of scores and what it learns from (`RankingLoss.labels`), both `[lists, items]`.
         learning_rate: of the ranking head, the highest; warm-up and decay as in pretraining.
         encoder_learning_rate: of the encoder and the heads of weak labels.
         weight_decay: AdamW's.
@@ -156,7 +155,6 @@ class Finetuning(pl.LightningModule):
         self,
         network: RankingNetwork,
         loss: RankingLoss,
-        observed: Tensor,
         learning_rate: float,
         encoder_learning_rate: float,
         weight_decay: float,
@@ -166,7 +164,6 @@ class Finetuning(pl.LightningModule):
         super().__init__()
         self.network = network
         self.loss = loss
-        self.observed = observed
         self.learning_rate = learning_rate
         self.encoder_learning_rate = encoder_learning_rate
         self.weight_decay = weight_decay
@@ -176,14 +173,14 @@ class Finetuning(pl.LightningModule):
     def training_step(self, batch: tuple[LabelledGraphs, LabelledGraphs | None], batch_index: int) -> Tensor:
         """The loss of one list, and of what is replayed beside it."""
         (graphs, observed), replayed = batch
-        accuracies, targets = observed.unbind(dim=1)
+        labels, targets = observed.unbind(dim=1)
         network = self.network
         if replayed is None:
             scores = network.scores(network.encoder(graphs))
         else:
             encoded = network.encoder(GraphBatch.cat([graphs, replayed[0]]))  # one pass for both is cheaper
             scores = network.scores(encoded[: len(graphs)])
-        loss: Tensor = self.loss(scores.unsqueeze(0), accuracies.unsqueeze(0), reference=self.observed)
+        loss = self.loss.from_labels(scores.unsqueeze(0), labels.unsqueeze(0))
         if self.regression_weight:
             loss = loss + self.regression_weight * (scores - targets).square().mean()
         if replayed is not None:
@@ -194,12 +191,12 @@ class Finetuning(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine decay."""
         network = self.network
-        slow = [*network.encoder.parameters(), *network.label_heads.parameters()]
+        rates = {
+            self.encoder_learning_rate: [*network.encoder.parameters(), *network.label_heads.parameters()]
+        }
+        rates[self.learning_rate] = [*rates.get(self.learning_rate, []), *network.ranking_head.parameters()]
         optimizer = torch.optim.AdamW(
-            [
-                {"params": slow, "lr": self.encoder_learning_rate},
-                {"params": list(network.ranking_head.parameters()), "lr": self.learning_rate},
-            ],
+            [{"params": parameters, "lr": rate} for rate, parameters in rates.items()],
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             fused=True,

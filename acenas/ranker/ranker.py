@@ -237,13 +237,13 @@ class GraphRanker(Ranker):
             network = copy.deepcopy(self._pretrained)
         graded = relevance(accuracies).float()
         targets = (graded - graded.mean()) / graded.std(correction=0).clamp(min=1e-6)
+        labels = self.loss.labels(accuracies[None], reference=accuracies)[0]
         replayed = self._weakly_labelled if self.replay_size and self.replay_weight else None
         with _seeded(self.seed, "finetune", "dropout", round):
             self._fit(
                 Finetuning(
                     network,
                     self.loss,
-                    accuracies,
                     self.learning_rate,
                     self.encoder_learning_rate,
                     self.weight_decay,
@@ -252,7 +252,7 @@ class GraphRanker(Ranker):
                 ),
                 FinetuningData(
                     graphs,
-                    torch.stack([accuracies, targets], dim=1),
+                    torch.stack([labels, targets], dim=1),
                     self.list_size,
                     self.finetune_passes,
                     replayed,

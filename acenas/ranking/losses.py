@@ -404,6 +404,20 @@ class RankingLoss(nn.Module):
         Raises:
             ValueError: see the top of this file.
         """
+        return self.from_labels(scores, self.labels(accuracies, mask, reference), mask)
+
+    def labels(
+        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
+    ) -> Tensor:
+        """What the scores learn from, `[lists, items]`: here the accuracies, as only their order or gaps count.
+
+        Whoever learns from the same accuracies in many steps makes the labels once. The arguments are those of
+        `forward`.
+        """
+        return accuracies
+
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The loss of `scores` `[lists, items]` against what `labels` has made; scalar."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -459,13 +473,17 @@ class LambdaRankLoss(RankingLoss):
         self.normalise = normalise
         self.rank_by: RankBy = rank_by
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
+    def labels(
+        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        """See `RankingLoss.forward`."""
+        """The relevance."""
+        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
+
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
         return lambdarank_loss(
             scores,
-            relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale),
+            labels,
             mask,
             sigma=self.sigma,
             gain=self.gain,
@@ -490,11 +508,9 @@ class RankNetLoss(RankingLoss):
         _require_positive(sigma=sigma)
         self.sigma = sigma
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
-        """See `RankingLoss.forward`."""
-        return ranknet_loss(scores, accuracies, mask, sigma=self.sigma)
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
+        return ranknet_loss(scores, labels, mask, sigma=self.sigma)
 
 
 class PairwiseHingeLoss(RankingLoss):
@@ -512,11 +528,9 @@ class PairwiseHingeLoss(RankingLoss):
         _require_positive(margin=margin)
         self.margin = margin
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
-        """See `RankingLoss.forward`."""
-        return pairwise_hinge_loss(scores, accuracies, mask, margin=self.margin)
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
+        return pairwise_hinge_loss(scores, labels, mask, margin=self.margin)
 
 
 class PairwiseKLLoss(RankingLoss):
@@ -534,21 +548,17 @@ class PairwiseKLLoss(RankingLoss):
         _require_positive(temperature=temperature)
         self.temperature = temperature
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
-        """See `RankingLoss.forward`."""
-        return pairwise_kl_loss(scores, accuracies, mask, temperature=self.temperature)
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
+        return pairwise_kl_loss(scores, labels, mask, temperature=self.temperature)
 
 
 class ListMLELoss(RankingLoss):
     """`listmle_loss` on the order of the accuracies."""
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
-        """See `RankingLoss.forward`."""
-        return listmle_loss(scores, accuracies, mask)
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
+        return listmle_loss(scores, labels, mask)
 
 
 class ListNetLoss(RankingLoss):
@@ -566,12 +576,15 @@ class ListNetLoss(RankingLoss):
         _require_positive(scale=scale)
         self.scale = scale
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
+    def labels(
+        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        """See `RankingLoss.forward`."""
-        graded = relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
-        return listnet_loss(scores, graded, mask)
+        """The relevance."""
+        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
+
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
+        return listnet_loss(scores, labels, mask)
 
 
 class ApproxNDCGLoss(RankingLoss):
@@ -594,22 +607,29 @@ class ApproxNDCGLoss(RankingLoss):
         self.gain: GainKind = gain
         self.scale = scale
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
+    def labels(
+        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        """See `RankingLoss.forward`."""
-        graded = relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
-        return approx_ndcg_loss(scores, graded, mask, temperature=self.temperature, gain=self.gain)
+        """The relevance."""
+        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
+
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
+        return approx_ndcg_loss(scores, labels, mask, temperature=self.temperature, gain=self.gain)
 
 
 class StandardisedMSELoss(RankingLoss):
     """`mse_loss` against the standardised accuracies: by the reference where given, else by each list."""
 
-    def forward(
-        self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
+    def labels(
+        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        """See `RankingLoss.forward`."""
-        return mse_loss(scores, standardise(accuracies, mask, reference=reference), mask)
+        """The standardised accuracies."""
+        return standardise(accuracies, mask, reference=reference)
+
+    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See `RankingLoss.from_labels`."""
+        return mse_loss(scores, labels, mask)
 
 
 def _require_positive(**values: float) -> None:
