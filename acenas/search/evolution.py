@@ -25,12 +25,12 @@ class RegularisedEvolution(Search):
     Args:
         budget: architectures to train, all of them.
         population: members, 2 or more.
-        tournament: members of which the best is a parent.
+        tournament: members of which the best is a parent; the paper's 25 of 100 are its ratio to the population, too.
         per_round: children that are trained at once; 1 for evolution one by one, as published.
     """
 
     def __init__(
-        self, budget: int = 100, population: int = 10, tournament: int = 3, per_round: int = 1
+        self, budget: int = 100, population: int = 20, tournament: int = 5, per_round: int = 1
     ) -> None:
         if not 1 <= tournament <= population or budget < 1 or per_round < 1:
             raise UserError(
@@ -64,7 +64,7 @@ class RegularisedEvolution(Search):
             return generator.permutation(left)[:size], ["random"] * size
         accuracies = state.observations["observed_accuracy"].to_numpy()[-self.population :]
         members = [archs[i] for i in state.trained[-self.population :]]
-        untrained = {space.canonical(archs[i]): int(i) for i in left}
+        untrained = dict(zip(space.canonical_all([archs[i] for i in left]), left.tolist(), strict=True))
         chosen, reasons = [], []
         for _ in range(size):
             child = self._child(space, members, accuracies, untrained, generator)
@@ -87,7 +87,7 @@ class RegularisedEvolution(Search):
         while eligible:
             drawn = generator.choice(eligible, size=min(self.tournament, len(eligible)), replace=False)
             parent = int(drawn[np.argmax(accuracies[drawn])])
-            mutations = (space.canonical(arch) for arch in space.neighbours(members[parent]))
+            mutations = space.canonical_all(space.neighbours(members[parent]))
             children = [child for child in mutations if child in untrained]
             if children:
                 return str(generator.choice(children))

@@ -291,7 +291,8 @@ class SearchState:
 
     def add_scores(self, name: str, scores: torch.Tensor) -> None:
         """Adds the scores `[A]` of a fit."""
-        self.scores[name] = scores.detach().cpu().numpy().astype(np.float32)
+        column = pd.Series(scores.detach().cpu().numpy().astype(np.float32), name=name)
+        self.scores = pd.concat([self.scores, column], axis=1)
         with atomic_path(self._scores_file) as path:
             self.scores.to_parquet(path, index=False)
 
@@ -304,8 +305,7 @@ class SearchState:
 def _one_per_function(space: SearchSpace, archs: Sequence[str]) -> np.ndarray:
     """Positions of one architecture per canonical form: the canonical one where it is there, else the first."""
     position: dict[str, int] = {}
-    for i, arch in enumerate(archs):
-        canonical = space.canonical(arch)
+    for i, (arch, canonical) in enumerate(zip(archs, space.canonical_all(archs), strict=True)):
         if arch == canonical or canonical not in position:
             position[canonical] = i
     return np.array(sorted(position.values()), dtype=np.int64)
