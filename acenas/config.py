@@ -8,7 +8,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
-from acenas.tables import check_table
+from acenas.tables import check_table, parse_column
+from acenas.tables.schema import Accuracy
 
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
 """Where a run lies and how it was started is not what it is."""
@@ -36,6 +37,12 @@ def weak_label_names(cfg: DictConfig) -> list[str]:
     if not names:
         return []
     return [names] if isinstance(names, str) else list(names)
+
+
+def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
+    """For each weak label of the table the column that holds it: its own name, or what `table.short_trainings` says."""
+    short = (cfg.table or {}).get("short_trainings") or {}
+    return {name: short.get(name, name) for name in weak_label_names(cfg)}
 
 
 def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
@@ -107,5 +114,22 @@ def _check_table(cfg: DictConfig) -> None:
     own = bool(
         cfg.supernet or cfg.weak_labels_file
     )  # what the run measures or reads itself is not in the table
-    columns = [table.observed, table.test, *([] if own else weak_label_names(cfg))]
+    _check_short_trainings(cfg)
+    columns = [table.observed, table.test, *([] if own else weak_label_columns(cfg).values())]
     check_table(table.path, table.space, columns, cfg.data_dir)
+
+
+def _check_short_trainings(cfg: DictConfig) -> None:
+    """Raises `UserError` where a weak label is an accuracy that is not of a training shorter than the observed one."""
+    observed = parse_column(cfg.table.observed)
+    for name, column in weak_label_columns(cfg).items():
+        if name == column:
+            continue
+        short = parse_column(column)
+        if not (
+            isinstance(observed, Accuracy) and isinstance(short, Accuracy) and short.epochs < observed.epochs
+        ):
+            raise UserError(
+                f"table.short_trainings: {name} is taken from {column}, which is not an accuracy after fewer epochs "
+                f"than the observed {cfg.table.observed}; choose such a column"
+            )

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from acenas import runs
 from acenas.callbacks import RankingMetrics, RoundTable, RunProgress, log_best_architectures
-from acenas.config import run_hash, weak_label_names
+from acenas.config import run_hash, weak_label_columns, weak_label_names
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
 from acenas.files import write_text
@@ -150,12 +150,15 @@ class Run:
                 f"weak_labels: there is no {rest[0]}; choose from {', '.join(found) or 'none'}, or name a table"
             )
         if rest:
-            table = BenchmarkTable.open(cfg.table.path, space=cfg.table.space, columns=rest)
-            found |= dict.fromkeys(rest, WeakLabels.from_table(table, rest))
+            columns = {name: weak_label_columns(cfg)[name] for name in rest}
+            table = BenchmarkTable.open(
+                cfg.table.path, space=cfg.table.space, columns=list(dict.fromkeys(columns.values()))
+            )
+            found |= dict.fromkeys(rest, WeakLabels.from_table(table, rest, columns))
 
         def values(archs: Sequence[str]) -> Tensor:
-            columns = [found[name].values(archs)[:, found[name].names.index(name)] for name in names]
-            return torch.from_numpy(np.stack(columns, axis=1)).float()
+            found_values = [found[name].values(archs)[:, found[name].names.index(name)] for name in names]
+            return torch.from_numpy(np.stack(found_values, axis=1)).float()
 
         return names, values
 

@@ -29,6 +29,10 @@ class SearchSpace(ABC):
     def canonical(self, arch: str) -> str:
         """The simplest architecture (a string of this space) that computes the same function as `arch`."""
 
+    def canonical_all(self, archs: Sequence[str]) -> list[str]:
+        """`canonical` of each of `archs`; spaces where that is slow one by one have a faster way."""
+        return [self.canonical(arch) for arch in archs]
+
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """`n` architectures drawn independently and uniformly."""

@@ -170,7 +170,7 @@ class NasBench101(SearchSpace):
         return self.canonical_all([arch])[0]
 
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """`canonical` of many cells, hundreds of thousands in a second."""
+        """`canonical` of many cells, hundreds of thousands in a second or two."""
         return _write(canonical(self._codes(archs)))
 
     def official_hash(self, arch: str) -> str:

@@ -91,16 +91,30 @@ class WeakLabels:
         return len(self.archs)
 
     @classmethod
-    def from_table(cls, table: BenchmarkTable, names: Sequence[str]) -> "WeakLabels":
+    def from_table(
+        cls, table: BenchmarkTable, names: Sequence[str], short_trainings: Mapping[str, str] | None = None
+    ) -> "WeakLabels":
         """The columns `names` of a benchmark table.
 
+        Args:
+            table: the table.
+            names: of the labels.
+            short_trainings: for a label `weak.<name>` the column that holds it under another name: validation
+                accuracies of trainings so short that the query protocol does not count them in the budget.
+
         Raises:
-            UserError: where a column is missing or is not one of a weak label.
+            UserError: where a column is missing or is not one of a weak label, or a short training is not one.
         """
-        for name in names:
+        kept_in = {name: (short_trainings or {}).get(name, name) for name in names}
+        for name, column in kept_in.items():
             check_weak_label(name)
-        columns = [table.column(name) for name in names]
-        provenance = {name: table.metadata.columns.get(name, _default_provenance(name)) for name in names}
+            if column != name:
+                _check_short_training(name, column)
+        columns = [table.column(column) for column in kept_in.values()]
+        provenance = {
+            name: table.metadata.columns.get(column, _default_provenance(column))
+            for name, column in kept_in.items()
+        }
         values = np.stack(columns, axis=1) if columns else np.zeros((len(table), 0))
         return cls(table.metadata.space, table.archs, names, values, provenance)
 
@@ -169,5 +183,25 @@ def check_weak_label(name: str) -> None:
         raise UserError(f"{name} is not a weak label; {better}")
 
 
+def _check_short_training(name: str, kept_in: str) -> None:
+    column = parse_column(kept_in)
+    if not isinstance(parse_column(name), Weak):
+        raise UserError(f"{name}: call the accuracy of a short training weak.<name>, not like another column")
+    if not isinstance(column, Accuracy) or column.split == "test":
+        raise UserError(
+            f"{name} is taken from {kept_in}, which is not a validation accuracy; choose a column such as "
+            "<dataset>.valid.<epochs> of a short training"
+        )
+
+
 def _default_provenance(name: str) -> Provenance:
-    return COUNTED if isinstance(parse_column(name), Flops | Parameters) else Provenance()
+    match parse_column(name):
+        case Flops() | Parameters():
+            return COUNTED
+        case Accuracy(dataset=dataset, epochs=epochs):
+            return Provenance(
+                f"validation images of {dataset}",
+                "its own",
+                f"a training of {epochs} epochs, not in the budget",
+            )
+    return Provenance()

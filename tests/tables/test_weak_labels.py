@@ -97,6 +97,22 @@ def test_wrong_frames_are_refused(table: BenchmarkTable) -> None:
         WeakLabels("toy", ["a"], ["weak.x"], np.zeros((1, 2)), {"weak.x": COUNTED})
 
 
+def test_short_trainings_are_labels_where_they_are_declared(table: BenchmarkTable) -> None:
+    labels = WeakLabels.from_table(
+        table, ["weak.short", "d.flops_m"], {"weak.short": "d.valid.1", "weak.other": "no.such.column"}
+    )
+    np.testing.assert_array_equal(labels.values(["b", "a"]), [[20, 5], [10, 4]])
+    assert labels.provenance["weak.short"].duration == "a training of 1 epochs, not in the budget"
+    for name, column, message in (
+        ("weak.short", "d.test.1", "is not a validation accuracy"),
+        ("weak.short", "weak.supernet", "is not a validation accuracy"),
+        ("d.params_m", "d.valid.1", "call the accuracy of a short training weak"),
+        ("d.valid.1", "d.observed.1", "a search must pay for from its budget"),
+    ):
+        with pytest.raises(UserError, match=message):
+            WeakLabels.from_table(table, [name], {name: column})
+
+
 def test_labels_come_back_from_their_file(table: BenchmarkTable, tmp_path: Path) -> None:
     labels = WeakLabels.from_table(table, NAMES)
     labels.save(tmp_path / "labels.parquet")

@@ -1,0 +1,76 @@
+"""experiment=nb101_ltr as a user runs it, on a small part of the space with made-up accuracies."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from acenas.__main__ import conf_dir
+from acenas.config import check_config
+from acenas.errors import UserError
+from acenas.pipeline import run
+from acenas.spaces import NasBench101
+from acenas.tables import TableMetadata, write_table
+from tests.integration.conftest import summary
+
+SMALL = (
+    "search.budget=8",
+    "search.per_round=3",
+    "search.num_final=2",
+    "ranker.pretrain_epochs=2",
+    "ranker.finetune_passes=20",
+)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tables with the columns of the sample and of the whole benchmark; convolutions are good, early and late."""
+    folder = tmp_path_factory.mktemp("data")
+    space = NasBench101(distribution="published")
+    archs = list(dict.fromkeys(space.sample(60, torch.Generator().manual_seed(0))))
+    good = np.array([arch.count("conv3x3") - arch.count("max") + len(arch) / 100 for arch in archs])
+    frame = pd.DataFrame({"arch": archs, "cifar10.params_m": good - good.min() + 1})
+    noise = np.random.default_rng(0)
+    for epochs, scale in ((4, 2.0), (12, 1.0), (108, 0.3)):
+        for split in ("valid", "observed", "test"):
+            frame[f"cifar10.{split}.{epochs}"] = 50 + 3 * good + noise.normal(0, scale, len(good))
+    metadata = TableMetadata(space.name)
+    write_table(frame, folder / "nb101.parquet", metadata)
+    sample = [name for name in frame if not {"observed", "test"} & set(str(name).split("."))]
+    write_table(frame[sample], folder / "nb101-sample.parquet", metadata)
+    return folder
+
+
+def config(data_dir: Path, *overrides: str) -> DictConfig:
+    overrides = ("experiment=nb101_ltr", f"data_dir={data_dir}", "logger.mode=disabled", *SMALL, *overrides)
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+@pytest.mark.parametrize("overrides", [[], ["table=nb101", "weak_labels=[weak.short.12,cifar10.params_m]"]])
+def test_the_experiment_runs(data_dir: Path, tmp_path: Path, overrides: list[str]) -> None:
+    cfg = config(data_dir, *overrides)
+    check_config(cfg)
+    run(cfg, tmp_path)
+    found = summary(tmp_path)
+    assert found["trained"] == 8 and found["dataset"] == "cifar10"
+    assert found["returned"]["test_accuracy"] <= found["best_known"]["test_accuracy"]
+    assert NasBench101().canonical(found["returned"]["arch"])
+    assert (tmp_path / "report.html").exists()
+
+
+def test_the_whole_space_is_no_other_benchmark(data_dir: Path) -> None:
+    with pytest.raises(UserError, match="of the space nasbench101, not nasbench201"):
+        check_config(config(data_dir, "table.space=nasbench201"))
+
+
+@pytest.mark.parametrize("column", ["cifar10.valid.108", "cifar10.params_m", "cifar10.valid.200"])
+def test_only_shorter_trainings_are_weak_labels(data_dir: Path, column: str) -> None:
+    cfg = config(data_dir)
+    cfg.table.short_trainings["weak.short.4"] = column
+    with pytest.raises(UserError, match="not an accuracy after fewer epochs than the observed"):
+        check_config(cfg)
