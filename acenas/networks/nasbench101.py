@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -85,12 +86,44 @@ def vertex_channels(matrix: NDArray[np.bool_], in_channels: int, out_channels: i
     return channels
 
 
-class NasBench101Cell(nn.Module):
-    """A directed graph of operations.
+def cell_output(
+    x: Tensor,
+    inputs: Sequence[Sequence[int]],
+    channels: Sequence[int],
+    project: Callable[[int, Tensor], Tensor],
+    operate: Callable[[int, Tensor], Tensor],
+) -> Tensor:
+    """The output of a cell.
 
-    A vertex applies its operation to the sum of its inputs: the cell's input through a 1 × 1 projection of the
-    vertex' own, other vertices cut to their first channels where they are wider. The output joins the vertices that
-    lead to it; where the input does too, its projection is added to them.
+    A vertex applies its operation to the sum of its inputs: the cell's input by a projection of the vertex' own,
+    other vertices cut to their first channels where they are wider. The output joins the vertices that lead to it;
+    where the input does too, its projection is added to them.
+
+    Args:
+        x: ``[B, in_channels, H, W]``.
+        inputs: for each vertex those that lead to it, ascending.
+        channels: of each vertex.
+        project: the projection of a vertex, of `x`.
+        operate: the operation of a vertex, of the sum of its inputs.
+
+    Returns:
+        ``[B, out_channels, H, W]``.
+    """
+    vertices, last = [x], len(inputs) - 1
+    for target in range(1, last):
+        width = channels[target]
+        terms = [
+            project(target, x) if source == 0 else vertices[source][:, :width] for source in inputs[target]
+        ]
+        vertices.append(operate(target, sum(terms[1:], start=terms[0])))
+    joined = [vertices[source] for source in inputs[last] if source != 0]
+    if 0 not in inputs[last]:
+        return torch.cat(joined, dim=1)
+    return project(last, x) + torch.cat(joined, dim=1) if joined else project(last, x)
+
+
+class NasBench101Cell(nn.Module):
+    """A directed graph of operations, as `cell_output` says; a projection is a 1 × 1 convolution with BN and ReLU.
 
     Args:
         matrix: ``[V, V]`` bool, (source, target), edges above the diagonal; every vertex is on a way from the first
@@ -129,19 +162,13 @@ class NasBench101Cell(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, in_channels, H, W]` to `[B, out_channels, H, W]`."""
-        vertices = [x]
-        for target, (name, operation) in enumerate(self.operations.items(), start=1):
-            width = self.channels[target]
-            terms = [
-                self.projections[name](x) if source == 0 else vertices[source][:, :width]
-                for source in self.inputs[target]
-            ]
-            vertices.append(operation(sum(terms[1:], start=terms[0])))
-        joined = [vertices[source] for source in self.inputs[-1] if source != 0]
-        if 0 not in self.inputs[-1]:
-            return torch.cat(joined, dim=1)
-        projected: Tensor = self.projections[str(len(vertices))](x)
-        return projected + torch.cat(joined, dim=1) if joined else projected
+        return cell_output(
+            x,
+            self.inputs,
+            self.channels,
+            lambda target, value: cast(Tensor, self.projections[str(target)](value)),
+            lambda target, value: cast(Tensor, self.operations[str(target)](value)),
+        )
 
     def extra_repr(self) -> str:
         """The edges and the channels."""

@@ -21,6 +21,7 @@ from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.networks.cost import Cost
 from acenas.networks.nasbench101 import NasBench101Network
+from acenas.networks.nasbench101_supernet import NasBench101Supernet
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.drawing import draw_vertex_cell
 from acenas.spaces.graphs import GraphBatch
@@ -219,6 +220,17 @@ class NasBench101(SearchSpace):
         """The network of the pruned cell in the skeleton of this space, its vertices in the order written."""
         return NasBench101Network(
             *self.cell(arch),
+            num_classes,
+            in_channels=self.in_channels,
+            channels=self.channels,
+            cells_per_stage=self.cells_per_stage,
+            stages=self.stages,
+        )
+
+    def build_supernet(self, num_classes: int) -> NasBench101Supernet:
+        """The skeleton of this space with all operations on every vertex; a path is the canonical form of its cell."""
+        return NasBench101Supernet(
+            lambda arch: self.cell(self.canonical(arch)),
             num_classes,
             in_channels=self.in_channels,
             channels=self.channels,
