@@ -10,6 +10,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
@@ -64,10 +65,13 @@ def main(cfg: DictConfig) -> None:
             if summary := runs.finished(folder):
                 print(runs.headline(summary))
             print(f"Run folder: {folder}")
-    except UserError as error:
+    except (UserError, InstantiationException) as raised:
+        error = raised.__cause__ if isinstance(raised, InstantiationException) else raised
+        if not isinstance(error, UserError):
+            raise
         runs.remove_if_unused(folder)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # the launcher notes it and goes on with the other jobs
+            raise error from None  # the launcher notes it and goes on with the other jobs
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)
 

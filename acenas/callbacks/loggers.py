@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEP_METRIC = {"pretrain": "pretrain/epoch", "search": "search/trained"}
+STEP_METRIC = {"supernet": "supernet/epoch", "pretrain": "pretrain/epoch", "search": "search/trained"}
 """What a stage's metrics are drawn against in W&B."""
 
 BEST_OF = {

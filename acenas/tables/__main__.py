@@ -1,4 +1,4 @@
-"""The command `python -m acenas.tables list | info | verify | import`."""
+"""The command `python -m acenas.tables list | info | verify | import | join`."""
 
 import argparse
 import importlib
@@ -16,8 +16,10 @@ from rich.table import Table
 
 from acenas.errors import UserError
 from acenas.tables.catalogue import DATA_VARIABLE, available_tables, find_table
+from acenas.tables.join import join_weak_labels
 from acenas.tables.schema import Accuracy, Other, parse_column
 from acenas.tables.table import BenchmarkTable
+from acenas.tables.weak_labels import WeakLabels
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,6 +120,16 @@ def verify_table(options: argparse.Namespace, console: Console) -> None:
         console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
 
 
+def join_table(options: argparse.Namespace, console: Console) -> None:
+    """Adds weak labels to a table."""
+    table = BenchmarkTable.open(find_table(options.table, options.data_dir))
+    columns = _renamed(options.column)
+    join_weak_labels(table, WeakLabels.load(options.labels), columns, options.out)
+    console.print(
+        f"[bold green]Joined:[/] {', '.join(columns.values())} in {escape(str(options.out))}", soft_wrap=True
+    )
+
+
 def import_nb101(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of an official file of NAS-Bench-101."""
     from acenas.tables.importers.nasbench101 import import_nasbench101
@@ -140,17 +152,11 @@ def import_csv(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of a file of one's own."""
     from acenas.tables.importers.own import import_own
 
-    columns = {}
-    for renamed in options.column:
-        old, equals, new = renamed.rpartition("=")
-        if not (old and equals and new):
-            raise UserError(f"--column {renamed}: expected OLD=NEW, as in --column val_acc=cifar10.valid.200")
-        columns[old] = new
     count = import_own(
         options.file,
         options.out,
         _space(options.space),
-        columns,
+        _renamed(options.column),
         options.unit,
         source=options.source,
         licence=options.licence,
@@ -159,6 +165,17 @@ def import_csv(options: argparse.Namespace, console: Console) -> None:
     console.print(
         f"[bold green]Imported:[/] {count:,} architectures to {escape(str(options.out))}", soft_wrap=True
     )
+
+
+def _renamed(columns: Sequence[str]) -> dict[str, str]:
+    """Old and new names of columns, from OLD=NEW each."""
+    names = {}
+    for renamed in columns:
+        old, equals, new = renamed.rpartition("=")
+        if not (old and equals and new):
+            raise UserError(f"--column {renamed}: expected OLD=NEW, as in --column val_acc=cifar10.valid.200")
+        names[old] = new
+    return names
 
 
 @contextmanager
@@ -211,9 +228,10 @@ def _statistics(table: BenchmarkTable, name: str) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m acenas.tables", description="Lists, shows, verifies and imports benchmark tables."
+        prog="python -m acenas.tables",
+        description="Lists, shows, verifies, imports and completes benchmark tables.",
     )
-    commands = parser.add_subparsers(required=True, metavar="list | info | verify | import")
+    commands = parser.add_subparsers(required=True, metavar="list | info | verify | import | join")
     folder = argparse.ArgumentParser(add_help=False)
     folder.add_argument(
         "--data-dir",
@@ -238,6 +256,19 @@ def _parser() -> argparse.ArgumentParser:
         "import", help="make a table of a benchmark's official file, or of your own"
     )
     _add_imports(command.add_subparsers(required=True, metavar="nb101 | csv"))
+    command = commands.add_parser(
+        "join", parents=[named, folder], help="add weak labels to a table, such as those of a super-net's run"
+    )
+    command.add_argument("labels", type=Path, metavar="LABELS", help="weak_labels.parquet of a run")
+    command.add_argument(
+        "--column",
+        action="append",
+        required=True,
+        metavar="LABEL=NEW",
+        help="take LABEL under the name NEW, as in weak.supernet=weak.supernet.s0; once for each",
+    )
+    command.add_argument("--out", type=Path, required=True, metavar="TABLE", help="the Parquet file to make")
+    command.set_defaults(run=join_table)
     return parser
 
 

@@ -188,6 +188,12 @@ def test_a_mistake_is_one_message_before_any_heavy_import(
     assert not list(tmp_path.glob("outputs/*/*")), "a run that never began leaves no folder"
 
 
+def test_a_mistake_that_only_the_parts_can_see_is_one_message_too(acenas: Command, tmp_path: Path) -> None:
+    done = acenas(DEBUG, "ranker.dropout=2", "logger.mode=disabled", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "dropout lies between 0 and 1" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_help_explains_the_groups(acenas: Command, tmp_path: Path) -> None:
     shown = acenas("--help", cwd=tmp_path).stdout
     for words in (
