@@ -14,7 +14,7 @@ from acenas.config import check_config
 from acenas.errors import UserError
 from acenas.pipeline import run
 from acenas.spaces import NasBench101
-from acenas.tables import TableMetadata, write_table
+from acenas.tables import TableMetadata, WeakLabels, write_table
 from tests.integration.conftest import summary
 
 SMALL = (
@@ -74,3 +74,22 @@ def test_only_shorter_trainings_are_weak_labels(data_dir: Path, column: str) -> 
     cfg.table.short_trainings["weak.short.4"] = column
     with pytest.raises(UserError, match="not an accuracy after fewer epochs than the observed"):
         check_config(cfg)
+
+
+def test_the_supernet_gives_weak_labels(tmp_path: Path) -> None:
+    small = (
+        "space=nasbench101_digits",
+        "images=digits",
+        "supernet=digits",
+        "scoring=digits",
+        "scoring.archs=9",
+    )
+    epochs = ("supernet.recipe.epochs=1", "supernet.recipe.warmup_epochs=0", "logger.mode=disabled")
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        cfg = compose("config", ["experiment=nb101_supernet", *small, *epochs])
+    check_config(cfg)
+    run(cfg, tmp_path)
+    labels = WeakLabels.load(tmp_path / "weak_labels.parquet", space="nasbench101")
+    assert len(labels) == 9
+    assert {"digits.params_m", "digits.flops_m"} < set(labels.names)
+    assert np.isfinite(labels.values(labels.archs)).all()
