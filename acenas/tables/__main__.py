@@ -148,6 +148,21 @@ def import_nb101(options: argparse.Namespace, console: Console) -> None:
     )
 
 
+def import_nb201(options: argparse.Namespace, console: Console) -> None:
+    """Makes a table of official files of NAS-Bench-201 or NATS-Bench."""
+    from acenas.tables.importers.nasbench201 import import_nasbench201
+
+    with Progress(*Progress.get_default_columns(), console=_console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"reading {options.file.name}", total=None)
+        count = import_nasbench201(
+            options.file,
+            options.out,
+            _space("nasbench201"),
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    console.print(f"[bold green]Imported:[/] {count:,} cells to {escape(str(options.out))}", soft_wrap=True)
+
+
 def import_csv(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of a file of one's own."""
     from acenas.tables.importers.own import import_own
@@ -255,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "import", help="make a table of a benchmark's official file, or of your own"
     )
-    _add_imports(command.add_subparsers(required=True, metavar="nb101 | csv"))
+    _add_imports(command.add_subparsers(required=True, metavar="nb101 | nb201 | csv"))
     command = commands.add_parser(
         "join", parents=[named, folder], help="add weak labels to a table, such as those of a super-net's run"
     )
@@ -286,6 +301,18 @@ def _add_imports(formats: Any) -> None:
     )
     command.add_argument("file", type=Path, metavar="FILE", help="the TFRecord file, uncompressed")
     command.set_defaults(run=import_nb101)
+    command = formats.add_parser(
+        "nb201",
+        parents=[out],
+        help="NAS-Bench-201: a .pth file or folder of archives, or NATS-Bench's topology space",
+    )
+    command.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="NAS-Bench-201-v1_1-096897.pth, NAS-Bench-201-v1_1-archive, or the unpacked NATS-tss-v1_0-3ffb9-simple",
+    )
+    command.set_defaults(run=import_nb201)
     command = formats.add_parser(
         "csv",
         aliases=["parquet"],

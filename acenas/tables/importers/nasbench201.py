@@ -1,0 +1,268 @@
+"""NAS-Bench-201 (Dong and Yang, ICLR 2020) and the topology space of NATS-Bench (Dong et al., 2021), from their files.
+
+Both keep for each cell and length of training a state, and in it for each data set and seed a trial. They are pickles:
+of those of NATS-Bench only plain values and NumPy's scalars are loaded, and the `.pth` files are left to
+`torch.load(weights_only=True)`.
+"""
+
+import bz2
+import datetime
+import io
+import math
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
+
+import numpy as np
+import pyarrow as pa
+
+from acenas.errors import UserError
+from acenas.tables.importers.files import check_file
+from acenas.tables.schema import ARCH, TableMetadata, write_table
+
+WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
+
+EPOCHS = {"12": 12, "200": 200, "less": 12, "full": 200}
+"""Names of the lengths of training in NATS-Bench and in NAS-Bench-201."""
+
+
+class Split(NamedTuple):
+    """Where an accuracy is kept: the key of the data set, and the set of images that it was measured on."""
+
+    trained_on: str
+    images: str
+
+
+SPLITS = {
+    "cifar10": {"valid": Split("cifar10-valid", "x-valid"), "test": Split("cifar10", "ori-test")},
+    "cifar100": {"valid": Split("cifar100", "x-valid"), "test": Split("cifar100", "x-test")},
+    "imagenet16": {"valid": Split("ImageNet16-120", "x-valid"), "test": Split("ImageNet16-120", "x-test")},
+}
+"""The official reading: validation on CIFAR-10 is of networks trained on half of the images, testing of others."""
+
+
+class Space(Protocol):
+    """What the import needs of the search space; `acenas.spaces.NasBench201` has it."""
+
+    name: str
+
+    def validate(self, arch: str) -> None:
+        """Raises `UserError` where `arch` is not of this space."""
+
+
+Progress = Callable[[int, int], object]
+"""Told the number of cells that are read, and of all."""
+
+
+def import_nasbench201(
+    path: str | Path, out: str | Path, space: Space, progress: Progress | None = None
+) -> int:
+    """Turns the official file or folder at `path` into a table at `out`; returns its number of cells.
+
+    For each data set D and length of training E (12 and 200 epochs, which are trainings of their own) the table has
+
+    - `D.valid.E`, `D.test.E`: mean accuracy over seeds, and with `.s<seed>` that of each; see `SPLITS`,
+    - `D.observed.E`: the validation accuracy of the first seed, which is what a search may see,
+    - `D.train_seconds.E`: mean seconds of a training, where all are recorded,
+
+    and `D.params_m`, `D.flops_m` and the official number `index`. A folder is read file by file; of a single file all
+    of it is in memory, which for `NAS-Bench-201-v1_1-096897.pth` takes several times its 4.7 GB.
+
+    Args:
+        path: a `.pth` file, a folder of `*-FULL.pth`, a NATS-tss folder, or a NATS-tss `.pickle.pbz2` file.
+        out: the Parquet file to make or replace.
+        space: the search space.
+        progress: see `Progress`.
+
+    Raises:
+        UserError: where something is missing, damaged or asks to run code, is of another data set or length of training
+            than it is filed under, or is no accuracy in percent.
+    """
+    path = Path(path)
+    rows: list[dict[str, Any]] = []
+    for count, index, info, where in _cells(path):
+        try:
+            rows.append(_row(index, info))
+            space.validate(rows[-1][ARCH])
+        except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = f"there is no {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{where}: {reason}; is it {WHAT}?") from error
+        if progress is not None:
+            progress(len(rows), count)
+    if not rows:
+        raise UserError(f"{path} holds no cells; name {WHAT}")
+    names = sorted({name for row in rows for name in row}, key=_order)
+    for name in (f"{dataset}.valid.{epochs}" for dataset in SPLITS for epochs in (12, 200)):
+        values = [row[name] for row in rows if name in row]
+        if values and max(values) <= 1:  # a single cell may be as bad as that
+            raise UserError(f"{path}: no value of {name} is above 1: it holds fractions, and percent is due")
+    columns = {name: pa.array([row.get(name) for row in rows]) for name in names}
+    metadata = TableMetadata(
+        space.name,
+        source=f"NAS-Bench-201 (Dong and Yang, 2020, arXiv 2001.00326), {path.name}",
+        date=datetime.date.today().isoformat(),
+        provenance="imported by acenas; cifar10.valid is of networks trained on half of the training images, "
+        "cifar10.test of networks trained on all; D.observed is the first seed of D.valid",
+    )
+    write_table(pa.table(columns), out, metadata)
+    return len(rows)
+
+
+def _order(name: str) -> tuple[int, str]:
+    return (0 if name == ARCH else 1 if name == "index" else 2, name)
+
+
+# --- the files ---
+
+
+def _cells(path: Path) -> Iterator[tuple[int, int, Any, str]]:
+    """(number of cells, official index, {length of training: state}, place for messages) of each cell."""
+    if path.is_dir():
+        archives = sorted(path.glob("*-FULL.pth"))
+        if archives:
+            for archive in archives:
+                yield len(archives), int(archive.name.split("-")[0]), _load_pth(archive), str(archive)
+            return
+        meta = _meta(_load_pickle(path / "meta.pickle.pbz2"), path / "meta.pickle.pbz2")
+        for index, arch in enumerate(meta):
+            file = path / f"{index:06d}.pickle.pbz2"
+            info = _load_pickle(file if file.exists() else path / f"{index}.pickle.pbz2")
+            _check_arch(info, arch, file)
+            yield len(meta), index, info, str(file)
+        return
+    content = _load_pickle(path) if path.name.endswith(".pbz2") else _load_pth(path)
+    meta = _meta(content, path)
+    infos = content.get("arch2infos")
+    if not isinstance(infos, Mapping):
+        raise UserError(f"{path} holds no results (arch2infos); name {WHAT}")
+    for index, arch in enumerate(meta):
+        if index not in infos:
+            raise UserError(f"{path} lacks cell {index}, {arch}; get the whole file")
+        _check_arch(infos[index], arch, path)
+        yield len(meta), index, infos[index], f"{path}, cell {index}"
+
+
+def _meta(content: Any, path: Path) -> Sequence[str]:
+    if not isinstance(content, Mapping) or "meta_archs" not in content:
+        raise UserError(f"{path} has no list of its cells (meta_archs); name {WHAT}")
+    archs: Sequence[str] = content["meta_archs"]
+    return archs
+
+
+def _check_arch(info: Any, arch: str, path: Path) -> None:
+    for state in info.values() if isinstance(info, Mapping) else ():
+        if isinstance(state, Mapping) and state.get("arch_str") != arch:
+            raise UserError(
+                f"{path} holds cell {state.get('arch_str')}, but {arch} is filed there; get it again"
+            )
+
+
+def _load_pickle(path: Path) -> Any:
+    check_file(path, WHAT)
+    try:
+        return _Unpickler(io.BytesIO(bz2.decompress(path.read_bytes()))).load()
+    except UserError as error:
+        raise UserError(f"{path} was not loaded: {error}") from None
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); get it again") from None
+
+
+_SCALAR = cast(
+    Callable[..., Any], np.float64(0).__reduce__()[0]
+)  # what makes a scalar, wherever NumPy keeps it
+_ALLOWED = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
+    ("numpy", "dtype"): np.dtype,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise UserError(f"it asks for {module}.{name}, which no file of NATS-Bench needs")
+        return _ALLOWED[module, name]
+
+
+def _load_pth(path: Path) -> Any:
+    import torch  # takes seconds, so only those pay who need it
+
+    check_file(path, WHAT)
+    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    # Files written with NumPy 1 name what makes a scalar by its old place.
+    allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [_SCALAR, np.dtype, *kinds]
+    try:
+        with torch.serialization.safe_globals([*allowed, (_SCALAR, "numpy.core.multiarray.scalar")]):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can fail in any way
+        reason = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{path} was not loaded ({type(error).__name__}: {reason}); get it again") from None
+
+
+# --- one cell ---
+
+
+def _row(index: int, info: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """All columns of a cell. Raises `ValueError`, or what a wrong format makes of it."""
+    row: dict[str, Any] = {"index": index}
+    for name, state in info.items():
+        if name not in EPOCHS:
+            raise ValueError(
+                f"it has trainings called {name!r}, and there are {', '.join(map(repr, EPOCHS))}"
+            )
+        row[ARCH] = str(state["arch_str"])
+        for dataset in SPLITS:
+            row |= _columns(dataset, EPOCHS[name], state["all_results"])
+    if ARCH not in row:
+        raise ValueError("it has no trainings")
+    return row
+
+
+def _columns(
+    dataset: str, epochs: int, results: Mapping[tuple[str, int], Mapping[str, Any]]
+) -> dict[str, float]:
+    columns: dict[str, float] = {}
+    for split, (trained_on, images) in SPLITS[dataset].items():
+        # The seed is that of the key: the trial's own is a string with zeros before it.
+        trials = {seed: trial for (key, seed), trial in sorted(results.items()) if key == trained_on}
+        if not trials:
+            known = ", ".join(sorted({key for key, _ in results}))
+            raise ValueError(f"it has no training on {trained_on} for {epochs} epochs, only on {known}")
+        of_seed = {seed: _accuracy(trial, trained_on, images, epochs) for seed, trial in trials.items()}
+        columns |= {f"{dataset}.{split}.{epochs}.s{seed}": value for seed, value in of_seed.items()}
+        columns[f"{dataset}.{split}.{epochs}"] = round(sum(of_seed.values()) / len(of_seed), 6)
+        if split == "valid":
+            columns[f"{dataset}.observed.{epochs}"] = next(iter(of_seed.values()))
+            times = [trial.get("train_times") for trial in trials.values()]
+            if all(times):
+                seconds = [math.fsum(float(second) for second in time.values()) for time in times if time]
+                columns[f"{dataset}.train_seconds.{epochs}"] = sum(seconds) / len(seconds)
+        for cost, name in (("params", "params_m"), ("flop", "flops_m")):
+            columns[f"{dataset}.{name}"] = _cost({seed: float(trial[cost]) for seed, trial in trials.items()})
+    return columns
+
+
+def _accuracy(trial: Mapping[str, Any], trained_on: str, images: str, epochs: int) -> float:
+    """Percent, after the last epoch."""
+    if trial["name"] != trained_on or int(trial["epochs"]) != epochs:
+        raise ValueError(
+            f"a training on {trial['name']} for {trial['epochs']} epochs is filed under {trained_on} and {epochs}"
+        )
+    key = f"{images}@{epochs - 1}"
+    if key not in trial["eval_acc1es"]:
+        raise ValueError(f"a training on {trained_on} for {epochs} epochs has no accuracy {key}")
+    value = float(trial["eval_acc1es"][key])
+    if not 0 <= value <= 100:
+        raise ValueError(f"accuracy {key} on {trained_on} is {value:g}, and the file holds percent")
+    return round(value, 5)  # single precision lies behind these
+
+
+def _cost(of_seed: Mapping[int, float]) -> float:
+    """That of all seeds; where they disagree, which is a known defect, that of seed 888 as the official fix has it."""
+    values = list(of_seed.values())
+    if len({round(value, 5) for value in values}) == 1:
+        return values[0]
+    return of_seed.get(888, values[0])
