@@ -207,9 +207,11 @@ class Scoring:
     def _provenance(self, weights: str, seconds: float, count: int) -> dict[str, Provenance]:
         task = self.task
         available = task.draws * len(task.splits.valid.labels)
-        images = f"{min(self.images or available, available)} validation images of {task.source.name}"
+        images = f"{len(task.splits.valid.labels)} validation images of {task.source.name}"
+        if self.images is not None and self.images < available:
+            images = f"the first {self.images} of {available} looks at {images}"
         if task.draws > 1:
-            images += f", each drawn {task.draws} times with {task.evaluation}"
+            images += f", each in {task.draws} draws of {task.evaluation}"
         statistics = f"batch normalisation with the statistics of batches of up to {self.batch_size} images"
         if self.batch_norm == "recalibrated":
             statistics = (
