@@ -14,7 +14,13 @@ from acenas.tables.schema import Accuracy
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
 """Where a run lies and how it was started is not what it is."""
 
-EXAMPLE = {"images": "digits", "recipe": "digits", "sampler": "uniform", "scoring": "batch"}
+EXAMPLE = {
+    "table": "nb201_digits",
+    "images": "digits",
+    "recipe": "digits",
+    "sampler": "uniform",
+    "scoring": "batch",
+}
 """Groups that are empty unless another one needs them, and what a user can choose there."""
 
 
@@ -71,10 +77,15 @@ def check_config(cfg: DictConfig) -> None:
     """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    for group in ("evaluator", "supernet", "measurement"):
+    for group in ("evaluator", "judge", "supernet", "measurement"):
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.measurement):
         raise UserError("there is nothing to run: search, supernet and measurement are all empty")
+    if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):
+        raise UserError(
+            "weak_labels come from the table, and there is none; name labels of a super-net, as in "
+            "weak_labels=[weak.supernet], or leave them out with weak_labels=[]"
+        )
     if cfg.search:
         _check_search(cfg)
     if cfg.table:
@@ -88,7 +99,7 @@ def _check_needs(cfg: DictConfig, group: str) -> None:
         return
     written = OmegaConf.to_container(choice, resolve=False)
     assert isinstance(written, dict)
-    taken = [value[2:-1] for value in written.values() if str(value).startswith("${")]
+    taken = [value[2:-1].split(".")[0] for value in written.values() if str(value).startswith("${")]
     for needed in [*taken, *(["scoring"] if group == "supernet" else [])]:
         if needed in EXAMPLE and not cfg.get(needed):
             raise UserError(f"{group} needs {needed}; choose one, as in {needed}={EXAMPLE[needed]}")

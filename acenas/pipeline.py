@@ -52,11 +52,15 @@ def run(cfg: DictConfig, folder: Path) -> None:
     Raises:
         UserError: where the configuration cannot run.
     """
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+    written = OmegaConf.to_yaml(cfg, resolve=True)
     if cfg.measurement:
-        print(f"Measured: {instantiate(cfg.measurement).run(folder)}")
+        measurement = instantiate(cfg.measurement)
+        write_text(folder / "config.yaml", written)
+        print(f"Measured: {measurement.run(folder)}")
     else:
-        runs.finish(folder, Run(cfg, folder).run())
+        one = Run(cfg, folder)  # before the first file: a run that lacks something leaves no folder
+        write_text(folder / "config.yaml", written)
+        runs.finish(folder, one.run())
 
 
 def assist(cfg: DictConfig, folder: Path) -> None:
@@ -77,6 +81,9 @@ class Run:
         if cfg.table:
             cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
         self.space: SearchSpace = instantiate(cfg.space)
+        self.task: ImageTask | None = (
+            instantiate(cfg.images) if cfg.images else None
+        )  # files are looked for here
         self.progress = RunProgress()
 
     def run(self) -> dict[str, Any]:
@@ -226,7 +233,7 @@ class Run:
             experiment=cfg.experiment,
             seed=cfg.seed,
             table=cfg.table.name if cfg.table else "trained from scratch",
-            dataset=cfg.table.dataset if cfg.table else instantiate(cfg.images).source.name,
+            dataset=cfg.table.dataset if cfg.table else self.task.source.name if self.task else "",
             observations=result.observations,
             scores=result.scores,
             observed=pd.Series(accuracy, index=known, dtype=np.float64).combine_first(trained),
@@ -255,11 +262,9 @@ class Run:
 
     def costs(self, archs: Sequence[str]) -> pd.DataFrame:
         """Parameters and FLOPs of `archs` in millions: counted, or from the table where it has them."""
-        if self.cfg.images:
-            task: ImageTask = instantiate(self.cfg.images)
-            labels = with_costs(
-                WeakLabels(self.space.name, archs, [], np.zeros((len(archs), 0)), {}), self.space, task
-            )
+        if self.task:
+            none = WeakLabels(self.space.name, archs, [], np.zeros((len(archs), 0)), {})
+            labels = with_costs(none, self.space, self.task)
             return labels.frame().rename(columns=lambda name: name.split(".")[1])
         table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
         names = [f"{self.cfg.table.dataset}.{cost}" for cost in ("params_m", "flops_m")]

@@ -123,7 +123,7 @@ def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
     margin = max(0.08 * (top - low), 0.02)
     axes.set_ylim(low - margin, top + 2 * margin)
     axes.set(ylabel="test accuracy (%)", title="What the search would return")
-    axes.legend(loc="lower right")
+    axes.legend(loc="best")
     axes.yaxis.set_major_formatter(_plain_numbers())
 
 

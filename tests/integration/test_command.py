@@ -172,6 +172,12 @@ def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
         (["table=nb201", "table.dataset=svhn"], ["not a data set of table nb201", "cifar100"]),
         (["weak_labels=[weak.magic]"], ["weak.magic"]),
         (["data_dir=nowhere", "table=nb201"], ["nowhere"]),
+        (["table=none"], ["evaluator needs table", "table=nb201_digits"]),
+        (["evaluator=train", "judge=train"], ["evaluator needs images", "images=digits"]),
+        (
+            ["evaluator=train", "judge=train", "images=digits", "recipe=digits", "table=none"],
+            ["weak_labels=[]"],
+        ),
     ],
 )
 def test_a_mistake_is_one_message_before_any_heavy_import(

@@ -42,14 +42,21 @@ def test_the_loop_runs_without_any_table(acenas: Command, tmp_path: Path) -> Non
     assert found["metrics"]["ndcg@10"] is None, "there is nothing to compare the ranking with"
     labels = WeakLabels.load(folder / "weak_labels.parquet", space="nasbench201")
     assert {"weak.supernet", "weak.supernet_loss", "digits.flops_m", "digits.params_m"} == set(labels.names)
-    assert "the first 100 of 1600 looks at 400 validation images of digits" in labels.provenance["weak.supernet"].images
+    assert (
+        "the first 100 of 1600 looks at 400 validation images of digits"
+        in labels.provenance["weak.supernet"].images
+    )
     assert {"supernet", "score", "pretrain", "search", "report"} <= found["seconds"].keys()
     assert "nothing to compare" not in done.stdout and "Returned:" in done.stdout
 
 
 def test_two_jobs_of_two_processes_each_keep_to_their_folders(acenas: Command, tmp_path: Path) -> None:
     """Data parallelism under --multirun, on processors: the ranks of a job work in its folder and nowhere else."""
-    few = [name for name in SMALL if not name.startswith(("search", "ranker", "recipe", "evaluator", "experiment"))]
+    few = [
+        name
+        for name in SMALL
+        if not name.startswith(("search", "ranker", "recipe", "evaluator", "experiment"))
+    ]
     done = acenas(
         "-m", "experiment=digits_supernet", "seed=0,1", "trainer=ddp", "table=none", *few, cwd=tmp_path
     )

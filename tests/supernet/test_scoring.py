@@ -75,7 +75,10 @@ def test_labels_are_those_of_the_canonical_form(tmp_path: Path) -> None:
     np.testing.assert_array_equal(saved.values(ARCHS), labels.values(ARCHS))
     assert saved.names == ["weak.supernet", "weak.supernet_loss"]
     provenance = saved.provenance["weak.supernet_loss"]
-    assert "10 validation images of noise, each in 2 draws" in provenance.images and "lower is better" in provenance.images
+    assert (
+        "10 validation images of noise, each in 2 draws" in provenance.images
+        and "lower is better" in provenance.images
+    )
     assert provenance.weights == "of a test" and "device-seconds" in provenance.duration
 
 
