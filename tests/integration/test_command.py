@@ -147,6 +147,7 @@ def test_a_sweep_gives_every_configuration_its_own_folder(acenas: Command, tmp_p
     assert len({one.group for one in wandb_runs}) == 2, "the seeds of a configuration are one group"
 
 
+@pytest.mark.slow
 def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
     overrides = [DEBUG, "weak_labels=[]", "logger.mode=disabled"]
     first = acenas(*overrides, cwd=tmp_path)

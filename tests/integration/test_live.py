@@ -50,6 +50,7 @@ def test_the_loop_runs_without_any_table(acenas: Command, tmp_path: Path) -> Non
     assert "nothing to compare" not in done.stdout and "Returned:" in done.stdout
 
 
+@pytest.mark.slow
 def test_two_jobs_of_two_processes_each_keep_to_their_folders(acenas: Command, tmp_path: Path) -> None:
     """Data parallelism under --multirun, on processors: the ranks of a job work in its folder and nowhere else."""
     few = [
