@@ -47,7 +47,11 @@ def main(cfg: DictConfig) -> None:
     try:
         check_overrides(cfg)
         check_config(cfg)
-        if runs.launched_rank() > 0:
+        rank = runs.launched_rank()
+        if cfg.fresh and rank is not None:
+            # The first process would clear the folder while the others already read what lies there.
+            raise UserError(f"fresh=true works without a launcher only; remove {folder} and start again")
+        if rank:
             if not runs.finished(folder):
                 from acenas.pipeline import assist
 
@@ -69,7 +73,8 @@ def main(cfg: DictConfig) -> None:
         error = raised.__cause__ if isinstance(raised, InstantiationException) else raised
         if not isinstance(error, UserError):
             raise
-        runs.remove_if_unused(folder)
+        if not runs.launched_rank():
+            runs.remove_if_unused(folder)
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             raise error from None  # the launcher notes it and goes on with the other jobs
         print(f"acenas: error: {error}", file=sys.stderr)

@@ -38,13 +38,16 @@ def only_process(folder: Path) -> Iterator[None]:
         yield
 
 
-def launched_rank() -> int:
-    """The number of this process among those that `torchrun`, or `srun` with several tasks, has started; 0 if alone."""
+def launched_rank() -> int | None:
+    """The number of this process among those that `torchrun`, or `srun` with several tasks, has started; else None.
+
+    `acenas.supernet.ranks.launched` asks the same of Lightning, which is too heavy to import before the checks.
+    """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return int(os.environ.get("RANK", "0"))
     if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
         return int(os.environ.get("SLURM_PROCID", "0"))
-    return 0
+    return None
 
 
 def clear(folder: Path) -> None:
