@@ -39,6 +39,7 @@ from acenas.report import (
 from acenas.search import SearchResult
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
+from acenas.supernet.scoring import LABELS
 from acenas.tables import BenchmarkTable, WeakLabels, find_table
 from acenas.tables.weak_labels import COUNTED
 
@@ -81,9 +82,8 @@ class Run:
         if cfg.table:
             cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
         self.space: SearchSpace = instantiate(cfg.space)
-        self.task: ImageTask | None = (
-            instantiate(cfg.images) if cfg.images else None
-        )  # files are looked for here
+        self.task: ImageTask | None = instantiate(cfg.images) if cfg.images else None
+        self.label_sources = self.labels_from_elsewhere() if cfg.search else {}
         self.progress = RunProgress()
 
     def run(self) -> dict[str, Any]:
@@ -141,33 +141,39 @@ class Run:
             logger.log_metrics({f"score/{name}_kendall": value["kendall"] for name, value in quality.items()})
         return quality
 
-    def weak_labels(self, supernet: WeakLabels | None) -> tuple[list[str], Callable[[Sequence[str]], Tensor]]:
-        """The names of the labels to pretrain on, and what looks them up: architectures to `[A, L]`.
+    def labels_from_elsewhere(self) -> dict[str, WeakLabels]:
+        """For each label to pretrain on that this run's super-net does not make: the file or the table that has it.
 
-        Each comes from the super-net of this run, else from `weak_labels_file`, else from the table.
+        Looked up before anything is trained, so that a wrong name does not cost a super-net.
         """
-        cfg, names = self.cfg, weak_label_names(self.cfg)
-        sources = [] if supernet is None else [supernet]
+        cfg = self.cfg
+        made = [*LABELS, *cost_names(self.task.source.name)] if cfg.supernet and self.task else []
+        names = [name for name in weak_label_names(cfg) if name not in made]
+        found: dict[str, WeakLabels] = {}
         if cfg.weak_labels_file:
-            sources.append(WeakLabels.load(cfg.weak_labels_file, space=self.space.name))
-        found = {name: source for source in reversed(sources) for name in source.names}
-        rest = [name for name in names if name not in found]
-        if rest and not cfg.table:
+            labels = WeakLabels.load(cfg.weak_labels_file, space=self.space.name)
+            found = {name: labels for name in names if name in labels.names}
+        columns = {name: weak_label_columns(cfg)[name] for name in names if name not in found}
+        if columns and not cfg.table:
             raise UserError(
-                f"weak_labels: there is no {rest[0]}; choose from {', '.join(found) or 'none'}, or name a table"
+                f"weak_labels: there is no {next(iter(columns))}; choose from {', '.join([*made, *found]) or 'none'}, "
+                "or name a table"
             )
-        if rest:
-            columns = {name: weak_label_columns(cfg)[name] for name in rest}
-            table = BenchmarkTable.open(
-                cfg.table.path, space=cfg.table.space, columns=list(dict.fromkeys(columns.values()))
-            )
-            found |= dict.fromkeys(rest, WeakLabels.from_table(table, rest, columns))
+        if columns:
+            needed = list(dict.fromkeys(columns.values()))
+            table = BenchmarkTable.open(cfg.table.path, space=cfg.table.space, columns=needed)
+            found |= dict.fromkeys(columns, WeakLabels.from_table(table, list(columns), columns))
+        return found
 
-        def values(archs: Sequence[str]) -> Tensor:
-            found_values = [found[name].values(archs)[:, found[name].names.index(name)] for name in names]
-            return torch.from_numpy(np.stack(found_values, axis=1)).float()
-
-        return names, values
+    def weak_labels(self, supernet: WeakLabels | None, archs: Sequence[str]) -> Tensor:
+        """`[A, L]`, the labels to pretrain on: each of this run's super-net, else from elsewhere."""
+        sources = {name: self.label_sources.get(name, supernet) for name in weak_label_names(self.cfg)}
+        columns = [
+            source.values(archs)[:, source.names.index(name)]
+            for name, source in sources.items()
+            if source is not None
+        ]
+        return torch.from_numpy(np.stack(columns, axis=1)).float()
 
     # --- the search ---
 
@@ -182,11 +188,10 @@ class Run:
         """Pretrains, searches and reports; returns the search's part of the summary."""
         cfg, space = self.cfg, self.space
         evaluator: Evaluator = in_folder(instantiate(cfg.evaluator), self.folder / "trained")
-        archs = (
-            evaluator.known()[0] or space.enumerate()
-        )  # where all is trained from scratch, all can be chosen
+        # Where all is trained from scratch, all can be chosen.
+        archs = evaluator.known()[0] or space.enumerate()
         graphs = space.encode(archs)
-        names, label_values = self.weak_labels(supernet)
+        names = weak_label_names(cfg)
         ranker: Ranker = instantiate(cfg.ranker, num_node_types=space.num_node_types)
         with clock.stage("pretrain"):
             done = self.folder / "pretrain" / "ranker.pt"
@@ -195,7 +200,7 @@ class Run:
             elif names:
                 ranker.pretrain(
                     graphs,
-                    label_values(archs),
+                    self.weak_labels(supernet, archs),
                     label_names=names,
                     folder=done.parent,
                     callbacks=[self.progress],
@@ -274,6 +279,11 @@ class Run:
         )
 
 
+def cost_names(source: str) -> list[str]:
+    """The labels that `with_costs` adds for images of `source`."""
+    return [f"{source}.params_m", f"{source}.flops_m"]
+
+
 def with_costs(labels: WeakLabels, space: SearchSpace, task: ImageTask) -> WeakLabels:
     """`labels` and, beside them, the parameters and FLOPs of the networks for the images of `task`, in millions."""
     splits, source = task.splits, task.source.name
@@ -282,9 +292,9 @@ def with_costs(labels: WeakLabels, space: SearchSpace, task: ImageTask) -> WeakL
         WeakLabels(
             space.name,
             labels.archs,
-            [f"{source}.params_m", f"{source}.flops_m"],
+            cost_names(source),
             np.array([(cost.params_m, cost.flops_m) for cost in costs]).reshape(-1, 2),
-            dict.fromkeys([f"{source}.params_m", f"{source}.flops_m"], COUNTED),
+            dict.fromkeys(cost_names(source), COUNTED),
         )
     )
 
