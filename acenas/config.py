@@ -86,6 +86,8 @@ def check_config(cfg: DictConfig) -> None:
             "weak_labels come from the table, and there is none; name labels of a super-net, as in "
             "weak_labels=[weak.supernet], or leave them out with weak_labels=[]"
         )
+    if cfg.pretrain_on not in ("functions", "architectures"):
+        raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
     if cfg.search:
         _check_search(cfg)
     if cfg.table:

@@ -105,7 +105,7 @@ class Run:
             if cfg.search:
                 result |= self.search(labels, loggers, clock)
         identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": self.space.name}
-        return identity | result | {"seconds": {"total": sum(clock.seconds.values()), **clock.seconds}}
+        return identity | result | clock.summary()
 
     # --- weak labels ---
 
@@ -190,7 +190,8 @@ class Run:
         evaluator: Evaluator = in_folder(instantiate(cfg.evaluator), self.folder / "trained")
         # Where all is trained from scratch, all can be chosen.
         archs = evaluator.known()[0] or space.enumerate()
-        graphs = space.encode(archs)
+        # Equal functions are equal graphs: what is known of one is known of all its names.
+        graphs = space.encode(space.canonical_all(archs))
         names = weak_label_names(cfg)
         ranker: Ranker = instantiate(cfg.ranker, num_node_types=space.num_node_types)
         with clock.stage("pretrain"):
@@ -198,9 +199,13 @@ class Run:
             if names and done.exists():
                 ranker.load(done)
             elif names:
+                # A super-net labels the names of one function differently, and some functions have many names.
+                labelled = (
+                    space.distinct(archs) if cfg.pretrain_on == "functions" else list(range(len(archs)))
+                )
                 ranker.pretrain(
-                    graphs,
-                    self.weak_labels(supernet, archs),
+                    graphs[torch.tensor(labelled)],
+                    self.weak_labels(supernet, [archs[i] for i in labelled]),
                     label_names=names,
                     folder=done.parent,
                     callbacks=[self.progress],
@@ -309,18 +314,32 @@ def _series(archs: Sequence[str], values: NDArray[np.float64]) -> pd.Series[floa
 
 
 class Clock:
-    """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json` of `folder`."""
+    """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json` of `folder`.
+
+    Attributes:
+        seconds: of the wall clock, by stage.
+        cpu_seconds: of the processor, by stage: all threads of the run's own process, without those that it starts to
+            train architectures.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "seconds.json"
-        self.seconds: dict[str, float] = json.loads(self._file.read_text()) if self._file.exists() else {}
+        before = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self.seconds: dict[str, float] = before.get("seconds", {})
+        self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Adds the time of the block to that of stage `name`."""
-        start = time.monotonic()
+        start, cpu_start = time.monotonic(), time.process_time()
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
-            write_text(self._file, json.dumps(self.seconds))
+            self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + time.process_time() - cpu_start
+            write_text(self._file, json.dumps({"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}))
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Both, each with its total."""
+        both = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        return {name: {"total": sum(stages.values()), **stages} for name, stages in both.items()}

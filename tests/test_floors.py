@@ -18,13 +18,13 @@ FLOORS = {
     "supernet": 3, "evaluation": 3, "ranker": 3,
     "baselines": 4, "search": 4,
     "config": 5, "pipeline": 6,
-    "__main__": 7,
+    "__main__": 7, "benchmark": 8,
 }  # fmt: skip
 ENTRY_POINT = Path("tables/__main__.py")  # a command of its own: checks architectures against their space
 
 ONLY_IN = {
-    "hydra": {"__main__", "pipeline"},
-    "omegaconf": {"__main__", "pipeline", "config"},
+    "hydra": {"__main__", "pipeline", "benchmark"},
+    "omegaconf": {"__main__", "pipeline", "config", "benchmark"},
     "wandb": {"callbacks", "report"},
 }
 NEVER_IN = {

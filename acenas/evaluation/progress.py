@@ -20,15 +20,18 @@ LINES_EVERY = 30.0
 T = TypeVar("T")
 
 
-def show_progress(results: Iterator[T], total: int, done: int, console: Console, verb: str) -> Iterator[T]:
-    """Passes `results` on, one for each architecture, and shows how far they are.
+def show_progress(
+    results: Iterator[T], total: int, done: int, console: Console, verb: str, things: str = "architectures"
+) -> Iterator[T]:
+    """Passes `results` on, one for each thing that is done, and shows how far they are.
 
     Args:
         results: what is finished now; `done` of `total` are there already.
         total: how many there will be in the end.
         done: how many were finished earlier.
         console: where to show it.
-        verb: what is done to the architectures, as in "trained".
+        verb: what is done to them, as in "trained".
+        things: what they are.
     """
     if console.is_terminal:
         columns = (
@@ -51,5 +54,5 @@ def show_progress(results: Iterator[T], total: int, done: int, console: Console,
         if now - last >= LINES_EVERY or done + count == total:
             left = (now - start) / count * (total - done - count)
             how_long = f"{left / 60:.0f} minutes" if left >= 120 else f"{left:.0f} seconds"
-            console.print(f"{verb} {done + count} of {total} architectures, {how_long} left")
+            console.print(f"{verb} {done + count} of {total} {things}, {how_long} left")
             last = now

@@ -21,7 +21,7 @@ BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00
 INK = "#1c1c21"
 """Colour of text and lines. Only they have it, so that a page can put another in its place in dark mode."""
 
-_STYLE: Any = {  # matplotlib types each key of the settings
+STYLE: Any = {  # of every figure; matplotlib types each key of the settings
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -40,7 +40,7 @@ _STYLE: Any = {  # matplotlib types each key of the settings
 
 def search_curve(search: FinishedSearch) -> Figure:
     """What the search would have returned after every trained architecture, and how well each round ranked."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 4.6), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
         _draw_returned(above, search)
@@ -50,7 +50,7 @@ def search_curve(search: FinishedSearch) -> Figure:
 
 def score_scatter(search: FinishedSearch) -> Figure:
     """The final ranking against observed accuracies: a good one falls from left to right, and is tight on the left."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 4.6), layout="constrained")
         _draw_scatter(figure.subplots(), search)
         return figure
@@ -66,7 +66,7 @@ def report_figure(search: FinishedSearch, best: pd.DataFrame, pictures: Sequence
     """
     pictures = pictures[:6]
     rows = -(-len(pictures) // 3)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 5.0 + 1.8 * rows), layout="constrained")
         grid = figure.add_gridspec(2, 1, height_ratios=[5.0, 1.8 * rows])
         plots, cells = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])

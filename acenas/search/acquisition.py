@@ -14,6 +14,11 @@ class Acquisition(ABC):
     can propose one twice.
     """
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether the first of `k` proposed are those that it proposes for a smaller `k`."""
+        return False
+
     @abstractmethod
     def propose(
         self, scores: np.ndarray, k: int, generator: np.random.Generator
@@ -43,6 +48,11 @@ class BestAndRandom(Acquisition):
             raise UserError(f"the share of the best predicted lies between 0 and 1, not at {best}")
         self.best = best
 
+    @property
+    def one_by_one(self) -> bool:
+        """See `Acquisition.one_by_one`."""
+        return self.best in (0, 1)
+
     def propose(
         self, scores: np.ndarray, k: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, list[str]]:
@@ -70,6 +80,11 @@ class RandomAmongBest(Acquisition):
                 f"the part of the candidates to choose among lies above 0 and up to 1, not at {part}"
             )
         self.part = part
+
+    @property
+    def one_by_one(self) -> bool:
+        """See `Acquisition.one_by_one`: where the part holds a round, which it does unless a space is tiny."""
+        return True
 
     def propose(
         self, scores: np.ndarray, k: int, generator: np.random.Generator

@@ -49,6 +49,11 @@ class RegularisedEvolution(Search):
         full, rest = divmod(self.budget - first, self.per_round)
         return [size for size in (first, *[self.per_round] * full, rest) if size]
 
+    @property
+    def anytime(self) -> bool:
+        """See `Search.anytime`."""
+        return True
+
     def choose(
         self,
         number: int,

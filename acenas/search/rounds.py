@@ -55,6 +55,11 @@ class Search(ABC):
     def round_sizes(self) -> list[int]:
         """How many architectures each round trains; they add up to the budget."""
 
+    @property
+    @abstractmethod
+    def anytime(self) -> bool:
+        """Whether the first architectures trained are those that a smaller budget would have trained."""
+
     @abstractmethod
     def choose(
         self,
@@ -108,7 +113,7 @@ class Search(ABC):
             UserError: where the space has fewer distinct architectures than the budget asks for.
         """
         state = SearchState(folder, archs)
-        candidates = _one_per_function(space, archs)
+        candidates = np.array(space.distinct(archs), dtype=np.int64)
         if len(candidates) < self.budget:
             raise UserError(
                 f"there are {len(candidates)} distinct architectures to choose from, fewer than "
@@ -203,6 +208,11 @@ class BudgetedSearch(Search):
         """How many architectures each round trains; they add up to the budget."""
         full, rest = divmod(self.budget - self.num_final, self.per_round)
         return [size for size in (*[self.per_round] * full, rest, self.num_final) if size]
+
+    @property
+    def anytime(self) -> bool:
+        """See `Search.anytime`: without a last round that is unlike the others."""
+        return not self.num_final and self.first.one_by_one and self.acquisition.one_by_one
 
     def choose(
         self,
@@ -300,12 +310,3 @@ class SearchState:
         """Notes that round `number` was told of."""
         self.rounds_told = number + 1
         write_text(self._told_file, json.dumps({"next": self.rounds_told}))
-
-
-def _one_per_function(space: SearchSpace, archs: Sequence[str]) -> np.ndarray:
-    """Positions of one architecture per canonical form: the canonical one where it is there, else the first."""
-    position: dict[str, int] = {}
-    for i, (arch, canonical) in enumerate(zip(archs, space.canonical_all(archs), strict=True)):
-        if arch == canonical or canonical not in position:
-            position[canonical] = i
-    return np.array(sorted(position.values()), dtype=np.int64)

@@ -33,6 +33,14 @@ class SearchSpace(ABC):
         """`canonical` of each of `archs`; spaces where that is slow one by one have a faster way."""
         return [self.canonical(arch) for arch in archs]
 
+    def distinct(self, archs: Sequence[str]) -> list[int]:
+        """Positions in `archs` of one architecture per function: the canonical one if it is there, else the first."""
+        position: dict[str, int] = {}
+        for i, (arch, canonical) in enumerate(zip(archs, self.canonical_all(archs), strict=True)):
+            if arch == canonical or canonical not in position:
+                position[canonical] = i
+        return sorted(position.values())
+
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """`n` architectures drawn independently and uniformly."""

@@ -1,0 +1,234 @@
+"""The runs of a benchmark: one for each method, task and seed, and for each budget where a run cannot serve several."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from joblib import Parallel, cpu_count, delayed
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from acenas import runs
+from acenas.config import check_config, run_hash
+from acenas.errors import UserError
+from acenas.evaluation import TableJudge
+from acenas.evaluation.progress import show_progress
+from acenas.evaluation.training import one_thread
+from acenas.files import atomic_path
+from acenas.pipeline import run
+from acenas.report.summary import best_observed
+from acenas.search import Search
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: an ordinary one, made by overrides as a user would give them.
+
+    Attributes:
+        task: its name.
+        method: its name.
+        seed: of the run.
+        budget: architectures that it trains.
+        serves: the budgets that it tells the results of.
+        overrides: of `python -m acenas`.
+    """
+
+    task: str
+    method: str
+    seed: int
+    budget: int
+    serves: tuple[int, ...]
+    overrides: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.method} on {self.task}, seed {self.seed}, budget {self.budget}"
+
+
+class Benchmark:
+    """Runs methods on tasks and collects what they found.
+
+    A search that is `anytime` runs once, with the largest budget; its first architectures are those that a smaller
+    budget would have trained. Others run once for each budget.
+
+    Args:
+        methods: for each name, overrides of `python -m acenas`.
+        tasks: likewise.
+        budgets: architectures trained, all of them.
+        seeds: of the runs.
+        common: overrides of every run.
+        conf_dir: the folder of the configs.
+        jobs: runs at a time, each of one thread; None for one per core.
+    """
+
+    def __init__(
+        self,
+        methods: Mapping[str, Sequence[str]],
+        tasks: Mapping[str, Sequence[str]],
+        budgets: Sequence[int],
+        seeds: Sequence[int],
+        common: Sequence[str],
+        conf_dir: str,
+        jobs: int | None = None,
+    ) -> None:
+        self.methods = methods
+        self.tasks = tasks
+        self.budgets = tuple(sorted(set(budgets)))
+        self.seeds = seeds
+        self.common = tuple(common)
+        self.conf_dir = conf_dir
+        self.workers = cpu_count() if jobs is None else jobs
+
+    def jobs(self) -> list[Job]:
+        """All runs, the seeds outermost: what is interrupted has compared every method on some seeds.
+
+        Raises:
+            UserError: where a method or a task cannot be composed or run.
+        """
+        budgets = {(task, method): self._runs(task, method) for task in self.tasks for method in self.methods}
+        return [
+            Job(task, method, seed, budget, serves, (*self._overrides(task, method, budget), f"seed={seed}"))
+            for seed in self.seeds
+            for (task, method), served in budgets.items()
+            for budget, serves in served.items()
+        ]
+
+    def run(self, console: Console) -> tuple[pd.DataFrame, dict[Job, str]]:
+        """Makes the runs that are not done yet.
+
+        Returns:
+            The results, see `results_of`, and for each job that failed why.
+        """
+        jobs = self.jobs()
+        done = {job: _finished(job, self.conf_dir) for job in jobs}
+        missing = [job for job, folder in done.items() if not folder]
+        rest = Parallel(n_jobs=self.workers, return_as="generator_unordered", pre_dispatch="2 * n_jobs")(
+            delayed(_attempt)(job, self.conf_dir) for job in missing
+        )
+        failed: dict[Job, str] = {}
+        shown = show_progress(iter(rest), len(jobs), len(jobs) - len(missing), console, "ran", "searches")
+        for job, outcome in shown:
+            if isinstance(outcome, Path):
+                done[job] = outcome
+            else:
+                failed[job] = outcome
+                console.print(f"Failed: {job}: {outcome.splitlines()[-1]}", markup=False, soft_wrap=True)
+        judges: dict[str, TableJudge] = {}
+        frames = [results_of(job, folder, judges) for job, folder in done.items() if folder]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(), failed
+
+    def _overrides(self, task: str, method: str, budget: int) -> tuple[str, ...]:
+        # The method comes last: it may do without the task's weak labels.
+        return (*self.common, *self.tasks[task], *self.methods[method], f"search.budget={budget}")
+
+    def _runs(self, task: str, method: str) -> dict[int, tuple[int, ...]]:
+        """The budgets to run, and those that each of them serves."""
+        cfg = _composed(self._overrides(task, method, max(self.budgets)), self.conf_dir)
+        check_config(cfg)
+        if not cfg.search:
+            raise UserError(f"method {method} on task {task} searches nothing: leave it out")
+        search: Search = instantiate(cfg.search)
+        if search.anytime:
+            return {max(self.budgets): self.budgets}
+        return {budget: (budget,) for budget in self.budgets}
+
+
+def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.DataFrame:
+    """What a finished run returned after each of its trainings.
+
+    Args:
+        job: that made it.
+        folder: of the run.
+        judges: of the tables opened so far, by file and column; new ones are added.
+
+    Returns:
+        One row for each number of architectures trained: `task`, `method`, `seed`, `budget` (of the run), `serves`
+        (whether the row is a result of a budget that was asked for), `trained`, `arch` (the best observed so far),
+        `observed_accuracy` and `test_accuracy` (percent, of that one), `regret` (points), `ndcg@10`
+        (of the last fit by then, over the space; NaN before the first), `cpu_seconds` (of the whole run), `folder`.
+    """
+    cfg = OmegaConf.load(folder / "config.yaml")
+    summary = runs.finished(folder)
+    assert isinstance(cfg, DictConfig) and summary is not None
+    key = f"{cfg.table.path} {cfg.table.test}"
+    if key not in judges:
+        judges[key] = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test)
+    observations = pd.read_parquet(folder / "observations.parquet")
+    returned = [best_observed(observations.iloc[:n]) for n in range(1, len(observations) + 1)]
+    test = judges[key].test_accuracy(returned)
+    observed = observations.set_index("arch")["observed_accuracy"]
+    rounds = pd.DataFrame(summary["curve"]).set_index("trained")
+    trained = np.arange(1, len(returned) + 1)
+    last_fit = rounds.reindex(trained).ffill()
+    return pd.DataFrame(
+        {
+            "task": job.task,
+            "method": job.method,
+            "seed": job.seed,
+            "budget": job.budget,
+            "serves": np.isin(trained, job.serves),
+            "trained": trained,
+            "arch": returned,
+            "observed_accuracy": observed[returned].to_numpy(),
+            "test_accuracy": test,
+            "regret": summary["best_known"]["test_accuracy"] - test,
+            "ndcg@10": last_fit["ndcg@10"].to_numpy(dtype=np.float64),
+            "cpu_seconds": summary["cpu_seconds"]["total"],
+            "folder": str(folder),
+        }
+    )
+
+
+def save(results: pd.DataFrame, path: Path) -> None:
+    """Writes the results as one Parquet file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        results.to_parquet(temporary, index=False)
+
+
+def _composed(overrides: Sequence[str], conf_dir: str) -> DictConfig:
+    """The config of a run, composed apart from that of the benchmark."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(conf_dir, version_base="1.3"):
+            return compose("config", list(overrides))
+    finally:
+        if outer is not None:
+            GlobalHydra.instance().initialize(outer)
+
+
+def _folder(cfg: DictConfig) -> Path:
+    return Path(cfg.output_root) / str(cfg.experiment) / run_hash(cfg)
+
+
+def _finished(job: Job, conf_dir: str) -> Path | None:
+    """The folder of the job's run where that is done."""
+    folder = _folder(_composed(job.overrides, conf_dir))
+    return folder if runs.finished(folder) else None
+
+
+def _attempt(job: Job, conf_dir: str) -> tuple[Job, Path | str]:
+    """Makes one run, in a process of its own; its folder, or the last lines of what went wrong."""
+    import acenas.__main__  # noqa: F401 (its resolvers)
+
+    try:
+        cfg = _composed(job.overrides, conf_dir)
+        check_config(cfg)
+        folder = _folder(cfg)
+        with one_thread(), runs.only_process(folder), redirect_stdout(None):
+            if not runs.finished(folder):
+                run(cfg, folder)
+        return job, folder
+    except UserError as error:
+        return job, str(error)
+    except Exception:  # one failed run must not take the others along
+        return job, traceback.format_exc()

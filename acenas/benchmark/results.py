@@ -1,0 +1,163 @@
+"""What a benchmark found: means over seeds with their spread, who needs how many trainings, and what is chance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+
+TABLES = {"test_accuracy": ("Test accuracy of the returned architecture", 2), "ndcg@10": ("NDCG@10", 3)}
+"""Columns of the results that are shown for each budget: title and digits."""
+
+
+def comparison(results: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The mean of `column` over seeds, for each method and budget.
+
+    Args:
+        results: `acenas.benchmark.grid.results_of`, of one task.
+        column: of numbers.
+
+    Returns:
+        One row for each method and budget, in their order: `method`, `trained`, `mean`, `standard_error` (NaN for one
+        seed) and `seeds`.
+    """
+    asked = results[results["serves"]]
+    groups = asked.groupby(["method", "trained"], sort=False)[column]
+    return groups.agg(mean="mean", standard_error="sem", seeds="count").reset_index()
+
+
+def needed(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float]:
+    """The architectures that each method has to train for the mean test accuracy that `reference` has at each budget.
+
+    Args:
+        results: of one task.
+        reference: a method.
+
+    Returns:
+        For each other method and budget: the smallest number of trainings at which the method's mean over its seeds
+        is at least that of the reference, NaN where it never is.
+    """
+    curves = results[results["budget"] == results.groupby("method")["budget"].transform("max")]
+    mean = curves.groupby(["method", "trained"])["test_accuracy"].mean()
+    asked = results[results["serves"] & (results["method"] == reference)]
+    targets = asked.groupby("trained")["test_accuracy"].mean()
+    found = {}
+    for method in _others(results, reference):
+        curve = mean[method]
+        for budget, target in targets.items():
+            # Means of equal values in another order may differ in the last digit.
+            enough = curve.index[curve.to_numpy() >= target - 1e-9]
+            found[method, int(str(budget))] = float(enough[0]) if len(enough) else np.nan
+    return found
+
+
+def paired_p_value(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """The chance of differences this far from 0 if neither is better: Wilcoxon's signed-rank test, two-sided.
+
+    Args:
+        ours: `[S]`, one value for each seed.
+        theirs: `[S]`, of the same seeds.
+
+    Returns:
+        1 where all pairs are equal; pairs that are equal count half for each side (Pratt's zeros, split).
+
+    >>> paired_p_value(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]))
+    1.0
+    """
+    difference = ours - theirs
+    if not np.any(difference):
+        return 1.0
+    return float(wilcoxon(difference, zero_method="zsplit").pvalue)
+
+
+def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float]:
+    """`paired_p_value` of the test accuracies of `reference` and every other method, at each budget.
+
+    Args:
+        results: of one task.
+        reference: a method.
+
+    Returns:
+        For each other method and budget; NaN where fewer than two seeds have both.
+    """
+    asked = results[results["serves"]]
+    found = {}
+    for budget in sorted(asked["trained"].unique().tolist()):
+        wide = asked[asked["trained"] == budget].pivot(index="seed", columns="method", values="test_accuracy")
+        for method in _others(results, reference):
+            both = wide[[reference, method]].dropna().to_numpy()
+            found[method, budget] = paired_p_value(*both.T) if len(both) > 1 else np.nan
+    return found
+
+
+def _others(results: pd.DataFrame, reference: str) -> list[str]:
+    """All methods but the reference, in their order."""
+    return [method for method in dict.fromkeys(results["method"]) if method != reference]
+
+
+def to_markdown(results: pd.DataFrame, reference: str) -> str:
+    """All tables of all tasks.
+
+    Args:
+        results: of several tasks.
+        reference: the method that the others are compared with.
+    """
+    tasks = dict.fromkeys(results["task"])
+    return "\n\n".join(_task_to_markdown(task, results[results["task"] == task], reference) for task in tasks)
+
+
+def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
+    best = (results["test_accuracy"] + results["regret"]).iloc[0]
+    seeds = results.groupby("method")["seed"].nunique()
+    fewest, most = seeds.min(), seeds.max()
+    budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
+    parts = [
+        f"## {task}",
+        f"Mean ± standard error over {most if fewest == most else f'{fewest} to {most}'} seeds; the best architecture "
+        f"known tests at {best:.2f}.",
+    ]
+    for column, (title, digits) in TABLES.items():
+        means = comparison(results, column).to_dict("records")
+        values = {
+            (row["method"], row["trained"]): _value(row["mean"], row["standard_error"], digits)
+            for row in means
+        }
+        parts.append(_table(f"{title}, after so many trainings", budgets, values))
+    if reference in seeds.index and len(seeds) > 1:
+        largest = results.groupby("method")["budget"].max()
+        counts = {
+            (method, budget): f"> {largest[method]}" if np.isnan(n) else f"{n:.0f} ({n / budget:.1f} ×)"
+            for (method, budget), n in needed(results, reference).items()
+        }
+        title = f"Trainings needed for the mean test accuracy of {reference} after"
+        parts.append(_table(title, budgets, counts))
+        chances = {
+            (method, budget): "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
+            for (method, budget), p in p_values(results, reference).items()
+        }
+        title = f"p-value of the difference to {reference} (Wilcoxon, paired by seed), after"
+        parts.append(_table(title, budgets, chances))
+    runs = results.drop_duplicates(["method", "seed", "budget"])
+    cost = runs[runs["budget"] == runs["budget"].max()].groupby("method", sort=False)["cpu_seconds"].mean()
+    seconds = ", ".join(f"{method} {mean:.0f}" for method, mean in cost.items())
+    parts.append(f"CPU-seconds of a search with the largest budget, without the trainings: {seconds}.")
+    return "\n\n".join(parts)
+
+
+def _value(mean: float, error: float, digits: int) -> str:
+    if np.isnan(mean):
+        return "–"
+    return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
+
+
+def _table(title: str, columns: Sequence[int], cells: Mapping[tuple[str, int], str]) -> str:
+    """A Markdown table: one row for each method, one column for each budget."""
+    lines = [f"| {title} | " + " | ".join(map(str, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
+    for method in dict.fromkeys(method for method, _ in cells):
+        lines.append(
+            f"| {method} | " + " | ".join(cells.get((method, column), "") for column in columns) + " |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,85 @@
+"""Means, counts and chances against figures worked out by hand and by a plain loop."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from acenas.benchmark.figures import curves
+from acenas.benchmark.results import comparison, needed, p_values, paired_p_value, to_markdown
+
+
+def results(**accuracies: list[list[float]]) -> pd.DataFrame:
+    """For each method its seeds, for each seed the test accuracy after 1, 2, ... trainings; budgets are 2 and 4."""
+    return pd.DataFrame(
+        {
+            "task": "t",
+            "method": method,
+            "seed": seed,
+            "budget": len(curve),
+            "serves": n in (2, 4),
+            "trained": n,
+            "test_accuracy": value,
+            "regret": 99.0 - value,
+            "ndcg@10": np.nan if n == 1 else value / 100,
+            "cpu_seconds": 1.0 + seed,
+        }
+        for method, seeds in accuracies.items()
+        for seed, curve in enumerate(seeds)
+        for n, value in enumerate(curve, start=1)
+    )
+
+
+FAST = [[90.0, 94.0, 95.0, 96.0], [90.0, 92.0, 95.0, 96.0]]
+SLOW = [[90.0, 90.0, 91.0, 95.0], [89.0, 89.0, 97.0, 93.0]]
+
+
+def test_means_errors_and_counts_add_up() -> None:
+    table = comparison(results(slow=SLOW, fast=FAST), "test_accuracy")
+    assert list(dict.fromkeys(table["method"])) == ["slow", "fast"], "methods keep their order"
+    rows = table.set_index(["method", "trained"]).to_dict("index")
+    # The deviation of two values is their distance over the root of 2, the standard error half their distance.
+    assert rows["fast", 2] == {"mean": 93.0, "standard_error": pytest.approx(1.0), "seeds": 2}
+    assert rows["slow", 4] == {"mean": 94.0, "standard_error": pytest.approx(1.0), "seeds": 2}
+
+
+def test_a_method_needs_the_first_count_at_which_its_mean_is_as_good() -> None:
+    counts = needed(results(fast=FAST, slow=SLOW), "fast")
+    assert counts["slow", 2] == 3  # its means are 89.5, 89.5, 94, 94; the others' after 2 is 93
+    assert np.isnan(counts["slow", 4])
+    assert needed(results(fast=FAST, slow=SLOW), "slow")["fast", 4] == 3
+
+
+@given(st.lists(st.floats(0.01, 5), min_size=6, max_size=10, unique=True))
+def test_the_chance_of_one_sided_pairs_is_that_of_equal_signs(differences: list[float]) -> None:
+    ours, theirs = np.array(differences), np.zeros(len(differences))
+    # Where every pair favours one side, the signed-rank test asks what the sign test asks.
+    expected = binomtest(len(differences), len(differences)).pvalue
+    assert paired_p_value(ours, theirs) == pytest.approx(expected)
+    assert paired_p_value(ours, ours) == 1.0
+    assert paired_p_value(ours, theirs) == paired_p_value(theirs, ours)
+
+
+def test_chances_are_paired_by_seed() -> None:
+    shifted = [[value - 0.5 - 0.1 * i for value in FAST[0]] for i in range(6)]
+    chances = p_values(results(fast=[FAST[0]] * 6, slow=shifted), "fast")
+    assert chances["slow", 4] == pytest.approx(2 / 2**6)
+
+
+def test_the_page_tells_of_every_method_and_of_what_is_never_reached() -> None:
+    text = to_markdown(results(fast=FAST, slow=SLOW), "fast")
+    assert "over 2 seeds" in text and "tests at 99.00" in text
+    assert "| fast | 93.00 ± 1.00 | 96.00 ± 0.00 |" in text
+    assert "| slow | 3 (1.5 ×) | > 4 |" in text
+    assert "fast 2, slow 2" in text
+
+
+def test_curves_show_every_method_of_every_task() -> None:
+    both = pd.concat([results(fast=FAST, slow=SLOW), results(fast=FAST).assign(task="u")])
+    axes = curves(both).axes
+    assert len(axes) == 4
+    drawn = axes[0].get_lines()[1]  # the first line is the best known
+    np.testing.assert_allclose(np.asarray(axes[0].get_lines()[0].get_ydata()), [90.0, 93.0, 95.0, 96.0])
+    np.testing.assert_allclose(np.asarray(drawn.get_ydata()), [89.5, 89.5, 94.0, 94.0])
