@@ -84,11 +84,12 @@ class Run:
         self.space: SearchSpace = instantiate(cfg.space)
         self.task: ImageTask | None = instantiate(cfg.images) if cfg.images else None
         self.label_sources = self.labels_from_elsewhere() if cfg.search else {}
-        self.progress = RunProgress()
+        self.status = runs.RunStatus(folder)
+        self.progress = RunProgress(status=self.status)
 
     def run(self) -> dict[str, Any]:
         """Every stage that is not done yet; returns the summary."""
-        cfg, clock = self.cfg, Clock(self.folder)
+        cfg, clock = self.cfg, Clock(self.folder, self.status)
         run_loggers = instantiate(cfg.logger, _partial_=True)(
             folder=self.folder,
             group=self.group,
@@ -322,8 +323,9 @@ class Clock:
             train architectures.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, status: runs.RunStatus) -> None:
         self._file = folder / "seconds.json"
+        self._status = status
         before = json.loads(self._file.read_text()) if self._file.exists() else {}
         self.seconds: dict[str, float] = before.get("seconds", {})
         self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
@@ -332,6 +334,7 @@ class Clock:
     def stage(self, name: str) -> Iterator[None]:
         """Adds the time of the block to that of stage `name`."""
         start, cpu_start = time.monotonic(), time.process_time()
+        self._status.tell(now=True, stage=name, unit=None, done=None, total=None, seconds_left=None)
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,23 +20,75 @@ from acenas.files import write_text
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
 
-_OF_THIS_PROCESS = {".hydra", ".lock", "run.log"}
+STATUS = "status.json"
+"""How far a run is, for those who watch it: `RunStatus`."""
+
+ERROR = "error.txt"
+"""Why the last process in the folder gave up."""
+
+LOCK = ".lock"
+_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, STATUS}
 
 
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock, which ends with the process, however that ends.
+    """Holds the folder's lock, which ends with the process, however that ends. An error is noted in the folder.
 
     Raises:
         UserError: where another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / LOCK).open("w") as lock:
+        for _ in range(5):  # who asks whether a run is alive holds its lock for an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.05)
+        else:
+            raise UserError(f"another process is running the same configuration in {folder}")
+        (folder / ERROR).unlink(missing_ok=True)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another process is running the same configuration in {folder}") from None
-        yield
+            yield
+        except Exception as error:
+            write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
+            raise
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process of this machine works in the folder."""
+    try:
+        with (folder / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+class RunStatus:
+    """Tells in `status.json` of a run's folder how far the run is; written at most once a second.
+
+    Args:
+        folder: of the run.
+
+    Attributes:
+        facts: what was told so far: `stage`; `unit`, `done`, `total` and `seconds_left` of its work; `round`, `rounds`,
+            `trained`, `budget` and `best_observed_accuracy` (percent) of a search; `time`, the Unix time of writing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / STATUS
+        self._written = 0.0
+        self.facts: dict[str, Any] = {}
+
+    def tell(self, *, now: bool = False, **facts: Any) -> None:
+        """Adds facts. With `now` they are written whenever the last ones were."""
+        self.facts |= facts
+        if now or time.monotonic() - self._written >= 1.0:
+            self._written = time.monotonic()
+            write_text(self._file, json.dumps(self.facts | {"time": time.time()}))
 
 
 def launched_rank() -> int | None:

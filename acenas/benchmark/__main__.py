@@ -81,6 +81,10 @@ def compare(cfg: DictConfig, folder: Path) -> int:
         for kind in ("png", "svg"):
             save_figure(curves(results), folder / f"curves.{kind}")
         print(text)
+    if not failed:
+        runs.finish(
+            folder, {"experiment": "benchmark", "methods": list(cfg.methods), "tasks": list(cfg.tasks)}
+        )
     for job, reason in failed.items():
         print(f"Failed: {job}\n{reason}", file=sys.stderr)
     print(f"Benchmark folder: {folder}")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from acenas import runs
 from acenas.callbacks.base import RoundResult, SearchCallback
 from acenas.callbacks.metrics import RankingMetrics
 
@@ -82,17 +83,26 @@ class RoundTable(SearchCallback):
 class RunProgress(pl.Callback, SearchCallback):
     """One bar with the time left, over the epochs of every trainer it is given to and over the rounds of a search.
 
+    The same is told in the run's folder, for `python -m acenas.status`.
+
     Build those trainers with `enable_progress_bar=False`. Use it as a context manager: an error must not leave the
     terminal without its cursor.
 
     Args:
         console: Rich's shared one where it is not given.
         plain_interval: Seconds between two lines where the output is not a terminal.
+        status: Of the run.
     """
 
-    def __init__(self, console: Console | None = None, plain_interval: float = 30.0) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        plain_interval: float = 30.0,
+        status: runs.RunStatus | None = None,
+    ) -> None:
         self.console = console or get_console()
         self.plain_interval = plain_interval
+        self.status = status
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -157,6 +167,15 @@ class RunProgress(pl.Callback, SearchCallback):
         """Moves it on."""
         if self._rounds is not None:
             self._bar.update(self._rounds, description="rounds")
+        if self.status:
+            best = result.observations["observed_accuracy"].max() if result.trained else None
+            self.status.tell(
+                round=result.round,
+                rounds=result.rounds,
+                trained=result.trained,
+                budget=result.budget,
+                best_observed_accuracy=best,
+            )
         self._move(self._rounds, result.round)
 
     def on_search_end(self) -> None:
@@ -169,10 +188,14 @@ class RunProgress(pl.Callback, SearchCallback):
         if task_id is None:
             return
         self._bar.update(task_id, completed=completed)
+        task = self._bar.tasks[self._bar.task_ids.index(task_id)]
+        if self.status:
+            self.status.tell(
+                unit=task.description, done=completed, total=task.total, seconds_left=task.time_remaining
+            )
         now = time.monotonic()
         if not self.console.is_terminal and now - self._last_line >= self.plain_interval:
             self._last_line = now
-            task = self._bar.tasks[[task.id for task in self._bar.tasks].index(task_id)]
             left = "" if task.time_remaining is None else f", about {task.time_remaining:.0f} s left"
             of = "" if task.total is None else f" of {task.total:.0f}"
             self.console.print(f"{task.description}: {completed}{of} done{left}")

@@ -1,4 +1,6 @@
 import io
+import json
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -8,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from acenas.callbacks.metrics import RankingMetrics
 from acenas.callbacks.terminal import RoundTable, RunProgress
+from acenas.runs import RunStatus
 from tests.callbacks.example import ARCHS, KNOWN, round_result
 
 
@@ -52,6 +55,16 @@ def search(progress: RunProgress) -> None:
         progress.on_round_start(round_, ARCHS[:2])
         progress.on_round_end(round_result(round_))
     progress.on_search_end()
+
+
+def test_progress_is_told_in_the_folder_too(tmp_path: Path) -> None:
+    status = RunStatus(tmp_path)
+    with RunProgress(console(terminal=False), status=status) as progress:
+        search(progress)
+    told = {"round": 3, "rounds": 3, "trained": 6, "budget": 6, "best_observed_accuracy": 93.0, "done": 3}
+    assert told.items() <= status.facts.items()
+    written_first = json.loads((tmp_path / "status.json").read_text())
+    assert written_first["round"] == 2, "at most once a second"
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then() -> None:
