@@ -43,6 +43,12 @@ class RankingNetwork(nn.Module):
         self.label_heads = nn.ModuleList(head() for _ in range(num_labels))
         self.ranking_head = head()
 
+    def forget_ranking(self) -> None:
+        """Gives the ranking head fresh weights."""
+        for layer in self.ranking_head.modules():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
+
     def start_ranking_from_label(self, label: int) -> None:
         """Copies the head of a weak label into the ranking head, so that its order is the one to start from."""
         self.ranking_head.load_state_dict(self.label_heads[label].state_dict())

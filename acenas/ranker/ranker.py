@@ -118,6 +118,9 @@ class GraphRanker(Ranker):
         replay_size: weakly labelled architectures of a finetuning step; 0 for none.
         replay_weight: of their squared errors beside the ranking loss.
         start_from_label: the ranking head starts as that of the first weak label, rather than from fresh weights.
+        fresh_head: the ranking head starts from other weights in each finetuning, rather than from the same. What one
+            of few observations leaves open is then guessed otherwise in the next round, much as a member of an
+            ensemble would: a search does not go round in one place.
         accelerator: Lightning's; these networks are small enough for "cpu" to be the fastest.
 
     Raises:
@@ -144,6 +147,7 @@ class GraphRanker(Ranker):
         replay_size: int = 64,
         replay_weight: float = 10.0,
         start_from_label: bool = False,
+        fresh_head: bool = False,
         accelerator: str = "cpu",
     ) -> None:
         _require_at_least(
@@ -162,6 +166,8 @@ class GraphRanker(Ranker):
             replay_size=replay_size,
             replay_weight=replay_weight,
         )
+        if fresh_head and start_from_label:
+            raise UserError("ranker: choose one of fresh_head and start_from_label")
         if not 0 <= dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {dropout}")
         self.num_node_types = num_node_types
@@ -182,6 +188,7 @@ class GraphRanker(Ranker):
         self.replay_size = replay_size
         self.replay_weight = replay_weight
         self.start_from_label = start_from_label
+        self.fresh_head = fresh_head
         self.accelerator = accelerator
 
         self._pretrained: RankingNetwork | None = None
@@ -235,6 +242,9 @@ class GraphRanker(Ranker):
             network = self._fresh_network(graphs, num_labels=0)
         else:
             network = copy.deepcopy(self._pretrained)
+            if self.fresh_head:
+                with _seeded(self.seed, "finetune", "head", round):
+                    network.forget_ranking()
         graded = relevance(accuracies).float()
         targets = (graded - graded.mean()) / graded.std(correction=0).clamp(min=1e-6)
         labels = self.loss.labels(accuracies[None], reference=accuracies)[0]

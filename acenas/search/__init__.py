@@ -1,6 +1,6 @@
 """The budgeted rounds and their acquisition rules."""
 
-from acenas.search.acquisition import Acquisition, BestAndRandom, RandomAmongBest
+from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.evolution import RegularisedEvolution
 from acenas.search.rounds import BudgetedSearch, Search, SearchResult, SearchState
 
@@ -8,7 +8,6 @@ __all__ = [
     "Acquisition",
     "BestAndRandom",
     "BudgetedSearch",
-    "RandomAmongBest",
     "RegularisedEvolution",
     "Search",
     "SearchResult",

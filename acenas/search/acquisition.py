@@ -14,11 +14,6 @@ class Acquisition(ABC):
     can propose one twice.
     """
 
-    @property
-    def one_by_one(self) -> bool:
-        """Whether the first of `k` proposed are those that it proposes for a smaller `k`."""
-        return False
-
     @abstractmethod
     def propose(
         self, scores: np.ndarray, k: int, generator: np.random.Generator
@@ -35,66 +30,49 @@ class Acquisition(ABC):
             `random`, or `random among the best`).
         """
 
+    def one_by_one(self, k: int) -> bool:
+        """Whether the first of `k` proposed are always those that are proposed where fewer are asked for."""
+        return False
+
 
 class BestAndRandom(Acquisition):
-    """A share of the best predicted, the rest at random from what is left (AceNAS, section 3.3: half and half).
+    """A share of the best predicted, the rest at random (AceNAS, section 3.3: half and half).
+
+    The rest can be drawn from the upper part of the candidates alone. In a first round, the best by a weak label are
+    much alike and its order tells them apart no further, while most of the space is far from the top: its upper part
+    holds both what is good and what differs.
 
     Args:
         best: the share of the best predicted, from 0 (random search) to 1 (greedy). An odd one goes to the best.
+        part: of the candidates, the best of which the rest are drawn from; above 0, and 1 for all.
     """
 
-    def __init__(self, best: float = 0.5) -> None:
+    def __init__(self, best: float = 0.5, part: float = 1.0) -> None:
         if not 0 <= best <= 1:
             raise UserError(f"the share of the best predicted lies between 0 and 1, not at {best}")
-        self.best = best
-
-    @property
-    def one_by_one(self) -> bool:
-        """See `Acquisition.one_by_one`."""
-        return self.best in (0, 1)
-
-    def propose(
-        self, scores: np.ndarray, k: int, generator: np.random.Generator
-    ) -> tuple[np.ndarray, list[str]]:
-        """See `Acquisition.propose`. Equal scores are ordered by chance."""
-        ranked = _ranked(scores, generator)
-        best = int(np.ceil(self.best * k))
-        rest = generator.permutation(ranked[best:])[: k - best]
-        return np.concatenate([ranked[:best], rest]), ["predicted"] * best + ["random"] * len(rest)
-
-
-class RandomAmongBest(Acquisition):
-    """At random among the upper part of the candidates.
-
-    A first round of the best by a weak label alone holds architectures much alike, and its order tells them apart no
-    further; one from all of the space is mostly far from the top. The upper part holds both what is good and what
-    differs.
-
-    Args:
-        part: of the candidates, above 0 and at most 1.
-    """
-
-    def __init__(self, part: float = 0.1) -> None:
         if not 0 < part <= 1:
             raise UserError(
                 f"the part of the candidates to choose among lies above 0 and up to 1, not at {part}"
             )
+        self.best = best
         self.part = part
-
-    @property
-    def one_by_one(self) -> bool:
-        """See `Acquisition.one_by_one`: where the part holds a round, which it does unless a space is tiny."""
-        return True
 
     def propose(
         self, scores: np.ndarray, k: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, list[str]]:
-        """See `Acquisition.propose`. Where the part holds fewer than `k`, the best `k` are chosen."""
-        upper = _ranked(scores, generator)[: max(k, int(np.ceil(self.part * len(scores))))]
-        return generator.permutation(upper)[:k], ["random among the best"] * k
+        """See `Acquisition.propose`. Equal scores are ordered by chance; a part of fewer than `k` is made `k`."""
+        shuffled = generator.permutation(len(scores))
+        ranked = shuffled[np.argsort(-scores[shuffled], kind="stable")]
+        best = self._number_of_best(k)
+        upper = ranked[best : max(k, int(np.ceil(self.part * len(scores))))]
+        rest = generator.permutation(upper)[: k - best]
+        reason = "random" if self.part == 1 else "random among the best"
+        return np.concatenate([ranked[:best], rest]), ["predicted"] * best + [reason] * len(rest)
 
+    def one_by_one(self, k: int) -> bool:
+        """See `Acquisition.one_by_one`."""
+        best = self._number_of_best(k)
+        return all(self._number_of_best(fewer) == min(fewer, best) for fewer in range(1, k))
 
-def _ranked(scores: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Positions `[A]` by score, best first; equal scores are ordered by chance."""
-    shuffled = generator.permutation(len(scores))
-    return shuffled[np.argsort(-scores[shuffled], kind="stable")]
+    def _number_of_best(self, k: int) -> int:
+        return int(np.ceil(self.best * k))

@@ -212,7 +212,8 @@ class BudgetedSearch(Search):
     @property
     def anytime(self) -> bool:
         """See `Search.anytime`: without a last round that is unlike the others."""
-        return not self.num_final and self.first.one_by_one and self.acquisition.one_by_one
+        rules = (self.first, self.acquisition)
+        return not self.num_final and all(rule.one_by_one(self.per_round) for rule in rules)
 
     def choose(
         self,

@@ -13,7 +13,7 @@ from acenas.callbacks import RoundResult, SearchCallback
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.ranker import Ranker
-from acenas.search import BestAndRandom, BudgetedSearch, RandomAmongBest, SearchResult
+from acenas.search import BestAndRandom, BudgetedSearch, SearchResult
 from acenas.spaces import GraphBatch, NasBench201
 
 SPACE = NasBench201()
@@ -217,14 +217,14 @@ def test_the_upper_part_is_all_that_is_chosen_from(
     scores: list[float], part: float, data: st.DataObject
 ) -> None:
     k = data.draw(st.integers(1, len(scores)))
-    chosen, reasons = RandomAmongBest(part).propose(np.array(scores), k, np.random.default_rng(0))
+    chosen, reasons = BestAndRandom(0.0, part).propose(np.array(scores), k, np.random.default_rng(0))
     assert len(set(chosen.tolist())) == k == len(reasons)
     upper = sorted(scores, reverse=True)[: max(k, int(np.ceil(part * len(scores))))]
     assert min(scores[i] for i in chosen) >= upper[-1]
 
 
 def test_all_of_the_upper_part_may_be_chosen() -> None:
-    rule, scores = RandomAmongBest(0.1), np.arange(100.0)
+    rule, scores = BestAndRandom(0.0, 0.1), np.arange(100.0)
     seen = {int(i) for seed in range(60) for i in rule.propose(scores, 2, np.random.default_rng(seed))[0]}
     assert seen == set(range(90, 100))
 
@@ -232,4 +232,26 @@ def test_all_of_the_upper_part_may_be_chosen() -> None:
 @pytest.mark.parametrize("part", [0.0, -0.1, 1.1])
 def test_a_part_that_is_none_is_refused(part: float) -> None:
     with pytest.raises(UserError, match="above 0"):
-        RandomAmongBest(part)
+        BestAndRandom(0.0, part)
+
+
+@given(st.sampled_from([0.0, 0.3, 0.5, 0.6, 0.75, 1.0]), st.sampled_from([0.3, 1.0]), st.integers(1, 8))
+def test_one_by_one_means_that_fewer_are_the_first_of_more(best: float, part: float, k: int) -> None:
+    rule, scores = BestAndRandom(best, part), np.random.default_rng(1).normal(size=40)
+    more, _ = rule.propose(scores, k, np.random.default_rng(2))
+    same = [
+        rule.propose(scores, fewer, np.random.default_rng(2))[0].tolist() == more[:fewer].tolist()
+        for fewer in range(1, k)
+    ]
+    assert rule.one_by_one(k) == all(same)
+
+
+@pytest.mark.parametrize(
+    ("best", "per_round", "num_final", "expected"),
+    [(1.0, 10, 0, True), (0.6, 3, 0, True), (0.5, 10, 0, False), (1.0, 10, 10, False)],
+)
+def test_a_search_is_anytime_where_no_round_looks_ahead(
+    best: float, per_round: int, num_final: int, expected: bool
+) -> None:
+    rule = BestAndRandom(best, 0.1)
+    assert BudgetedSearch(rule, BestAndRandom(0.0), rule, 100, per_round, num_final).anytime is expected
