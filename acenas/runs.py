@@ -55,6 +55,16 @@ def only_process(folder: Path) -> Iterator[None]:
             raise
 
 
+def run_folders(root: Path) -> Iterator[Path]:
+    """The run folders at or below `root`: those that a process has locked once. What lies in them is not looked at."""
+    if (root / LOCK).exists():
+        yield root
+    elif root.is_dir():
+        for child in sorted(root.iterdir()):
+            if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
+                yield from run_folders(child)
+
+
 def is_running(folder: Path) -> bool:
     """Whether a process of this machine works in the folder."""
     try:

@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,16 +37,6 @@ class Run:
     state: str
     facts: dict[str, Any]
     problem: str = ""
-
-
-def run_folders(root: Path) -> Iterator[Path]:
-    """The run folders at or below `root`: those that a process has locked once. What lies in them is not looked at."""
-    if (root / runs.LOCK).exists():
-        yield root
-    elif root.is_dir():
-        for child in sorted(root.iterdir()):
-            if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
-                yield from run_folders(child)
 
 
 def look_at(folder: Path) -> Run:
@@ -149,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.width = max(console.width, 160)  # in a file or a pipe nothing needs to be cut
     try:
         while True:
-            found = [look_at(folder) for folder in run_folders(options.folder)]
+            found = [look_at(folder) for folder in runs.run_folders(options.folder)]
             found = [run for run in found if options.state in (None, run.state)]
             if not found:
                 console.print(f"No runs in {options.folder}.")

@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
 def test_every_state_is_told_from_the_others(root: Path) -> None:
     with (root / "a" / "running" / runs.LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = {run.folder.name: run for run in map(status.look_at, status.run_folders(root))}
+        found = {run.folder.name: run for run in map(status.look_at, runs.run_folders(root))}
     assert {name: run.state for name, run in found.items()} == {
         name: name for name in ("running", "stopped", "done", "failed")
     }

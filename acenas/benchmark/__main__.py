@@ -53,14 +53,14 @@ def main(cfg: DictConfig) -> None:
 
 
 def compare(cfg: DictConfig, folder: Path) -> int:
-    """Makes the runs, writes `results.parquet`, `results.md` and the curves; returns how many runs failed."""
+    """Makes the runs and writes what `acenas.report` does for them; returns how many of them failed."""
     from rich.console import Console  # takes seconds, all of it: after the checks
 
-    from acenas.benchmark.figures import curves
-    from acenas.benchmark.grid import Benchmark, save
-    from acenas.benchmark.results import to_markdown
+    from acenas.benchmark.grid import Benchmark
     from acenas.files import write_text
-    from acenas.report.figures import save_figure
+    from acenas.report.__main__ import write_comparison
+    from acenas.report.comparison import to_markdown
+    from acenas.report.comparison_page import build_comparison_page
 
     console = Console(stderr=True)
     benchmark = Benchmark(
@@ -75,11 +75,9 @@ def compare(cfg: DictConfig, folder: Path) -> int:
     results, failed = benchmark.run(console)
     if len(results):
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        save(results, folder / "results.parquet")
+        page = build_comparison_page(results, "Benchmark", relative_to=folder)
+        write_comparison(folder, results, cfg.reference, page)
         text = to_markdown(results, cfg.reference)
-        write_text(folder / "results.md", text + "\n")
-        for kind in ("png", "svg"):
-            save_figure(curves(results), folder / f"curves.{kind}")
         print(text)
     if not failed:
         runs.finish(

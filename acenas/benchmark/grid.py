@@ -23,7 +23,6 @@ from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.evaluation.progress import show_progress
 from acenas.evaluation.training import one_thread
-from acenas.files import atomic_path
 from acenas.pipeline import run
 from acenas.report.summary import best_observed
 from acenas.search import Search
@@ -150,10 +149,8 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
         judges: of the tables opened so far, by file and column; new ones are added.
 
     Returns:
-        One row for each number of architectures trained: `task`, `method`, `seed`, `budget` (of the run), `serves`
-        (whether the row is a result of a budget that was asked for), `trained`, `arch` (the best observed so far),
-        `observed_accuracy` and `test_accuracy` (percent, of that one), `regret` (points), `ndcg@10`
-        (of the last fit by then, over the space; NaN before the first), `cpu_seconds` (of the whole run), `folder`.
+        Rows as `acenas.report.comparison` describes them, and beside it `arch`, the best observed so far, and its
+        `observed_accuracy` in percent.
     """
     cfg = OmegaConf.load(folder / "config.yaml")
     summary = runs.finished(folder)
@@ -185,13 +182,6 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
             "folder": str(folder),
         }
     )
-
-
-def save(results: pd.DataFrame, path: Path) -> None:
-    """Writes the results as one Parquet file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        results.to_parquet(temporary, index=False)
 
 
 def _composed(overrides: Sequence[str], conf_dir: str) -> DictConfig:

@@ -16,14 +16,7 @@ from acenas.report.figures import INK, figure_bytes, report_figure, save_figure,
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary
 from acenas.runs import number
 
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --ground: #fff; --card: #f4f4f6; --ink: #1c1c21; --faint: #62626b; }
+STYLE_SHEET = """:root { color-scheme: light dark; --ground: #fff; --card: #f4f4f6; --ink: #1c1c21; --faint: #62626b; }
 @media (prefers-color-scheme: dark) {
   :root { --ground: #16161a; --card: #232329; --ink: #ececf1; --faint: #a5a5b0; }
 }
@@ -46,7 +39,21 @@ table { border-collapse: collapse; }
 th, td { text-align: right; padding: .25rem .75rem .25rem 0; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; }
 pre { background: var(--card); border-radius: .5rem; padding: .8rem; overflow-x: auto; font-size: .8rem; }
-</style>
+@media print {
+  body { max-width: none; padding: 0; font-size: 11pt; }
+  figure, dl.facts div, pre { break-inside: avoid; }
+}
+"""
+"""Of every page: light and dark, for a narrow screen and for paper."""
+
+_PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+$style</style>
 </head>
 <body>
 <h1>$title</h1>
@@ -118,12 +125,13 @@ def build_page(
         name.split("_")[0].removeprefix("top"): name for name in summary["metrics"] if name.startswith("top")
     }
     return _PAGE.substitute(
+        style=STYLE_SHEET,
         title=escape(f"{summary['experiment']} · {summary['table']} {summary['dataset']}"),
         subtitle=escape(f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds"),
         returned=escape(returned["arch"]),
         facts="".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()),
-        curve=_inline_svg(search_curve(search)),
-        scatter=_inline_svg(score_scatter(search)),
+        curve=inline_svg(search_curve(search)),
+        scatter=inline_svg(score_scatter(search)),
         metrics=_table(
             ["first k by score", *top],
             [
@@ -172,7 +180,7 @@ def _cell(place: int, row: Mapping[Any, Any], picture: Figure, properties: Mappi
     )
 
 
-def _inline_svg(figure: Figure) -> str:
+def inline_svg(figure: Figure) -> str:
     """`figure` as an element of the page, whose ink follows the page's text colour."""
     svg = figure_bytes(figure, "svg").decode()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)

@@ -92,7 +92,7 @@ def test_the_command_writes_results_and_shows_them(
     assert ended.value.code == 0
     out = capsys.readouterr().out
     folder = Path(out.strip().splitlines()[-1].removeprefix("Benchmark folder: "))
-    assert (folder / "results.md").read_text().strip() in out
+    assert (folder / "comparison.md").read_text().strip() in out
     assert set(pd.read_parquet(folder / "results.parquet")["method"]) == {"random", "weak_label"}
     assert (folder / "curves.png").stat().st_size > 10_000 and (folder / "curves.svg").exists()
 

@@ -1,4 +1,16 @@
-"""What a benchmark found: means over seeds with their spread, who needs how many trainings, and what is chance."""
+"""Runs side by side: means over seeds with their spread, who needs how many trainings, and what is chance.
+
+All functions take results: a frame with one row for each number of architectures trained in each run.
+
+- `task`, `method`, `seed`: which run; what is compared are methods, on the same task.
+- `budget`: architectures that the run trained in all.
+- `serves`: whether the row tells the result of a budget that is of interest; at least that of the whole run.
+- `trained`: architectures trained so far.
+- `test_accuracy`, `regret`: of what the run would have returned then, in percent and points.
+- `ndcg@10`: of the last fit by then, over the space; NaN before the first.
+- `cpu_seconds`: of the whole run, without the trainings; NaN where it is not known.
+- `folder`: of the run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +29,7 @@ def comparison(results: pd.DataFrame, column: str) -> pd.DataFrame:
     """The mean of `column` over seeds, for each method and budget.
 
     Args:
-        results: `acenas.benchmark.grid.results_of`, of one task.
+        results: of one task.
         column: of numbers.
 
     Returns:
@@ -161,3 +173,50 @@ def _table(title: str, columns: Sequence[int], cells: Mapping[tuple[str, int], s
             f"| {method} | " + " | ".join(cells.get((method, column), "") for column in columns) + " |"
         )
     return "\n".join(lines)
+
+
+def to_latex(results: pd.DataFrame) -> str:
+    """A LaTeX table (booktabs) for each task: mean ± standard error of the test accuracy and of NDCG@10.
+
+    Args:
+        results: of several tasks.
+    """
+    return "\n\n".join(
+        _task_to_latex(task, results[results["task"] == task]) for task in dict.fromkeys(results["task"])
+    )
+
+
+def _task_to_latex(task: str, results: pd.DataFrame) -> str:
+    budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
+    columns = [(column, digits, budget) for column, (_, digits) in TABLES.items() for budget in budgets]
+    values = {
+        (column, row["method"], row["trained"]): row
+        for column in TABLES
+        for row in comparison(results, column).to_dict("records")
+    }
+    heads = " & ".join(
+        f"\\multicolumn{{{len(budgets)}}}{{c}}{{{_tex(title)}}}" for title, _ in TABLES.values()
+    )
+    lines = [
+        f"% {task}",
+        f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",
+        "\\toprule",
+        f" & {heads} \\\\",
+        "trained & " + " & ".join(str(budget) for _, _, budget in columns) + " \\\\",
+        "\\midrule",
+    ]
+    for method in dict.fromkeys(results["method"]):
+        cells = []
+        for column, digits, budget in columns:
+            row = values.get((column, method, budget))
+            shown = "–" if row is None else _value(row["mean"], row["standard_error"], digits)
+            cells.append(shown.replace("±", "$\\pm$").replace("–", "--"))
+        lines.append(f"{_tex(method)} & {' & '.join(cells)} \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
+
+
+def _tex(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
+    for character in "\\&%$#_{}":
+        text = text.replace(character, f"\\{character}" if character != "\\" else "/")
+    return text

@@ -1,4 +1,4 @@
-"""Curves of a benchmark: what each method would have returned after every training."""
+"""Curves of runs side by side: what each method would have returned after so many trainings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def curves(results: pd.DataFrame) -> Figure:
     """Test accuracy of the best observed, and NDCG@10, against architectures trained: means, bands of a standard error.
 
     Args:
-        results: `acenas.benchmark.grid.results_of`; of each method the runs with the largest budget are drawn.
+        results: see `acenas.report.comparison`; of each method the runs with the largest budget are drawn.
 
     Returns:
         One row for each task.

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from acenas.benchmark.figures import curves
-from acenas.benchmark.results import comparison, needed, p_values, paired_p_value, to_markdown
+from acenas.report.comparison import comparison, needed, p_values, paired_p_value, to_markdown
+from acenas.report.curves import curves
 
 
 def results(**accuracies: list[list[float]]) -> pd.DataFrame:

@@ -1,0 +1,182 @@
+"""The command `python -m acenas.report`: finished runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from acenas.errors import UserError
+from acenas.files import atomic_path, write_text
+from acenas.report.comparison import comparison, to_latex, to_markdown
+from acenas.report.comparison_page import build_comparison_page
+from acenas.report.curves import curves
+from acenas.report.figures import save_figure
+from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
+from acenas.runs import number
+from acenas.tables import BenchmarkTable
+
+PICTURES = 6
+"""Architectures that are drawn."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m acenas.report",
+        description="Compares finished runs: a page, tables and curves, means over seeds with their standard errors.",
+        epilog="Runs whose configurations differ in nothing but the seed are one method; so sweeps need no naming.",
+    )
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="FOLDER", help="of a run, or of runs, such as a sweep's"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("comparison"), help="folder to write into (default: comparison)"
+    )
+    parser.add_argument(
+        "--group-by",
+        nargs="+",
+        default=[],
+        metavar="KEY",
+        help="keys of the configuration to tell methods apart by, as in loss._target_; by default all that differ",
+    )
+    parser.add_argument(
+        "--reference", metavar="METHOD", help="the method to compare with (default: the first)"
+    )
+    parser.add_argument("--title", default="Comparison", help="of the page")
+    options = parser.parse_args(arguments)
+    try:
+        found, left_out = read_runs(options.runs)
+        methods = method_names(found, options.group_by)
+        if options.reference and options.reference not in methods:
+            raise UserError(
+                f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}"
+            )
+    except UserError as error:
+        print(f"acenas: error: {error}", file=sys.stderr)
+        return 2
+    results = results_of(found, methods)
+    out: Path = options.out
+    write_comparison(
+        out,
+        results,
+        options.reference or methods[0],
+        build_comparison_page(
+            results,
+            options.title,
+            pictures=best_pictures(found),
+            rankings=rankings(found, methods),
+            left_out=left_out,
+            relative_to=out,
+        ),
+    )
+    for folder, why in left_out.items():
+        print(f"Left out: {folder}: {why}", file=sys.stderr)
+    print((out / "comparison.md").read_text(encoding="utf-8"))
+    print(f"Page: {out / 'index.html'}")
+    return 0
+
+
+def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str) -> None:
+    """Writes the page, tables as Markdown, LaTeX and CSV, curves as PNG and SVG, and the results as Parquet.
+
+    Args:
+        out: the folder.
+        results: see `acenas.report.comparison`.
+        reference: a method.
+        page: `build_comparison_page`.
+    """
+    write_text(out / "index.html", page)
+    write_text(out / "comparison.md", to_markdown(results, reference) + "\n")
+    write_text(out / "comparison.tex", to_latex(results) + "\n")
+    tasks = dict.fromkeys(results["task"])
+    parts = [
+        comparison(results[results["task"] == task], column).assign(task=task, metric=column)
+        for task in tasks
+        for column in ("test_accuracy", "regret", "ndcg@10", "cpu_seconds")
+    ]
+    with atomic_path(out / "comparison.csv") as path:
+        pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]].to_csv(
+            path, index=False
+        )
+    with atomic_path(out / "results.parquet") as path:
+        results.to_parquet(path, index=False)
+    for kind in ("png", "svg"):
+        save_figure(curves(results), out / f"curves.{kind}")
+
+
+def best_pictures(found: Sequence[FinishedRun]) -> list[tuple[str, Figure]]:
+    """The architectures returned, those with the highest test accuracy first, each with what is known of it."""
+    by_arch: dict[tuple[str, str], list[FinishedRun]] = {}
+    for run in found:
+        by_arch.setdefault((run.task, run.summary["returned"]["arch"]), []).append(run)
+    ordered = sorted(by_arch.items(), key=lambda item: -item[1][0].summary["returned"]["test_accuracy"])
+    pictures = []
+    for (task, arch), its in ordered[:PICTURES]:
+        returned = its[0].summary["returned"]
+        facts = [
+            f"{task}: test {number(returned['test_accuracy'])} %",
+            f"observed {number(returned['observed_accuracy'])} %",
+            f"returned by {len(its)} of {sum(run.task == task for run in found)} runs",
+            *_costs(its[0], arch),
+        ]
+        pictures.append((f"{', '.join(facts)}; {arch}", _draw(its[0], arch)))
+    return pictures
+
+
+def _costs(run: FinishedRun, arch: str) -> list[str]:
+    """Parameters, FLOPs and latencies of an architecture, where the run's table is at hand and has them."""
+    path = run.config.get("table.path")
+    try:
+        table = BenchmarkTable.open(Path(path)) if path else None
+        if table is None or arch not in table.archs:
+            return []
+    except UserError:  # the page is about the runs; their table may have moved
+        return []
+    names = [
+        name for name in table.columns if name.split(".")[1:2] in (["params_m"], ["flops_m"], ["latency_ms"])
+    ]
+    mine = [name for name in names if name.split(".")[0] in (run.summary["dataset"], "cifar10")]
+    units = {"params_m": "M parameters", "flops_m": "M FLOPs"}
+    shown: dict[str, str] = {}
+    for name in mine:
+        _, kind, *device = name.split(".")
+        label = units.get(kind, f"ms on {device[0] if device else 'a device'}")
+        value = float(table.lookup([arch], name)[0])
+        if value == value:
+            shown.setdefault(label, f"{value:.3g} {label}")
+    return list(shown.values())
+
+
+def _draw(run: FinishedRun, arch: str) -> Figure:
+    """The picture that the run's space draws."""
+    module, _, name = str(run.config["space._target_"]).rpartition(".")
+    prefix = "space."
+    arguments = {
+        key.removeprefix(prefix): value
+        for key, value in run.config.items()
+        if key.startswith(prefix) and key != "space._target_"
+    }
+    figure: Figure = getattr(importlib.import_module(module), name)(**arguments).draw(arch)
+    return figure
+
+
+def rankings(found: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:
+    """For each method and task the figure of one run: its scores against observed accuracies."""
+    figures: dict[str, str] = {}
+    for run, method in zip(found, methods, strict=True):
+        file = run.folder / "ranking.svg"
+        name = f"{run.task}: {method}, seed {run.summary['seed']}"
+        if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):
+            svg = file.read_text(encoding="utf-8")
+            figures[name] = svg[svg.index("<svg") :]
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

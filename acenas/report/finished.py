@@ -1,0 +1,184 @@
+"""Reads finished runs to be compared: what they found, and in what their configurations differ."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from acenas import runs
+from acenas.errors import UserError
+
+NO_DIFFERENCE = ("seed", "output_root", "data_dir", "fresh", "logger", "trainer", "table.path")
+"""Keys of a configuration that make no other method: chance, and the machine."""
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that is done.
+
+    Attributes:
+        folder: of the run.
+        config: its keys, dotted, as in `search.budget`.
+        summary: the content of `summary.json`.
+        overrides: that were given for it, but for those of `NO_DIFFERENCE`; none where they are not known.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    overrides: Sequence[str] = ()
+
+    @property
+    def task(self) -> str:
+        """What was searched."""
+        return f"{self.summary['table']} {self.summary['dataset']}".strip()
+
+
+def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
+    """The finished searches at or below `roots`, and for every other run folder why it is left out.
+
+    Raises:
+        UserError: where a root is missing or there is no finished search.
+    """
+    found: list[FinishedRun] = []
+    left_out: dict[Path, str] = {}
+    for root in roots:
+        if not root.is_dir():
+            raise UserError(f"there is no folder {root}; name a run's folder, or one of runs")
+        for folder in runs.run_folders(root):
+            try:
+                found.append(_read(folder))
+            except _LeftOutError as reason:
+                left_out[folder] = str(reason)
+    if not found:
+        names = ", ".join(str(root) for root in roots)
+        raise UserError(f"no finished search in {names}; python -m acenas.status shows how far runs are")
+    return found, left_out
+
+
+class _LeftOutError(Exception):
+    """Why a run cannot be compared."""
+
+
+def _read(folder: Path) -> FinishedRun:
+    if not (folder / runs.SUMMARY).exists():
+        raise _LeftOutError("not finished")
+    try:
+        summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
+        if "returned" not in summary:
+            raise _LeftOutError("no search: it returned no architecture")
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        given = folder / ".hydra" / "overrides.yaml"
+        overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
+        mine = [override for override in overrides if not _is_chance(override.split("=")[0].lstrip("+~"))]
+        return FinishedRun(folder, dict(_flat(config)), summary, mine)
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def method_names(found: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:
+    """For each run, in what it differs from the others: runs with one name differ in `NO_DIFFERENCE` at most.
+
+    Args:
+        found: the runs.
+        group_by: keys to tell runs apart by, whatever else differs; by default the whole configuration does.
+
+    Returns:
+        The overrides that were given for a run and not for all, as in `loss=ranknet, search.budget=50`, and `default`
+        where there are none. Where that does not tell runs apart, and with `group_by`, the values of the keys.
+
+    Raises:
+        UserError: for a key that no run has.
+    """
+    for key in group_by:
+        if all(_value(run, key) is None for run in found):
+            raise UserError(f"no run has a key {key}; one such as loss._target_ or search.budget is meant")
+    if group_by:
+        return [_by_values(run, group_by) for run in found]
+    common = set.intersection(*(set(run.overrides) for run in found))
+    names = [", ".join(o for o in run.overrides if o not in common) or "default" for run in found]
+    configs: dict[str, set[str]] = {}
+    for run, name in zip(found, names, strict=True):
+        configs.setdefault(name, set()).add(_without_chance(run))
+    first = {_without_chance(run): name for run, name in reversed(list(zip(found, names, strict=True)))}
+    if all(len(different) == 1 for different in configs.values()):
+        return [first[_without_chance(run)] for run in found]  # one configuration, one name
+    keys = sorted({key for run in found for key in run.config})
+    differing = [
+        key for key in keys if not _is_chance(key) and len({_written(_value(run, key)) for run in found}) > 1
+    ]
+    return [_by_values(run, differing) for run in found]
+
+
+def _by_values(run: FinishedRun, keys: Sequence[str]) -> str:
+    return ", ".join(f"{key.removesuffix('._target_')}={_written(_value(run, key))}" for key in keys)
+
+
+def _value(run: FinishedRun, key: str) -> Any:
+    """The value of a key, or all below it; None where there is none."""
+    below = {other: value for other, value in run.config.items() if other.startswith(f"{key}.")}
+    return run.config.get(key, below or None)
+
+
+def _is_chance(key: str) -> bool:
+    return key.endswith(".seed") or any(
+        key == other or key.startswith(f"{other}.") for other in NO_DIFFERENCE
+    )
+
+
+def _without_chance(run: FinishedRun) -> str:
+    return json.dumps(
+        {key: value for key, value in run.config.items() if not _is_chance(key)}, sort_keys=True, default=str
+    )
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "–"
+    text = json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else str(value)
+    return text.rsplit(".", 1)[-1] if text.startswith("acenas.") else text
+
+
+def results_of(found: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataFrame:
+    """The rows that `acenas.report.comparison` takes, one for each round of each run.
+
+    Args:
+        found: the runs.
+        methods: their names.
+    """
+    rows = []
+    for run, method in zip(found, methods, strict=True):
+        best = run.summary["best_known"]["test_accuracy"]
+        for point in run.summary["curve"]:
+            accuracy = np.nan if point["returned_test_accuracy"] is None else point["returned_test_accuracy"]
+            rows.append(
+                {
+                    "task": run.task,
+                    "method": method,
+                    "seed": run.summary["seed"],
+                    "budget": run.summary["trained"],
+                    "serves": point["trained"] == run.summary["trained"],
+                    "trained": point["trained"],
+                    "test_accuracy": accuracy,
+                    "regret": best - accuracy,
+                    "ndcg@10": np.nan if point["ndcg@10"] is None else point["ndcg@10"],
+                    "cpu_seconds": run.summary.get("cpu_seconds", {}).get("total", np.nan),
+                    "folder": str(run.folder),
+                }
+            )
+    return pd.DataFrame(rows)

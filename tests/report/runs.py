@@ -1,0 +1,50 @@
+"""Run folders as a search leaves them, small and quick to make."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from acenas import runs
+
+
+def finished_run(root: Path, number: int, overrides: Sequence[str] = (), **config: object) -> Path:
+    """A finished run of one round per training, whose accuracies grow with its number."""
+    folder = root / f"{number:010x}"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / runs.LOCK).touch()
+    seed = config.setdefault("seed", number)
+    content = {
+        "experiment": "demo",
+        "ranker": {"_target_": "acenas.ranker.GraphRanker", "seed": seed},
+        "space": {"_target_": "acenas.spaces.NasBench201"},
+        "table": {"path": "nowhere.parquet"},
+        **config,
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(content))
+    (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([*overrides, f"seed={seed}"]))
+    (folder / "report.html").write_text("<p>report</p>")
+    (folder / "ranking.svg").write_text('<?xml version="1.0"?><svg width="4" height="4"></svg>')
+    accuracies = [90.0 + number % 7, 91.0 + number % 7]
+    summary = {
+        "experiment": "demo",
+        "seed": seed,
+        "space": "nasbench201",
+        "table": "nb201",
+        "dataset": "cifar10",
+        "trained": 20,
+        "returned": {
+            "arch": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|",
+            "observed_accuracy": 90.0,
+            "test_accuracy": accuracies[-1],
+        },
+        "best_known": {"arch": "b", "test_accuracy": 99.0},
+        "curve": [
+            {"trained": 10, "returned_test_accuracy": accuracies[0], "ndcg@10": None},
+            {"trained": 20, "returned_test_accuracy": accuracies[1], "ndcg@10": 0.5 + number % 3 / 10},
+        ],
+        "cpu_seconds": {"total": 3.0},
+    }
+    runs.finish(folder, json.loads(json.dumps(summary)))
+    return folder

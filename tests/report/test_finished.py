@@ -1,0 +1,69 @@
+"""Which runs are compared, and what they are called."""
+
+from pathlib import Path
+
+import pytest
+
+from acenas import runs
+from acenas.errors import UserError
+from acenas.report.finished import method_names, read_runs, results_of
+from tests.report.runs import finished_run
+
+
+def names(root: Path, *group_by: str) -> dict[int, str]:
+    found, _ = read_runs([root])
+    return {run.summary["seed"]: name for run, name in zip(found, method_names(found, group_by), strict=True)}
+
+
+def test_methods_are_named_by_what_was_asked_of_them_and_not_of_all(tmp_path: Path) -> None:
+    for number, loss in enumerate(["mse", "mse", "ranknet", None]):
+        given = ["experiment=demo", *([f"loss={loss}"] if loss else [])]
+        finished_run(tmp_path, number, given, loss=loss or "lambdarank")
+    assert names(tmp_path) == {0: "loss=mse", 1: "loss=mse", 2: "loss=ranknet", 3: "default"}
+
+
+def test_one_configuration_has_one_name_however_it_was_written(tmp_path: Path) -> None:
+    finished_run(tmp_path, 0, ["loss=lambdarank"], loss="lambdarank")
+    finished_run(tmp_path, 1, [], loss="lambdarank")
+    assert len(set(names(tmp_path).values())) == 1
+
+
+def test_runs_whose_overrides_do_not_tell_them_apart_are_named_by_values(tmp_path: Path) -> None:
+    for number, budget in enumerate([20, 20, 50]):
+        finished_run(tmp_path, number, [], search={"budget": budget})
+    assert names(tmp_path) == {0: "search.budget=20", 1: "search.budget=20", 2: "search.budget=50"}
+
+
+def test_keys_of_ones_own_group_whatever_else_differs(tmp_path: Path) -> None:
+    for number in range(4):
+        finished_run(tmp_path, number, loss="mse" if number % 2 else "hinge", search={"budget": number})
+    assert names(tmp_path, "loss") == {0: "loss=hinge", 1: "loss=mse", 2: "loss=hinge", 3: "loss=mse"}
+    with pytest.raises(UserError, match="no run has a key los;"):
+        names(tmp_path, "los")
+
+
+def test_results_have_a_row_for_each_round(tmp_path: Path) -> None:
+    finished_run(tmp_path, 1)
+    found, _ = read_runs([tmp_path])
+    frame = results_of(found, ["m"])
+    assert frame["trained"].to_list() == [10, 20]
+    assert frame["serves"].to_list() == [False, True]
+    assert frame["test_accuracy"].to_list() == [91.0, 92.0]
+    assert frame["regret"].to_list() == [8.0, 7.0]
+    assert frame["ndcg@10"].isna().to_list() == [True, False]
+
+
+def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> None:
+    good = finished_run(tmp_path, 0)
+    (damaged := finished_run(tmp_path, 1)).joinpath(runs.SUMMARY).write_text('{"returned": ')
+    (unfinished := finished_run(tmp_path, 2)).joinpath(runs.SUMMARY).unlink()
+    runs.finish(other := finished_run(tmp_path, 3), {"experiment": "nb201_supernet"})
+    found, left_out = read_runs([tmp_path])
+    assert [run.folder for run in found] == [good]
+    assert left_out[damaged].startswith("damaged: JSONDecodeError")
+    assert left_out[unfinished] == "not finished"
+    assert left_out[other].startswith("no search")
+    with pytest.raises(UserError, match="no finished search"):
+        read_runs([unfinished])
+    with pytest.raises(UserError, match="no folder"):
+        read_runs([tmp_path / "nowhere"])

@@ -1,0 +1,115 @@
+"""`python -m acenas.report`: its files, its page, and the page in a browser."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acenas.report.__main__ import main
+from tests.report.runs import finished_run
+from tests.report.test_page import Page
+
+SEEDS = 5
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    for number in range(3 * SEEDS):
+        loss = ("lambdarank", "ranknet", "mse<i>")[number // SEEDS]
+        finished_run(folder / "runs", number, [f"loss={loss}"], loss=loss, seed=number % SEEDS)
+    assert main([str(folder / "runs"), "--out", str(folder / "out"), "--title", "A & B"]) == 0
+    return folder / "out"
+
+
+def test_the_page_is_whole_and_needs_nothing_else(written: Path) -> None:
+    content = (written / "index.html").read_text()
+    page = Page()
+    page.feed(content)
+    page.close()
+    assert page.open == []
+    outside = [link for link in page.loaded if not link.startswith(("data:", "#"))]
+    assert len(outside) == 15 and all(link.endswith("report.html") for link in outside), "links to the runs"
+    assert "A & B" in page.text and "loss=mse<i>" in page.text and "<i>" not in content
+
+
+def test_tables_agree_with_a_plain_mean(written: Path) -> None:
+    accuracy = [91.0 + number % 7 for number in range(3 * SEEDS)]
+    for i, loss in enumerate(("lambdarank", "ranknet", "mse<i>")):
+        mine = np.array(accuracy[i * SEEDS : (i + 1) * SEEDS])
+        error = mine.std(ddof=1) / SEEDS**0.5
+        for name, sign in {"comparison.md": "±", "comparison.tex": "$\\pm$"}.items():
+            assert f"{mine.mean():.2f} {sign} {error:.2f}" in (written / name).read_text()
+        table = pd.read_csv(written / "comparison.csv")
+        row = table[(table["method"] == f"loss={loss}") & (table["metric"] == "test_accuracy")]
+        assert row["mean"].item() == pytest.approx(mine.mean()) and row["seeds"].item() == SEEDS
+    assert (written / "curves.png").exists() and (written / "curves.svg").exists()
+
+
+def test_mistakes_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished_run(tmp_path, 0)
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert main([str(tmp_path), "--reference", "nobody"]) == 2
+    messages = capsys.readouterr().err.splitlines()
+    assert len(messages) == 2 and "choose one of default" in messages[1]
+
+
+def test_a_hundred_runs_are_reported_within_20_seconds(tmp_path: Path) -> None:
+    for number in range(100):
+        finished_run(tmp_path / "runs", number, [f"k={number % 5}"], k=number % 5)
+    start = time.monotonic()
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    assert time.monotonic() - start < 20
+
+
+@pytest.fixture
+def browser() -> Any:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("needs a Chromium in the PATH")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.slow
+def test_the_page_works_in_a_browser(written: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((written / "index.html").as_uri())
+
+    methods = page.locator("section tbody tr td:first-child")
+    accuracies = page.locator("section tbody tr td:nth-child(4)")
+    head = page.locator("section th", has_text="test accuracy")
+
+    def shown() -> list[float]:
+        return [float(text.split()[0]) for text in accuracies.all_inner_texts()]
+
+    head.click()
+    assert head.get_attribute("aria-sort") == "descending" and shown() == sorted(shown(), reverse=True)
+    head.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending" and shown() == sorted(shown())
+
+    page.fill("#filter", "RANKNET")
+    visible = [text for text in methods.all_inner_texts() if text]
+    assert [row.is_visible() for row in methods.all()].count(True) == 1 and "loss=ranknet" in visible
+    page.fill("#filter", "")
+    assert all(row.is_visible() for row in methods.all())
+
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "no sideways scrolling"
+
+    page.emulate_media(media="print", color_scheme="light")
+    assert not page.locator("#filter").is_visible()
+    assert errors == []
