@@ -26,6 +26,7 @@ from acenas.evaluation.training import one_thread
 from acenas.pipeline import run
 from acenas.report.summary import best_observed
 from acenas.search import Search
+from acenas.tables import find_table
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
     assert isinstance(cfg, DictConfig) and summary is not None
     key = f"{cfg.table.path} {cfg.table.test}"
     if key not in judges:
-        judges[key] = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test)
+        path = find_table(cfg.table.path, cfg.data_dir)
+        judges[key] = TableJudge(str(path), cfg.table.space, cfg.table.test)
     observations = pd.read_parquet(folder / "observations.parquet")
     returned = [best_observed(observations.iloc[:n]) for n in range(1, len(observations) + 1)]
     test = judges[key].test_accuracy(returned)
