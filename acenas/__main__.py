@@ -4,6 +4,7 @@ Heavy imports (torch, Lightning, W&B) wait until the config has been checked, so
 once.
 """
 
+import logging
 import sys
 from pathlib import Path
 
@@ -12,13 +13,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from acenas import runs
-from acenas.config import check_config, check_types, run_hash
+from acenas.config import check_config, check_types
 from acenas.errors import UserError
-
-OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
 
 
 def conf_dir() -> str:
@@ -40,43 +39,50 @@ def check_overrides(cfg: DictConfig) -> None:
         check_types(cfg, hydra.compose(hydra_cfg.job.config_name, choices), values)
 
 
+def run_or_show(cfg: DictConfig, folder: Path) -> None:
+    """Runs what `cfg` asks for in `folder`, goes on with it, or shows it where it is done."""
+    check_overrides(cfg)
+    check_config(cfg)
+    rank = runs.launched_rank()
+    if cfg.fresh and rank is not None:
+        # The first process would clear the folder while the others already read what lies there.
+        raise UserError(f"fresh=true works without a launcher only; remove {folder} and start again")
+    if rank:
+        if not runs.finished(folder):
+            from acenas.pipeline import assist
+
+            assist(cfg, folder)
+        return
+    with runs.only_process(folder):
+        if cfg.fresh:
+            runs.clear(folder)
+        if not runs.finished(folder):
+            from acenas.pipeline import run  # takes seconds: after the checks, and only where it is needed
+
+            run(cfg, folder)
+        if summary := runs.finished(folder):
+            print(runs.headline(summary))
+        print(f"Run folder: {folder}")
+
+
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
 def main(cfg: DictConfig) -> None:
-    """Runs one experiment, goes on with it, or shows it where it is done."""
+    """Runs one experiment; as a job of a sweep it fails alone, and `acenas.sweeps` tells of it at the end."""
     folder = Path(HydraConfig.get().runtime.output_dir)
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        check_overrides(cfg)
-        check_config(cfg)
-        rank = runs.launched_rank()
-        if cfg.fresh and rank is not None:
-            # The first process would clear the folder while the others already read what lies there.
-            raise UserError(f"fresh=true works without a launcher only; remove {folder} and start again")
-        if rank:
-            if not runs.finished(folder):
-                from acenas.pipeline import assist
-
-                assist(cfg, folder)
-            return
-        with runs.only_process(folder):
-            if cfg.fresh:
-                runs.clear(folder)
-            if not runs.finished(folder):
-                from acenas.pipeline import (
-                    run,  # takes seconds: after the checks, and only where it is needed
-                )
-
-                run(cfg, folder)
-            if summary := runs.finished(folder):
-                print(runs.headline(summary))
-            print(f"Run folder: {folder}")
-    except (UserError, InstantiationException) as raised:
+        run_or_show(cfg, folder)
+    except Exception as raised:
         error = raised.__cause__ if isinstance(raised, InstantiationException) else raised
         if not isinstance(error, UserError):
-            raise
+            if not in_sweep:
+                raise
+            logging.getLogger(__name__).exception("This job failed.")
+        if in_sweep:
+            runs.note_error(folder, error or raised)
+            return
         if not runs.launched_rank():
             runs.remove_if_unused(folder)
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise error from None  # the launcher notes it and goes on with the other jobs
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)
 

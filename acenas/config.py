@@ -37,6 +37,10 @@ def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
+# Here, since the processes that a launcher starts import this file, and may run the command from another one.
+OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
+
+
 def weak_label_names(cfg: DictConfig) -> list[str]:
     """The columns to pretrain on; none where `weak_labels` is empty or null."""
     names = cfg.weak_labels

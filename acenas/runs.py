@@ -51,8 +51,14 @@ def only_process(folder: Path) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
+            note_error(folder, error)
             raise
+
+
+def note_error(folder: Path, error: BaseException) -> None:
+    """Writes down in the folder why its run gave up."""
+    (folder / LOCK).touch()  # it is a run's folder, even where the error came before the run
+    write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
 
 
 def run_folders(root: Path) -> Iterator[Path]:
@@ -75,6 +81,18 @@ def is_running(folder: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def state(folder: Path) -> tuple[str, str]:
+    """`done`, `running`, `failed` or `stopped` (killed or interrupted), and why a failed run failed, in a line."""
+    if (folder / SUMMARY).exists():
+        return "done", ""
+    if is_running(folder):
+        return "running", ""
+    if (folder / ERROR).exists():
+        lines = (folder / ERROR).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return "failed", lines[0] if lines else ""
+    return "stopped", ""
 
 
 class RunStatus:

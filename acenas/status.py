@@ -42,21 +42,14 @@ class Run:
 def look_at(folder: Path) -> Run:
     """The state of the run in `folder`."""
     facts = _read(folder / runs.STATUS)
-    if (folder / runs.SUMMARY).exists():
+    state, problem = runs.state(folder)
+    if state == "done":
         summary = _read(folder / runs.SUMMARY)
-        returned = summary.get("returned", {})
         facts |= {
             "trained": summary.get("trained", facts.get("trained")),
-            "best_observed_accuracy": returned.get("observed_accuracy"),
-            "seconds": summary.get("seconds", {}).get("total"),
+            "best_observed_accuracy": summary.get("returned", {}).get("observed_accuracy"),
         }
-        return Run(folder, "done", facts)
-    if runs.is_running(folder):
-        return Run(folder, "running", facts)
-    if (folder / runs.ERROR).exists():
-        lines = (folder / runs.ERROR).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return Run(folder, "failed", facts, lines[0] if lines else "")
-    return Run(folder, "stopped", facts)
+    return Run(folder, state, facts, problem)
 
 
 def show(found: Sequence[Run], root: Path, console: Console) -> None:

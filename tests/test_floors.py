@@ -12,7 +12,7 @@ import acenas
 
 ROOT = Path(acenas.__file__).parent
 FLOORS = {
-    "errors": 0, "seeds": 0, "files": 0, "runs": 1, "status": 2,
+    "errors": 0, "seeds": 0, "files": 0, "runs": 1, "status": 2, "sweeps": 2,
     "networks": 1, "images": 1, "tables": 1, "ranking": 1,
     "spaces": 2, "callbacks": 2, "report": 2,
     "supernet": 3, "evaluation": 3, "ranker": 3,
@@ -23,8 +23,8 @@ FLOORS = {
 ENTRY_POINT = Path("tables/__main__.py")  # a command of its own: checks architectures against their space
 
 ONLY_IN = {
-    "hydra": {"__main__", "pipeline", "benchmark"},
-    "omegaconf": {"__main__", "pipeline", "config", "benchmark"},
+    "hydra": {"__main__", "pipeline", "benchmark", "sweeps"},
+    "omegaconf": {"__main__", "pipeline", "config", "benchmark", "sweeps"},
     "wandb": {"callbacks", "report"},
 }
 NEVER_IN = {

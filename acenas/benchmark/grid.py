@@ -210,8 +210,6 @@ def _finished(job: Job, conf_dir: str) -> Path | None:
 
 def _attempt(job: Job, conf_dir: str) -> tuple[Job, Path | str]:
     """Makes one run, in a process of its own; its folder, or the last lines of what went wrong."""
-    import acenas.__main__  # noqa: F401 (its resolvers)
-
     try:
         cfg = _composed(job.overrides, conf_dir)
         check_config(cfg)

@@ -145,6 +145,27 @@ def test_a_sweep_gives_every_configuration_its_own_folder(acenas: Command, tmp_p
     wandb_runs = [read_offline_run(offline_folders(folder)[0]) for folder in folders]
     assert all(folder.name in one.name for folder, one in zip(folders, wandb_runs, strict=True))
     assert len({one.group for one in wandb_runs}) == 2, "the seeds of a configuration are one group"
+    assert done.stdout.splitlines()[-1] == "4 of 4 jobs done."
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_job_that_fails_does_not_take_the_others_with_it(
+    launcher: str, acenas: Command, tmp_path: Path
+) -> None:
+    sweep = ("-m", DEBUG, "ranker.dropout=2.0,0.0", "logger.mode=disabled", f"hydra/launcher={launcher}")
+    done = acenas(*sweep, cwd=tmp_path)
+    assert done.returncode == 1
+    *_, first, second, last = done.stdout.splitlines()
+    failed, fine = sorted((first, second), reverse=True)
+    assert failed.startswith("failed ") and "dropout lies between 0 and 1" in failed and "run.log" in failed
+    assert fine.startswith("done ")
+    assert last == "1 of 2 jobs done; the same command goes on with the others."
+    assert "Traceback" not in done.stderr
+
+    mended = acenas(*sweep[:2], "ranker.dropout=0.1,0.0", *sweep[3:], cwd=tmp_path)
+    assert mended.returncode == 0
+    assert mended.stdout.splitlines()[-1] == "2 of 2 jobs done."
 
 
 @pytest.mark.slow

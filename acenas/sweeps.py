@@ -1,0 +1,41 @@
+"""The end of a sweep: one line for each of its jobs."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from acenas import runs
+
+
+class SweepSummary(Callback):
+    """Says after `--multirun` what became of each job, whichever launcher ran it: Hydra's own message tells of one."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Notes when the sweep began: the folders that are locked from then on are its jobs'."""
+        self._start = time.time()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Prints the lines.
+
+        Raises:
+            SystemExit: with status 1 where a job is not done.
+        """
+        root = Path(config.hydra.sweep.dir)
+        # A clock of a shared disk may be a little behind.
+        jobs = [f for f in runs.run_folders(root) if (f / runs.LOCK).stat().st_mtime >= self._start - 1]
+        states = {folder: runs.state(folder) for folder in jobs}
+        for folder, (state, why) in states.items():
+            log = f" (log: {folder / 'run.log'})" if state in ("failed", "stopped") else ""
+            print(f"{state:8}{folder}{': ' if why else ''}{why}{log}")
+        done = sum(state == "done" for state, _ in states.values())
+        rest = "" if done == len(jobs) else "; the same command goes on with the others"
+        print(f"{done} of {len(jobs)} jobs done{rest}.")
+        if done < len(jobs):
+            sys.exit(1)
