@@ -17,7 +17,7 @@ FLOORS = {
     "spaces": 2, "callbacks": 2, "report": 2,
     "supernet": 3, "evaluation": 3, "ranker": 3,
     "baselines": 4, "search": 4,
-    "config": 5, "pipeline": 6,
+    "config": 5, "costs": 5, "pipeline": 6,
     "__main__": 7, "benchmark": 8,
 }  # fmt: skip
 ENTRY_POINT = Path("tables/__main__.py")  # a command of its own: checks architectures against their space

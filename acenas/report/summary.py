@@ -5,7 +5,7 @@ This is the only place that sees test accuracies, and it only reads: nothing her
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,12 @@ class FinishedSearch:
     reference: "pd.Series[float] | None" = None
     """Test accuracies known of the space from elsewhere, percent, by architecture: what to compare with where the
     judge knows those that were trained alone."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What the search was constrained to: the highest value of each cost, by its name."""
+    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The costs in `limits` (columns) of every trained architecture (index)."""
+    cost_origins: Mapping[str, str] = field(default_factory=dict)
+    """For each cost in `limits` where its figures come from, and how good they are."""
 
     def __post_init__(self) -> None:
         missing = {f"round_{number}" for number in self.rounds} - set(self.scores.columns)
@@ -83,11 +89,12 @@ class FinishedSearch:
 
         They are NaN where nothing is known but what was trained: that would tell how well the ranker remembers.
         """
-        archs = self.scores["arch"]
+        scores = self.scores.dropna(subset=[fit])  # what was added later was not scored
+        archs = scores["arch"]
         observed = self.observed.reindex(archs)
         nothing_else = self.observed.index.isin(self.observations["arch"]).all()
         metrics = ranking_metrics(
-            torch.tensor(self.scores[fit].to_numpy(dtype=np.float64)),
+            torch.tensor(scores[fit].to_numpy(dtype=np.float64)),
             torch.tensor(observed.to_numpy(dtype=np.float64)),
             torch.tensor(self.known_test.reindex(archs).to_numpy(dtype=np.float64)),
         )
@@ -97,6 +104,28 @@ class FinishedSearch:
 def best_observed(observations: pd.DataFrame) -> str:
     """The architecture with the best observed accuracy; the first trained of several."""
     return str(observations["arch"].iloc[int(np.nanargmax(observations["observed_accuracy"]))])
+
+
+def pareto_front(search: FinishedSearch) -> pd.DataFrame:
+    """The trained architectures of which no other has as high an accuracy for as low costs; the cheapest first.
+
+    An architecture is on the front where no other is at least as good in observed accuracy and in every limited cost,
+    and better in one of them. Of equals, the first trained one is there. Columns: `arch`, `observed_accuracy` and
+    `test_accuracy` (percent), then the costs.
+    """
+    rows = search.observations[["arch", "observed_accuracy"]].assign(
+        test_accuracy=search.test.reindex(search.observations["arch"]).to_numpy()
+    )
+    rows = rows.join(search.costs, on="arch").dropna(subset=["observed_accuracy", *search.costs.columns])
+    # Smaller is better in each column.
+    values = rows[["observed_accuracy", *search.costs.columns]].to_numpy() * [
+        -1,
+        *[1] * len(search.costs.columns),
+    ]
+    as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
+    better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
+    front = rows[~better.any(0)]
+    return front.sort_values([*search.costs.columns], kind="stable").reset_index(drop=True)
 
 
 def build_summary(search: FinishedSearch) -> dict[str, Any]:
@@ -134,10 +163,21 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
             }
             for row in rounds
         ],
+        **({"constraints": _constraints(search)} if search.limits else {}),
         "seconds": {"total": sum(search.seconds.values())} | dict(search.seconds),
         "versions": dict(search.versions),
     }
     return {name: _without_nan(value) for name, value in summary.items()}
+
+
+def _constraints(search: FinishedSearch) -> dict[str, Any]:
+    """Limits, the costs of the returned architecture, where costs come from, and the front of accuracy and cost."""
+    return {
+        "limits": dict(search.limits),
+        "returned": {name: float(value) for name, value in search.costs.loc[search.returned].items()},
+        "origins": dict(search.cost_origins),
+        "pareto_front": pareto_front(search).to_dict("records"),
+    }
 
 
 def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
