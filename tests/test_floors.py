@@ -18,13 +18,13 @@ FLOORS = {
     "supernet": 3, "evaluation": 3, "ranker": 3,
     "baselines": 4, "search": 4,
     "config": 5, "costs": 5, "pipeline": 6,
-    "__main__": 7, "benchmark": 8,
+    "__main__": 7, "benchmark": 8, "latency": 8,
 }  # fmt: skip
 ENTRY_POINT = Path("tables/__main__.py")  # a command of its own: checks architectures against their space
 
 ONLY_IN = {
-    "hydra": {"__main__", "pipeline", "benchmark", "sweeps"},
-    "omegaconf": {"__main__", "pipeline", "config", "benchmark", "sweeps"},
+    "hydra": {"__main__", "pipeline", "benchmark", "latency", "sweeps"},
+    "omegaconf": {"__main__", "pipeline", "config", "benchmark", "latency", "sweeps"},
     "wandb": {"callbacks", "report"},
 }
 NEVER_IN = {

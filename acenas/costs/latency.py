@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from acenas.baselines.features import Counts
 from acenas.costs.base import CostModel
@@ -53,7 +51,8 @@ class LatencyPredictor(CostModel):
 
     A network that runs one operation after the other takes the sum of their times, and the time of an operation
     depends on the size of what comes before it. So the columns are how many nodes of each type its graph has, and how
-    many edges from each type to each (`Counts`). An architecture that was measured has its measured latency.
+    many edges from each type to each (`Counts`). An architecture that was measured has its measured latency. All names
+    of a function have that of its canonical form; measure those, as `python -m acenas.latency` does.
 
     Args:
         space: of the architectures.
@@ -73,11 +72,10 @@ class LatencyPredictor(CostModel):
     ) -> None:
         self.name, self._space = name, space
         self._features = Counts(space.num_node_types)
-        known = {
-            arch: float(value)
-            for arch, value in zip(space.canonical_all(archs), milliseconds, strict=True)
-            if np.isfinite(value)
-        }
+        names = zip(archs, space.canonical_all(archs), milliseconds.tolist(), strict=True)
+        # Of the names of one function the canonical one counts, if it was measured.
+        ordered = sorted(names, key=lambda each: each[0] == each[1])
+        known = {canonical: value for _, canonical, value in ordered if np.isfinite(value)}
         if len(known) < LEAST_SAMPLES:
             raise UserError(
                 f"{name}: {len(known)} different architectures were measured, and a predictor needs {LEAST_SAMPLES}; "
@@ -85,7 +83,7 @@ class LatencyPredictor(CostModel):
             )
         self._measured = known
         rows, values = self._rows(list(known)), np.array(list(known.values()))
-        model = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 25)))
+        model = RidgeCV(np.logspace(-3, 3, 25))
         held_out = cross_val_predict(model, rows, values, cv=KFold(FOLDS, shuffle=True, random_state=0))
         self._model = model.fit(rows, values)
         gap = np.abs(held_out - values)

@@ -106,26 +106,24 @@ def best_observed(observations: pd.DataFrame) -> str:
     return str(observations["arch"].iloc[int(np.nanargmax(observations["observed_accuracy"]))])
 
 
-def pareto_front(search: FinishedSearch) -> pd.DataFrame:
+def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFrame:
     """The trained architectures of which no other has as high an accuracy for as low costs; the cheapest first.
 
     An architecture is on the front where no other is at least as good in observed accuracy and in every limited cost,
     and better in one of them. Of equals, the first trained one is there. Columns: `arch`, `observed_accuracy` and
-    `test_accuracy` (percent), then the costs.
+    `test_accuracy` (percent), then the costs. With `only`, that one is the only cost that counts.
     """
+    names = list(search.costs.columns) if only is None else [only]
     rows = search.observations[["arch", "observed_accuracy"]].assign(
         test_accuracy=search.test.reindex(search.observations["arch"]).to_numpy()
     )
-    rows = rows.join(search.costs, on="arch").dropna(subset=["observed_accuracy", *search.costs.columns])
+    rows = rows.join(search.costs, on="arch").dropna(subset=["observed_accuracy", *names])
     # Smaller is better in each column.
-    values = rows[["observed_accuracy", *search.costs.columns]].to_numpy() * [
-        -1,
-        *[1] * len(search.costs.columns),
-    ]
+    values = rows[["observed_accuracy", *names]].to_numpy() * [-1, *[1] * len(names)]
     as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
     better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
     front = rows[~better.any(0)]
-    return front.sort_values([*search.costs.columns], kind="stable").reset_index(drop=True)
+    return front.sort_values(names, kind="stable").reset_index(drop=True)
 
 
 def build_summary(search: FinishedSearch) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 from itertools import product
 
@@ -169,6 +170,13 @@ def test_skips_at_the_end_of_a_stage_may_be_left_away() -> None:
 def test_a_picture_can_be_drawn() -> None:
     figure = SPACE.draw(M1)
     assert len(figure.axes[0].patches) == 16
+
+
+def test_a_space_can_be_sent_to_other_processes() -> None:
+    SPACE.costs([M1], 1000, (3, 224, 224))
+    there = pickle.loads(pickle.dumps(SPACE))
+    assert there.canonical(M1) == SPACE.canonical(M1)
+    assert there.costs([M1], 1000, (3, 224, 224)) == SPACE.costs([M1], 1000, (3, 224, 224))
 
 
 def test_impossible_spaces_are_refused() -> None:
