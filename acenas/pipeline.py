@@ -199,7 +199,9 @@ class Run:
     def labelled(self, supernet: WeakLabels | None) -> list[str]:
         """What to pretrain on: the space, or where that is too large to list, everything that has a label."""
         sources = [self.label_sources.get(name, supernet) for name in weak_label_names(self.cfg)]
-        archs = self.listed or list(dict.fromkeys(arch for s in sources if s is not None for arch in s.archs))
+        with_label = list(dict.fromkeys(arch for s in sources if s is not None for arch in s.archs))
+        # A table may know a part of a space alone, and labels more of it.
+        archs = self.listed if self.listed and self.can_be_listed() else with_label
         # A super-net labels the names of one function differently, and some functions have many names.
         if self.cfg.pretrain_on == "functions":
             return [archs[i] for i in self.space.distinct(archs)]
@@ -262,6 +264,16 @@ class Run:
             of = listed or self.space.sample(10_000, torch_generator(self.cfg.seed, "candidates"))
             raise self.limits.nothing_left(of)
         return listed, choices
+
+    def can_be_listed(self) -> bool:
+        """Whether the space is small enough for that, as far as it matters."""
+        if not (self.cfg.supernet or self.cfg.weak_labels_file):
+            return True  # then labels come from the table, and what it knows is all there is
+        try:
+            self.space.enumerate()
+        except NotImplementedError:
+            return False
+        return True
 
     def within(self, archs: Sequence[str]) -> NDArray[np.bool_]:
         """Which of `archs` keep the constraints."""
