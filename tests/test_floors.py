@@ -16,8 +16,8 @@ FLOORS = {
     "networks": 1, "images": 1, "tables": 1, "ranking": 1,
     "spaces": 2, "callbacks": 2, "report": 2,
     "supernet": 3, "evaluation": 3, "ranker": 3,
-    "baselines": 4, "search": 4,
-    "config": 5, "pipeline": 6,
+    "baselines": 4, "search": 4, "final": 4,
+    "config": 5, "export": 5, "pipeline": 6,
     "__main__": 7, "benchmark": 8,
 }  # fmt: skip
 ENTRY_POINT = Path("tables/__main__.py")  # a command of its own: checks architectures against their space
