@@ -6,7 +6,7 @@ from acenas.images.cifar import CIFAR10, CIFAR100
 from acenas.images.data import ImageBatches, ImageData
 from acenas.images.digits import Digits
 from acenas.images.encoded import EncodedImages
-from acenas.images.files import ImageFiles, ImageFolder
+from acenas.images.files import Crops, ImageFiles, ImageFolder
 from acenas.images.imagenet16 import ImageNet16
 from acenas.images.splits import Division, FileDivision, NameDivision, OrderedDivision, RandomDivision
 from acenas.images.task import ImageTask
@@ -15,6 +15,7 @@ __all__ = [
     "CIFAR10",
     "CIFAR100",
     "Augmentation",
+    "Crops",
     "Digits",
     "Division",
     "EncodedImages",
