@@ -47,6 +47,11 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
     if cfg.fresh and rank is not None:
         # The first process would clear the folder while the others already read what lies there.
         raise UserError(f"fresh=true works without a launcher only; remove {folder} and start again")
+    if cfg.final and cfg.search and rank is not None:
+        # The other processes do not search, so they would not know what to train.
+        raise UserError(
+            "under a launcher, search first and train the network in a run of its own, with from_run"
+        )
     if rank:
         if not runs.finished(folder):
             from acenas.pipeline import assist

@@ -81,10 +81,11 @@ def check_config(cfg: DictConfig) -> None:
     """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    for group in ("evaluator", "judge", "supernet", "measurement"):
+    for group in ("evaluator", "judge", "supernet", "final", "measurement"):
         _check_needs(cfg, group)
-    if not (cfg.search or cfg.supernet or cfg.measurement):
-        raise UserError("there is nothing to run: search, supernet and measurement are all empty")
+    if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
+        raise UserError("there is nothing to run: search, supernet, final and measurement are all empty")
+    _check_final(cfg)
     if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):
         raise UserError(
             "weak_labels come from the table, and there is none; name labels of a super-net, as in "
@@ -109,6 +110,25 @@ def _check_needs(cfg: DictConfig, group: str) -> None:
     for needed in [*taken, *(["scoring"] if group == "supernet" else [])]:
         if needed in EXAMPLE and not cfg.get(needed):
             raise UserError(f"{group} needs {needed}; choose one, as in {needed}={EXAMPLE[needed]}")
+
+
+def _check_final(cfg: DictConfig) -> None:
+    named = [key for key in ("arch", "from_run") if cfg[key]]
+    if named and not cfg.final:
+        raise UserError(
+            f"{named[0]} names what final trains, and final is empty; choose one, as in final=imagenet_90"
+        )
+    sources = [*named, *(["search"] if cfg.search else [])]
+    if cfg.final and len(sources) != 1:
+        found = " and ".join(sources) or "nothing"
+        raise UserError(
+            f"final trains one network, and {found} names it; say either arch=ARCHITECTURE or from_run=FOLDER of a "
+            "finished search, or choose a search"
+        )
+    if cfg.export and not cfg.final and "recipe" not in (cfg.evaluator or {}):
+        raise UserError(
+            "export needs a network that the run has trained; choose final, as in final=imagenet_90, or evaluator=train"
+        )
 
 
 def _check_search(cfg: DictConfig) -> None:

@@ -166,6 +166,13 @@ def headline(summary: Mapping[str, Any]) -> str:
         f"Weak label {name}: Kendall {number(label['kendall'], 3)} over {label['architectures']} known architectures."
         for name, label in summary.get("weak_labels", {}).items()
     ]
+    if final := summary.get("final"):
+        accuracy = ", ".join(
+            f"{part} accuracy {number(value)} %" for part, value in final["accuracy"].items()
+        )
+        lines.append(f"Trained: {final['arch']}: {accuracy}.")
+    if "export" in summary:
+        lines.append(f"Exported: {', '.join(summary['export'])}, which answer as the network does.")
     if "returned" not in summary:
         return "\n".join([f"{summary['experiment']}, seed {summary['seed']}: {seconds}", *lines])
     returned, best, metrics = summary["returned"], summary["best_known"], summary["metrics"]

@@ -89,7 +89,7 @@ class NetworkTraining(pl.LightningModule):
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.steps = recipe.epochs * steps_per_epoch(recipe, task)
         self.generator = data_generator(seed, device)
-        self.images = Images(*(tensor.to(device) for tensor in task.splits.train))
+        self.images = task.splits.train.to(device)
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
         self._clock = self._written = time.monotonic()
@@ -109,7 +109,7 @@ class NetworkTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The recipe's."""
-        optimizer = self.recipe.optimizer(self.network.parameters())
+        optimizer = self.recipe.optimizer(self.network)
         scheduler = self.recipe.scheduler(optimizer, self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
