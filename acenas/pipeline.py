@@ -21,7 +21,15 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from acenas import runs
-from acenas.callbacks import RankingMetrics, RoundTable, RunProgress, log_best_architectures
+from acenas.callbacks import (
+    PrunedError,
+    RankingMetrics,
+    RoundTable,
+    RunProgress,
+    SearchCallback,
+    log_artifacts,
+    log_best_architectures,
+)
 from acenas.config import run_hash, weak_label_columns, weak_label_names
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
@@ -36,6 +44,7 @@ from acenas.report import (
     round_metrics,
     write_report,
 )
+from acenas.report.finished import method_overrides
 from acenas.search import SearchResult
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
@@ -47,8 +56,15 @@ PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 """Those whose versions a summary names."""
 
 
-def run(cfg: DictConfig, folder: Path) -> None:
+def run(
+    cfg: DictConfig, folder: Path, trial: Callable[[RankingMetrics], SearchCallback] | None = None
+) -> None:
     """Runs what `cfg` asks for in `folder`, or goes on with it.
+
+    Args:
+        cfg: The configuration.
+        folder: Of the run.
+        trial: Makes what watches the search for a hyper-parameter search, and may give the run up.
 
     Raises:
         UserError: where the configuration cannot run.
@@ -59,9 +75,13 @@ def run(cfg: DictConfig, folder: Path) -> None:
         write_text(folder / "config.yaml", written)
         print(f"Measured: {measurement.run(folder)}")
     else:
-        one = Run(cfg, folder)  # before the first file: a run that lacks something leaves no folder
+        one = Run(cfg, folder, trial)  # before the first file: a run that lacks something leaves no folder
         write_text(folder / "config.yaml", written)
-        runs.finish(folder, one.run())
+        try:
+            runs.finish(folder, one.run())
+        except PrunedError as reason:
+            write_text(folder / runs.PRUNED, f"{reason}\n")
+            print(f"Given up: {reason}.")
 
 
 def assist(cfg: DictConfig, folder: Path) -> None:
@@ -73,9 +93,15 @@ def assist(cfg: DictConfig, folder: Path) -> None:
 class Run:
     """Supernet, score, pretrain, search, report: the arrows between the rooms, as one run draws them."""
 
-    def __init__(self, cfg: DictConfig, folder: Path) -> None:
+    def __init__(
+        self,
+        cfg: DictConfig,
+        folder: Path,
+        trial: Callable[[RankingMetrics], SearchCallback] | None = None,
+    ) -> None:
         self.cfg = cfg
         self.folder = folder
+        self.trial = trial
         # Named by the config as it was given: the path below depends on the machine.
         self.group = f"{cfg.experiment}-{run_hash(cfg, without=['seed'])}"
         self.name = f"{cfg.experiment}-{run_hash(cfg)}-seed{cfg.seed}"
@@ -90,12 +116,20 @@ class Run:
     def run(self) -> dict[str, Any]:
         """Every stage that is not done yet; returns the summary."""
         cfg, clock = self.cfg, Clock(self.folder, self.status)
+        # What sets the run apart, in the words of its user: W&B groups and filters by it.
+        method = [
+            override
+            for override in method_overrides(self.folder)
+            if override != f"experiment={cfg.experiment}"
+        ]
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
         run_loggers = instantiate(cfg.logger, _partial_=True)(
             folder=self.folder,
             group=self.group,
             name=self.name,
             job_type="search" if cfg.search else "supernet",
-            config=OmegaConf.to_container(cfg, resolve=True),
+            tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
+            config=config | {"method": ", ".join(method) or "default"},
         )
         labels, result = None, {}
         with run_loggers as loggers, self.progress:
@@ -105,6 +139,7 @@ class Run:
                 result["weak_labels"] = self.label_quality(labels, loggers)
             if cfg.search:
                 result |= self.search(labels, loggers, clock)
+            log_artifacts(loggers, self.folder, Path(cfg.weak_labels_file) if cfg.weak_labels_file else None)
         identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": self.space.name}
         return identity | result | clock.summary()
 
@@ -216,6 +251,7 @@ class Run:
         with clock.stage("search"):
             known, accuracy = self.known()
             metrics = RankingMetrics(known, accuracy, loggers)
+            trial = [self.trial(metrics)] if self.trial else []
             result: SearchResult = instantiate(cfg.search).run(
                 space,
                 archs,
@@ -224,7 +260,7 @@ class Run:
                 evaluator,
                 self.folder,
                 cfg.seed,
-                callbacks=[metrics, RoundTable(metrics), self.progress],
+                callbacks=[metrics, RoundTable(metrics), self.progress, *trial],
                 pretrained=bool(names),
             )
         with clock.stage("report"):
