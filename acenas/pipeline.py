@@ -49,7 +49,8 @@ from acenas.search import SearchResult
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
-from acenas.tables import BenchmarkTable, WeakLabels, find_table
+from acenas.tables import BenchmarkTable, WeakLabels, find_table, parse_column
+from acenas.tables.schema import Flops, Latency, Parameters
 from acenas.tables.weak_labels import COUNTED
 
 PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
@@ -298,27 +299,29 @@ class Run:
                 logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
         best = best_architectures(finished)
         log_best_architectures(loggers, best, [self.space.draw(arch) for arch in best["arch"]])
-        write_report(
-            self.folder,
-            finished,
-            self.space.draw,
-            OmegaConf.to_yaml(cfg, resolve=True),
-            self.costs(best["arch"].to_list()),
-        )
-        return build_summary(finished)
+        costs = self.costs(best["arch"].to_list())
+        write_report(self.folder, finished, self.space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
+        summary = build_summary(finished)
+        summary["returned"]["costs"] = costs.loc[finished.returned].dropna().to_dict()
+        return summary
 
     def costs(self, archs: Sequence[str]) -> pd.DataFrame:
-        """Parameters and FLOPs of `archs` in millions: counted, or from the table where it has them."""
+        """Parameters and FLOPs of `archs` in millions, counted, or from the table, which may have latencies (ms)."""
         if self.task:
             none = WeakLabels(self.space.name, archs, [], np.zeros((len(archs), 0)), {})
             labels = with_costs(none, self.space, self.task)
             return labels.frame().rename(columns=lambda name: name.split(".")[1])
         table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
-        names = [f"{self.cfg.table.dataset}.{cost}" for cost in ("params_m", "flops_m")]
-        return pd.DataFrame(
-            {name.split(".")[1]: table.lookup(archs, name) for name in names if name in table.columns},
-            index=list(archs),
-        )
+        of_dataset = f"{self.cfg.table.dataset}."
+        costs = [
+            name for name in table.columns if isinstance(parse_column(name), Parameters | Flops | Latency)
+        ]
+        found = {
+            name.removeprefix(of_dataset): table.lookup(archs, name)
+            for name in costs
+            if name.startswith(of_dataset)
+        }
+        return pd.DataFrame(found, index=list(archs))
 
 
 def cost_names(source: str) -> list[str]:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -269,7 +269,7 @@ def _open_logger(
 
 def _end_service() -> None:
     """Ends W&B's service process, alive or dead, so that the next run starts one of its own."""
-    with suppress(Exception), redirect_stderr(io.StringIO()):
+    with suppress(Exception), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         import wandb
 
         wandb.teardown()

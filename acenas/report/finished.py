@@ -183,6 +183,7 @@ def results_of(found: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataF
                     "ndcg@10": np.nan if point["ndcg@10"] is None else point["ndcg@10"],
                     "cpu_seconds": run.summary.get("cpu_seconds", {}).get("total", np.nan),
                     "folder": str(run.folder),
+                    **(run.summary["returned"].get("costs", {}) if point is run.summary["curve"][-1] else {}),
                 }
             )
     return pd.DataFrame(rows)

@@ -74,9 +74,9 @@ def read_offline_run(folder: Path, patience: float = 10.0) -> OfflineRun:
 
 def _read(folder: Path) -> OfflineRun:
     protobuf: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")  # slow, and without types
-    (file,) = folder.glob("run-*.wandb")
     run = OfflineRun()
-    for content in records(file.read_bytes()):
+    file = next(folder.glob("run-*.wandb"), None)
+    for content in records(file.read_bytes() if file else b""):
         record = protobuf.Record()
         record.ParseFromString(content)
         match record.WhichOneof("record_type"):
