@@ -186,6 +186,16 @@ def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
     )
 
 
+def cost_unit(name: str) -> str:
+    """What a cost is counted in, by the name of its column: `params_m`, `flops_m` or `latency_ms.<device>`.
+
+    >>> cost_unit("latency_ms.pixel3")
+    'ms on pixel3'
+    """
+    units = {"params_m": "M parameters", "flops_m": "M FLOPs"}
+    return units.get(name, f"ms on {name.removeprefix('latency_ms.')}")
+
+
 def _for_report(metrics: dict[str, float]) -> dict[str, float]:
     """Without the observed top-k accuracies: those were told while the search ran."""
     return {name: value for name, value in metrics.items() if not name.endswith("_observed_accuracy")}
