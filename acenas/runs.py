@@ -27,7 +27,7 @@ ERROR = "error.txt"
 """Why the last process in the folder gave up."""
 
 LOCK = ".lock"
-_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, STATUS}
+_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, STATUS, ".slurm_job"}
 
 
 @contextmanager
@@ -55,9 +55,15 @@ def only_process(folder: Path) -> Iterator[None]:
             raise
 
 
+def announce(folder: Path) -> None:
+    """Makes `folder` that of a run, of which nothing is known yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LOCK).touch()
+
+
 def note_error(folder: Path, error: BaseException) -> None:
     """Writes down in the folder why its run gave up."""
-    (folder / LOCK).touch()  # it is a run's folder, even where the error came before the run
+    announce(folder)  # even where the error came before the run
     write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
 
 
