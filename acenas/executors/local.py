@@ -42,9 +42,8 @@ class LocalProcesses(Executor):
                     yield folder, result
                 return
             except BrokenProcessPool:
-                for folder in list(missing)[
-                    :count
-                ]:  # were in flight: one of them is to blame, so the others go first
+                # One of those that were in flight is to blame: the others go first.
+                for folder in list(missing)[:count]:
                     missing[folder] = missing.pop(folder)
         for folder, piece in missing.items():
             try:

@@ -20,7 +20,7 @@ def work(root: Path, deaths: dict[int, int], count: int) -> dict[Path, Callable[
 
 
 def local() -> Iterator[Executor]:
-    yield LocalProcesses(retries=1)
+    yield LocalProcesses(retries=2)
 
 
 def slurm(request: pytest.FixtureRequest) -> Iterator[Executor]:
@@ -59,7 +59,7 @@ def test_what_is_killed_again_and_again_is_lost_and_nothing_else(executor: Execu
     pieces = work(tmp_path / "work", deaths={0: 9}, count=5)
     results = dict(executor.run(pieces, tmp_path / "logs", limit=2))
     assert [folder.name for folder, result in results.items() if isinstance(result, Lost)] == ["0"]
-    assert len(list((tmp_path / "work/0").glob("start-*"))) == 2
+    assert len(list((tmp_path / "work/0").glob("start-*"))) in (2, 3), "as often as it may be started again"
 
 
 @pytest.mark.slow
