@@ -33,6 +33,8 @@ def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
         content = OmegaConf.to_container(part, resolve=True)
     except OmegaConfBaseException:  # check_config will say what is wrong with it
         content = OmegaConf.to_container(part, resolve=False)
+    if isinstance(content, dict) and content.get("evaluator"):
+        content["evaluator"].pop("executor", None)  # where it trains is not what comes out
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -72,6 +74,10 @@ def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> N
             DictConfig: ("a mapping", isinstance(value, DictConfig)),
         }.get(type(default), ("", True))
         if not fits:
+            if isinstance(default, DictConfig):
+                raise UserError(
+                    f"{key}={value} is not {expected}; choose one with {key.replace('.', '/')}={value}"
+                )
             raise UserError(f"{key}={value} is not {expected}; the default is {key}={default}")
         if expected in ("a whole number", "a number") and value < 0 <= default:
             raise UserError(f"{key}={value} is below zero; the default is {key}={default}")

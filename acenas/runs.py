@@ -30,7 +30,7 @@ PRUNED = "pruned.txt"
 """Why a hyper-parameter search gave the run up."""
 
 LOCK = ".lock"
-_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, PRUNED, STATUS}
+_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, PRUNED, STATUS, ".slurm_job"}
 
 
 @contextmanager
@@ -59,10 +59,16 @@ def only_process(folder: Path) -> Iterator[None]:
             raise
 
 
+def announce(folder: Path) -> None:
+    """Makes `folder` that of a run, of which nothing is known yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LOCK).touch()
+
+
 def note_error(folder: Path, error: BaseException) -> None:
     """Writes down in the folder why its run gave up, where it can."""
     with suppress(OSError):  # on a full disk
-        (folder / LOCK).touch()  # it is a run's folder, even where the error came before the run
+        announce(folder)  # even where the error came before the run
         write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
 
 
