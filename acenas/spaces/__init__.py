@@ -4,5 +4,6 @@ from acenas.spaces.base import SearchSpace
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.nasbench101 import NasBench101
 from acenas.spaces.nasbench201 import NasBench201
+from acenas.spaces.nds import NDS
 
-__all__ = ["GraphBatch", "NasBench101", "NasBench201", "SearchSpace"]
+__all__ = ["NDS", "GraphBatch", "NasBench101", "NasBench201", "SearchSpace"]
