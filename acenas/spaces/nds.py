@@ -177,17 +177,21 @@ class NDS(SearchSpace):
         of the cell before the previous one, and of the previous one), 3 output, 4 sum, 5 + index of the operation. The
         globals are -1 for the smallest width and depth of the space and 1 for the largest, and linear between.
         """
+        architectures = [self.architecture(arch) for arch in archs]
+        graphs = [
+            _cell_graph(_canonical_cell(cell, self.family.operations), self.family)
+            for arch in architectures
+            for cell in (arch.normal, arch.reduce)
+        ]
         size = 3 * self.family.nodes + 3
-        node = torch.zeros(len(archs), 2, size, dtype=torch.long)
-        adjacency = torch.zeros(len(archs), 2, size, size, dtype=torch.bool)
-        features = torch.zeros(len(archs), 2)
-        for i, arch in enumerate(map(self.architecture, archs)):
-            for k, cell in enumerate((arch.normal, arch.reduce)):
-                types, edges = _cell_graph(_canonical_cell(cell, self.family.operations), self.family)
-                node[i, k] = torch.tensor(types)
-                adjacency[i, k, edges[0], edges[1]] = True
-            features[i] = torch.tensor([_scaled(arch.width, self.widths), _scaled(arch.depth, self.depths)])
-        return GraphBatch(node, adjacency, node > 0, features)
+        node = torch.tensor([types for types, _ in graphs], dtype=torch.long).reshape(-1, 2, size)
+        edges = [(row, *edge) for row, (_, edges) in enumerate(graphs) for edge in edges]
+        adjacency = torch.zeros(len(graphs), size, size, dtype=torch.bool)
+        adjacency[torch.tensor(edges, dtype=torch.long).reshape(-1, 3).unbind(1)] = True
+        features = [(_scaled(a.width, self.widths), _scaled(a.depth, self.depths)) for a in architectures]
+        return GraphBatch(
+            node, adjacency.view(-1, 2, size, size), node > 0, torch.tensor(features).reshape(-1, 2)
+        )
 
     # --- networks ---
 
@@ -325,8 +329,7 @@ def _cell_graph(
             edges += [(number_of_state[state], operation), (operation, total)]
     types[-1] = OUTPUT
     edges += [(number_of_state[state], len(types) - 1) for state in family.outputs(cell)]
-    sources, targets = zip(*edges, strict=True)
-    return tuple(types), (sources, targets)
+    return types, edges
 
 
 def _scaled(value: int, values: Sequence[int]) -> float:
@@ -341,4 +344,4 @@ def _picture(cell: Cell, family: Family) -> tuple[list[tuple[int, int]], list[st
     names = ["", "before", "last", "output", "+", *family.operations]
     present = [number for number, kind in enumerate(types) if kind]
     place = {number: vertex for vertex, number in enumerate(present)}
-    return [(place[s], place[t]) for s, t in zip(*edges, strict=True)], [names[types[n]] for n in present]
+    return [(place[s], place[t]) for s, t in edges], [names[types[n]] for n in present]
