@@ -278,7 +278,7 @@ class Run:
             labels = with_costs(none, self.space, self.task)
             return labels.frame().rename(columns=lambda name: name.split(".")[1])
         table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
-        names = [f"{self.cfg.table.dataset}.{cost}" for cost in ("params_m", "flops_m")]
+        names = cost_names(str(self.cfg.table.observed).split(".")[0])
         return pd.DataFrame(
             {name.split(".")[1]: table.lookup(archs, name) for name in names if name in table.columns},
             index=list(archs),

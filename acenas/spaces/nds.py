@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -27,6 +27,7 @@ FIRST_OPERATION = 5
 
 
 FamilyName = Literal["darts", "enas", "pnas", "nasnet", "amoeba"]
+Variant = Literal["cifar10", "cifar10_fixed", "imagenet"]
 
 
 class NDS(SearchSpace):
@@ -39,13 +40,15 @@ class NDS(SearchSpace):
 
     Args:
         family: `darts`, `enas`, `pnas`, `nasnet` or `amoeba`.
-        widths: channels of the first cells; each of two reduction cells doubles them.
-        depths: numbers of cells.
-        stem: of networks for small images (`cifar`) or large ones (`imagenet`).
+        variant: widths, depths and stem of the benchmark on `cifar10`, on CIFAR-10 with one width and depth
+            (`cifar10_fixed`), or on `imagenet`.
+        widths: in place of the variant's: channels of the first cells; each of two reduction cells doubles them.
+        depths: in place of the variant's: numbers of cells.
+        stem: in place of the variant's: of networks for small images (`cifar`) or large ones (`imagenet`).
         in_channels: channels of the images.
 
-    `widths` and `depths` are those that are drawn, changed to, and valid; what tables say of others can be encoded and
-    built nevertheless. The defaults are those of the benchmark on CIFAR-10.
+    Widths and depths are those that are drawn, changed to, and valid; what a table says of others can be encoded and
+    built nevertheless.
 
     Raises:
         UserError: where an argument is out of range.
@@ -59,17 +62,27 @@ class NDS(SearchSpace):
     def __init__(
         self,
         family: FamilyName,
-        widths: Sequence[int] = (16, 24, 32),
-        depths: Sequence[int] = (4, 8, 12, 16, 20),
-        stem: StemName = "cifar",
+        variant: Variant = "cifar10",
+        widths: Sequence[int] | None = None,
+        depths: Sequence[int] | None = None,
+        stem: StemName | None = None,
         in_channels: int = 3,
     ) -> None:
         if family not in FAMILIES:
             raise UserError(f"space: there is no NDS family {family}; choose one of: {', '.join(FAMILIES)}")
+        if variant not in ("cifar10", "cifar10_fixed", "imagenet"):
+            raise UserError(f"space: variant is cifar10, cifar10_fixed or imagenet, not {variant}")
+        published = {
+            "cifar10": ((16, 24, 32), (4, 8, 12, 16, 20)),
+            "cifar10_fixed": ((16,), (20,)),
+            "imagenet": (FAMILIES[family].imagenet_widths, (6, 10, 14, 18, 22)),
+        }[variant]
+        widths, depths = (given or known for given, known in zip((widths, depths), published, strict=True))
+        stem = stem or ("imagenet" if variant == "imagenet" else "cifar")
         if stem not in ("cifar", "imagenet"):
             raise UserError(f"space: stem is cifar or imagenet, not {stem}")
         for name, values, least in (("widths", widths, 2), ("depths", depths, MIN_DEPTH)):
-            if not values or min(values) < least or list(values) != sorted(set(values)):
+            if min(values) < least or list(values) != sorted(set(values)):
                 raise UserError(
                     f"space: {name} must be ascending numbers from {least} on, not {list(values)}"
                 )
@@ -259,13 +272,6 @@ class NDS(SearchSpace):
     def _parts(self, whole: Architecture) -> tuple[Cells, int, int]:
         graphs = (CellGraph(cell, self.family.outputs(cell)) for cell in (whole.normal, whole.reduce))
         return Cells(*graphs), whole.width, whole.depth
-
-
-def benchmark_space(family: str) -> NDS | None:
-    """The space of all records of the benchmark, on CIFAR-10 and on ImageNet; None where there is no such family."""
-    if family not in FAMILIES:
-        return None
-    return NDS(cast(FamilyName, family), (16, 24, 32, 48, 64, 80, 96), (4, 6, 8, 10, 12, 14, 16, 18, 20, 22))
 
 
 @lru_cache(maxsize=1 << 16)

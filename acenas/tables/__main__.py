@@ -218,10 +218,6 @@ def _find_space(name: str) -> Any:
     # the grammar to be checked, a space is loaded by its name (and torch with it, which `list` and `info` do without).
     if not name.isidentifier():
         return None
-    if name.startswith("nds_"):
-        from acenas.spaces.nds import benchmark_space
-
-        return benchmark_space(name.removeprefix("nds_"))
     try:
         module = importlib.import_module(f"acenas.spaces.{name}")
     except ModuleNotFoundError as error:

@@ -14,7 +14,6 @@ from acenas.errors import UserError
 from acenas.networks.cost import count_cost
 from acenas.seeds import derive_seed
 from acenas.spaces import NDS
-from acenas.spaces.nds import benchmark_space
 from acenas.spaces.nds_cells import FAMILIES, Architecture, Cell, from_genotype, parse, to_genotype
 
 SPACES = {name: NDS(name) for name in ("darts", "enas", "pnas", "nasnet", "amoeba")}
@@ -142,18 +141,24 @@ def test_arguments_out_of_range_are_errors() -> None:
         ({"widths": (24, 16)}, "widths must be ascending"),
         ({"widths": (15,)}, "widths must be even"),
         ({"depths": (2, 4)}, "depths must be ascending numbers from 3 on"),
-        ({"depths": ()}, "depths must be ascending"),
+        ({"variant": "cifar100"}, "variant is cifar10, cifar10_fixed or imagenet, not cifar100"),
     ):
         with pytest.raises(UserError, match=message):
             NDS(**{"family": "darts", **arguments})  # type: ignore[arg-type]
 
 
-def test_the_space_of_the_whole_benchmark_takes_both_data_sets() -> None:
-    space = benchmark_space("pnas")
-    assert space is not None and benchmark_space("resnet") is None
-    for width, depth in ((16, 4), (32, 20), (96, 22)):
-        (arch,) = NDS("pnas", widths=(width,), depths=(depth,)).sample(1, torch.Generator())
-        space.validate(arch)
+def test_variants_are_those_of_the_benchmark() -> None:
+    sizes = {
+        (family, variant): (len(space.widths), len(space.depths), space.stem)
+        for family in SPACES
+        for variant in ("cifar10", "cifar10_fixed", "imagenet")
+        for space in [NDS(family, variant)]  # type: ignore[arg-type]
+    }
+    assert sizes["darts", "cifar10"] == (3, 5, "cifar") and sizes["enas", "cifar10_fixed"] == (1, 1, "cifar")
+    widths = {"darts": 5, "enas": 4, "pnas": 4, "nasnet": 3, "amoeba": 4}
+    assert {f: sizes[f, "imagenet"] for f in widths} == {f: (n, 5, "imagenet") for f, n in widths.items()}
+    of_both = NDS("pnas", "imagenet", widths=(16, 18), stem="cifar")
+    assert (of_both.widths, of_both.depths, of_both.stem) == ((16, 18), (6, 10, 14, 18, 22), "cifar")
 
 
 # --- equal functions ---
