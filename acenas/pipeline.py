@@ -421,7 +421,7 @@ class Run:
             labels = with_costs(none, self.space, self.task)
             return labels.frame().rename(columns=lambda name: name.split(".")[1])
         table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
-        of_dataset = f"{self.cfg.table.dataset}."
+        of_dataset = str(self.cfg.table.observed).split(".")[0] + "."
         costs = [
             name for name in table.columns if isinstance(parse_column(name), Parameters | Flops | Latency)
         ]

@@ -5,5 +5,6 @@ from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.mobilenet import MobileNet
 from acenas.spaces.nasbench101 import NasBench101
 from acenas.spaces.nasbench201 import NasBench201
+from acenas.spaces.nds import NDS
 
-__all__ = ["GraphBatch", "MobileNet", "NasBench101", "NasBench201", "SearchSpace"]
+__all__ = ["NDS", "GraphBatch", "MobileNet", "NasBench101", "NasBench201", "SearchSpace"]
