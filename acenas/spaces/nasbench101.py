@@ -217,8 +217,8 @@ class NasBench101(SearchSpace):
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """The network of the canonical form in the skeleton of this space.
 
-        Where the vertices before the output cannot share its channels evenly, the first ones are one channel wider, so
-        the order of the vertices makes networks of different sizes. The benchmark trained one of them, the canonical one.
+        Where the vertices before the output cannot share its channels evenly, the first ones are one channel wider,
+        and the order of the vertices makes networks of different sizes: the benchmark trained the canonical one.
         """
         return NasBench101Network(
             *self.cell(self.canonical(arch)),

@@ -4,8 +4,8 @@ A pruned cell is one number, so that all 423,624 of them are handled in arrays: 
 31, its edges in bits 8 to 28 (edge s → t is bit t (t - 1) / 2 + s of them) and its operations in bits 0 to 7 (as a
 number of V - 2 digits to the base 3).
 
-The benchmark's own enumeration (`generate_graphs.py` of its repository) counts edges and operations up in this order,
-and keeps of equal cells the one that it meets first: that is the cell with the smallest number, here the canonical form.
+The benchmark's own enumeration (`generate_graphs.py` of its repository) counts edges and operations up in this order
+and keeps of equal cells the one that it meets first: the cell with the smallest number, here the canonical form.
 """
 
 from __future__ import annotations
