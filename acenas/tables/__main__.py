@@ -1,17 +1,19 @@
-"""The command `python -m acenas.tables list | info | verify | import | join`."""
+"""The command `python -m acenas.tables list | info | verify | get | import | join`."""
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import DownloadColumn, Progress
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
 
 from acenas.errors import UserError
@@ -130,6 +132,46 @@ def join_table(options: argparse.Namespace, console: Console) -> None:
     )
 
 
+def get_file(options: argparse.Namespace, console: Console) -> None:
+    """Downloads an official file, or says how to get it."""
+    from acenas.tables.download import get, sources
+
+    known = sources()
+    if options.name is None:
+        grid = Table("name", "what", "size", "how", title="Official files")
+        for source in known.values():
+            grid.add_row(source.name, source.title, source.size, "downloaded" if source.url else "by hand")
+        console.print(grid)
+        return
+    if options.name not in known:
+        raise UserError(f"there is no official file {options.name}; choose from {', '.join(known)}")
+    source = known[options.name]
+    folder = options.data_dir or os.environ.get(DATA_VARIABLE)
+    if not folder:
+        raise UserError(f"name the folder that {source.file} goes to with --data-dir or {DATA_VARIABLE}")
+    changes = {"url": options.url, "sha256": options.sha256, "md5": "" if options.sha256 else None}
+    source = replace(source, **{key: value for key, value in changes.items() if value is not None})
+    with Progress(
+        *Progress.get_default_columns(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=_console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(source.file, total=None)
+        path, digest = get(
+            source, Path(folder), lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if options.sha256:
+        checked = "its checksum is the one you gave"
+    elif source.sha256 or source.md5:
+        checked = "its checksum is the official one"
+    else:
+        checked = f"no official checksum is known to compare with; its SHA-256 is {digest}"
+    console.print(f"[bold green]Got:[/] {escape(str(path))}; {checked}", soft_wrap=True)
+    console.print(f"Then: {escape(source.then.format(file=path, folder=folder))}", soft_wrap=True)
+
+
 def import_nb101(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of an official file of NAS-Bench-101."""
     from acenas.tables.importers.nasbench101 import import_nasbench101
@@ -244,9 +286,9 @@ def _statistics(table: BenchmarkTable, name: str) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m acenas.tables",
-        description="Lists, shows, verifies, imports and completes benchmark tables.",
+        description="Lists, shows, verifies, gets, imports and completes benchmark tables.",
     )
-    commands = parser.add_subparsers(required=True, metavar="list | info | verify | import | join")
+    commands = parser.add_subparsers(required=True, metavar="list | info | verify | get | import | join")
     folder = argparse.ArgumentParser(add_help=False)
     folder.add_argument(
         "--data-dir",
@@ -267,6 +309,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--space", help="the search space that the table must be of, such as nasbench201")
     command.set_defaults(run=verify_table)
+    command = commands.add_parser(
+        "get",
+        parents=[folder],
+        help="download an official file, or check one that was fetched by hand; without a name: show what there is",
+    )
+    command.add_argument("name", nargs="?", metavar="NAME", help="such as nb101; none shows them all")
+    command.add_argument("--url", help="another place to download from, such as a mirror")
+    command.add_argument("--sha256", metavar="HEX", help="that the file must have instead of the known one")
+    command.set_defaults(run=get_file)
     command = commands.add_parser(
         "import", help="make a table of a benchmark's official file, or of your own"
     )
