@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,31 @@ def import_nb201(options: argparse.Namespace, console: Console) -> None:
     console.print(f"[bold green]Imported:[/] {count:,} cells to {escape(str(options.out))}", soft_wrap=True)
 
 
+def import_nds_file(options: argparse.Namespace, console: Console) -> None:
+    """Makes a table of an official file of NDS."""
+    from acenas.spaces.nds_cells import FAMILIES, from_genotype
+    from acenas.tables.importers.nds import ToArch, import_nds
+
+    def to_arch(family: str) -> ToArch:
+        return lambda genotype, width, depth: str(from_genotype(FAMILIES[family], genotype, width, depth))
+
+    with _reading(options.file) as progress:
+        imported = import_nds(
+            options.file,
+            options.out,
+            to_arch,
+            name=options.name,
+            accuracy=options.accuracy,
+            progress=progress,
+        )
+    console.print(
+        f"[bold green]Imported:[/] {imported.architectures:,} architectures from {imported.trainings:,} trainings to "
+        f"{escape(str(options.out))}"
+        + (f"; {imported.unfinished:,} unfinished trainings left out" if imported.unfinished else ""),
+        soft_wrap=True,
+    )
+
+
 def import_csv(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of a file of one's own."""
     from acenas.tables.importers.own import import_own
@@ -236,14 +262,13 @@ def _renamed(columns: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Callable[[int], None]]:
+def _reading(path: Path) -> Iterator[Callable[[int, int | None], None]]:
     """Shows how much of a file is read, where someone watches."""
-    size = path.stat().st_size if path.exists() else 0
     with Progress(
         *Progress.get_default_columns(), DownloadColumn(), console=_console(stderr=True), transient=True
     ) as bar:
-        task = bar.add_task(f"reading {path.name}", total=size)
-        yield lambda position: bar.update(task, completed=position)
+        task = bar.add_task(f"reading {path.name}", total=path.stat().st_size if path.exists() else 0)
+        yield lambda position, total=None: bar.update(task, completed=position, total=total)
 
 
 def _space(name: str) -> Any:
@@ -260,6 +285,8 @@ def _find_space(name: str) -> Any:
     # the grammar to be checked, a space is loaded by its name (and torch with it, which `list` and `info` do without).
     if not name.isidentifier():
         return None
+    if name.startswith("nds_"):
+        return _nds_grammar(name)
     try:
         module = importlib.import_module(f"acenas.spaces.{name}")
     except ModuleNotFoundError as error:
@@ -270,6 +297,15 @@ def _find_space(name: str) -> Any:
         if isinstance(value, type) and getattr(value, "name", None) == name:
             return value()
     return None
+
+
+def _nds_grammar(name: str) -> Any:
+    """The grammar of an NDS space, of any width and depth: those differ between its data sets."""
+    from acenas.spaces.nds_cells import FAMILIES, parse
+
+    if (family := FAMILIES.get(name.removeprefix("nds_"))) is None:
+        return None
+    return SimpleNamespace(name=name, validate=lambda arch: parse(family, arch))
 
 
 def _statistics(table: BenchmarkTable, name: str) -> list[str]:
@@ -321,7 +357,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "import", help="make a table of a benchmark's official file, or of your own"
     )
-    _add_imports(command.add_subparsers(required=True, metavar="nb101 | nb201 | csv"))
+    _add_imports(command.add_subparsers(required=True, metavar="nb101 | nb201 | nds | csv"))
     command = commands.add_parser(
         "join", parents=[named, folder], help="add weak labels to a table, such as those of a super-net's run"
     )
@@ -364,6 +400,27 @@ def _add_imports(formats: Any) -> None:
         help="NAS-Bench-201-v1_1-096897.pth, NAS-Bench-201-v1_1-archive, or the unpacked NATS-tss-v1_0-3ffb9-simple",
     )
     command.set_defaults(run=import_nb201)
+    command = formats.add_parser(
+        "nds",
+        parents=[out],
+        help="NDS: a JSON file of one of its five cell spaces, or the archive that holds them",
+    )
+    command.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="such as nds_data/DARTS.json, or data.zip as it was downloaded",
+    )
+    command.add_argument(
+        "--name", help="which file, as in the archive: DARTS, DARTS_in, DARTS_fix-w-d, ENAS ..."
+    )
+    command.add_argument(
+        "--accuracy",
+        choices=("last", "best"),
+        default="last",
+        help="after the last epoch, or the best of all, which looks at the images that it is tested on (default: last)",
+    )
+    command.set_defaults(run=import_nds_file)
     command = formats.add_parser(
         "csv",
         aliases=["parquet"],
