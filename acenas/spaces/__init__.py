@@ -2,7 +2,8 @@
 
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.graphs import GraphBatch
+from acenas.spaces.labelled_graphs import LabelledGraphs
 from acenas.spaces.nasbench101 import NasBench101
 from acenas.spaces.nasbench201 import NasBench201
 
-__all__ = ["GraphBatch", "NasBench101", "NasBench201", "SearchSpace"]
+__all__ = ["GraphBatch", "LabelledGraphs", "NasBench101", "NasBench201", "SearchSpace"]

@@ -231,6 +231,33 @@ def import_nds_file(options: argparse.Namespace, console: Console) -> None:
     )
 
 
+def import_acenas_files(options: argparse.Namespace, console: Console) -> None:
+    """Makes a table of files of AceNAS' authors."""
+    from acenas.spaces import LabelledGraphs
+    from acenas.tables.importers.acenas import import_acenas
+
+    imported = import_acenas(
+        options.file,
+        options.out,
+        LabelledGraphs.write,
+        options.dataset,
+        options.epochs,
+        options.unit,
+        options.weak,
+    )
+    console.print(
+        f"[bold green]Imported:[/] {imported.architectures:,} architectures to {escape(str(options.out))}, of them "
+        f"{imported.labelled:,} with weak labels",
+        soft_wrap=True,
+    )
+    console.print(
+        f"Then: python -m acenas experiment=graphs_ltr table.path={escape(str(options.out))} "
+        f"table.dataset={options.dataset} table.epochs={options.epochs} space.graphs={imported.graphs} "
+        f"space.nodes={imported.nodes} space.tags={imported.tags}",
+        soft_wrap=True,
+    )
+
+
 def import_csv(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of a file of one's own."""
     from acenas.tables.importers.own import import_own
@@ -357,7 +384,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "import", help="make a table of a benchmark's official file, or of your own"
     )
-    _add_imports(command.add_subparsers(required=True, metavar="nb101 | nb201 | nds | csv"))
+    _add_imports(command.add_subparsers(required=True, metavar="nb101 | nb201 | nds | acenas | csv"))
     command = commands.add_parser(
         "join", parents=[named, folder], help="add weak labels to a table, such as those of a super-net's run"
     )
@@ -422,6 +449,21 @@ def _add_imports(formats: Any) -> None:
     )
     command.set_defaults(run=import_nds_file)
     command = formats.add_parser(
+        "acenas",
+        parents=[out],
+        help="AceNAS: its authors' graphs with accuracies, and with labels of their super-nets",
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="such as nasbench101_gt_all.pkl")
+    command.add_argument(
+        "--weak", type=Path, metavar="FILE", help="such as supernet_evaluate_all_test1_nasbench101.json"
+    )
+    command.add_argument("--dataset", required=True, help="of the accuracies, such as cifar10")
+    command.add_argument(
+        "--epochs", type=int, required=True, help="that the architectures were trained, such as 108"
+    )
+    _add_unit(command)
+    command.set_defaults(run=import_acenas_files)
+    command = formats.add_parser(
         "csv",
         aliases=["parquet"],
         parents=[out],
@@ -440,12 +482,7 @@ def _add_imports(formats: Any) -> None:
         help="take column OLD under the name NEW: arch, <dataset>.<valid|test|observed>.<epochs>, "
         "<dataset>.params_m, weak.<name> ...; once for each column",
     )
-    command.add_argument(
-        "--unit",
-        required=True,
-        choices=("percent", "fraction", "error"),
-        help="of the file's accuracies: 93.4, 0.934, or the error in percent, 6.6",
-    )
+    _add_unit(command)
     for name, what in (
         ("source", "where the values come from (default: the file's name)"),
         ("licence", "under which they may be used"),
@@ -453,6 +490,15 @@ def _add_imports(formats: Any) -> None:
     ):
         command.add_argument(f"--{name}", default="", metavar="TEXT", help=what)
     command.set_defaults(run=import_csv)
+
+
+def _add_unit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--unit",
+        required=True,
+        choices=("percent", "fraction", "error"),
+        help="of the file's accuracies: 93.4, 0.934, or the error in percent, 6.6",
+    )
 
 
 def _console(stderr: bool = False) -> Console:

@@ -1,25 +1,23 @@
 """NAS-Bench-201 (Dong and Yang, ICLR 2020) and the topology space of NATS-Bench (Dong et al., 2021), from their files.
 
-Both keep for each cell and length of training a state, and in it for each data set and seed a trial. They are pickles:
-of those of NATS-Bench only plain values and NumPy's scalars are loaded, and the `.pth` files are left to
-`torch.load(weights_only=True)`.
+Both keep for each cell and length of training a state, and in it for each data set and seed a trial. They are pickles,
+of which only plain values and NumPy's scalars are loaded; torch, which saved the `.pth` files, would take several times
+as long for that.
 """
 
 import bz2
 import datetime
-import io
 import math
-import pickle
-from collections import OrderedDict
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import pyarrow as pa
 
 from acenas.errors import UserError
 from acenas.tables.importers.files import check_file
+from acenas.tables.importers.pickles import load_plain
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
 WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
@@ -161,45 +159,28 @@ def _check_arch(info: Any, arch: str, path: Path) -> None:
 
 def _load_pickle(path: Path) -> Any:
     check_file(path, WHAT)
-    try:
-        return _Unpickler(io.BytesIO(bz2.decompress(path.read_bytes()))).load()
-    except UserError as error:
-        raise UserError(f"{path} was not loaded: {error}") from None
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); get it again") from None
+    with bz2.open(path) as file:
+        return load_plain(file, path)
 
 
-_SCALAR = cast(
-    Callable[..., Any], np.float64(0).__reduce__()[0]
-)  # what makes a scalar, wherever NumPy keeps it
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy._core.multiarray", "scalar"): _SCALAR,
-    ("numpy", "dtype"): np.dtype,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise UserError(f"it asks for {module}.{name}, which no file of NATS-Bench needs")
-        return _ALLOWED[module, name]
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def _load_pth(path: Path) -> Any:
-    import torch  # takes seconds, so only those pay who need it
-
+    """What `torch.save` wrote: an archive with the pickle `data.pkl`, or, before torch 1.6, pickles in a row."""
     check_file(path, WHAT)
-    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
-    # Files written with NumPy 1 name what makes a scalar by its old place.
-    allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [_SCALAR, np.dtype, *kinds]
-    try:
-        with torch.serialization.safe_globals([*allowed, (_SCALAR, "numpy.core.multiarray.scalar")]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail in any way
-        reason = (str(error).splitlines() or [""])[0]
-        raise UserError(f"{path} was not loaded ({type(error).__name__}: {reason}); get it again") from None
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+            if name is None:
+                raise UserError(f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}")
+            with archive.open(name) as file:
+                return load_plain(file, path)
+    with path.open("rb") as file:
+        magic, _version, _system = (load_plain(file, path) for _ in range(3))
+        if magic != _LEGACY_MAGIC:
+            raise UserError(f"{path} is a pickle, but none that torch saved; name {WHAT}")
+        return load_plain(file, path)
 
 
 # --- one cell ---
