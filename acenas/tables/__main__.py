@@ -19,6 +19,7 @@ from rich.table import Table
 
 from acenas.errors import UserError
 from acenas.tables.catalogue import DATA_VARIABLE, available_tables, find_table
+from acenas.tables.importers.files import check_file, sha256
 from acenas.tables.join import join_weak_labels
 from acenas.tables.schema import Accuracy, Other, parse_column
 from acenas.tables.table import BenchmarkTable
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, or 1 after a message about what is wrong."""
     options = _parser().parse_args(arguments)
     try:
+        if hasattr(options, "file") and options.sha256:
+            check_file(options.file, "the file")
+            sha256(options.file, options.sha256)
         options.run(options, _console())
     except UserError as error:
         _console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
@@ -410,6 +414,7 @@ def _add_imports(formats: Any) -> None:
         metavar="TABLE",
         help="the Parquet file to make; in the data folder it is found by its name, such as nb101.parquet by nb101",
     )
+    out.add_argument("--sha256", metavar="HEX", help="that the file must have; anything else is an error")
     command = formats.add_parser(
         "nb101", parents=[out], help="NAS-Bench-101: nasbench_only108.tfrecord or nasbench_full.tfrecord"
     )

@@ -4,7 +4,6 @@
 files of gigabytes is what matters.)
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import requests
 import yaml
 
 from acenas.errors import UserError
+from acenas.tables.importers.files import sha256
 
 Progress = Callable[[int, int | None], object]
 """Told the bytes that are there, and those of the whole file where the server says."""
@@ -67,39 +67,21 @@ def get(source: Source, folder: Path, progress: Progress = lambda done, total: N
         The file, and its SHA-256.
 
     Raises:
-        UserError: as `download` and `verify`, and where a person has to fetch it: says how.
+        UserError: as `download` and `sha256`, and where a person has to fetch it: says how.
     """
     path = folder / source.file
     if path.exists():
-        return path, verify(path, sha256=source.sha256, md5=source.md5)
+        return path, sha256(path, source.sha256, source.md5)
     if source.url:
-        return path, download(source.url, path, sha256=source.sha256, md5=source.md5, progress=progress)
+        return path, download(source.url, path, source.sha256, source.md5, progress)
     raise UserError(
         f"{source.title}: no program can download it from its page. Open {source.page} in a browser, save the file as "
         f"{path}, and run this command again: it then checks the file"
     )
 
 
-def verify(path: Path, *, sha256: str = "", md5: str = "") -> str:
-    """The SHA-256 of a file. Raises `UserError` where it, or the MD5, is not the one that is given."""
-    digests = {
-        name: hashlib.new(name, usedforsecurity=False) for name in (("sha256", "md5") if md5 else ("sha256",))
-    }
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            for digest in digests.values():
-                digest.update(part)
-    for name, expected in (("sha256", sha256), ("md5", md5)):
-        if expected and digests[name].hexdigest() != expected.lower():
-            raise UserError(
-                f"{path} is not the official file, or is damaged: its {name.upper()} is {digests[name].hexdigest()}, "
-                f"and should be {expected}; remove it and get it again"
-            )
-    return digests["sha256"].hexdigest()
-
-
 def download(
-    url: str, path: Path, *, sha256: str = "", md5: str = "", progress: Progress = lambda done, total: None
+    url: str, path: Path, expected: str = "", md5: str = "", progress: Progress = lambda done, total: None
 ) -> str:
     """Downloads `url` to `path`, which is there only once it is whole and verified; returns its SHA-256.
 
@@ -109,7 +91,7 @@ def download(
     Args:
         url: of the file.
         path: where it goes.
-        sha256: of the file, hexadecimal; empty where that is not known.
+        expected: SHA-256 of the file in hexadecimal; empty where that is not known.
         md5: likewise.
         progress: see `Progress`.
 
@@ -122,11 +104,11 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         _fetch_patiently(url, part, progress)
         try:
-            digest = verify(part, sha256=sha256, md5=md5)
+            digest = sha256(part, expected, md5)
         except UserError:
             part.unlink()
             raise UserError(
-                f"{url}: what came has a wrong checksum, not {sha256 or md5}; it was removed. Run the command again; "
+                f"{url}: what came has a wrong checksum, not {expected or md5}; it was removed. Run the command again; "
                 "where that does not help, the server no longer has the official file"
             ) from None
         part.replace(path)

@@ -82,7 +82,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def test_a_file_comes_whole_with_progress(server: Server, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     path = tmp_path / "data" / "file.bin"
-    assert download(server.url, path, sha256=SHA256, progress=lambda *at: told.append(at)) == SHA256
+    assert download(server.url, path, SHA256, progress=lambda *at: told.append(at)) == SHA256
     assert path.read_bytes() == CONTENT
     assert told[0] == (0, len(CONTENT)) and told[-1] == (len(CONTENT), len(CONTENT)) and len(told) > 3
     assert list(path.parent.iterdir()) == [path]
@@ -91,7 +91,7 @@ def test_a_file_comes_whole_with_progress(server: Server, tmp_path: Path) -> Non
 def test_a_connection_that_breaks_goes_on_from_there(server: Server, tmp_path: Path) -> None:
     server.breaks_after = [15 * BLOCK, 0, 23 * BLOCK + 9]
     server.fails = [503]
-    download(server.url, tmp_path / "file", sha256=SHA256)
+    download(server.url, tmp_path / "file", SHA256)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert server.seen == [None, None, *[f"bytes={blocks * BLOCK}-" for blocks in (15, 15, 38)]]
 
@@ -101,7 +101,7 @@ def test_another_command_goes_on_where_one_gave_up(server: Server, tmp_path: Pat
     with pytest.raises(UserError, match=r"at byte 1,048,576; .* the same command goes on from there"):
         download(server.url, tmp_path / "file")
     server.breaks_after, server.seen = [], []
-    download(server.url, tmp_path / "file", sha256=SHA256)
+    download(server.url, tmp_path / "file", SHA256)
     assert server.seen == [f"bytes={16 * BLOCK}-"]
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -112,7 +112,7 @@ def test_a_kill_after_the_last_byte_costs_nothing(server: Server, tmp_path: Path
         download(server.url, tmp_path / "file")
     (tmp_path / "file.part").write_bytes(CONTENT)
     server.breaks_after, server.seen = [], []
-    download(server.url, tmp_path / "file", sha256=SHA256)
+    download(server.url, tmp_path / "file", SHA256)
     assert server.seen == [f"bytes={len(CONTENT)}-"]
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -135,7 +135,7 @@ def test_where_it_cannot_go_on_it_starts_again(server: Server, tmp_path: Path, c
 
 
 def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path) -> None:
-    for checksum in ({"sha256": "0" * 64}, {"md5": "0" * 32}):
+    for checksum in ({"expected": "0" * 64}, {"md5": "0" * 32}):
         with pytest.raises(UserError, match="wrong checksum, not 0000"):
             download(server.url, tmp_path / "file", **checksum)
         assert not list(tmp_path.glob("file")) and not list(tmp_path.glob("*.part"))
