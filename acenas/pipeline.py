@@ -236,7 +236,8 @@ class Run:
             tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
             config=config | {"method": ", ".join(method) or "default"},
         )
-        labels, result = None, {}
+        labels: WeakLabels | None = None
+        result: dict[str, Any] = {}
         with run_loggers as loggers, self.progress:
             if cfg.supernet:
                 labels = self.supernet_labels(clock.stage, loggers)
