@@ -4,20 +4,28 @@ Heavy imports (torch, Lightning, W&B) wait until the config has been checked, so
 once.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from acenas import runs
 from acenas.config import check_config, check_types
 from acenas.errors import UserError
+from acenas.files import is_full
+
+if TYPE_CHECKING:
+    from acenas.callbacks import TrialPruning
 
 
 def conf_dir() -> str:
@@ -37,6 +45,23 @@ def check_overrides(cfg: DictConfig) -> None:
     ]
     if values:
         check_types(cfg, hydra.compose(hydra_cfg.job.config_name, choices), values)
+
+
+def trial_of_a_search() -> partial[TrialPruning] | None:
+    """Where this is a job of `hydra/sweeper=optuna`: what makes the callback that tells the study of it."""
+    sweeper = HydraConfig.get().sweeper
+    if OmegaConf.select(sweeper, "trial") is None:
+        return None
+    from acenas.callbacks import TrialPruning
+
+    return partial(
+        TrialPruning,
+        metric=sweeper.metric,
+        study=sweeper.study,
+        storage=sweeper.storage,
+        trial=sweeper.trial,
+        pruner=hydra.utils.instantiate(sweeper.pruner),
+    )
 
 
 def run_or_show(cfg: DictConfig, folder: Path) -> None:
@@ -64,7 +89,7 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
         if not runs.finished(folder):
             from acenas.pipeline import run  # takes seconds: after the checks, and only where it is needed
 
-            run(cfg, folder)
+            run(cfg, folder, trial_of_a_search())
         if summary := runs.finished(folder):
             print(runs.headline(summary))
         print(f"Run folder: {folder}")
@@ -79,6 +104,10 @@ def main(cfg: DictConfig) -> None:
         run_or_show(cfg, folder)
     except Exception as raised:
         error = raised.__cause__ if isinstance(raised, InstantiationException) else raised
+        if not isinstance(error, UserError) and folder.exists() and is_full(folder):
+            error = UserError(
+                f"the disk of {folder} is full; make room, and the same command goes on ({error})"
+            )
         if not isinstance(error, UserError):
             if not in_sweep:
                 raise

@@ -23,7 +23,15 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from acenas import runs
-from acenas.callbacks import RankingMetrics, RoundTable, RunProgress, log_best_architectures
+from acenas.callbacks import (
+    PrunedError,
+    RankingMetrics,
+    RoundTable,
+    RunProgress,
+    SearchCallback,
+    log_artifacts,
+    log_best_architectures,
+)
 from acenas.config import run_hash, weak_label_columns, weak_label_names
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
@@ -42,19 +50,28 @@ from acenas.report import (
     round_metrics,
     write_report,
 )
+from acenas.report.finished import method_overrides
 from acenas.search import SearchResult
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
-from acenas.tables import BenchmarkTable, WeakLabels, find_table
+from acenas.tables import BenchmarkTable, WeakLabels, find_table, parse_column
+from acenas.tables.schema import Flops, Latency, Parameters
 from acenas.tables.weak_labels import COUNTED
 
 PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 """Those whose versions a summary names."""
 
 
-def run(cfg: DictConfig, folder: Path) -> None:
+def run(
+    cfg: DictConfig, folder: Path, trial: Callable[[RankingMetrics], SearchCallback] | None = None
+) -> None:
     """Runs what `cfg` asks for in `folder`, or goes on with it.
+
+    Args:
+        cfg: The configuration.
+        folder: Of the run.
+        trial: Makes what watches the search for a hyper-parameter search, and may give the run up.
 
     Raises:
         UserError: where the configuration cannot run.
@@ -65,9 +82,13 @@ def run(cfg: DictConfig, folder: Path) -> None:
         write_text(folder / "config.yaml", written)
         print(f"Measured: {measurement.run(folder)}")
     else:
-        one = Run(cfg, folder)  # before the first file: a run that lacks something leaves no folder
+        one = Run(cfg, folder, trial)  # before the first file: a run that lacks something leaves no folder
         write_text(folder / "config.yaml", written)
-        runs.finish(folder, one.run())
+        try:
+            runs.finish(folder, one.run())
+        except PrunedError as reason:
+            write_text(folder / runs.PRUNED, f"{reason}\n")
+            print(f"Given up: {reason}.")
 
 
 def assist(cfg: DictConfig, folder: Path) -> None:
@@ -173,9 +194,15 @@ def origin_of(cfg: DictConfig, folder: Path, summary: Mapping[str, Any], facts: 
 class Run:
     """Supernet, score, pretrain, search, report: the arrows between the rooms, as one run draws them."""
 
-    def __init__(self, cfg: DictConfig, folder: Path) -> None:
+    def __init__(
+        self,
+        cfg: DictConfig,
+        folder: Path,
+        trial: Callable[[RankingMetrics], SearchCallback] | None = None,
+    ) -> None:
         self.cfg = cfg
         self.folder = folder
+        self.trial = trial
         # Named by the config as it was given: the path below depends on the machine.
         self.group = f"{cfg.experiment}-{run_hash(cfg, without=['seed'])}"
         self.name = f"{cfg.experiment}-{run_hash(cfg)}-seed{cfg.seed}"
@@ -194,14 +221,23 @@ class Run:
     def run(self) -> dict[str, Any]:
         """Every stage that is not done yet; returns the summary."""
         cfg, clock = self.cfg, Clock(self.folder, self.status)
+        # What sets the run apart, in the words of its user: W&B groups and filters by it.
+        method = [
+            override
+            for override in method_overrides(self.folder)
+            if override != f"experiment={cfg.experiment}"
+        ]
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
         run_loggers = instantiate(cfg.logger, _partial_=True)(
             folder=self.folder,
             group=self.group,
             name=self.name,
             job_type="search" if cfg.search else "supernet" if cfg.supernet else "train",
-            config=OmegaConf.to_container(cfg, resolve=True),
+            tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
+            config=config | {"method": ", ".join(method) or "default"},
         )
-        labels, result = None, {}
+        labels: WeakLabels | None = None
+        result: dict[str, Any] = {}
         with run_loggers as loggers, self.progress:
             if cfg.supernet:
                 labels = self.supernet_labels(clock.stage, loggers)
@@ -215,6 +251,7 @@ class Run:
             if cfg.export:
                 with clock.stage("export"):
                     result["export"] = self.export(identity | result)
+            log_artifacts(loggers, self.folder, Path(cfg.weak_labels_file) if cfg.weak_labels_file else None)
         return identity | result | clock.summary()
 
     # --- weak labels ---
@@ -325,6 +362,7 @@ class Run:
         with clock.stage("search"):
             known, accuracy = self.known()
             metrics = RankingMetrics(known, accuracy, loggers)
+            trial = [self.trial(metrics)] if self.trial else []
             result: SearchResult = instantiate(cfg.search).run(
                 space,
                 archs,
@@ -333,7 +371,7 @@ class Run:
                 evaluator,
                 self.folder,
                 cfg.seed,
-                callbacks=[metrics, RoundTable(metrics), self.progress],
+                callbacks=[metrics, RoundTable(metrics), self.progress, *trial],
                 pretrained=bool(names),
             )
         with clock.stage("report"):
@@ -371,27 +409,29 @@ class Run:
                 logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
         best = best_architectures(finished)
         log_best_architectures(loggers, best, [self.space.draw(arch) for arch in best["arch"]])
-        write_report(
-            self.folder,
-            finished,
-            self.space.draw,
-            OmegaConf.to_yaml(cfg, resolve=True),
-            self.costs(best["arch"].to_list()),
-        )
-        return build_summary(finished)
+        costs = self.costs(best["arch"].to_list())
+        write_report(self.folder, finished, self.space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
+        summary = build_summary(finished)
+        summary["returned"]["costs"] = costs.loc[finished.returned].dropna().to_dict()
+        return summary
 
     def costs(self, archs: Sequence[str]) -> pd.DataFrame:
-        """Parameters and FLOPs of `archs` in millions: counted, or from the table where it has them."""
+        """Parameters and FLOPs of `archs` in millions, counted, or from the table, which may have latencies (ms)."""
         if self.task:
             none = WeakLabels(self.space.name, archs, [], np.zeros((len(archs), 0)), {})
             labels = with_costs(none, self.space, self.task)
             return labels.frame().rename(columns=lambda name: name.split(".")[1])
         table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
-        names = [f"{self.cfg.table.dataset}.{cost}" for cost in ("params_m", "flops_m")]
-        return pd.DataFrame(
-            {name.split(".")[1]: table.lookup(archs, name) for name in names if name in table.columns},
-            index=list(archs),
-        )
+        of_dataset = str(self.cfg.table.observed).split(".")[0] + "."
+        costs = [
+            name for name in table.columns if isinstance(parse_column(name), Parameters | Flops | Latency)
+        ]
+        found = {
+            name.removeprefix(of_dataset): table.lookup(archs, name)
+            for name in costs
+            if name.startswith(of_dataset)
+        }
+        return pd.DataFrame(found, index=list(archs))
 
     # --- the found network ---
 

@@ -45,6 +45,8 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", message="GPU available but not used")  # `accelerator` says so
             # Its successor is not in the oldest torch that this package runs with.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            # On a machine from which jobs are submitted.
+            warnings.filterwarnings("ignore", message="The `srun` command is available")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

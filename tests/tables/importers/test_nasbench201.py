@@ -14,6 +14,7 @@ from acenas.errors import UserError
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main
+from acenas.tables.importers import nasbench201 as module
 from acenas.tables.importers.nasbench201 import import_nasbench201
 
 SPACE = NasBench201()
@@ -147,6 +148,28 @@ def test_a_table_has_what_the_files_say(tmp_path: Path, make: Callable[[Path], P
         assert np.isnan(table.column(f"{dataset}.valid.200.s777")).tolist() == [False, True, False]
         np.testing.assert_allclose(table.column(f"{dataset}.params_m"), [0.1, 1.1, 2.1])
         np.testing.assert_allclose(table.column(f"{dataset}.flops_m"), [15.5, 16.5, 17.5])
+
+
+@pytest.mark.parametrize("make", [nats_folder, pth_folder])
+def test_an_import_of_a_folder_that_was_killed_goes_on_where_it_was(
+    tmp_path: Path, make: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = make(tmp_path / "source"), tmp_path / "out.parquet"
+    import_nasbench201(folder, out, SPACE)
+    whole = out.read_bytes()
+    monkeypatch.setattr(module, "_PART", 2)
+
+    def kill(done: int, count: int) -> None:
+        if done == count:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_nasbench201(folder, out, SPACE, kill)
+    seen: list[int] = []
+    import_nasbench201(folder, out, SPACE, lambda done, count: seen.append(done))
+    assert seen == [3]
+    assert out.read_bytes() == whole
+    assert sorted(tmp_path.iterdir()) == [out, folder]
 
 
 def test_files_of_numpy_1_are_read(tmp_path: Path) -> None:
