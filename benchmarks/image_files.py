@@ -1,7 +1,7 @@
 """How many images of ImageNet's size a core reads, decodes and crops a second, and what augmentation adds.
 
-The images are JPEGs of 500 x 375 pixels and about 110 kB, ImageNet's usual size, with smooth and noisy content. Times are
-of the processor, so that other work on the machine does not change them.
+The images are JPEGs of 500 x 375 pixels and about 100 kB, as ImageNet's are, with smooth and noisy content. Times are of
+the processor, so that other work on the machine does not change them.
 
     OMP_NUM_THREADS=1 python benchmarks/image_files.py [--images 256]
 """
