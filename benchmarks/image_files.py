@@ -1,7 +1,7 @@
 """How many images of ImageNet's size a core reads, decodes and crops a second, and what augmentation adds.
 
-The images are JPEGs of 500 x 375 pixels and about 100 kB, as ImageNet's are, with smooth and noisy content. Times are of
-the processor, so that other work on the machine does not change them.
+The images are JPEGs of 500 x 375 pixels and about 100 kB, as ImageNet's are, with smooth and noisy content. Times are
+of the processor, so that other work on the machine does not change them.
 
     OMP_NUM_THREADS=1 python benchmarks/image_files.py [--images 256]
 """
@@ -9,6 +9,7 @@ the processor, so that other work on the machine does not change them.
 import argparse
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def main() -> None:
         size = write_jpegs(Path(name), count)
         names = np.array([f"{i}.jpg".encode() for i in range(count)])
         files = ImageFiles(Path(name), names, torch.zeros(count, dtype=torch.long), Crops(), 0, "fail")
-        print(f"{count} JPEGs of {size / 1000:.0f} kB, torch {torch.__version__}, Pillow {Image.__version__}")
+        print(f"{count} JPEGs of {size / 1000:.0f} kB, torch {torch.__version__}, Pillow {version('pillow')}")
         order = list(torch.split(torch.arange(count), 64))
         for title, crops in (("random crop (training)", 0), ("middle (measuring)", None)):
             start = time.process_time()
