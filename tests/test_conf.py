@@ -16,7 +16,7 @@ from acenas.tables import BenchmarkTable, find_table
 CONF = Path(conf_dir())
 CHOICES = sorted(p for p in CONF.glob("*/*.yaml") if p.parent.name not in ("experiment", "hydra"))
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
-FROM_THE_PIPELINE = {"folder", "num_node_types"}
+FROM_THE_PIPELINE = {"folder", "num_node_types", "arch"}
 HYDRA_KEYS = {"defaults", "_target_", "_partial_", "_recursive_", "_convert_"}
 
 

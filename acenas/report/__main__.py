@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 
 from acenas.errors import UserError
 from acenas.files import atomic_path, write_text
-from acenas.report.comparison import comparison, to_latex, to_markdown
+from acenas.report.comparison import comparison, cost_columns, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
 from acenas.report.figures import save_figure
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
+from acenas.report.page import as_element
+from acenas.report.summary import cost_unit
 from acenas.runs import number
-from acenas.tables import BenchmarkTable
 
 PICTURES = 6
 """Architectures that are drawn."""
@@ -98,7 +99,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
     parts = [
         comparison(results[results["task"] == task], column).assign(task=task, metric=column)
         for task in tasks
-        for column in ("test_accuracy", "regret", "ndcg@10", "cpu_seconds")
+        for column in ("test_accuracy", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results))
     ]
     with atomic_path(out / "comparison.csv") as path:
         pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]].to_csv(
@@ -123,34 +124,10 @@ def best_pictures(found: Sequence[FinishedRun]) -> list[tuple[str, Figure]]:
             f"{task}: test {number(returned['test_accuracy'])} %",
             f"observed {number(returned['observed_accuracy'])} %",
             f"returned by {len(its)} of {sum(run.task == task for run in found)} runs",
-            *_costs(its[0], arch),
+            *(f"{value:.3g} {cost_unit(name)}" for name, value in returned.get("costs", {}).items()),
         ]
         pictures.append((f"{', '.join(facts)}; {arch}", _draw(its[0], arch)))
     return pictures
-
-
-def _costs(run: FinishedRun, arch: str) -> list[str]:
-    """Parameters, FLOPs and latencies of an architecture, where the run's table is at hand and has them."""
-    path = run.config.get("table.path")
-    try:
-        table = BenchmarkTable.open(Path(path)) if path else None
-        if table is None or arch not in table.archs:
-            return []
-    except UserError:  # the page is about the runs; their table may have moved
-        return []
-    names = [
-        name for name in table.columns if name.split(".")[1:2] in (["params_m"], ["flops_m"], ["latency_ms"])
-    ]
-    mine = [name for name in names if name.split(".")[0] in (run.summary["dataset"], "cifar10")]
-    units = {"params_m": "M parameters", "flops_m": "M FLOPs"}
-    shown: dict[str, str] = {}
-    for name in mine:
-        _, kind, *device = name.split(".")
-        label = units.get(kind, f"ms on {device[0] if device else 'a device'}")
-        value = float(table.lookup([arch], name)[0])
-        if value == value:
-            shown.setdefault(label, f"{value:.3g} {label}")
-    return list(shown.values())
 
 
 def _draw(run: FinishedRun, arch: str) -> Figure:
@@ -174,7 +151,7 @@ def rankings(found: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, 
         name = f"{run.task}: {method}, seed {run.summary['seed']}"
         if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):
             svg = file.read_text(encoding="utf-8")
-            figures[name] = svg[svg.index("<svg") :]
+            figures[name] = as_element(svg)
     return figures
 
 

@@ -33,6 +33,7 @@ class Family:
         operations: names in the official order.
         nodes: of a cell.
         output: which nodes are joined to a cell's output: all of them, or those that no other node reads ("loose").
+        imagenet_widths: channels of the first cells of the benchmark's networks on ImageNet.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Family:
     operations: tuple[str, ...]
     nodes: int
     output: Literal["all", "loose"]
+    imagenet_widths: tuple[int, ...] = (32, 48, 64, 80)
 
     def outputs(self, cell: Cell) -> tuple[int, ...]:
         """The states that are joined to the output of `cell`, ascending: what the official files call `concat`."""
@@ -57,7 +59,7 @@ FAMILIES = {
             "darts", "DARTS",
             ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect",
              "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
-            4, "all",
+            4, "all", (32, 48, 64, 80, 96),
         ),
         Family(
             "enas", "ENAS",
@@ -74,7 +76,7 @@ FAMILIES = {
             "nasnet", "NASNet",
             ("skip_connect", "conv_3x1_1x3", "conv_7x1_1x7", "dil_conv_3x3", "avg_pool_3x3", "max_pool_3x3",
              "max_pool_5x5", "max_pool_7x7", "conv_1x1", "conv_3x3", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"),
-            5, "loose",
+            5, "loose", (32, 48, 64),
         ),
         Family(
             "amoeba", "AmoebaNet",

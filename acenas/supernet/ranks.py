@@ -215,7 +215,7 @@ def _local(
         spawn.Process(
             target=_other,
             args=(here, LocalEnvironment(rank, world_size, port), share, target, args),
-            daemon=True,
+            daemon=False,  # a daemon may not start the workers that read images; `_end_with_parent` ends it
         )
         for rank in range(1, world_size)
     ]

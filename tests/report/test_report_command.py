@@ -47,6 +47,9 @@ def test_tables_agree_with_a_plain_mean(written: Path) -> None:
         table = pd.read_csv(written / "comparison.csv")
         row = table[(table["method"] == f"loss={loss}") & (table["metric"] == "test_accuracy")]
         assert row["mean"].item() == pytest.approx(mine.mean()) and row["seeds"].item() == SEEDS
+    parameters = table[(table["method"] == "loss=ranknet") & (table["metric"] == "params_m")]
+    assert parameters["mean"].item() == pytest.approx(np.mean([1.0 + seed for seed in range(SEEDS)]))
+    assert "| Returned after 20 | M parameters | ms on pixel3 |" in (written / "comparison.md").read_text()
     assert (written / "curves.png").exists() and (written / "curves.svg").exists()
 
 
@@ -100,6 +103,7 @@ def test_the_page_works_in_a_browser(written: Path, browser: Any) -> None:
     page.fill("#filter", "RANKNET")
     visible = [text for text in methods.all_inner_texts() if text]
     assert [row.is_visible() for row in methods.all()].count(True) == 1 and "loss=ranknet" in visible
+    assert page.locator(".plots figure:has(figcaption):visible").count() == 1, "figures are filtered, too"
     page.fill("#filter", "")
     assert all(row.is_visible() for row in methods.all())
 
