@@ -233,6 +233,12 @@ def import_nds_file(options: argparse.Namespace, console: Console) -> None:
         + (f"; {imported.unfinished:,} unfinished trainings left out" if imported.unfinished else ""),
         soft_wrap=True,
     )
+    family, dataset, fixed = imported.file
+    console.print(
+        f"Then: python -m acenas experiment=nds_{family}_ltr table.dataset={dataset}{'_fixed' if fixed else ''} "
+        f"table.path={escape(str(options.out))} table.epochs.{dataset}={imported.epochs}",
+        soft_wrap=True,
+    )
 
 
 def import_acenas_files(options: argparse.Namespace, console: Console) -> None:
