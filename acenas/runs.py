@@ -27,7 +27,11 @@ ERROR = "error.txt"
 """Why the last process in the folder gave up."""
 
 LOCK = ".lock"
-_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, STATUS, ".slurm_job"}
+_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, STATUS}
+
+
+class FolderInUseError(UserError):
+    """Another process works in the folder."""
 
 
 @contextmanager
@@ -35,7 +39,7 @@ def only_process(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, which ends with the process, however that ends. An error is noted in the folder.
 
     Raises:
-        UserError: where another process holds it.
+        FolderInUseError: where another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
@@ -46,7 +50,7 @@ def only_process(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(0.05)
         else:
-            raise UserError(f"another process is running the same configuration in {folder}")
+            raise FolderInUseError(f"another process is running the same configuration in {folder}")
         (folder / ERROR).unlink(missing_ok=True)
         try:
             yield
