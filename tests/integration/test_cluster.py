@@ -124,7 +124,7 @@ def warned(slurm: dict[str, str], job: str) -> None:
 
 
 def pre_empted(slurm: dict[str, str], job: str) -> None:
-    """By a job that is more urgent: SIGTERM, and a second later the end."""
+    """By a job that is more urgent: SIGTERM, and two seconds later the end."""
     tell(slurm, "sbatch", "--partition=urgent", "--ntasks=2", "--output=/dev/null", "--wrap=sleep 5")
     start_now(slurm, job)
 
