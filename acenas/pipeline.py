@@ -29,6 +29,7 @@ from acenas.callbacks import (
     SearchCallback,
     log_artifacts,
     log_best_architectures,
+    made_in,
 )
 from acenas.config import run_hash, weak_label_columns, weak_label_names
 from acenas.errors import UserError
@@ -140,7 +141,8 @@ class Run:
                 result["weak_labels"] = self.label_quality(labels, loggers)
             if cfg.search:
                 result |= self.search(labels, loggers, clock)
-            log_artifacts(loggers, self.folder, Path(cfg.weak_labels_file) if cfg.weak_labels_file else None)
+            uses = [("weak_labels", [Path(cfg.weak_labels_file)])] if cfg.weak_labels_file else []
+            log_artifacts(loggers, made_in(self.folder), uses)
         identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": self.space.name}
         return identity | result | clock.summary()
 
