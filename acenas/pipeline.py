@@ -31,6 +31,7 @@ from acenas.callbacks import (
     SearchCallback,
     log_artifacts,
     log_best_architectures,
+    made_in,
 )
 from acenas.config import run_hash, weak_label_columns, weak_label_names
 from acenas.errors import UserError
@@ -255,7 +256,8 @@ class Run:
             if cfg.export:
                 with clock.stage("export"):
                     result["export"] = self.export(identity | result)
-            log_artifacts(loggers, self.folder, Path(cfg.weak_labels_file) if cfg.weak_labels_file else None)
+            uses = [("weak_labels", [Path(cfg.weak_labels_file)])] if cfg.weak_labels_file else []
+            log_artifacts(loggers, made_in(self.folder), uses)
         return identity | result | clock.summary()
 
     # --- weak labels ---
