@@ -19,7 +19,7 @@ SEEDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 ROOT = Path(sys.argv[2] if len(sys.argv) > 2 else "outputs/mobilenet_tiny_seeds")
 METHODS = {
     "acenas": [],
-    "random": ["search=random", "supernet=null", "scoring=null", "sampler=null", "weak_labels=[]"],
+    "random": ["search=random", "~supernet", "weak_labels=[]"],
 }
 
 
@@ -27,7 +27,7 @@ def run(method: str, seed: int) -> Path:
     """Makes the run and returns its folder."""
     root = ROOT / method / f"seed{seed}"
     common = ["experiment=mobilenet_tiny", f"seed={seed}", f"output_root={root}", "logger.mode=disabled"]
-    command = [sys.executable, "-m", "acenas", *common, "export=null", *METHODS[method]]
+    command = [sys.executable, "-m", "acenas", *common, "export=none", *METHODS[method]]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return next(root.glob("*/*/summary.json")).parent
 
@@ -54,8 +54,9 @@ def main() -> None:
         returned, _, dearest, seconds = row("acenas", seed)
         best_of_random, mean_of_random, _, _ = row("random", seed)
         columns.append((returned, best_of_random, mean_of_random))
+        accuracies = f"{returned:.2f} | {best_of_random:.2f} | {mean_of_random:.2f}"
         print(
-            f"| {seed} | {returned:.2f} | {best_of_random:.2f} | {mean_of_random:.2f} | {dearest:.4f} | {seconds:.0f} |",
+            f"| {seed} | {accuracies} | {dearest:.4f} | {seconds:.0f} |",
             flush=True,
         )
     values = np.array(columns)

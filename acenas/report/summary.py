@@ -125,7 +125,7 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
     values = rows[["observed_accuracy", *names]].to_numpy() * [-1, *[1] * len(names)]
     as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
     better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
-    front = rows[~better.any(0)]
+    front = pd.DataFrame(rows.loc[~better.any(0)])
     return front.sort_values(names, kind="stable").reset_index(drop=True)
 
 
@@ -175,7 +175,7 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
     """Limits, the costs of the returned architecture, where costs come from, and the front of accuracy and cost."""
     return {
         "limits": dict(search.limits),
-        "returned": {name: float(value) for name, value in search.costs.loc[search.returned].items()},
+        "returned": {name: float(column[search.returned]) for name, column in search.costs.items()},
         "origins": dict(search.cost_origins),
         "pareto_front": pareto_front(search).to_dict("records"),
     }

@@ -27,9 +27,9 @@ def environment() -> dict[str, str]:
 def acenas() -> Command:
     """Runs the command in `cwd` and returns what it printed."""
 
-    def run(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def run(*overrides: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command(*overrides), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=300
+            command(*overrides), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout
         )
 
     return run
