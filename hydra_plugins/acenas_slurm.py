@@ -48,7 +48,7 @@ class SlurmLauncher(Launcher):
         """See `Launcher`; a job that is lost returns nothing.
 
         Raises:
-            SystemExit: with status 2 and a message where SLURM cannot be used.
+            SystemExit: with status 2 and a message where SLURM cannot be used; with 130 where the user stops waiting.
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -76,6 +76,9 @@ class SlurmLauncher(Launcher):
                 runs.remove_if_unused(folder)
             print(f"acenas: error: {error}", file=sys.stderr)
             sys.exit(2)
+        except KeyboardInterrupt:
+            print("acenas: the jobs go on; the same command collects them.", file=sys.stderr)
+            sys.exit(130)
         return [returned[folder] for folder in folders]
 
     def _collect(self, work: dict[Path, Any]) -> dict[Path, JobReturn]:

@@ -8,7 +8,7 @@ import io
 import json
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, replace
@@ -42,7 +42,7 @@ from acenas.evaluation.training import (
 )
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.files import atomic_path, write_text
-from acenas.images import Images, ImageTask
+from acenas.images import ImageFiles, Images, ImageTask
 from acenas.networks.recipe import Recipe
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces.base import SearchSpace
@@ -165,7 +165,7 @@ class NetworkTraining(pl.LightningModule):
     # --- curve and files ---
 
     def _valid_accuracy(self, all_draws: bool) -> float:
-        if all_draws:
+        if all_draws or isinstance(self.images, ImageFiles):
             return accuracies(self.network, evaluation_batches(self.task, "valid", self.device))[0]
         if not self._first_draw:
             batches = list(evaluation_batches(self.task, "valid", self.device))
@@ -413,6 +413,7 @@ class TrainingJudge(Judge):
         self.images = images
         self.folder = Path(folder)
         self.device = _devices(accelerator)[0]
+        self._kept: list[Images] = []
 
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
         """``[A]`` float64, in percent: of the final weights, on the test images.
@@ -430,9 +431,14 @@ class TrainingJudge(Judge):
         archs = [json.loads(path.read_text(encoding="utf-8"))["arch"] for path in results]
         return archs, self.test_accuracy(archs)
 
-    @cached_property
-    def _test_images(self) -> list[Images]:
-        return list(evaluation_batches(self.images, "test", self.device))
+    @property
+    def _test_images(self) -> Iterable[Images]:
+        """Kept for the next network, unless they are too many."""
+        batches = evaluation_batches(self.images, "test", self.device)
+        if isinstance(self.images.splits.test, ImageFiles):
+            return batches
+        self._kept = self._kept or list(batches)
+        return self._kept
 
     def _measure(self, arch: str) -> float:
         folder = arch_folder(self.folder, arch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -70,7 +69,9 @@ class MobileNet(SearchSpace):
         self._stages = [
             _StageTexts(number, depth, self._names) for number, depth in enumerate(self._depths, start=1)
         ]
-        self._costs = lru_cache(maxsize=8)(self._count_costs)
+        self._costs: dict[
+            tuple[int, tuple[int, int, int]], tuple[NDArray[np.float64], NDArray[np.float64]]
+        ] = {}
 
     # --- grammar ---
 
@@ -259,7 +260,10 @@ class MobileNet(SearchSpace):
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """See `SearchSpace.costs`: sums over the blocks, a million networks in seconds."""
-        fixed, of_blocks = self._costs(num_classes, image_shape)
+        key = num_classes, image_shape
+        if key not in self._costs:
+            self._costs[key] = self._count_costs(*key)
+        fixed, of_blocks = self._costs[key]
         totals = np.tile(fixed, (len(archs), 1))
         first = 0
         for stage, rows in zip(self._stages, self._rows(archs).T, strict=True):

@@ -13,10 +13,13 @@ import torch
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.evaluation.training import initialised
+from acenas.evaluation.from_scratch import TrainingEvaluator, arch_folder, read_result
+from acenas.evaluation.training import initialised, train
 from acenas.final import FinalTraining, TrainedNetwork
 from acenas.images import Augmentation, ImageBatches
+from acenas.networks.recipe import Recipe
 from acenas.seeds import derive_seed, torch_generator
+from acenas.supernet import Scoring, SupernetTraining, UniformPaths
 from tests.final.example import ARCH, CLASSES, RECIPE, SPACE, task, training, write_data
 
 
@@ -232,3 +235,23 @@ def test_it_learns(root: Path, tmp_path: Path) -> None:
     of = training(root, recipe={"epochs": 30, "learning_rate": 0.2})
     assert RECIPE.epochs == 3
     assert of.run(tmp_path).facts.accuracy["test"] > 85
+
+
+@pytest.mark.slow
+def test_images_on_the_disk_serve_searches_too(root: Path, tmp_path: Path) -> None:
+    """What an evaluator trains, a super-net and its scores are the same whatever the workers that read."""
+    recipe = Recipe(epochs=1, batch_size=4, learning_rate=0.1)
+    found = []
+    for workers in (0, 1):
+        of = task(root, Augmentation(flip=True), workers=workers)
+        evaluator = TrainingEvaluator(SPACE, of, recipe, tmp_path / f"{workers}", accelerator="cpu", jobs=1)
+        evaluator.train_one(ARCH, torch.device("cpu"))
+        result = read_result(arch_folder(evaluator.folder, ARCH), ARCH)
+        (alone,) = train(lambda: SPACE.build(ARCH, 3), recipe, of, [0])
+        network = SupernetTraining(SPACE, of, UniformPaths(), recipe).run(tmp_path / f"supernet{workers}")
+        labels = Scoring(SPACE, of, archs=[ARCH], batch_norm="recalibrated", batch_size=4, images=8).run(
+            network, tmp_path / f"score{workers}", "w"
+        )
+        found.append((result["observed_accuracy"], *alone, *labels.values([ARCH])[0].tolist()))
+    assert found[0] == found[1]
+    assert found[0][0] == pytest.approx(found[0][1])
