@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from acenas.errors import UserError
+from acenas.pickles import load_plain
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main
 from acenas.tables.importers import nasbench201 as module
 from acenas.tables.importers.nasbench201 import import_nasbench201
-from acenas.tables.importers.pickles import load_plain
 
 SPACE = NasBench201()
 ARCHS = [SPACE.enumerate()[i] for i in (5000, 7, 15_000)]
