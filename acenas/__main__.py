@@ -72,6 +72,11 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
     if cfg.fresh and rank is not None:
         # The first process would clear the folder while the others already read what lies there.
         raise UserError(f"fresh=true works without a launcher only; remove {folder} and start again")
+    if cfg.final and cfg.search and rank is not None:
+        # The other processes do not search, so they would not know what to train.
+        raise UserError(
+            "under a launcher, search first and train the network in a run of its own, with from_run"
+        )
     if rank:
         if not runs.finished(folder):
             from acenas.pipeline import assist
@@ -107,10 +112,12 @@ def main(cfg: DictConfig) -> None:
             if not in_sweep:
                 raise
             logging.getLogger(__name__).exception("This job failed.")
+        used_by_another = isinstance(error, runs.FolderInUseError)  # whose run is fine
         if in_sweep:
-            runs.note_error(folder, error or raised)
+            if not used_by_another:
+                runs.note_error(folder, error or raised)
             return
-        if not runs.launched_rank():
+        if not runs.launched_rank() and not used_by_another:
             runs.remove_if_unused(folder)
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)

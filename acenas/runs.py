@@ -33,12 +33,16 @@ LOCK = ".lock"
 _OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, PRUNED, STATUS}
 
 
+class FolderInUseError(UserError):
+    """Another process works in the folder."""
+
+
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, which ends with the process, however that ends. An error is noted in the folder.
 
     Raises:
-        UserError: where another process holds it.
+        FolderInUseError: where another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
@@ -49,7 +53,7 @@ def only_process(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(0.05)
         else:
-            raise UserError(f"another process is running the same configuration in {folder}")
+            raise FolderInUseError(f"another process is running the same configuration in {folder}")
         for of_before in (ERROR, PRUNED):
             (folder / of_before).unlink(missing_ok=True)
         try:
@@ -59,10 +63,16 @@ def only_process(folder: Path) -> Iterator[None]:
             raise
 
 
+def announce(folder: Path) -> None:
+    """Makes `folder` that of a run, of which nothing is known yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LOCK).touch()
+
+
 def note_error(folder: Path, error: BaseException) -> None:
     """Writes down in the folder why its run gave up, where it can."""
     with suppress(OSError):  # on a full disk
-        (folder / LOCK).touch()  # it is a run's folder, even where the error came before the run
+        announce(folder)  # even where the error came before the run
         write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
 
 
@@ -174,6 +184,13 @@ def headline(summary: Mapping[str, Any]) -> str:
         f"Weak label {name}: Kendall {number(label['kendall'], 3)} over {label['architectures']} known architectures."
         for name, label in summary.get("weak_labels", {}).items()
     ]
+    if final := summary.get("final"):
+        accuracy = ", ".join(
+            f"{part} accuracy {number(value)} %" for part, value in final["accuracy"].items()
+        )
+        lines.append(f"Trained: {final['arch']}: {accuracy}.")
+    if "export" in summary:
+        lines.append(f"Exported: {', '.join(summary['export'])}, which answer as the network does.")
     if "returned" not in summary:
         return "\n".join([f"{summary['experiment']}, seed {summary['seed']}: {seconds}", *lines])
     returned, best, metrics = summary["returned"], summary["best_known"], summary["metrics"]

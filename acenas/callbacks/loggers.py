@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STEP_METRIC = {"supernet": "supernet/epoch", "pretrain": "pretrain/epoch", "search": "search/trained"}
+STEP_METRIC = {
+    "supernet": "supernet/epoch",
+    "pretrain": "pretrain/epoch",
+    "search": "search/trained",
+    "train": "train/epoch",
+}
 """What a stage's metrics are drawn against in W&B."""
 
 BEST_OF = {
@@ -39,6 +44,7 @@ BEST_OF = {
     "search/returned_test_accuracy": "max",
     "pretrain/ndcg@10": "max",
     "pretrain/kendall": "max",
+    "train/valid_accuracy": "max",
 }
 """Metrics whose best value W&B keeps in the run's summary, beside the last one."""
 

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class SlicedConv2d(nn.Conv2d):
-    """A convolution whose first kernels, and of these the first inputs, are used; `groups` must be 1."""
+    """A convolution whose first kernels, and of these the first inputs, are used; `groups` is 1, or it is depthwise."""
 
-    def forward(self, x: Tensor, out_channels: int | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, out_channels: int | None = None, inputs: Sequence[slice] | None = None
+    ) -> Tensor:
         """`[B, c, H, W]` to `[B, out_channels, H', W']`, both at most as wide as the layer.
 
-        `out_channels` None: all.
+        Args:
+            x: the input.
+            out_channels: None for all. A depthwise convolution has as many as its input.
+            inputs: the parts of the layer's input channels that `x` joins; None for the first ones.
         """
+        if self.groups > 1:
+            out_channels = x.shape[1]
         bias = None if self.bias is None else self.bias[:out_channels]
-        weight = self.weight[:out_channels, : x.shape[1]]
-        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation)
+        weight = _columns(self.weight[:out_channels], [slice(x.shape[1])] if inputs is None else inputs)
+        groups = x.shape[1] if self.groups > 1 else 1
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
+
+
+class SlicedLinear(nn.Linear):
+    """A linear layer of whose inputs some are used."""
+
+    def forward(self, x: Tensor, inputs: Sequence[slice]) -> Tensor:
+        """`[B, c]` to `[B, out_features]`; `inputs` are the parts of the layer's inputs that `x` joins."""
+        return F.linear(x, _columns(self.weight, inputs), self.bias)
+
+
+def _columns(weight: Tensor, parts: Sequence[slice]) -> Tensor:
+    """The parts of the second dimension, joined; a view where there is one."""
+    return weight[:, parts[0]] if len(parts) == 1 else torch.cat([weight[:, part] for part in parts], dim=1)
+
+
+class SlicedSequential(nn.Sequential):
+    """Layers of which a path takes as many channels as its input has, from the first to the last layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, c, H, W]` to `[B, c, H', W']`."""
+        for layer in self:
+            x = layer(x, x.shape[1]) if isinstance(layer, SlicedConv2d) else layer(x)
+        return x
 
 
 class SlicedBatchNorm2d(nn.BatchNorm2d):

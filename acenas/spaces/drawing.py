@@ -1,7 +1,8 @@
 """Pictures of cells."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
@@ -14,6 +15,10 @@ _COLOURS = {
     "maxpool3x3": "#E69F00",
     "conv1x1-bn-relu": "#56B4E9",
     "conv3x3-bn-relu": "#0072B2",
+    **dict.fromkeys(["avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7"], "#E69F00"),
+    **dict.fromkeys(["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"], "#0072B2"),
+    **dict.fromkeys(["dil_conv_3x3", "dil_conv_5x5", "dil_sep_conv_3x3"], "#009E73"),
+    **dict.fromkeys(["conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"], "#CC79A7"),
 }
 _LABELS = {
     "skip_connect": "skip",
@@ -25,6 +30,21 @@ _LABELS = {
     "conv3x3-bn-relu": "conv 3×3",
     "input": "in",
     "output": "out",
+    "before": "in, two before",
+    "last": "in, last",
+    "max_pool_3x3": "max pool 3×3",
+    "max_pool_5x5": "max pool 5×5",
+    "max_pool_7x7": "max pool 7×7",
+    "sep_conv_3x3": "sep 3×3",
+    "sep_conv_5x5": "sep 5×5",
+    "sep_conv_7x7": "sep 7×7",
+    "dil_conv_3x3": "dil 3×3",
+    "dil_conv_5x5": "dil 5×5",
+    "dil_sep_conv_3x3": "dil sep 3×3",
+    "conv_1x1": "conv 1×1",
+    "conv_3x3": "conv 3×3",
+    "conv_3x1_1x3": "conv 1×3, 3×1",
+    "conv_7x1_1x7": "conv 1×7, 7×1",
 }
 
 
@@ -89,20 +109,49 @@ def draw_vertex_cell(edges: Sequence[tuple[int, int]], operations: Sequence[str]
         edges: (source, target) of every edge; vertices are numbered along the data.
         operations: of each vertex.
     """
+    return draw_vertex_cells({"": (edges, operations)})
+
+
+def draw_vertex_cells(
+    cells: Mapping[str, tuple[Sequence[tuple[int, int]], Sequence[str]]], title: str = ""
+) -> Figure:
+    """Several cells below each other, each as `draw_vertex_cell`.
+
+    Args:
+        cells: edges and operations of each, by its title.
+        title: of the whole.
+    """
+    layouts = [_columns(*cell) for cell in cells.values()]
+    heights = [max(2.6, 0.42 * max(map(len, columns)) + 0.8) for columns in layouts]
+    figure = Figure(figsize=(1.3 * max(map(len, layouts)) + 0.4, sum(heights)), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    grid = figure.subplots(len(cells), 1, height_ratios=heights, squeeze=False)
+    for axes, (name, (edges, operations)), columns in zip(grid[:, 0], cells.items(), layouts, strict=True):
+        axes.set_title(name, fontsize=10)
+        _draw_vertex_cell(axes, edges, operations, columns)
+    return figure
+
+
+def _columns(edges: Sequence[tuple[int, int]], operations: Sequence[str]) -> list[list[int]]:
+    """The vertices of each column: a vertex stands behind all that lead to it."""
     column = [0] * len(operations)
     for source, target in sorted(edges):
         column[target] = max(column[target], column[source] + 1)
-    columns = [[v for v in range(len(operations)) if column[v] == x] for x in range(max(column) + 1)]
+    return [[v for v in range(len(operations)) if column[v] == x] for x in range(max(column) + 1)]
+
+
+def _draw_vertex_cell(
+    axes: Axes, edges: Sequence[tuple[int, int]], operations: Sequence[str], columns: Sequence[Sequence[int]]
+) -> None:
+    column_of = {vertex: x for x, members in enumerate(columns) for vertex in members}
     # Vertices of one column stand above each other, and columns are shifted, so that few edges cross a vertex.
     place = {
         vertex: (x, row - (len(members) - 1) / 2 + (0.17 * (-1) ** x if 0 < x < len(columns) - 1 else 0.0))
         for x, members in enumerate(columns)
         for row, vertex in enumerate(members)
     }
-    figure = Figure(figsize=(1.3 * len(columns) + 0.4, 2.6), layout="constrained")
-    axes = figure.add_subplot()
     for source, target in edges:
-        span = column[target] - column[source]
+        span = column_of[target] - column_of[source]
         axes.add_patch(
             FancyArrowPatch(
                 place[source],
@@ -130,8 +179,46 @@ def draw_vertex_cell(edges: Sequence[tuple[int, int]], operations: Sequence[str]
                 "linewidth": 2.0,
             },
         )
-    height = max(abs(y) for _, y in place.values()) + 0.8
+    height = max(abs(y) for _, y in place.values()) + 1.3
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(-height, height)
+    axes.set_axis_off()
+
+
+def draw_blocks(
+    stages: Sequence[Sequence[tuple[int, int]]],
+    channels: Sequence[int],
+    largest: int,
+    expansions: Sequence[int],
+) -> Figure:
+    """A chain of blocks: a box as high as its kernel is wide, coloured by its expansion, stage by stage.
+
+    Args:
+        stages: (kernel size, expansion) of every block.
+        channels: of each stage.
+        largest: kernel size there is.
+        expansions: all there are.
+    """
+    colours = dict(zip(expansions, ("#56B4E9", "#0072B2", "#E69F00", "#D55E00", "#009E73"), strict=False))
+    count = sum(map(len, stages)) + 0.6 * len(stages)
+    figure = Figure(figsize=(0.42 * count + 0.8, 2.4), layout="constrained")
+    axes = figure.add_subplot()
+    x = 0.0
+    for stage, width in zip(stages, channels, strict=True):
+        axes.annotate(
+            str(width), (x + (len(stage) - 1) / 2, -0.25), ha="center", va="top", fontsize=8, color="#333333"
+        )
+        for kernel, expansion in stage:
+            colour = colours.get(expansion, "#999999")
+            axes.bar(x, kernel / largest, width=0.8, color=colour)
+            text = f"{kernel}×{kernel}\ne{expansion}"
+            axes.annotate(
+                text, (x, kernel / largest + 0.04), ha="center", va="bottom", fontsize=7, color=colour
+            )
+            x += 1
+        x += 0.6
+    axes.annotate("", (x - 0.6, -0.1), (-0.8, -0.1), arrowprops={"arrowstyle": "-|>", "color": "#666666"})
+    axes.set_xlim(-1, x - 0.4)
+    axes.set_ylim(-0.55, 1.45)
     axes.set_axis_off()
     return figure

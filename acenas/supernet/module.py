@@ -81,7 +81,7 @@ class Supernet(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD and the schedule of the recipe, step by step."""
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        optimizer = self.recipe.optimizer(self.network.parameters())
+        optimizer = self.recipe.optimizer(self.network)
         batches = int(self.trainer.estimated_stepping_batches) // self.recipe.epochs
         steps = self.recipe.epochs * -(-batches // self.accumulate)
         return [optimizer], [self.recipe.scheduler(optimizer, steps)]
@@ -115,7 +115,9 @@ class Supernet(pl.LightningModule):
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
         average_gradients(self.network, paths, self.average, batches)
         if self.recipe.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip, foreach=True)
+            # Those of the optimizer: to walk through all modules of a large super-net takes as long as a step.
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip, foreach=True)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         scheduler.step()

@@ -70,6 +70,11 @@ def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> 
     )
 
 
+def table_architectures(path: str, space: str) -> list[str]:
+    """All architectures of a table of `space`, in its order. Raises `UserError` as `find_table` and as opening it."""
+    return BenchmarkTable.open(find_table(path), space=space, columns=[]).archs
+
+
 def check_table(
     name_or_path: str | Path,
     space: str,

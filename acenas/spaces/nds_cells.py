@@ -1,0 +1,217 @@
+"""Architectures of the NDS spaces (Radosavovic et al., ICCV 2019, arXiv 1905.13214): genotypes and their strings.
+
+An architecture is a normal cell, a reduction cell, a width and a depth. A cell has n nodes; each is the sum of two
+operations on earlier states. State 0 is the output of the cell before the previous one, state 1 that of the previous
+one, state 2 + i is node i. Which nodes are joined to the output is a rule of the family, so it is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from acenas.errors import UserError
+
+Cell = tuple[tuple[tuple[str, int], tuple[str, int]], ...]
+"""For each node its two inputs, as the name of the operation and the state that it reads."""
+
+_STATES = frozenset(map(str, range(10)))
+
+MIN_DEPTH = 3
+"""A network has three stages."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What sets one of the five spaces apart.
+
+    Attributes:
+        name: as in the space's name `nds_<name>`.
+        title: as published.
+        operations: names in the official order.
+        nodes: of a cell.
+        output: which nodes are joined to a cell's output: all of them, or those that no other node reads ("loose").
+        imagenet_widths: channels of the first cells of the benchmark's networks on ImageNet.
+    """
+
+    name: str
+    title: str
+    operations: tuple[str, ...]
+    nodes: int
+    output: Literal["all", "loose"]
+    imagenet_widths: tuple[int, ...] = (32, 48, 64, 80)
+
+    def outputs(self, cell: Cell) -> tuple[int, ...]:
+        """The states that are joined to the output of `cell`, ascending: what the official files call `concat`."""
+        states = range(2, len(cell) + 2)
+        if self.output == "all":
+            return tuple(states)
+        read = {source for node in cell for _, source in node}
+        return tuple(state for state in states if state not in read)
+
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family(
+            "darts", "DARTS",
+            ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect",
+             "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"),
+            4, "all", (32, 48, 64, 80, 96),
+        ),
+        Family(
+            "enas", "ENAS",
+            ("skip_connect", "sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3"),
+            5, "loose",
+        ),
+        Family(
+            "pnas", "PNAS",
+            ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7", "conv_7x1_1x7",
+             "skip_connect", "avg_pool_3x3", "max_pool_3x3", "dil_conv_3x3"),
+            5, "all",
+        ),
+        Family(
+            "nasnet", "NASNet",
+            ("skip_connect", "conv_3x1_1x3", "conv_7x1_1x7", "dil_conv_3x3", "avg_pool_3x3", "max_pool_3x3",
+             "max_pool_5x5", "max_pool_7x7", "conv_1x1", "conv_3x3", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"),
+            5, "loose", (32, 48, 64),
+        ),
+        Family(
+            "amoeba", "AmoebaNet",
+            ("skip_connect", "sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7",
+             "avg_pool_3x3", "max_pool_3x3", "dil_sep_conv_3x3", "conv_7x1_1x7"),
+            5, "loose",
+        ),
+    )
+}  # fmt: skip
+"""The five spaces by name."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A normal cell, a reduction cell, the channels of the first stage and the number of cells."""
+
+    normal: Cell
+    reduce: Cell
+    width: int
+    depth: int
+
+    def __str__(self) -> str:
+        return (
+            f"normal={_write(self.normal)};reduce={_write(self.reduce)};width={self.width};depth={self.depth}"
+        )
+
+
+def parse(family: Family, arch: str) -> Architecture:
+    """The architecture that `arch` writes: `normal=CELL;reduce=CELL;width=16;depth=20`.
+
+    A cell is `|op~state|op~state|` for each node, joined by `+`.
+
+    Raises:
+        UserError: says what is wrong.
+
+    >>> cell = "|skip_connect~0|sep_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~2|"
+    >>> two_nodes = Family("two", "Two", FAMILIES["enas"].operations, 2, "loose")
+    >>> arch = parse(two_nodes, f"normal={cell};reduce={cell};width=16;depth=20")
+    >>> arch.normal[1], two_nodes.outputs(arch.normal)
+    ((('skip_connect', 0), ('avg_pool_3x3', 2)), (3,))
+    """
+    try:
+        keys, values = zip(*(part.partition("=")[::2] for part in arch.split(";")), strict=True)
+        if keys != ("normal", "reduce", "width", "depth"):
+            raise ValueError("expected the form normal=CELL;reduce=CELL;width=NUMBER;depth=NUMBER")
+        for key, number in zip(keys[2:], values[2:], strict=True):
+            if not number.isascii() or not number.isdecimal() or number.startswith("0"):
+                raise ValueError(f"{key}={number} is not a whole number above 0")
+        normal, reduce = (_read(family, key, text) for key, text in zip(keys[:2], values[:2], strict=True))
+        return _checked(Architecture(normal, reduce, int(values[2]), int(values[3])))
+    except ValueError as error:
+        raise UserError(f"not an architecture of nds_{family.name}: {arch!r}: {error}") from None
+
+
+def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth: int) -> Architecture:
+    """The architecture of the fields `genotype`, `width` and `depth` of the official files (`net` of a record).
+
+    Args:
+        family: whose rules hold.
+        genotype: `normal` and `reduce`, flat lists of two (operation, state) a node, and `normal_concat` and
+            `reduce_concat`, the states that are joined to the output.
+        width: channels of the first stage.
+        depth: number of cells.
+
+    Raises:
+        UserError: where a field is missing or no such architecture exists; also where the states joined to the output
+            are others than the family's rule says: the string could not tell.
+    """
+    try:
+        cells = []
+        for key in ("normal", "reduce"):
+            for needed in (key, f"{key}_concat"):
+                if needed not in genotype:
+                    raise ValueError(f"the genotype has no {needed}")
+            cell = _cell(family, key, genotype[key])
+            joined, expected = list(genotype[f"{key}_concat"]), list(family.outputs(cell))
+            if sorted(joined) != expected:
+                raise ValueError(
+                    f"{key}_concat is {joined}, but {family.title} joins {family.output} nodes: {expected}"
+                )
+            cells.append(cell)
+        for key, number in (("width", width), ("depth", depth)):
+            if type(number) is not int or number < 1:
+                raise ValueError(f"{key} is {number!r}, not a whole number above 0")
+        return _checked(Architecture(cells[0], cells[1], width, depth))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"not a genotype of nds_{family.name}: {genotype}: {error}") from None
+
+
+def to_genotype(family: Family, architecture: Architecture) -> dict[str, Any]:
+    """The inverse of `from_genotype`: the field `genotype` of the official files."""
+    genotype: dict[str, Any] = {}
+    for key, cell in (("normal", architecture.normal), ("reduce", architecture.reduce)):
+        genotype[key] = [list(term) for node in cell for term in node]
+        genotype[f"{key}_concat"] = list(family.outputs(cell))
+    return genotype
+
+
+def _cell(family: Family, key: str, pairs: Sequence[Sequence[Any]]) -> Cell:
+    """The cell of a flat list of (operation, state). Raises `ValueError` that names what is wrong."""
+    if len(pairs) != 2 * family.nodes:
+        raise ValueError(
+            f"{key} has {len(pairs)} operations instead of {2 * family.nodes}, two for each of {family.nodes} nodes"
+        )
+    terms = []
+    for number, (operation, source) in enumerate(pairs):
+        node = number // 2
+        if operation not in family.operations:
+            raise ValueError(f"{key}: unknown operation {operation!r}; known: {', '.join(family.operations)}")
+        if type(source) is not int or not 0 <= source < node + 2:
+            raise ValueError(f"{key}: node {node} reads state {source!r}, but may read 0 to {node + 1}")
+        terms.append((str(operation), source))
+    return tuple(zip(terms[::2], terms[1::2], strict=True))
+
+
+def _checked(architecture: Architecture) -> Architecture:
+    if architecture.depth < MIN_DEPTH:
+        raise ValueError(
+            f"depth is {architecture.depth}, but a network has three stages and at least {MIN_DEPTH} cells"
+        )
+    return architecture
+
+
+@lru_cache(maxsize=1 << 16)
+def _read(family: Family, key: str, text: str) -> Cell:
+    pairs: list[tuple[str, Any]] = []
+    for number, node in enumerate(text.split("+")):
+        terms = node[1:-1].split("|")
+        if len(node) < 2 or node[0] != "|" or node[-1] != "|" or len(terms) != 2:
+            raise ValueError(f"{key}: node {number} is {node!r}; expected the form |op~state|op~state|")
+        for term in terms:
+            operation, _, source = term.partition("~")
+            pairs.append((operation, int(source) if source in _STATES else source))
+    return _cell(family, key, pairs)
+
+
+def _write(cell: Cell) -> str:
+    return "+".join(f"|{'|'.join(f'{operation}~{source}' for operation, source in node)}|" for node in cell)
