@@ -112,10 +112,12 @@ def main(cfg: DictConfig) -> None:
             if not in_sweep:
                 raise
             logging.getLogger(__name__).exception("This job failed.")
+        used_by_another = isinstance(error, runs.FolderInUseError)  # whose run is fine
         if in_sweep:
-            runs.note_error(folder, error or raised)
+            if not used_by_another:
+                runs.note_error(folder, error or raised)
             return
-        if not runs.launched_rank():
+        if not runs.launched_rank() and not used_by_another:
             runs.remove_if_unused(folder)
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -60,9 +60,13 @@ def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
 def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
     """Raises `UserError` where one of `keys` was given a value of another type, or sign, than its default has."""
     for key in keys:
+        if (
+            key == "weak_labels"
+        ):  # a name, a list or nothing; the default may refer to a table that is not there
+            continue
         default = OmegaConf.select(defaults, key, default=None)
         value = OmegaConf.select(cfg, key, default=None)
-        if default is None or value is None or key == "weak_labels":
+        if default is None or value is None:
             continue
         numbers = (int, float) if isinstance(default, float) else (int,)
         expected, fits = {

@@ -31,6 +31,7 @@ from acenas.callbacks import (
     SearchCallback,
     log_artifacts,
     log_best_architectures,
+    made_in,
 )
 from acenas.config import run_hash, weak_label_columns, weak_label_names
 from acenas.errors import UserError
@@ -210,11 +211,15 @@ class Run:
             cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
         self.space: SearchSpace = instantiate(cfg.space)
         self.task: ImageTask | None = instantiate(cfg.images) if cfg.images else None
+        # Here, so that what is missing for them does not cost a super-net.
         self.label_sources = self.labels_from_elsewhere() if cfg.search else {}
         if cfg.final and not cfg.search:
             final_training(cfg)  # so that a wrong architecture is told before the first file
         if cfg.export:
             made(cfg.export)
+        self.evaluator: Evaluator | None = None
+        if cfg.search:
+            self.evaluator = in_folder(instantiate(cfg.evaluator), folder / "trained")
         self.status = runs.RunStatus(folder)
         self.progress = RunProgress(status=self.status)
 
@@ -251,7 +256,8 @@ class Run:
             if cfg.export:
                 with clock.stage("export"):
                     result["export"] = self.export(identity | result)
-            log_artifacts(loggers, self.folder, Path(cfg.weak_labels_file) if cfg.weak_labels_file else None)
+            uses = [("weak_labels", [Path(cfg.weak_labels_file)])] if cfg.weak_labels_file else []
+            log_artifacts(loggers, made_in(self.folder), uses)
         return identity | result | clock.summary()
 
     # --- weak labels ---
@@ -333,8 +339,8 @@ class Run:
 
     def search(self, supernet: WeakLabels | None, loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
         """Pretrains, searches and reports; returns the search's part of the summary."""
-        cfg, space = self.cfg, self.space
-        evaluator: Evaluator = in_folder(instantiate(cfg.evaluator), self.folder / "trained")
+        cfg, space, evaluator = self.cfg, self.space, self.evaluator
+        assert evaluator is not None
         # Where all is trained from scratch, all can be chosen.
         archs = evaluator.known()[0] or space.enumerate()
         # Equal functions are equal graphs: what is known of one is known of all its names.

@@ -30,7 +30,11 @@ PRUNED = "pruned.txt"
 """Why a hyper-parameter search gave the run up."""
 
 LOCK = ".lock"
-_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, PRUNED, STATUS, ".slurm_job"}
+_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, PRUNED, STATUS}
+
+
+class FolderInUseError(UserError):
+    """Another process works in the folder."""
 
 
 @contextmanager
@@ -38,7 +42,7 @@ def only_process(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, which ends with the process, however that ends. An error is noted in the folder.
 
     Raises:
-        UserError: where another process holds it.
+        FolderInUseError: where another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
@@ -49,7 +53,7 @@ def only_process(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(0.05)
         else:
-            raise UserError(f"another process is running the same configuration in {folder}")
+            raise FolderInUseError(f"another process is running the same configuration in {folder}")
         for of_before in (ERROR, PRUNED):
             (folder / of_before).unlink(missing_ok=True)
         try:
@@ -157,7 +161,9 @@ def remove_if_unused(folder: Path) -> None:
 
 
 def finish(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Writes the summary, which ends the run."""
+    """Writes the summary, which ends the run; what kills left half written is removed."""
+    for left in folder.rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 

@@ -12,11 +12,11 @@ import acenas
 
 ROOT = Path(acenas.__file__).parent
 FLOORS = {
-    "errors": 0, "seeds": 0, "files": 0, "runs": 1, "status": 2, "sweeps": 2,
+    "errors": -1, "seeds": 0, "files": 0, "pickles": 0, "runs": 1, "status": 2, "sweeps": 2,
     "executors": 1,
     "networks": 1, "images": 1, "tables": 1, "ranking": 1,
-    "spaces": 2, "callbacks": 2, "report": 2,
-    "supernet": 3, "evaluation": 3, "ranker": 3,
+    "spaces": 2, "callbacks": 2,
+    "report": 3, "supernet": 3, "evaluation": 3, "ranker": 3,
     "baselines": 4, "search": 4, "final": 4,
     "config": 5, "export": 5, "pipeline": 6,
     "__main__": 7, "benchmark": 8,

@@ -1,6 +1,6 @@
 """What a search and Lightning report, while they run, to W&B, CSV and the terminal."""
 
-from acenas.callbacks.artifacts import log_artifacts
+from acenas.callbacks.artifacts import log_artifacts, made_in
 from acenas.callbacks.base import RoundResult, SearchCallback
 from acenas.callbacks.best import log_best_architectures
 from acenas.callbacks.loggers import CSVMetrics, SafeWandbLogger, run_loggers
@@ -20,5 +20,6 @@ __all__ = [
     "TrialPruning",
     "log_artifacts",
     "log_best_architectures",
+    "made_in",
     "run_loggers",
 ]

@@ -14,13 +14,24 @@ from acenas.callbacks.loggers import SafeWandbLogger
 if TYPE_CHECKING:
     from wandb import Artifact
 
+Files = tuple[str, Sequence[Path]]
+"""A kind of artifact, and its files."""
+
 MADE = {
     "supernet": ("supernet/supernet.pt",),
     "weak_labels": ("weak_labels.parquet",),
     "ranker": ("pretrain/ranker.pt",),
     "report": ("report.html", "report.png", "observations.parquet", "scores.parquet"),
 }
-"""Kinds of artifacts in the order in which one is made from another, and their files in the run folder."""
+"""Kinds of artifacts of a run in the order in which one is made from another, and their files in its folder."""
+
+
+def made_in(folder: Path) -> list[Files]:
+    """What a run has made, of `MADE`."""
+    found = [
+        (kind, [folder / name for name in names if (folder / name).exists()]) for kind, names in MADE.items()
+    ]
+    return [(kind, files) for kind, files in found if files]
 
 
 def artifact_name(kind: str, files: Sequence[Path]) -> str:
@@ -31,8 +42,8 @@ def artifact_name(kind: str, files: Sequence[Path]) -> str:
     return f"{kind}-{digest.hexdigest()[:10]}"
 
 
-def log_artifacts(loggers: Sequence[Logger], folder: Path, weak_labels: Path | None = None) -> None:
-    """Logs what lies in the run folder to those of `loggers` that are W&B, and links it with what it was made from.
+def log_artifacts(loggers: Sequence[Logger], made: Sequence[Files], uses: Sequence[Files] = ()) -> None:
+    """Logs what was made to those of `loggers` that are W&B, and links it with what it was made from.
 
     W&B draws the lineage of online runs. Offline, it records what a run makes but cannot record what it uses; each
     artifact therefore names what it was made from as well, in its metadata (`made_from`), and the run in its
@@ -40,27 +51,23 @@ def log_artifacts(loggers: Sequence[Logger], folder: Path, weak_labels: Path | N
 
     Args:
         loggers: of the run.
-        folder: of the run; what `MADE` does not find there was not made.
-        weak_labels: a file of another run that this one learned from.
+        made: each from the one before it.
+        uses: of other runs; what the first of `made` was made from.
     """
     for logger in loggers:
         if isinstance(logger, SafeWandbLogger):
-            logger.attempt(lambda logger=logger: _log(logger, folder, weak_labels))  # type: ignore[misc]
+            logger.attempt(lambda logger=logger: _log(logger, made, uses))  # type: ignore[misc]
 
 
-def _log(logger: SafeWandbLogger, folder: Path, weak_labels: Path | None) -> None:
-    run, source = logger.experiment, []
-    if weak_labels is not None:
-        source = [artifact_name("weak_labels", [weak_labels])]
+def _log(logger: SafeWandbLogger, made: Sequence[Files], uses: Sequence[Files]) -> None:
+    run, source = logger.experiment, [artifact_name(kind, files) for kind, files in uses]
+    if uses:
         run.config.update({"uses": source}, allow_val_change=True)
-        if not run.offline:
-            run.use_artifact(_artifact("weak_labels", [weak_labels], []))
-    for kind, names in MADE.items():
-        files = [folder / name for name in names if (folder / name).exists()]
-        if files:
-            artifact = _artifact(kind, files, source)
-            run.log_artifact(artifact)
-            source = [artifact.name.split(":")[0]]
+    for kind, files in uses if not run.offline else ():
+        run.use_artifact(_artifact(kind, files, []))
+    for kind, files in made:
+        run.log_artifact(_artifact(kind, files, source))
+        source = [artifact_name(kind, files)]
 
 
 def _artifact(kind: str, files: Sequence[Path], made_from: Sequence[str]) -> Artifact:

@@ -7,6 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--reference", metavar="METHOD", help="the method to compare with (default: the first)"
     )
     parser.add_argument("--title", default="Comparison", help="of the page")
+    parser.add_argument(
+        "--wandb",
+        choices=("offline", "online"),
+        help="record the comparison in W&B too, beside the runs and linked with them",
+    )
     options = parser.parse_args(arguments)
     try:
         found, left_out = read_runs(options.runs)
@@ -76,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             relative_to=out,
         ),
     )
+    if options.wandb:
+        log_comparison(out, results, found, options.title, options.wandb)
     for folder, why in left_out.items():
         print(f"Left out: {folder}: {why}", file=sys.stderr)
     print((out / "comparison.md").read_text(encoding="utf-8"))
@@ -109,6 +117,47 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
         results.to_parquet(path, index=False)
     for kind in ("png", "svg"):
         save_figure(curves(results), out / f"curves.{kind}")
+
+
+def log_comparison(
+    out: Path,
+    results: pd.DataFrame,
+    found: Sequence[FinishedRun],
+    title: str,
+    mode: Literal["offline", "online"],
+) -> None:
+    """Makes a W&B run of type `report` of the comparison: its table and page, linked with the runs that it compares.
+
+    It lies in the runs' project; its configuration has their ids (`runs`), its artifact those of their reports.
+
+    Args:
+        out: folder of the comparison.
+        results: see `acenas.report.comparison`.
+        found: the runs.
+        title: of the comparison.
+        mode: of W&B.
+    """
+    import wandb  # slow, as is what follows
+
+    from acenas.callbacks import log_artifacts, made_in, run_loggers
+
+    ids = [file.read_text().strip() for run in found if (file := run.folder / "wandb_id.txt").exists()]
+    with run_loggers(
+        out,
+        mode=mode,
+        project=found[0].config.get("logger.project", "acenas"),
+        group="comparisons",
+        job_type="report",
+        name=title,
+        tags=[task[:64] for task in dict.fromkeys(results["task"])],
+        config={"runs": ids, "methods": list(dict.fromkeys(results["method"]))},
+    ) as loggers:
+        table = wandb.Table(dataframe=pd.read_csv(out / "comparison.csv"))
+        for logger in loggers[1:]:
+            logger.log_metrics({"report/comparison": table})  # type: ignore[dict-item]
+        files = [out / name for name in ("index.html", "comparison.csv", "results.parquet", "curves.png")]
+        reports = [made for run in found for made in made_in(run.folder) if made[0] == "report"]
+        log_artifacts(loggers, [("comparison", files)], reports)
 
 
 def best_pictures(found: Sequence[FinishedRun]) -> list[tuple[str, Figure]]:

@@ -29,9 +29,12 @@ TABLES = {"test_accuracy": ("Test accuracy of the returned architecture", 2), "n
 """Columns of the results that are shown for each budget: title and digits."""
 
 
+COSTS = ("params_m", "flops_m")
+
+
 def cost_columns(results: pd.DataFrame) -> list[str]:
     """The columns of costs of which there is one at least."""
-    names = [name for name in results if name in ("params_m", "flops_m") or name.startswith("latency_ms.")]
+    names = [name for name in map(str, results) if name in COSTS or name.startswith("latency_ms.")]
     return [name for name in names if results[name].notna().any()]
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
-from acenas.spaces.drawing import draw_vertex_cell
+from acenas.spaces.drawing import draw_vertex_cells
 from acenas.spaces.graphs import GraphBatch
 
 
@@ -102,17 +102,22 @@ class LabelledGraphs(SearchSpace):
                 )
             for k, (edges, tags) in enumerate(graphs):
                 node[i, k, : len(tags)] = torch.tensor(tags) + 1
-                if edges:
-                    adjacency[i, k, *zip(*edges, strict=True)] = True
+                for source, target in edges:
+                    adjacency[i, k, source, target] = True
         if self.graphs == 1:
             node, adjacency = node.squeeze(1), adjacency.squeeze(1)
         values = torch.tensor([hyperparameters for _, hyperparameters in read]).reshape(len(archs), -1)
         return GraphBatch(node, adjacency, node > 0, values.sign() * values.abs().log1p())
 
     def draw(self, arch: str) -> Figure:
-        """The first graph, its nodes by their tags."""
-        edges, tags = _read(arch)[0][0]
-        return draw_vertex_cell(edges, [str(tag) for tag in tags])
+        """The graphs below each other, their nodes by their tags; the hyper-parameters above."""
+        graphs, hyperparameters = _read(arch)
+        names = ["", *(f"graph {number}" for number in range(2, len(graphs) + 1))]
+        cells = {
+            name: (graph.edges, [str(tag) for tag in graph.tags])
+            for name, graph in zip(names, graphs, strict=True)
+        }
+        return draw_vertex_cells(cells, ", ".join(f"{value:g}" for value in hyperparameters))
 
     def _check_size(self, arch: str, graphs: Sequence[Graph]) -> None:
         nodes, tags = max(len(graph.tags) for graph in graphs), max(max(graph.tags) for graph in graphs) + 1

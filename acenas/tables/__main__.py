@@ -233,6 +233,12 @@ def import_nds_file(options: argparse.Namespace, console: Console) -> None:
         + (f"; {imported.unfinished:,} unfinished trainings left out" if imported.unfinished else ""),
         soft_wrap=True,
     )
+    family, dataset, fixed = imported.file
+    console.print(
+        f"Then: python -m acenas experiment=nds_{family}_ltr table.dataset={dataset}{'_fixed' if fixed else ''} "
+        f"table.path={escape(str(options.out))} table.epochs.{dataset}={imported.epochs}",
+        soft_wrap=True,
+    )
 
 
 def import_acenas_files(options: argparse.Namespace, console: Console) -> None:
@@ -293,13 +299,17 @@ def _renamed(columns: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Callable[[int, int | None], None]]:
+def _reading(path: Path) -> Iterator[Callable[..., None]]:
     """Shows how much of a file is read, where someone watches."""
     with Progress(
         *Progress.get_default_columns(), DownloadColumn(), console=_console(stderr=True), transient=True
     ) as bar:
         task = bar.add_task(f"reading {path.name}", total=path.stat().st_size if path.exists() else 0)
-        yield lambda position, total=None: bar.update(task, completed=position, total=total)
+
+        def tell(position: int, total: int | None = None) -> None:
+            bar.update(task, completed=position, total=total)
+
+        yield tell
 
 
 def _space(name: str) -> Any:

@@ -108,7 +108,7 @@ KillWait=2
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=all Nodes=localhost Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=3
+PartitionName=all Nodes=localhost Default=YES MaxTime=INFINITE State=UP PriorityTier=1
 PartitionName=urgent Nodes=localhost MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=off
 """
     )

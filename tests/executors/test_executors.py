@@ -19,11 +19,11 @@ def work(root: Path, deaths: dict[int, int], count: int) -> dict[Path, Callable[
     }
 
 
-def local() -> Iterator[Executor]:
+def local(_: pytest.FixtureRequest) -> Iterator[Executor]:
     yield LocalProcesses(retries=2)
 
 
-def slurm(request: pytest.FixtureRequest) -> Iterator[Executor]:
+def slurm_jobs(request: pytest.FixtureRequest) -> Iterator[Executor]:
     environment = request.getfixturevalue("slurm")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
@@ -31,15 +31,15 @@ def slurm(request: pytest.FixtureRequest) -> Iterator[Executor]:
         yield Slurm(retries=1)
 
 
-def ray() -> Iterator[Executor]:
+def ray(_: pytest.FixtureRequest) -> Iterator[Executor]:
     module = pytest.importorskip("ray")
     yield Ray(retries=1)
     module.shutdown()
 
 
-@pytest.fixture(params=["local", "slurm", "ray"])
+@pytest.fixture(params=[local, slurm_jobs, ray])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
-    yield from {"local": local, "slurm": partial(slurm, request), "ray": ray}[request.param]()
+    yield from request.param(request)
 
 
 @pytest.mark.slow

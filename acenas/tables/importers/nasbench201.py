@@ -1,8 +1,7 @@
 """NAS-Bench-201 (Dong and Yang, ICLR 2020) and the topology space of NATS-Bench (Dong et al., 2021), from their files.
 
 Both keep for each cell and length of training a state, and in it for each data set and seed a trial. They are pickles,
-of which only plain values and NumPy's scalars are loaded; torch, which saved the `.pth` files, would take several times
-as long for that.
+of which only plain values and NumPy's scalars are loaded.
 """
 
 import bz2
@@ -11,14 +10,14 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
 from acenas.errors import UserError
+from acenas.pickles import load_plain
 from acenas.tables.importers.files import check_file
 from acenas.tables.importers.kept import KeptParts
-from acenas.tables.importers.pickles import load_plain
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
 WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
@@ -69,7 +68,8 @@ def import_nasbench201(
     - `D.train_seconds.E`: mean seconds of a training, where all are recorded,
 
     and `D.params_m`, `D.flops_m` and the official number `index`. A folder is read file by file, and an
-    import of one that was killed goes on where it was; of a single file all is in memory: see `benchmarks/imports.md`.
+    import of one that was killed goes on where it was. A single file is read whole, but of its curves only what is
+    due is kept: a small part of the file's size in memory (`benchmarks/imports.md`).
 
     Args:
         path: a `.pth` file, a folder of `*-FULL.pth`, a NATS-tss folder, or a NATS-tss `.pickle.pbz2` file.
@@ -159,7 +159,8 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
             _check_arch(info, arch, file)
             yield len(meta), index, info, str(file)
         return
-    content = _load_pickle(path) if path.name.endswith(".pbz2") else _load_pth(path)
+    load = _load_pickle if path.name.endswith(".pbz2") else _load_pth
+    content = load(path, _shrink_trial)
     meta = _meta(content, path)
     infos = content.get("arch2infos")
     if not isinstance(infos, Mapping):
@@ -186,16 +187,36 @@ def _check_arch(info: Any, arch: str, path: Path) -> None:
             )
 
 
-def _load_pickle(path: Path) -> Any:
+Shrink = Callable[[dict[Any, Any]], object]
+
+
+def _shrink_trial(filled: dict[Any, Any]) -> None:
+    """Drops of a trial all that `_row` does not read: most of its curves. Other dicts stay as they are."""
+    if "eval_acc1es" not in filled or "train_losses" not in filled:
+        return
+    for name in ("train_acc1es", "train_acc5es", "train_losses", "eval_losses", "eval_times"):
+        if filled.get(name):
+            filled[name].clear()
+    last = f"@{int(filled['epochs']) - 1}"
+    accuracies = filled["eval_acc1es"]
+    for key in [key for key in accuracies if not key.endswith(last)]:
+        del accuracies[key]
+    if times := filled.get("train_times"):
+        total = math.fsum(map(float, times.values()))
+        times.clear()
+        times[0] = total
+
+
+def _load_pickle(path: Path, shrink: Shrink | None = None) -> Any:
     check_file(path, WHAT)
     with bz2.open(path) as file:
-        return load_plain(file, path)
+        return load_plain(cast(BinaryIO, file), path, shrink)
 
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-def _load_pth(path: Path) -> Any:
+def _load_pth(path: Path, shrink: Shrink | None = None) -> Any:
     """What `torch.save` wrote: an archive with the pickle `data.pkl`, or, before torch 1.6, pickles in a row."""
     check_file(path, WHAT)
     if zipfile.is_zipfile(path):
@@ -204,12 +225,12 @@ def _load_pth(path: Path) -> Any:
             if name is None:
                 raise UserError(f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}")
             with archive.open(name) as file:
-                return load_plain(file, path)
+                return load_plain(cast(BinaryIO, file), path, shrink)
     with path.open("rb") as file:
         magic, _version, _system = (load_plain(file, path) for _ in range(3))
         if magic != _LEGACY_MAGIC:
             raise UserError(f"{path} is a pickle, but none that torch saved; name {WHAT}")
-        return load_plain(file, path)
+        return load_plain(file, path, shrink)
 
 
 # --- one cell ---

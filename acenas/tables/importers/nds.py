@@ -74,6 +74,8 @@ class Imported(NamedTuple):
     trainings: int
     architectures: int
     unfinished: int
+    file: File
+    epochs: int
 
 
 def import_nds(
@@ -137,7 +139,7 @@ def import_nds(
             f"{_IMAGES[what.dataset]}, {taken}; there is no other split: observed and test are of the same images",
         ),
     )
-    return Imported(number, len(table), rows.unfinished)
+    return Imported(number, len(table), rows.unfinished, what, rows.epochs)
 
 
 _IMAGES = {"cifar10": "test images of CIFAR-10", "imagenet": "validation images of ImageNet"}
@@ -180,6 +182,12 @@ class _Rows:
         self._sizes: set[tuple[int, int]] = set()  # width, depth
         self._gains: list[float] = []  # by how much the error fell over each training
         self.unfinished = 0
+
+    @property
+    def epochs(self) -> int:
+        """Of every training."""
+        ((_, _, epochs),) = self._plans
+        return epochs
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Raises `ValueError`, or what a wrong format makes of it."""
@@ -233,7 +241,7 @@ class _Rows:
             raise ValueError(
                 f"errors grow in most trainings (to {100 - best:g} at least): it holds accuracies"
             )
-        ((_, _, epochs),) = self._plans
+        epochs = self.epochs
         trainings = list(self._of_arch.values())
         columns = {
             ARCH: pa.array(list(self._of_arch)),

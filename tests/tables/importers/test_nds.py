@@ -95,7 +95,7 @@ def test_errors_become_accuracies(
     path, out = written(tmp_path, shape(RECORDS)), tmp_path / "out.parquet"
     told: list[tuple[int, int]] = []
     imported = import_nds(path, out, to_arch, accuracy=accuracy, progress=lambda *at: told.append(at))
-    assert imported == Imported(4, 3, 0)
+    assert imported == Imported(4, 3, 0, file_of("ENAS"), 3)
     assert told[-1] == (path.stat().st_size,) * 2
     table = BenchmarkTable.open(out, space="nds_enas")
     table.check()
@@ -207,7 +207,7 @@ def test_files_that_cannot_be_read_are_errors(tmp_path: Path, content: bytes, me
 
 def test_unfinished_trainings_are_left_out_and_counted(tmp_path: Path) -> None:
     path = written(tmp_path, [*RECORDS, record(LOOSE, [50.0, 40.0], width=32)])
-    assert import_nds(path, tmp_path / "out.parquet", to_arch) == Imported(5, 3, 1)
+    assert import_nds(path, tmp_path / "out.parquet", to_arch)[:3] == (5, 3, 1)
 
 
 @pytest.mark.parametrize("block", [1, 2, 7, 1000])
@@ -231,7 +231,9 @@ def test_names_of_files_say_what_they_hold() -> None:
 def test_the_command_makes_a_table_that_verifies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = written(tmp_path, RECORDS), tmp_path / "nds_enas.parquet"
     assert main(["import", "nds", str(path), "--out", str(out)]) == 0
-    assert "3 architectures from 4 trainings" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "3 architectures from 4 trainings" in shown
+    assert f"nds_enas_ltr table.dataset=cifar10 table.path={out} table.epochs.cifar10=3" in shown
     assert main(["verify", str(out), "--space", "nds_enas"]) == 0
     assert "was not checked" not in capsys.readouterr().out
     for name in BenchmarkTable.open(out).archs:
