@@ -4,20 +4,28 @@ Heavy imports (torch, Lightning, W&B) wait until the config has been checked, so
 once.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from acenas import runs
 from acenas.config import check_config, check_types
 from acenas.errors import UserError
+from acenas.files import is_full
+
+if TYPE_CHECKING:
+    from acenas.callbacks import TrialPruning
 
 
 def conf_dir() -> str:
@@ -39,6 +47,23 @@ def check_overrides(cfg: DictConfig) -> None:
         check_types(cfg, hydra.compose(hydra_cfg.job.config_name, choices), values)
 
 
+def trial_of_a_search() -> partial[TrialPruning] | None:
+    """Where this is a job of `hydra/sweeper=optuna`: what makes the callback that tells the study of it."""
+    sweeper = HydraConfig.get().sweeper
+    if OmegaConf.select(sweeper, "trial") is None:
+        return None
+    from acenas.callbacks import TrialPruning
+
+    return partial(
+        TrialPruning,
+        metric=sweeper.metric,
+        study=sweeper.study,
+        storage=sweeper.storage,
+        trial=sweeper.trial,
+        pruner=hydra.utils.instantiate(sweeper.pruner),
+    )
+
+
 def run_or_show(cfg: DictConfig, folder: Path) -> None:
     """Runs what `cfg` asks for in `folder`, goes on with it, or shows it where it is done."""
     check_overrides(cfg)
@@ -47,6 +72,11 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
     if cfg.fresh and rank is not None:
         # The first process would clear the folder while the others already read what lies there.
         raise UserError(f"fresh=true works without a launcher only; remove {folder} and start again")
+    if cfg.final and cfg.search and rank is not None:
+        # The other processes do not search, so they would not know what to train.
+        raise UserError(
+            "under a launcher, search first and train the network in a run of its own, with from_run"
+        )
     if rank:
         if not runs.finished(folder):
             from acenas.pipeline import assist
@@ -59,7 +89,7 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
         if not runs.finished(folder):
             from acenas.pipeline import run  # takes seconds: after the checks, and only where it is needed
 
-            run(cfg, folder)
+            run(cfg, folder, trial_of_a_search())
         if summary := runs.finished(folder):
             print(runs.headline(summary))
         print(f"Run folder: {folder}")
@@ -74,14 +104,20 @@ def main(cfg: DictConfig) -> None:
         run_or_show(cfg, folder)
     except Exception as raised:
         error = raised.__cause__ if isinstance(raised, InstantiationException) else raised
+        if not isinstance(error, UserError) and folder.exists() and is_full(folder):
+            error = UserError(
+                f"the disk of {folder} is full; make room, and the same command goes on ({error})"
+            )
         if not isinstance(error, UserError):
             if not in_sweep:
                 raise
             logging.getLogger(__name__).exception("This job failed.")
+        used_by_another = isinstance(error, runs.FolderInUseError)  # whose run is fine
         if in_sweep:
-            runs.note_error(folder, error or raised)
+            if not used_by_another:
+                runs.note_error(folder, error or raised)
             return
-        if not runs.launched_rank():
+        if not runs.launched_rank() and not used_by_another:
             runs.remove_if_unused(folder)
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -33,6 +33,8 @@ def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
         content = OmegaConf.to_container(part, resolve=True)
     except OmegaConfBaseException:  # check_config will say what is wrong with it
         content = OmegaConf.to_container(part, resolve=False)
+    if isinstance(content, dict) and content.get("evaluator"):
+        content["evaluator"].pop("executor", None)  # where it trains is not what comes out
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -58,9 +60,13 @@ def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
 def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
     """Raises `UserError` where one of `keys` was given a value of another type, or sign, than its default has."""
     for key in keys:
+        if (
+            key == "weak_labels"
+        ):  # a name, a list or nothing; the default may refer to a table that is not there
+            continue
         default = OmegaConf.select(defaults, key, default=None)
         value = OmegaConf.select(cfg, key, default=None)
-        if default is None or value is None or key == "weak_labels":
+        if default is None or value is None:
             continue
         numbers = (int, float) if isinstance(default, float) else (int,)
         expected, fits = {
@@ -72,6 +78,10 @@ def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> N
             DictConfig: ("a mapping", isinstance(value, DictConfig)),
         }.get(type(default), ("", True))
         if not fits:
+            if isinstance(default, DictConfig):
+                raise UserError(
+                    f"{key}={value} is not {expected}; choose one with {key.replace('.', '/')}={value}"
+                )
             raise UserError(f"{key}={value} is not {expected}; the default is {key}={default}")
         if expected in ("a whole number", "a number") and value < 0 <= default:
             raise UserError(f"{key}={value} is below zero; the default is {key}={default}")
@@ -81,10 +91,11 @@ def check_config(cfg: DictConfig) -> None:
     """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    for group in ("space", "evaluator", "judge", "supernet", "scoring", "measurement"):
+    for group in ("space", "evaluator", "judge", "supernet", "scoring", "final", "measurement"):
         _check_needs(cfg, group)
-    if not (cfg.search or cfg.supernet or cfg.measurement):
-        raise UserError("there is nothing to run: search, supernet and measurement are all empty")
+    if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
+        raise UserError("there is nothing to run: search, supernet, final and measurement are all empty")
+    _check_final(cfg)
     if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):
         raise UserError(
             "weak_labels come from the table, and there is none; name labels of a super-net, as in "
@@ -108,6 +119,25 @@ def _check_needs(cfg: DictConfig, group: str) -> None:
     for needed in [*_taken(written), *(["scoring"] if group == "supernet" else [])]:
         if needed in EXAMPLE and not cfg.get(needed):
             raise UserError(f"{group} needs {needed}; choose one, as in {needed}={EXAMPLE[needed]}")
+
+
+def _check_final(cfg: DictConfig) -> None:
+    named = [key for key in ("arch", "from_run") if cfg[key]]
+    if named and not cfg.final:
+        raise UserError(
+            f"{named[0]} names what final trains, and final is empty; choose one, as in final=imagenet_90"
+        )
+    sources = [*named, *(["search"] if cfg.search else [])]
+    if cfg.final and len(sources) != 1:
+        found = " and ".join(sources) or "nothing"
+        raise UserError(
+            f"final trains one network, and {found} names it; say either arch=ARCHITECTURE or from_run=FOLDER of a "
+            "finished search, or choose a search"
+        )
+    if cfg.export and not cfg.final and "recipe" not in (cfg.evaluator or {}):
+        raise UserError(
+            "export needs a network that the run has trained; choose final, as in final=imagenet_90, or evaluator=train"
+        )
 
 
 def _taken(written: object) -> Iterator[str]:

@@ -1,9 +1,18 @@
 """Files that are either whole or absent, whenever the process is killed."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+ROOM = 1 << 20
+"""Bytes of a disk below which it counts as full."""
+
+
+def is_full(folder: str | Path) -> bool:
+    """Whether the disk of `folder` is full: not every library says so where it could not write."""
+    return shutil.disk_usage(folder).free < ROOM
 
 
 @contextmanager

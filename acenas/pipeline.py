@@ -6,14 +6,16 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -21,11 +23,24 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from acenas import runs
-from acenas.callbacks import RankingMetrics, RoundTable, RunProgress, log_best_architectures
+from acenas.callbacks import (
+    PrunedError,
+    RankingMetrics,
+    RoundTable,
+    RunProgress,
+    SearchCallback,
+    log_artifacts,
+    log_best_architectures,
+    made_in,
+)
 from acenas.config import run_hash, weak_label_columns, weak_label_names
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
+from acenas.evaluation.from_scratch import arch_folder
+from acenas.export import Export, Origin
+from acenas.export.origin import origin_of_search, read_search, same_training
 from acenas.files import write_text
+from acenas.final import FinalTraining, NetworkFacts, TrainedNetwork
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
 from acenas.ranking import kendall
@@ -36,19 +51,28 @@ from acenas.report import (
     round_metrics,
     write_report,
 )
+from acenas.report.finished import method_overrides
 from acenas.search import SearchResult
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
-from acenas.tables import BenchmarkTable, WeakLabels, find_table
+from acenas.tables import BenchmarkTable, WeakLabels, find_table, parse_column
+from acenas.tables.schema import Flops, Latency, Parameters
 from acenas.tables.weak_labels import COUNTED
 
 PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 """Those whose versions a summary names."""
 
 
-def run(cfg: DictConfig, folder: Path) -> None:
+def run(
+    cfg: DictConfig, folder: Path, trial: Callable[[RankingMetrics], SearchCallback] | None = None
+) -> None:
     """Runs what `cfg` asks for in `folder`, or goes on with it.
+
+    Args:
+        cfg: The configuration.
+        folder: Of the run.
+        trial: Makes what watches the search for a hyper-parameter search, and may give the run up.
 
     Raises:
         UserError: where the configuration cannot run.
@@ -59,23 +83,127 @@ def run(cfg: DictConfig, folder: Path) -> None:
         write_text(folder / "config.yaml", written)
         print(f"Measured: {measurement.run(folder)}")
     else:
-        one = Run(cfg, folder)  # before the first file: a run that lacks something leaves no folder
+        one = Run(cfg, folder, trial)  # before the first file: a run that lacks something leaves no folder
         write_text(folder / "config.yaml", written)
-        runs.finish(folder, one.run())
+        try:
+            runs.finish(folder, one.run())
+        except PrunedError as reason:
+            write_text(folder / runs.PRUNED, f"{reason}\n")
+            print(f"Given up: {reason}.")
 
 
 def assist(cfg: DictConfig, folder: Path) -> None:
-    """The part of a run that the other processes of a launcher (`torchrun`, `srun`) take: super-net and scoring."""
-    if cfg.supernet:
-        Run(cfg, folder).supernet_labels(lambda stage: nullcontext())
+    """The part of a run that the other processes of a launcher (`torchrun`, `srun`) take: whatever trains on images."""
+    if cfg.supernet or cfg.final:
+        one = Run(cfg, folder)
+        if cfg.supernet:
+            one.supernet_labels(lambda stage: nullcontext())
+        if cfg.final:
+            final_training(cfg).run(folder / "final")
+
+
+def made(config: DictConfig, **arguments: Any) -> Any:
+    """What `instantiate` makes; an error that the user can act on is raised as it is."""
+    try:
+        return instantiate(config, **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConfig, TrainedNetwork]:
+    """The network that the run in `folder` has trained, and the run's configuration.
+
+    It is that of its final training, or else the one that its search returned, as it was trained while searching.
+
+    Args:
+        folder: of the run.
+        checkpoint: weights to take instead, of a final training that may still be going on.
+
+    Raises:
+        UserError: where there is none.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder} is no run's folder: there is no config.yaml in it")
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    if not cfg.get("final") and "recipe" not in (cfg.get("evaluator") or {}):
+        raise UserError(
+            f"the run in {folder} has trained no network: it took accuracies from a table. Train what it returned with "
+            f"experiment=final from_run={folder}"
+        )
+    if checkpoint is not None:
+        if not cfg.get("final") or cfg.search:
+            raise UserError(f"{folder} is no run of a final training alone, so it has no checkpoints of one")
+        training = final_training(cfg)
+        return cfg, TrainedNetwork.of(training.space, training.facts, checkpoint)
+    if cfg.get("final"):
+        return cfg, TrainedNetwork.load(folder / "final", made(cfg.space))
+    summary, _ = read_search(folder)
+    return cfg, searched_network(folder, made(cfg.space), made(cfg.images), cfg, summary)
+
+
+def final_training(cfg: DictConfig, result: Mapping[str, Any] | None = None) -> FinalTraining:
+    """How the network is trained that `cfg` names, or that the run's own search returned.
+
+    Args:
+        cfg: of the run.
+        result: of the run's stages before.
+
+    Raises:
+        UserError: where it cannot be trained so.
+    """
+    if result is not None and "returned" in result:
+        return cast(FinalTraining, made(cfg.final, arch=result["returned"]["arch"]))
+    if not cfg.from_run:
+        return cast(FinalTraining, made(cfg.final, arch=cfg.arch))
+    summary, _ = read_search(Path(cfg.from_run))
+    training: FinalTraining = made(cfg.final, arch=summary["returned"]["arch"])
+    if summary["space"] != training.space.name:
+        raise UserError(
+            f"{cfg.from_run} searched the space {summary['space']}, and what is to be trained is of "
+            f"{training.space.name}; choose a space of that name"
+        )
+    return training
+
+
+def searched_network(
+    folder: Path, space: SearchSpace, task: ImageTask, cfg: DictConfig, summary: Mapping[str, Any]
+) -> TrainedNetwork:
+    """The returned network of a search that trains from scratch, with the weights of that training."""
+    returned = summary["returned"]
+    arch = space.canonical(returned["arch"])
+    how = f"{instantiate(cfg.recipe)} on {len(task.splits.train.labels)} images of {task.source.name}"
+    accuracy = {"valid": returned["observed_accuracy"], "test": returned["test_accuracy"]}
+    facts = replace(NetworkFacts.of(space, arch, task, how, cfg.evaluator.seed), accuracy=accuracy)
+    return TrainedNetwork.of(space, facts, arch_folder(folder / "trained", arch) / "weights.pt")
+
+
+def origin_of(cfg: DictConfig, folder: Path, summary: Mapping[str, Any], facts: NetworkFacts) -> Origin:
+    """How the network of a run was found, and its accuracies with other seeds."""
+    origin = Origin()
+    if cfg.get("from_run"):
+        origin = origin_of_search(*read_search(Path(cfg.from_run)))
+    elif cfg.search:
+        config = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(config, dict)
+        origin = origin_of_search(summary, {str(key): value for key, value in config.items()})
+    return replace(origin, seeds=same_training(facts, folder) if cfg.get("final") else {})
 
 
 class Run:
     """Supernet, score, pretrain, search, report: the arrows between the rooms, as one run draws them."""
 
-    def __init__(self, cfg: DictConfig, folder: Path) -> None:
+    def __init__(
+        self,
+        cfg: DictConfig,
+        folder: Path,
+        trial: Callable[[RankingMetrics], SearchCallback] | None = None,
+    ) -> None:
         self.cfg = cfg
         self.folder = folder
+        self.trial = trial
         # Named by the config as it was given: the path below depends on the machine.
         self.group = f"{cfg.experiment}-{run_hash(cfg, without=['seed'])}"
         self.name = f"{cfg.experiment}-{run_hash(cfg)}-seed{cfg.seed}"
@@ -83,21 +211,38 @@ class Run:
             cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
         self.space: SearchSpace = instantiate(cfg.space)
         self.task: ImageTask | None = instantiate(cfg.images) if cfg.images else None
+        # Here, so that what is missing for them does not cost a super-net.
         self.label_sources = self.labels_from_elsewhere() if cfg.search else {}
+        if cfg.final and not cfg.search:
+            final_training(cfg)  # so that a wrong architecture is told before the first file
+        if cfg.export:
+            made(cfg.export)
+        self.evaluator: Evaluator | None = None
+        if cfg.search:
+            self.evaluator = in_folder(instantiate(cfg.evaluator), folder / "trained")
         self.status = runs.RunStatus(folder)
         self.progress = RunProgress(status=self.status)
 
     def run(self) -> dict[str, Any]:
         """Every stage that is not done yet; returns the summary."""
         cfg, clock = self.cfg, Clock(self.folder, self.status)
+        # What sets the run apart, in the words of its user: W&B groups and filters by it.
+        method = [
+            override
+            for override in method_overrides(self.folder)
+            if override != f"experiment={cfg.experiment}"
+        ]
+        config: Any = OmegaConf.to_container(cfg, resolve=True)
         run_loggers = instantiate(cfg.logger, _partial_=True)(
             folder=self.folder,
             group=self.group,
             name=self.name,
-            job_type="search" if cfg.search else "supernet",
-            config=OmegaConf.to_container(cfg, resolve=True),
+            job_type="search" if cfg.search else "supernet" if cfg.supernet else "train",
+            tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
+            config=config | {"method": ", ".join(method) or "default"},
         )
-        labels, result = None, {}
+        labels: WeakLabels | None = None
+        result: dict[str, Any] = {}
         with run_loggers as loggers, self.progress:
             if cfg.supernet:
                 labels = self.supernet_labels(clock.stage, loggers)
@@ -105,7 +250,14 @@ class Run:
                 result["weak_labels"] = self.label_quality(labels, loggers)
             if cfg.search:
                 result |= self.search(labels, loggers, clock)
-        identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": self.space.name}
+            identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": self.space.name}
+            if cfg.final:
+                result["final"] = self.final(result, loggers, clock)
+            if cfg.export:
+                with clock.stage("export"):
+                    result["export"] = self.export(identity | result)
+            uses = [("weak_labels", [Path(cfg.weak_labels_file)])] if cfg.weak_labels_file else []
+            log_artifacts(loggers, made_in(self.folder), uses)
         return identity | result | clock.summary()
 
     # --- weak labels ---
@@ -187,8 +339,8 @@ class Run:
 
     def search(self, supernet: WeakLabels | None, loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
         """Pretrains, searches and reports; returns the search's part of the summary."""
-        cfg, space = self.cfg, self.space
-        evaluator: Evaluator = in_folder(instantiate(cfg.evaluator), self.folder / "trained")
+        cfg, space, evaluator = self.cfg, self.space, self.evaluator
+        assert evaluator is not None
         # Where all is trained from scratch, all can be chosen.
         archs = evaluator.known()[0] or space.enumerate()
         # Equal functions are equal graphs: what is known of one is known of all its names.
@@ -216,6 +368,7 @@ class Run:
         with clock.stage("search"):
             known, accuracy = self.known()
             metrics = RankingMetrics(known, accuracy, loggers)
+            trial = [self.trial(metrics)] if self.trial else []
             result: SearchResult = instantiate(cfg.search).run(
                 space,
                 archs,
@@ -224,7 +377,7 @@ class Run:
                 evaluator,
                 self.folder,
                 cfg.seed,
-                callbacks=[metrics, RoundTable(metrics), self.progress],
+                callbacks=[metrics, RoundTable(metrics), self.progress, *trial],
                 pretrained=bool(names),
             )
         with clock.stage("report"):
@@ -262,26 +415,53 @@ class Run:
                 logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
         best = best_architectures(finished)
         log_best_architectures(loggers, best, [self.space.draw(arch) for arch in best["arch"]])
-        write_report(
-            self.folder,
-            finished,
-            self.space.draw,
-            OmegaConf.to_yaml(cfg, resolve=True),
-            self.costs(best["arch"].to_list()),
-        )
-        return build_summary(finished)
+        costs = self.costs(best["arch"].to_list())
+        write_report(self.folder, finished, self.space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
+        summary = build_summary(finished)
+        summary["returned"]["costs"] = costs.loc[finished.returned].dropna().to_dict()
+        return summary
 
     def costs(self, archs: Sequence[str]) -> pd.DataFrame:
-        """Parameters and FLOPs of `archs` in millions: counted, or from the table where it has them."""
+        """Parameters and FLOPs of `archs` in millions, counted, or from the table, which may have latencies (ms)."""
         if self.task:
             none = WeakLabels(self.space.name, archs, [], np.zeros((len(archs), 0)), {})
             labels = with_costs(none, self.space, self.task)
             return labels.frame().rename(columns=lambda name: name.split(".")[1])
         table = BenchmarkTable.open(self.cfg.table.path, space=self.cfg.table.space)
-        names = cost_names(str(self.cfg.table.observed).split(".")[0])
-        return pd.DataFrame(
-            {name.split(".")[1]: table.lookup(archs, name) for name in names if name in table.columns},
-            index=list(archs),
+        of_dataset = str(self.cfg.table.observed).split(".")[0] + "."
+        costs = [
+            name for name in table.columns if isinstance(parse_column(name), Parameters | Flops | Latency)
+        ]
+        found = {
+            name.removeprefix(of_dataset): table.lookup(archs, name)
+            for name in costs
+            if name.startswith(of_dataset)
+        }
+        return pd.DataFrame(found, index=list(archs))
+
+    # --- the found network ---
+
+    def final(self, result: Mapping[str, Any], loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
+        """Trains the found network; returns its part of the summary."""
+        with clock.stage("final"):
+            facts = (
+                final_training(self.cfg, result).run(self.folder / "final", [self.progress], loggers).facts
+            )
+        for logger in loggers:
+            logger.log_metrics({f"train/{part}_accuracy": value for part, value in facts.accuracy.items()})
+        return {"arch": facts.arch, "accuracy": facts.accuracy, "damaged_images": len(facts.damaged)}
+
+    def export(self, summary: Mapping[str, Any]) -> dict[str, float]:
+        """Writes the files of the trained network and its model card; returns how far each answers otherwise."""
+        cfg = self.cfg
+        if cfg.final:
+            trained = TrainedNetwork.load(self.folder / "final", self.space)
+        else:
+            assert self.task is not None
+            trained = searched_network(self.folder, self.space, self.task, cfg, summary)
+        export: Export = made(cfg.export)
+        return export.run(
+            trained, self.folder / "export", origin_of(cfg, self.folder, summary, trained.facts)
         )
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,15 @@ STATUS = "status.json"
 ERROR = "error.txt"
 """Why the last process in the folder gave up."""
 
+PRUNED = "pruned.txt"
+"""Why a hyper-parameter search gave the run up."""
+
 LOCK = ".lock"
-_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, STATUS}
+_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, PRUNED, STATUS}
+
+
+class FolderInUseError(UserError):
+    """Another process works in the folder."""
 
 
 @contextmanager
@@ -35,7 +42,7 @@ def only_process(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, which ends with the process, however that ends. An error is noted in the folder.
 
     Raises:
-        UserError: where another process holds it.
+        FolderInUseError: where another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
@@ -46,8 +53,9 @@ def only_process(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 time.sleep(0.05)
         else:
-            raise UserError(f"another process is running the same configuration in {folder}")
-        (folder / ERROR).unlink(missing_ok=True)
+            raise FolderInUseError(f"another process is running the same configuration in {folder}")
+        for of_before in (ERROR, PRUNED):
+            (folder / of_before).unlink(missing_ok=True)
         try:
             yield
         except Exception as error:
@@ -55,10 +63,17 @@ def only_process(folder: Path) -> Iterator[None]:
             raise
 
 
+def announce(folder: Path) -> None:
+    """Makes `folder` that of a run, of which nothing is known yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / LOCK).touch()
+
+
 def note_error(folder: Path, error: BaseException) -> None:
-    """Writes down in the folder why its run gave up."""
-    (folder / LOCK).touch()  # it is a run's folder, even where the error came before the run
-    write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
+    """Writes down in the folder why its run gave up, where it can."""
+    with suppress(OSError):  # on a full disk
+        announce(folder)  # even where the error came before the run
+        write_text(folder / ERROR, f"{type(error).__name__}: {error}\n")
 
 
 def run_folders(root: Path) -> Iterator[Path]:
@@ -84,14 +99,15 @@ def is_running(folder: Path) -> bool:
 
 
 def state(folder: Path) -> tuple[str, str]:
-    """`done`, `running`, `failed` or `stopped` (killed or interrupted), and why a failed run failed, in a line."""
+    """`done`, `running`, `pruned`, `failed` or `stopped` (killed or interrupted), and why, in a line, where known."""
     if (folder / SUMMARY).exists():
         return "done", ""
     if is_running(folder):
         return "running", ""
-    if (folder / ERROR).exists():
-        lines = (folder / ERROR).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return "failed", lines[0] if lines else ""
+    for file, name in ((PRUNED, "pruned"), (ERROR, "failed")):
+        if (folder / file).exists():
+            lines = (folder / file).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            return name, lines[0] if lines else ""
     return "stopped", ""
 
 
@@ -145,7 +161,9 @@ def remove_if_unused(folder: Path) -> None:
 
 
 def finish(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Writes the summary, which ends the run."""
+    """Writes the summary, which ends the run; what kills left half written is removed."""
+    for left in folder.rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
@@ -166,6 +184,13 @@ def headline(summary: Mapping[str, Any]) -> str:
         f"Weak label {name}: Kendall {number(label['kendall'], 3)} over {label['architectures']} known architectures."
         for name, label in summary.get("weak_labels", {}).items()
     ]
+    if final := summary.get("final"):
+        accuracy = ", ".join(
+            f"{part} accuracy {number(value)} %" for part, value in final["accuracy"].items()
+        )
+        lines.append(f"Trained: {final['arch']}: {accuracy}.")
+    if "export" in summary:
+        lines.append(f"Exported: {', '.join(summary['export'])}, which answer as the network does.")
     if "returned" not in summary:
         return "\n".join([f"{summary['experiment']}, seed {summary['seed']}: {seconds}", *lines])
     returned, best, metrics = summary["returned"], summary["best_known"], summary["metrics"]

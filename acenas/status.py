@@ -18,8 +18,9 @@ from rich.table import Table
 
 from acenas import runs
 
-STATES = {"running": "green", "done": "blue", "failed": "red", "stopped": "yellow"}
-"""Of a run, and the colour it is shown in. Stopped: killed or interrupted; the same command goes on with it."""
+STATES = {"running": "green", "done": "blue", "pruned": "magenta", "failed": "red", "stopped": "yellow"}
+"""Of a run, and the colour it is shown in. Pruned: a hyper-parameter search gave it up. Stopped: killed or interrupted;
+the same command goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Run:
         folder: of the run.
         state: one of `STATES`.
         facts: `runs.RunStatus.facts`, where it told any.
-        problem: why it failed, in a line.
+        problem: why it failed or was given up, in a line.
     """
 
     folder: Path
@@ -78,7 +79,7 @@ def show(found: Sequence[Run], root: Path, console: Console) -> None:
     console.print(grid)
     for run in found:
         if run.problem:
-            console.print(f"Failed: {run.folder}: {run.problem}", markup=False, soft_wrap=True)
+            console.print(f"{run.state.title()}: {run.folder}: {run.problem}", markup=False, soft_wrap=True)
     counts = Counter(run.state for run in found)
     console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
 

@@ -34,7 +34,8 @@ class SweepSummary(Callback):
         for folder, (state, why) in states.items():
             log = f" (log: {folder / 'run.log'})" if state in ("failed", "stopped") else ""
             print(f"{state:8}{folder}{': ' if why else ''}{why}{log}")
-        done = sum(state == "done" for state, _ in states.values())
+        # A hyper-parameter search gives up what is not worth going on with: that is an end, too.
+        done = sum(state in ("done", "pruned") for state, _ in states.values())
         rest = "" if done == len(jobs) else "; the same command goes on with the others"
         print(f"{done} of {len(jobs)} jobs done{rest}.")
         if done < len(jobs):

@@ -106,8 +106,8 @@ def measured(case: Case, device: torch.device, repeats: int) -> tuple[float, flo
     recipe = Recipe(
         epochs=1, batch_size=case.batch_size, learning_rate=0.05, weight_decay=1e-4, gradient_clip=5.0
     )
-    optimizer = recipe.optimizer(network.parameters())
-    resident = Images(*(tensor.to(device) for tensor in case.splits.train))
+    optimizer = recipe.optimizer(network)
+    resident = case.splits.train.to(device)
     generator = torch.Generator(device).manual_seed(0)
     steps = case.steps if device.type == "cpu" else max(case.steps, 20)
 

@@ -70,14 +70,16 @@ def training(space: NasBench201, network: SupernetNetwork, paths: Sequence[str],
     recipe = Recipe(
         epochs=1, batch_size=len(batch.labels), learning_rate=0.01, weight_decay=1e-4, gradient_clip=5.0
     )
-    optimizer = recipe.optimizer(network.parameters())
+    optimizer = recipe.optimizer(network)
     shared, alone = 0.0, 0.0
     for arch in paths:
         stand_alone = space.build(arch, 10).to(batch.labels.device)
         stand_alone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        its_optimizer = recipe.optimizer(stand_alone.parameters())
+        its_optimizer = recipe.optimizer(stand_alone)
 
-        def alone_step(its: nn.Module = stand_alone, optimizer: torch.optim.SGD = its_optimizer) -> None:
+        def alone_step(
+            its: nn.Module = stand_alone, optimizer: torch.optim.Optimizer = its_optimizer
+        ) -> None:
             step(its, optimizer, recipe, batch, its)
 
         def shared_step(arch: str = arch) -> None:
@@ -103,7 +105,7 @@ def training(space: NasBench201, network: SupernetNetwork, paths: Sequence[str],
 
 def step(
     network: nn.Module,
-    optimizer: torch.optim.SGD,
+    optimizer: torch.optim.Optimizer,
     recipe: Recipe,
     batch: Images,
     forward: Callable[[Tensor], Tensor],

@@ -11,12 +11,13 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from acenas.__main__ import conf_dir
+from acenas.executors import Slurm
 from acenas.tables import BenchmarkTable, find_table
 
 CONF = Path(conf_dir())
-CHOICES = sorted(p for p in CONF.glob("*/*.yaml") if p.parent.name not in ("experiment", "hydra"))
+CHOICES = sorted(p for p in CONF.glob("*/**/*.yaml") if p.parent.name != "experiment")
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
-FROM_THE_PIPELINE = {"folder", "num_node_types"}
+FROM_THE_PIPELINE = {"folder", "num_node_types", "arch"}
 HYDRA_KEYS = {"defaults", "_target_", "_partial_", "_recursive_", "_convert_"}
 
 
@@ -51,6 +52,16 @@ def test_every_choice_fits_the_signature_of_its_target(path: Path) -> None:
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     assert isinstance(content, dict) and (content or path.stem == "none"), f"{path.name} is empty"
     check(content)
+
+
+def test_the_launcher_has_all_options_of_slurm_and_no_other() -> None:
+    launcher = OmegaConf.load(CONF / "hydra/launcher/slurm.yaml")
+    assert set(launcher) == {"_target_", "jobs", *inspect.signature(Slurm).parameters}
+    defaults = {name: parameter.default for name, parameter in inspect.signature(Slurm).parameters.items()}
+    for path in ("hydra/launcher/slurm.yaml", "evaluator/executor/slurm.yaml"):
+        given = OmegaConf.to_container(OmegaConf.load(CONF / path))
+        assert isinstance(given, dict)
+        assert all((given[name] or None) == defaults[name] for name in defaults if name in given), path
 
 
 @pytest.fixture(params=EXPERIMENTS)

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from acenas import runs
-from acenas.errors import UserError
 from acenas.report import build_summary
 from tests.report.example import finished_search
 
@@ -31,7 +30,7 @@ def test_a_run_is_done_when_its_summary_is_there(tmp_path: Path) -> None:
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process"), runs.only_process(tmp_path):
+        with pytest.raises(runs.FolderInUseError, match="another process"), runs.only_process(tmp_path):
             pass
     with runs.only_process(tmp_path):
         pass

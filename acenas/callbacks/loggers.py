@@ -12,21 +12,26 @@ import secrets
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from acenas.files import atomic_path, write_text
+from acenas.files import atomic_path, is_full, write_text
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
 
 log = logging.getLogger(__name__)
 
-STEP_METRIC = {"supernet": "supernet/epoch", "pretrain": "pretrain/epoch", "search": "search/trained"}
+STEP_METRIC = {
+    "supernet": "supernet/epoch",
+    "pretrain": "pretrain/epoch",
+    "search": "search/trained",
+    "train": "train/epoch",
+}
 """What a stage's metrics are drawn against in W&B."""
 
 BEST_OF = {
@@ -39,6 +44,7 @@ BEST_OF = {
     "search/returned_test_accuracy": "max",
     "pretrain/ndcg@10": "max",
     "pretrain/kendall": "max",
+    "train/valid_accuracy": "max",
 }
 """Metrics whose best value W&B keeps in the run's summary, beside the last one."""
 
@@ -157,17 +163,21 @@ class SafeWandbLogger(WandbLogger):
     def __init__(self, run: "Run", logged: Mapping[RowKey, Mapping[str, float]]) -> None:
         super().__init__(experiment=run, project=run.project)
         self._logged = {(key, name) for key, row in logged.items() for name in row}
-        self._broken = False
+        self.broken = False
 
     def attempt(self, action: Callable[[], None]) -> None:
         """Runs `action`; should W&B fail, says so once and logs nothing from then on."""
-        if self._broken:
+        if self.broken:
             return
         try:
             action()
         except Exception as error:
-            self._broken = True
+            self.broken = True
             log.warning("W&B failed and is left out from here on (metrics.csv has everything): %s", error)
+
+    def close(self, exit_code: int) -> None:
+        """Ends the W&B run; `broken` says whether it is whole."""
+        self.attempt(lambda: self.experiment.finish(exit_code=exit_code))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -222,13 +232,12 @@ def run_loggers(
     folder = Path(folder)
     metrics_csv = CSVMetrics(folder / "metrics.csv")
     loggers: list[Logger] = [metrics_csv]
-    run = None
+    wandb_logger = None
+    options: dict[str, Any] = {"group": group, "job_type": job_type, "name": name, "project": project}
+    options |= {"tags": list(tags), "config": dict(config or {})}
     if mode != "disabled" and getattr(rank_zero_only, "rank", 0) == 0:
-        options = {"group": group, "job_type": job_type, "name": name, "tags": list(tags), "project": project}
-        run = _open_wandb(folder, mode, {**options, "config": dict(config or {})})
-    if run is not None:
-        wandb_logger = SafeWandbLogger(run, logged=metrics_csv.rows)
-        wandb_logger.attempt(lambda: _go_on(run, folder, metrics_csv.rows))
+        wandb_logger = _open_logger(folder, mode, options, metrics_csv)
+    if wandb_logger is not None:
         loggers.append(wandb_logger)
     exit_code = 1
     try:
@@ -237,11 +246,39 @@ def run_loggers(
             yield loggers
         exit_code = 0
     finally:
-        if run is not None:
-            try:
-                run.finish(exit_code=exit_code)
-            except Exception as error:
-                log.warning("W&B could not finish its run (metrics.csv has everything): %s", error)
+        if wandb_logger is not None:
+            wandb_logger.close(exit_code)
+            if wandb_logger.broken:
+                _end_service()
+                if mode == "offline" and (again := _open_logger(folder, mode, options, metrics_csv)):
+                    again.close(exit_code)  # filled from metrics.csv, in place of the broken one
+                    log.log(
+                        logging.WARNING if again.broken else logging.INFO,
+                        "The W&B run was %s from metrics.csv.",
+                        "not made again" if again.broken else "made again",
+                    )
+            if is_full(folder / "wandb"):
+                log.warning("The disk of %s is full: what W&B recorded may lack its end.", folder / "wandb")
+
+
+def _open_logger(
+    folder: Path, mode: Literal["offline", "online"], options: dict[str, Any], metrics_csv: CSVMetrics
+) -> SafeWandbLogger | None:
+    """A logger of a W&B run that has what `metrics.csv` has; None where W&B cannot be had."""
+    run = _open_wandb(folder, mode, options)
+    if run is None:
+        return None
+    logger = SafeWandbLogger(run, logged=metrics_csv.rows)
+    logger.attempt(lambda: _go_on(run, folder, metrics_csv.rows))
+    return logger
+
+
+def _end_service() -> None:
+    """Ends W&B's service process, alive or dead, so that the next run starts one of its own."""
+    with suppress(Exception), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        import wandb
+
+        wandb.teardown()
 
 
 @contextmanager
@@ -281,6 +318,7 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
                 x_disable_stats=attempt == "offline",
                 init_timeout=30,
                 login_timeout=30,
+                finish_timeout=600,  # without a network it would wait for ever; `wandb sync` sends the rest later
             )
             return wandb.init(
                 **options,
@@ -298,6 +336,7 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
                 else "Going on without it; metrics.csv has everything."
             )
             log.warning("W&B (%s) is not available: %s. %s", attempt, str(error).rstrip("."), then)
+            _end_service()  # it holds the run's id
     return None
 
 

@@ -7,6 +7,7 @@ is not a terminal there is no bar but a plain line now and then.
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Any
 
 import pytorch_lightning as pl
 from rich import get_console
@@ -114,7 +115,7 @@ class RunProgress(pl.Callback, SearchCallback):
         )
         self._epochs: TaskID | None = None
         self._rounds: TaskID | None = None
-        self._last_line = time.monotonic()
+        self._last_line = self._moved = time.monotonic()
 
     def __enter__(self) -> "RunProgress":
         self._bar.start()
@@ -129,6 +130,13 @@ class RunProgress(pl.Callback, SearchCallback):
         """Adds the bar of this trainer's epochs, from where a checkpoint left it."""
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         self._epochs = self._bar.add_task("epochs", total=total, completed=trainer.current_epoch)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves it on within an epoch that takes long."""
+        if time.monotonic() - self._moved >= 1.0 and trainer.num_training_batches:
+            self._move(self._epochs, trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Moves it on."""
@@ -184,9 +192,10 @@ class RunProgress(pl.Callback, SearchCallback):
             self._bar.remove_task(self._rounds)
         self._rounds = None
 
-    def _move(self, task_id: TaskID | None, completed: int) -> None:
+    def _move(self, task_id: TaskID | None, completed: float) -> None:
         if task_id is None:
             return
+        self._moved = time.monotonic()
         self._bar.update(task_id, completed=completed)
         task = self._bar.tasks[self._bar.task_ids.index(task_id)]
         if self.status:
@@ -198,4 +207,4 @@ class RunProgress(pl.Callback, SearchCallback):
             self._last_line = now
             left = "" if task.time_remaining is None else f", about {task.time_remaining:.0f} s left"
             of = "" if task.total is None else f" of {task.total:.0f}"
-            self.console.print(f"{task.description}: {completed}{of} done{left}")
+            self.console.print(f"{task.description}: {completed:.4g}{of} done{left}")

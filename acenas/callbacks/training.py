@@ -43,6 +43,10 @@ def quiet() -> Iterator[None]:
             # Raised inside Lightning 2.6 with torch 2.13; nothing a user of this package could change.
             warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
             warnings.filterwarnings("ignore", message="GPU available but not used")  # `accelerator` says so
+            # Its successor is not in the oldest torch that this package runs with.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+            # On a machine from which jobs are submitted.
+            warnings.filterwarnings("ignore", message="The `srun` command is available")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -8,18 +8,18 @@ import io
 import json
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
-from functools import cached_property
+from copy import copy
+from dataclasses import asdict, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import NDArray
 from rich import get_console
@@ -40,14 +40,18 @@ from acenas.evaluation.training import (
     steps_per_epoch,
     training_batches,
 )
+from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.files import atomic_path, write_text
-from acenas.images import Images, ImageTask
+from acenas.images import ImageFiles, Images, ImageTask
 from acenas.networks.recipe import Recipe
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces.base import SearchSpace
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 """Where networks are trained and judged; `auto` takes the GPUs where there are any."""
+
+ERROR = "error.log"
+"""In the folder of an architecture whose training failed: why."""
 
 
 class NetworkTraining(pl.LightningModule):
@@ -89,7 +93,7 @@ class NetworkTraining(pl.LightningModule):
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.steps = recipe.epochs * steps_per_epoch(recipe, task)
         self.generator = data_generator(seed, device)
-        self.images = Images(*(tensor.to(device) for tensor in task.splits.train))
+        self.images = task.splits.train.to(device)
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
         self._clock = self._written = time.monotonic()
@@ -109,7 +113,7 @@ class NetworkTraining(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The recipe's."""
-        optimizer = self.recipe.optimizer(self.network.parameters())
+        optimizer = self.recipe.optimizer(self.network)
         scheduler = self.recipe.scheduler(optimizer, self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
@@ -161,7 +165,7 @@ class NetworkTraining(pl.LightningModule):
     # --- curve and files ---
 
     def _valid_accuracy(self, all_draws: bool) -> float:
-        if all_draws:
+        if all_draws or isinstance(self.images, ImageFiles):
             return accuracies(self.network, evaluation_batches(self.task, "valid", self.device))[0]
         if not self._first_draw:
             batches = list(evaluation_batches(self.task, "valid", self.device))
@@ -212,8 +216,9 @@ class TrainingEvaluator(Evaluator):
         recipe: how to train.
         folder: of the architectures' folders.
         seed: of all trainings.
-        jobs: trainings at once, each in a process of its own; on a CPU each has one thread. None for one for each
-            GPU, or for each core where there is no GPU.
+        executor: where trainings run, each in a process of its own; on this machine by default.
+        jobs: trainings at once; on a CPU each has one thread. None for one for each GPU, or for each core where there
+            is no GPU, and elsewhere than on this machine for as many as there is room for.
         accelerator: GPUs are taken in turn.
         precision: Lightning's; validation and judging are in float32 always.
         channels_last: the memory format that convolutions in mixed precision want on a GPU.
@@ -231,6 +236,7 @@ class TrainingEvaluator(Evaluator):
         folder: str | Path,
         *,
         seed: int = 0,
+        executor: Executor | None = None,
         jobs: int | None = None,
         accelerator: Accelerator = "auto",
         precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
@@ -239,13 +245,17 @@ class TrainingEvaluator(Evaluator):
     ) -> None:
         if jobs is not None and jobs < 1:
             raise UserError(f"evaluator: jobs must be at least 1, or null for all of the machine, not {jobs}")
-        self.devices = _devices(accelerator)
         self.space = space
         self.images = images
         self.recipe = recipe
         self.folder = Path(folder)
         self.seed = seed
-        self.jobs = jobs or (len(self.devices) if self.devices[0].type == "cuda" else cpu_count())
+        self.executor = executor or LocalProcesses()
+        self.jobs = jobs
+        self.accelerator = accelerator
+        if self.executor.here:
+            devices = _devices(accelerator)
+            self.jobs = jobs or (len(devices) if devices[0].type == "cuda" else cpu_count())
         self.precision = precision
         self.channels_last = channels_last
         self.checkpoint_seconds = checkpoint_seconds
@@ -293,38 +303,43 @@ class TrainingEvaluator(Evaluator):
         }
 
     def _train_all(self, archs: Sequence[str]) -> None:
-        tasks = (
-            delayed(self._attempt)(arch, self.devices[i % len(self.devices)]) for i, arch in enumerate(archs)
-        )
-        parallel = Parallel(min(self.jobs, len(archs)), return_as="generator_unordered")
-        try:
-            attempts = list(show_progress(parallel(tasks), len(archs), 0, get_console(), "trained"))
-        except BrokenProcessPool as error:
+        # Each process reads the images itself: they are too much to send along.
+        sent = copy(self)
+        sent.images = replace(self.images)
+        work = {
+            arch_folder(self.folder, arch): partial(sent._attempt, arch, i) for i, arch in enumerate(archs)
+        }
+        results = self.executor.run(work, self.folder / ".submitit", self.jobs)
+        attempts = dict(show_progress(results, len(archs), 0, get_console(), "trained"))
+        if lost := [result.why for result in attempts.values() if isinstance(result, Lost)]:
             raise UserError(
-                f"a training process was killed, perhaps for want of memory ({error}). What is trained is kept in "
-                f"{self.folder}; run again to go on, perhaps with fewer jobs than {self.jobs}"
-            ) from error
-        failed = [attempt for attempt in attempts if attempt.error]
+                f"{len(lost)} of {len(archs)} trainings are lost: a training process was killed, perhaps for want of "
+                f"memory ({lost[0]}). What is trained is kept in {self.folder}; run again to go on, perhaps with fewer "
+                f"jobs than {self.jobs or len(archs)}"
+            )
+        failed = {folder: error for folder, error in attempts.items() if error}
         if failed:
-            lines = [f"  {arch}: {error}; see {self._log(arch)}" for arch, error in failed]
+            lines = [
+                f"  {arch}: {failed[folder]}; see {folder / ERROR}"
+                for arch in archs
+                if (folder := arch_folder(self.folder, arch)) in failed
+            ]
             raise UserError(
                 f"{len(failed)} of {len(archs)} trainings failed; the others are kept, and running again trains "
                 "only these:\n" + "\n".join(lines)
             )
 
-    def _log(self, arch: str) -> Path:
-        return arch_folder(self.folder, arch) / "error.log"
-
-    def _attempt(self, arch: str, device: torch.device) -> _Attempt:
-        """Trains `arch`; an error is written to its folder rather than raised, so that the others go on."""
-        log = self._log(arch)
+    def _attempt(self, arch: str, number: int) -> str:
+        """Trains `arch`; an error is written to its folder and returned rather than raised, so that others go on."""
+        log = arch_folder(self.folder, arch) / ERROR
         try:
-            self.train_one(arch, device)
+            devices = _devices(self.accelerator)
+            self.train_one(arch, devices[number % len(devices)])
         except Exception as error:
             write_text(log, f"{arch}\n\n{traceback.format_exc()}")
-            return _Attempt(arch, f"{type(error).__name__}: {error}")
+            return f"{type(error).__name__}: {error}"
         log.unlink(missing_ok=True)
-        return _Attempt(arch, "")
+        return ""
 
     def train_one(self, arch: str, device: torch.device) -> None:
         """Trains the canonical architecture `arch` on `device`, or goes on with it, and writes its result."""
@@ -398,6 +413,7 @@ class TrainingJudge(Judge):
         self.images = images
         self.folder = Path(folder)
         self.device = _devices(accelerator)[0]
+        self._kept: list[Images] = []
 
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
         """``[A]`` float64, in percent: of the final weights, on the test images.
@@ -415,9 +431,14 @@ class TrainingJudge(Judge):
         archs = [json.loads(path.read_text(encoding="utf-8"))["arch"] for path in results]
         return archs, self.test_accuracy(archs)
 
-    @cached_property
-    def _test_images(self) -> list[Images]:
-        return list(evaluation_batches(self.images, "test", self.device))
+    @property
+    def _test_images(self) -> Iterable[Images]:
+        """Kept for the next network, unless they are too many."""
+        batches = evaluation_batches(self.images, "test", self.device)
+        if isinstance(self.images.splits.test, ImageFiles):
+            return batches
+        self._kept = self._kept or list(batches)
+        return self._kept
 
     def _measure(self, arch: str) -> float:
         folder = arch_folder(self.folder, arch)
@@ -428,11 +449,6 @@ class TrainingJudge(Judge):
         )
         with nullcontext() if self.device.type == "cuda" else one_thread():
             return accuracies(network, self._test_images)[0]
-
-
-class _Attempt(NamedTuple):
-    arch: str
-    error: str  # empty for none
 
 
 def arch_folder(folder: Path, arch: str) -> Path:

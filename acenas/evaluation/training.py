@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.files import write_text
-from acenas.images import Images, ImageTask
+from acenas.images import ImageFiles, ImagePart, Images, ImageTask
 from acenas.networks.recipe import Recipe
 from acenas.networks.side_by_side import side_by_side
 from acenas.seeds import derive_seed
@@ -67,7 +67,7 @@ def train(
     steps = recipe.epochs * steps_per_epoch(recipe, task)
     network = side_by_side([initialised(build, seed) for seed in seeds])
     generators = [data_generator(seed) for seed in seeds]
-    optimizer = recipe.optimizer(network.parameters())
+    optimizer = recipe.optimizer(network)
     scheduler = recipe.scheduler(optimizer, steps)
     for _ in range(recipe.epochs):
         of_each = [
@@ -115,24 +115,27 @@ def data_generator(seed: int, device: torch.device | str = "cpu") -> torch.Gener
 
 
 def training_batches(
-    task: ImageTask, images: Images, batch_size: int, generator: torch.Generator
+    task: ImageTask, images: ImagePart, batch_size: int, generator: torch.Generator
 ) -> Iterator[Images]:
     """One epoch: every image once, in random order and augmented, but for those that do not fill the last batch.
 
     Args:
         task: knows how to augment.
-        images: its training images, on the device of `generator`.
+        images: its training images; where they are in memory, on the device of `generator`.
         batch_size: images of a batch.
         generator: see `data_generator`.
 
     Yields:
         `images` `[batch_size, C, H, W]` float32 and `labels` `[batch_size]`.
     """
-    order = torch.randperm(len(images.labels), generator=generator, device=generator.device)
-    at_once = max(AUGMENTED_AT_ONCE // batch_size, 1) * batch_size
-    for part in torch.split(order, at_once):
-        augmented, labels = task.augmented(images.images[part], generator), images.labels[part]
-        for start in range(0, len(part) - batch_size + 1, batch_size):
+    device = generator.device
+    order = torch.randperm(len(images.labels), generator=generator, device=device)
+    at_once, crops = max(AUGMENTED_AT_ONCE // batch_size, 1) * batch_size, None
+    if isinstance(images, ImageFiles):
+        at_once, crops = batch_size, int(torch.randint(2**62, (), generator=generator, device=device))
+    for part in images.batches(torch.split(order, at_once), crops):
+        augmented, labels = task.augmented(part.images.to(device), generator), part.labels.to(device)
+        for start in range(0, len(labels) - batch_size + 1, batch_size):
             batch = slice(start, start + batch_size)
             yield Images(augmented[batch], labels[batch])
 
@@ -144,25 +147,35 @@ def evaluation_batches(
     return task.evaluation_batches(part, EVALUATION_BATCH[torch.device(device).type], device)
 
 
-@torch.no_grad()
 def accuracies(network: nn.Module, batches: Iterable[Images], count: int = 1) -> list[float]:
-    """Accuracy in percent of each of `count` networks side by side, or of one network.
+    """Accuracy in percent of each of `count` networks side by side, or of one network; see `right_answers`."""
+    correct, seen = right_answers(network, batches, count)
+    return (100 * correct / seen).tolist()
+
+
+@torch.no_grad()
+def right_answers(network: nn.Module, batches: Iterable[Images], count: int = 1) -> tuple[Tensor, int]:
+    """How many images each of `count` networks side by side, or one network, gets right, and how many there are.
 
     Args:
-        network: on the device of `batches`; it is in evaluation mode meanwhile, and as before afterwards.
-        batches: see `evaluation_batches`.
+        network: it is in evaluation mode meanwhile, and as before afterwards.
+        batches: see `evaluation_batches`; on the device of `network`.
         count: networks side by side, see `side_by_side`.
+
+    Returns:
+        `[count]`, long, on the device of `network`, and the number of images.
     """
     was_training = network.training
     network.eval()
-    correct, seen = [], 0
+    like = next(network.parameters())
+    correct, seen = torch.zeros(count, dtype=torch.long, device=like.device), 0
     for images, labels in batches:
-        inputs = images.repeat(1, count, 1, 1).contiguous(memory_format=torch.channels_last)
+        inputs = images.to(like.dtype).repeat(1, count, 1, 1).contiguous(memory_format=torch.channels_last)
         logits = network(inputs).reshape(len(labels), count, -1)
-        correct.append((logits.argmax(-1) == labels[:, None]).sum(0))
+        correct += (logits.argmax(-1) == labels[:, None]).sum(0)
         seen += len(labels)
     network.train(was_training)
-    return (100 * torch.stack(correct).sum(0) / seen).tolist()
+    return correct, seen
 
 
 @contextmanager
@@ -180,8 +193,8 @@ def fingerprint(task: ImageTask) -> dict[str, Any]:
     """What observed accuracies depend on in `task`, as plain values; of the test images it reads nothing."""
     checksum = hashlib.sha256()
     for part in (task.splits.train, task.splits.valid):
-        for tensor in part:
-            checksum.update(tensor.numpy().tobytes())
+        for piece in part.content():
+            checksum.update(piece)
     return {
         "name": task.source.name,
         "sha256": checksum.hexdigest(),

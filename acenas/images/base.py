@@ -1,21 +1,75 @@
-"""Image data sets in three parts, held as the bytes they come in."""
+"""Image data sets in three parts, each held in memory as the bytes it comes in, or read from the disk as needed."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acenas.errors import UserError
 
 
+class ImagePart(Protocol):
+    """Images and their classes, wherever they lie: `Images` in memory, `ImageFiles` on the disk."""
+
+    @property
+    def images(self) -> Tensor:
+        """`[N, C, H, W]`, uint8, as they are stored: not normalised.
+
+        Raises:
+            UserError: where they are too many to be held in memory.
+        """
+
+    @property
+    def labels(self) -> Tensor:
+        """`[N]`, long."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image of a batch."""
+
+    @property
+    def names(self) -> NDArray[np.bytes_] | None:
+        """`[N]`, paths of the files, UTF-8; None where the images have no files of their own."""
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """The files that were found damaged so far, and why."""
+
+    def part(self, indices: Tensor) -> Self:
+        """Those of `indices`, `[M]` long."""
+
+    def joined(self, other: Self) -> Self:
+        """These and then those of `other`."""
+
+    def to(self, device: torch.device) -> Self:
+        """On `device`, where they are in memory."""
+
+    def batches(self, indices: Iterable[Tensor], crops: int | None = None) -> Iterator[Images]:
+        """A batch for each of `indices`.
+
+        Args:
+            indices: `[B]` long, for each batch.
+            crops: seed of random crops to train on, where images are cropped as they are read; None for the crops
+                that networks are measured on.
+
+        Yields:
+            `images` `[B, C, H, W]`, uint8, and `labels` `[B]`.
+        """
+
+    def content(self) -> Iterator[bytes]:
+        """What results depend on, for checksums."""
+
+
 class Images(NamedTuple):
-    """Images and their classes.
+    """Images in memory and their classes; an `ImagePart`.
 
     Attributes:
         images: `[N, C, H, W]`, uint8, as they are stored: not normalised.
@@ -24,6 +78,42 @@ class Images(NamedTuple):
 
     images: Tensor
     labels: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `ImagePart`."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    @property
+    def names(self) -> None:
+        """See `ImagePart`: they have none."""
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """See `ImagePart`: none of them is."""
+        return {}
+
+    def part(self, indices: Tensor) -> Images:
+        """See `ImagePart`."""
+        return Images(self.images[indices], self.labels[indices])
+
+    def joined(self, other: Images) -> Images:
+        """See `ImagePart`."""
+        return Images(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]))
+
+    def to(self, device: torch.device) -> Images:
+        """See `ImagePart`."""
+        return Images(self.images.to(device), self.labels.to(device))
+
+    def batches(self, indices: Iterable[Tensor], crops: int | None = None) -> Iterator[Images]:
+        """See `ImagePart`; they all have one size already."""
+        return map(self.part, indices)
+
+    def content(self) -> Iterator[bytes]:
+        """See `ImagePart`."""
+        for tensor in self:
+            yield tensor.numpy().tobytes()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,20 +127,23 @@ class ImageSplits:
         num_classes: labels are below this.
         mean: of each channel, in the unit of the bytes.
         std: standard deviation of each channel, in the unit of the bytes.
+        classes: their names, where the data set tells them.
+        preparation: what is done with an image before it is measured on, in words; empty for nothing.
     """
 
-    train: Images
-    valid: Images
-    test: Images
+    train: ImagePart
+    valid: ImagePart
+    test: ImagePart
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    classes: tuple[str, ...] = ()
+    preparation: str = ""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
-        _, channels, height, width = self.train.images.shape
-        return channels, height, width
+        return self.train.shape
 
     def normalise(self, images: Tensor) -> Tensor:
         """Bytes `[B, C, H, W]` to float32 with mean 0 and deviation 1 for each channel, on their device."""

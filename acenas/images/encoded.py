@@ -14,19 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, UnidentifiedImageError
 from rich import get_console
 
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
+from acenas.images.decoding import DAMAGE, open_image, reason
 from acenas.images.official import data_root
 from acenas.images.splits import Division
 
 CHUNK = 500  # images that a thread decodes at a time
 THREADS = min(8, os.cpu_count() or 1)  # more than cores only wait for Python's lock
 LINE_SECONDS = 10.0  # between two lines that say how far it is
-FORMATS = ("JPEG", "PNG", "WEBP")  # others of Pillow's start programs or are rarely safe
 
 
 class EncodedImages(ImageSource):
@@ -182,9 +181,7 @@ def _pixels(path: Path, row: int, encoded: bytes | None) -> np.ndarray:
     try:
         if not encoded:
             raise ValueError("it is empty")
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        with open_image(io.BytesIO(encoded)) as image:
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow names the object in memory, which says nothing to a reader
-        reason = "of no known format" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"{path}, row {row}: the image is damaged ({reason})") from None
+    except DAMAGE as error:
+        raise UserError(f"{path}, row {row}: the image is damaged ({reason(error)})") from None

@@ -9,20 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from acenas.errors import UserError
-from acenas.images.base import Images
+from acenas.images.base import ImagePart
 from acenas.seeds import torch_generator
 
 
 class ThreeParts(NamedTuple):
     """Parts without a common image."""
 
-    train: Images
-    valid: Images
-    test: Images
+    train: ImagePart
+    valid: ImagePart
+    test: ImagePart
 
 
 class Division(ABC):
@@ -43,11 +45,12 @@ class Division(ABC):
         self.of = of
 
     @abstractmethod
-    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
         """Numbers of the images of the first and of the second part.
 
         Args:
             count: images that there are.
+            names: `[count]`, paths of their files, UTF-8; None where they have none.
 
         Returns:
             Two `[N]`, long, without a common number and each number below `count`.
@@ -56,7 +59,7 @@ class Division(ABC):
             UserError: where the division does not fit `count` images.
         """
 
-    def divide(self, train: Images, test: Images) -> ThreeParts:
+    def divide(self, train: ImagePart, test: ImagePart) -> ThreeParts:
         """The three parts of a data set.
 
         Args:
@@ -67,9 +70,7 @@ class Division(ABC):
             UserError: where the division does not fit so many images.
         """
         whole = train if self.of == "train" else test
-        first, second = (
-            Images(whole.images[part], whole.labels[part]) for part in self.indices(len(whole.labels))
-        )
+        first, second = map(whole.part, self.indices(len(whole.labels), whole.names))
         return ThreeParts(first, second, test) if self.of == "train" else ThreeParts(train, first, second)
 
 
@@ -78,7 +79,8 @@ class RandomDivision(Division):
 
     Args:
         of: see `Division`.
-        sizes: images of the first and of the second part; what is left is not used.
+        sizes: images of the first and of the second part; what is left is not used. None for the first: all that are
+            left.
         seed: of the division, which has nothing to do with the seeds of trainings.
 
     Raises:
@@ -89,15 +91,17 @@ class RandomDivision(Division):
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
 
-    def __init__(self, of: Literal["train", "test"], sizes: Sequence[int], seed: int = 0) -> None:
+    def __init__(self, of: Literal["train", "test"], sizes: Sequence[int | None], seed: int = 0) -> None:
         super().__init__(of)
-        self.sizes = _two(sizes)
+        self.first_takes_the_rest = len(sizes) == 2 and sizes[0] is None
+        self.sizes = _two([1 if size is None else size for size in sizes])
         self.seed = seed
 
-    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
         """See `Division.indices`; in ascending order."""
         order = torch.randperm(count, generator=torch_generator(self.seed, "images", "division"))
-        first, second, _ = _cut(order, self.sizes)
+        sizes = (max(count - self.sizes[1], 1), self.sizes[1]) if self.first_takes_the_rest else self.sizes
+        first, second, _ = _cut(order, sizes)
         return first.sort().values, second.sort().values
 
 
@@ -122,7 +126,7 @@ class OrderedDivision(Division):
         super().__init__(of)
         self.sizes = _two(sizes)
 
-    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
         """See `Division.indices`."""
         first, second, _ = _cut(torch.arange(count), self.sizes)
         return first, second
@@ -171,7 +175,7 @@ class FileDivision(Division):
         if not self.path.is_file():
             raise UserError(f"the index file {self.path} is missing; the official ones come from {self.page}")
 
-    def indices(self, count: int) -> tuple[Tensor, Tensor]:
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
         """See `Division.indices`; in the order of the file."""
         content = self.path.read_bytes()
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -213,6 +217,48 @@ class FileDivision(Division):
         if len(set(numbers.tolist())) < len(numbers):
             raise UserError(f"{self.path}: {key} names an image twice")
         return numbers
+
+
+class NameDivision(Division):
+    """The images that a file names are the second part, all others the first.
+
+    TuNAS publishes `imagenet_valid_split_filenames.txt`: 50,046 training images of ImageNet, to validate on while
+    searching.
+
+    Args:
+        of: see `Division`.
+        path: of a text file, a name on each line; folders in it, and in the names of the images, do not count.
+        size: images that the second part must have; None where any number will do.
+
+    Raises:
+        UserError: where the file is missing.
+    """
+
+    def __init__(self, of: Literal["train", "test"], path: str | Path, size: int | None = None) -> None:
+        super().__init__(of)
+        self.path = Path(path)
+        self.size = size
+        if not self.path.is_file():
+            raise UserError(
+                f"{self.path} is missing: a text file with the names of the images to put aside, one on each line; or "
+                "choose a division by seed"
+            )
+
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
+        """See `Division.indices`; in ascending order."""
+        if names is None:
+            raise UserError(f"{self.path} names images, and these have no names; choose a division by seed")
+        wanted = {line.strip().rpartition(b"/")[2] for line in self.path.read_bytes().splitlines()} - {b""}
+        second = torch.tensor([name.rpartition(b"/")[2] in wanted for name in names.tolist()])
+        found = int(second.sum())
+        if not found or found == count or self.size not in (None, found):
+            expected = "some, not all" if self.size is None else str(self.size)
+            raise UserError(
+                f"{self.path} names {len(wanted)} images, of which {found} are among the {count} there are, and it "
+                f"should be {expected}; is the list of another data set, or are images missing?"
+            )
+        numbers = torch.arange(count)
+        return numbers[~second], numbers[second]
 
 
 def _two(sizes: Sequence[int]) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acenas.errors import UserError
 from acenas.images.augmentation import Augmentation
-from acenas.images.base import Images, ImageSource, ImageSplits
+from acenas.images.base import ImagePart, Images, ImageSource, ImageSplits
 from acenas.seeds import torch_generator
 
 
@@ -53,7 +53,12 @@ class ImageTask:
         return self.augmentation(images, self.splits, generator)
 
     def evaluation_batches(
-        self, part: Literal["train", "valid", "test"], batch_size: int, device: torch.device | str = "cpu"
+        self,
+        part: Literal["train", "valid", "test"],
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world_size: int = 1,
     ) -> Iterator[Images]:
         """The images of `part`, `draws` times, as a network gets them; always the same.
 
@@ -61,19 +66,26 @@ class ImageTask:
             part: of the splits.
             batch_size: images of a batch; the last of a draw may be smaller.
             device: to put the batches on.
+            rank: of this process: it gets every batch of which the number leaves this rest.
+            world_size: processes that share the batches.
 
         Yields:
             `images` `[B, C, H, W]` float32 and `labels` `[B]`.
+
+        Raises:
+            UserError: where images that do not fit into memory are to be changed.
         """
-        everything: Images = getattr(self.splits, part)
+        everything: ImagePart = getattr(self.splits, part)
         unchanged = self.evaluation == Augmentation()
         generator = torch_generator(0, "evaluation", part)
+        batches = torch.split(torch.arange(len(everything.labels)), batch_size)[rank::world_size]
         for _ in range(self.draws):
             # All at once and on the CPU: the same random numbers whatever the batch size and the device.
-            images = (
-                everything.images if unchanged else self.evaluation(everything.images, self.splits, generator)
+            shown = (
+                everything
+                if unchanged
+                else Images(self.evaluation(everything.images, self.splits, generator), everything.labels)
             )
-            for start in range(0, len(images), batch_size):
-                batch = images[start : start + batch_size].to(device)
-                labels = everything.labels[start : start + batch_size].to(device)
-                yield Images(self.splits.normalise(batch) if unchanged else batch, labels)
+            for images, labels in shown.batches(batches):
+                images = images.to(device, non_blocking=True)
+                yield Images(self.splits.normalise(images) if unchanged else images, labels.to(device))

@@ -51,7 +51,7 @@ def count_cost(network: nn.Module, input_shape: Sequence[int]) -> Cost:
                 flops += products
             case nn.BatchNorm2d():
                 flops += 2 * output.numel()
-            case nn.ReLU():
+            case nn.ReLU() | nn.ReLU6():
                 flops += output.numel()
             case nn.AvgPool2d():
                 flops += output.numel() * _area(module.kernel_size)

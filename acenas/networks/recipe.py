@@ -1,10 +1,10 @@
-"""How networks are trained: stochastic gradient descent with warm-up and a cosine."""
+"""How networks are trained: stochastic gradient descent or RMSProp, with warm-up and a cosine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from acenas.errors import UserError
+from acenas.networks.rmsprop import TensorFlowRMSProp
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Recipe:
 
     Attributes:
         epochs: passes over the training images; images that do not fill the last batch wait for the next pass.
-        batch_size: images of a step, in each process.
+        batch_size: images of a step; of each process where a super-net is trained, else of all processes together.
         learning_rate: the highest.
         momentum: of SGD.
         nesterov: whether the momentum is Nesterov's.
@@ -60,10 +61,10 @@ class Recipe:
         """The same over `epochs` epochs: the warm-up is the same part of all steps."""
         return replace(self, epochs=epochs, warmup_epochs=self.warmup_epochs * epochs / self.epochs)
 
-    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.SGD:
-        """SGD over `parameters`; those without a gradient are left as they are, momentum and weight decay included."""
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """For all parameters; those without a gradient are left as they are, momentum and weight decay included."""
         return torch.optim.SGD(
-            parameters,
+            network.parameters(),
             lr=self.learning_rate,
             momentum=self.momentum,
             nesterov=self.nesterov,
@@ -85,3 +86,59 @@ class Recipe:
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean cross-entropy of `logits` `[B, K]` and `labels` `[B]`."""
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class RMSPropRecipe(Recipe):
+    """RMSProp as TensorFlow has it; weight decay is of the kernels of convolutions alone.
+
+    Attributes:
+        decay: of the mean square of the gradient.
+        eps: is added to the mean square before its root is taken.
+        warmup_from: the learning rate of the first step, where there is a warm-up.
+
+    Raises:
+        UserError: where a value is out of range.
+    """
+
+    decay: float = 0.9
+    eps: float = 1.0
+    warmup_from: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.decay < 1 or self.eps <= 0:
+            raise UserError(
+                f"recipe: decay={self.decay} lies between 0 and below 1, and eps={self.eps} above 0"
+            )
+        if self.warmup_epochs and not 0 < self.warmup_from <= self.learning_rate:
+            raise UserError(
+                f"recipe: warmup_from={self.warmup_from} lies above 0 and at most at the learning rate, "
+                f"{self.learning_rate}"
+            )
+        if self.nesterov:
+            raise UserError("recipe: this RMSProp has no Nesterov momentum; say nesterov=false")
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """See `Recipe.optimizer`; two groups: kernels of convolutions, and the rest, which does not decay."""
+        kernels = {id(layer.weight) for layer in network.modules() if isinstance(layer, nn.Conv2d)}
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in network.parameters() if id(p) in kernels]},
+            {"params": [p for p in network.parameters() if id(p) not in kernels], "weight_decay": 0.0},
+        ]
+        return TensorFlowRMSProp(
+            [group for group in groups if group["params"]],
+            lr=self.learning_rate,
+            decay=self.decay,
+            momentum=self.momentum,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
+
+    def schedule(self, step: int, steps: int) -> float:
+        """See `Recipe.schedule`."""
+        rising = self.warmup_epochs / self.epochs * steps
+        if step < rising:
+            start = self.warmup_from / self.learning_rate
+            return start + (1 - start) * step / rising
+        return super().schedule(step, steps)

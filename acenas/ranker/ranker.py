@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
@@ -346,6 +347,7 @@ class GraphRanker(Ranker):
             trainer = pl.Trainer(
                 accelerator=self.accelerator,
                 devices=1,
+                plugins=[LightningEnvironment()],  # one process, whatever a cluster's variables say
                 enable_checkpointing=bool(options.get("callbacks")),
                 enable_model_summary=False,
                 enable_progress_bar=False,

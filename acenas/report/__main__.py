@@ -7,19 +7,21 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError
 from acenas.files import atomic_path, write_text
-from acenas.report.comparison import comparison, to_latex, to_markdown
+from acenas.report.comparison import comparison, cost_columns, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
 from acenas.report.figures import save_figure
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
+from acenas.report.page import as_element
+from acenas.report.summary import cost_unit
 from acenas.runs import number
-from acenas.tables import BenchmarkTable
 
 PICTURES = 6
 """Architectures that are drawn."""
@@ -49,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--reference", metavar="METHOD", help="the method to compare with (default: the first)"
     )
     parser.add_argument("--title", default="Comparison", help="of the page")
+    parser.add_argument(
+        "--wandb",
+        choices=("offline", "online"),
+        help="record the comparison in W&B too, beside the runs and linked with them",
+    )
     options = parser.parse_args(arguments)
     try:
         found, left_out = read_runs(options.runs)
@@ -75,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             relative_to=out,
         ),
     )
+    if options.wandb:
+        log_comparison(out, results, found, options.title, options.wandb)
     for folder, why in left_out.items():
         print(f"Left out: {folder}: {why}", file=sys.stderr)
     print((out / "comparison.md").read_text(encoding="utf-8"))
@@ -98,7 +107,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
     parts = [
         comparison(results[results["task"] == task], column).assign(task=task, metric=column)
         for task in tasks
-        for column in ("test_accuracy", "regret", "ndcg@10", "cpu_seconds")
+        for column in ("test_accuracy", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results))
     ]
     with atomic_path(out / "comparison.csv") as path:
         pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]].to_csv(
@@ -108,6 +117,47 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
         results.to_parquet(path, index=False)
     for kind in ("png", "svg"):
         save_figure(curves(results), out / f"curves.{kind}")
+
+
+def log_comparison(
+    out: Path,
+    results: pd.DataFrame,
+    found: Sequence[FinishedRun],
+    title: str,
+    mode: Literal["offline", "online"],
+) -> None:
+    """Makes a W&B run of type `report` of the comparison: its table and page, linked with the runs that it compares.
+
+    It lies in the runs' project; its configuration has their ids (`runs`), its artifact those of their reports.
+
+    Args:
+        out: folder of the comparison.
+        results: see `acenas.report.comparison`.
+        found: the runs.
+        title: of the comparison.
+        mode: of W&B.
+    """
+    import wandb  # slow, as is what follows
+
+    from acenas.callbacks import log_artifacts, made_in, run_loggers
+
+    ids = [file.read_text().strip() for run in found if (file := run.folder / "wandb_id.txt").exists()]
+    with run_loggers(
+        out,
+        mode=mode,
+        project=found[0].config.get("logger.project", "acenas"),
+        group="comparisons",
+        job_type="report",
+        name=title,
+        tags=[task[:64] for task in dict.fromkeys(results["task"])],
+        config={"runs": ids, "methods": list(dict.fromkeys(results["method"]))},
+    ) as loggers:
+        table = wandb.Table(dataframe=pd.read_csv(out / "comparison.csv"))
+        for logger in loggers[1:]:
+            logger.log_metrics({"report/comparison": table})  # type: ignore[dict-item]
+        files = [out / name for name in ("index.html", "comparison.csv", "results.parquet", "curves.png")]
+        reports = [made for run in found for made in made_in(run.folder) if made[0] == "report"]
+        log_artifacts(loggers, [("comparison", files)], reports)
 
 
 def best_pictures(found: Sequence[FinishedRun]) -> list[tuple[str, Figure]]:
@@ -123,34 +173,10 @@ def best_pictures(found: Sequence[FinishedRun]) -> list[tuple[str, Figure]]:
             f"{task}: test {number(returned['test_accuracy'])} %",
             f"observed {number(returned['observed_accuracy'])} %",
             f"returned by {len(its)} of {sum(run.task == task for run in found)} runs",
-            *_costs(its[0], arch),
+            *(f"{value:.3g} {cost_unit(name)}" for name, value in returned.get("costs", {}).items()),
         ]
         pictures.append((f"{', '.join(facts)}; {arch}", _draw(its[0], arch)))
     return pictures
-
-
-def _costs(run: FinishedRun, arch: str) -> list[str]:
-    """Parameters, FLOPs and latencies of an architecture, where the run's table is at hand and has them."""
-    path = run.config.get("table.path")
-    try:
-        table = BenchmarkTable.open(Path(path)) if path else None
-        if table is None or arch not in table.archs:
-            return []
-    except UserError:  # the page is about the runs; their table may have moved
-        return []
-    names = [
-        name for name in table.columns if name.split(".")[1:2] in (["params_m"], ["flops_m"], ["latency_ms"])
-    ]
-    mine = [name for name in names if name.split(".")[0] in (run.summary["dataset"], "cifar10")]
-    units = {"params_m": "M parameters", "flops_m": "M FLOPs"}
-    shown: dict[str, str] = {}
-    for name in mine:
-        _, kind, *device = name.split(".")
-        label = units.get(kind, f"ms on {device[0] if device else 'a device'}")
-        value = float(table.lookup([arch], name)[0])
-        if value == value:
-            shown.setdefault(label, f"{value:.3g} {label}")
-    return list(shown.values())
 
 
 def _draw(run: FinishedRun, arch: str) -> Figure:
@@ -174,7 +200,7 @@ def rankings(found: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, 
         name = f"{run.task}: {method}, seed {run.summary['seed']}"
         if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):
             svg = file.read_text(encoding="utf-8")
-            figures[name] = svg[svg.index("<svg") :]
+            figures[name] = as_element(svg)
     return figures
 
 

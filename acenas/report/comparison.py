@@ -10,19 +10,32 @@ All functions take results: a frame with one row for each number of architecture
 - `ndcg@10`: of the last fit by then, over the space; NaN before the first.
 - `cpu_seconds`: of the whole run, without the trainings; NaN where it is not known.
 - `folder`: of the run.
+- costs of what the run returned, where they are known, in its last row: `params_m`, `flops_m`, `latency_ms.<device>`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
+from acenas.report.summary import cost_unit
+
 TABLES = {"test_accuracy": ("Test accuracy of the returned architecture", 2), "ndcg@10": ("NDCG@10", 3)}
 """Columns of the results that are shown for each budget: title and digits."""
+
+
+COSTS = ("params_m", "flops_m")
+
+
+def cost_columns(results: pd.DataFrame) -> list[str]:
+    """The columns of costs of which there is one at least."""
+    names = [name for name in map(str, results) if name in COSTS or name.startswith("latency_ms.")]
+    return [name for name in names if results[name].notna().any()]
 
 
 def comparison(results: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -152,6 +165,14 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
         }
         title = f"p-value of the difference to {reference} (Wilcoxon, paired by seed), after"
         parts.append(_table(title, budgets, chances))
+    if costs := cost_columns(results):
+        shown = {
+            (row["method"], cost_unit(cost)): _value(row["mean"], row["standard_error"], 2)
+            for cost in costs
+            for row in comparison(results, cost).to_dict("records")
+            if row["trained"] == budgets[-1]
+        }
+        parts.append(_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown))
     runs = results.drop_duplicates(["method", "seed", "budget"])
     cost = runs[runs["budget"] == runs["budget"].max()].groupby("method", sort=False)["cpu_seconds"].mean()
     seconds = ", ".join(f"{method} {mean:.0f}" for method, mean in cost.items())
@@ -165,8 +186,8 @@ def _value(mean: float, error: float, digits: int) -> str:
     return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
 
 
-def _table(title: str, columns: Sequence[int], cells: Mapping[tuple[str, int], str]) -> str:
-    """A Markdown table: one row for each method, one column for each budget."""
+def _table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
+    """A Markdown table: one row for each method, a column for each budget or whatever else."""
     lines = [f"| {title} | " + " | ".join(map(str, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
     for method in dict.fromkeys(method for method, _ in cells):
         lines.append(

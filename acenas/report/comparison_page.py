@@ -11,10 +11,11 @@ from string import Template
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acenas.report.comparison import comparison
-from acenas.report.curves import curves
+from acenas.report.comparison import comparison, cost_columns
+from acenas.report.curves import TITLES, curves
 from acenas.report.figures import figure_bytes
 from acenas.report.page import STYLE_SHEET, inline_svg
+from acenas.report.summary import cost_unit
 from acenas.runs import number
 
 _PAGE = Template("""<!DOCTYPE html>
@@ -34,12 +35,11 @@ thead th { border-bottom: 1px solid var(--faint); vertical-align: bottom; }
 td.best { font-weight: 700; }
 td.text, th.text { text-align: left; }
 figcaption, li { overflow-wrap: anywhere; }
-.curves { margin-top: 1rem; }
 input { font: inherit; padding: .4rem .6rem; width: min(100%, 22rem); box-sizing: border-box; color: inherit;
   background: var(--card); border: 1px solid var(--faint); border-radius: .4rem; }
-.curves { overflow-x: auto; }
-.curves svg { min-width: 40rem; width: 100%; height: auto; }
-@media print { input, label { display: none; } .curves svg { min-width: 0; } }
+td:first-child { min-width: 8rem; overflow-wrap: anywhere; }
+section .plots { margin-top: 1rem; }
+@media print { input, label { display: none; } table { font-size: 8pt; } }
 </style>
 </head>
 <body>
@@ -69,7 +69,7 @@ for (const head of document.querySelectorAll("th[aria-sort]")) {
 }
 document.getElementById("filter").addEventListener("input", event => {
   const wanted = event.target.value.toLowerCase();
-  for (const row of document.querySelectorAll("tbody tr"))
+  for (const row of document.querySelectorAll("tbody tr, figure:has(figcaption)"))
     row.hidden = !row.textContent.toLowerCase().includes(wanted);
 });
 </script>
@@ -115,7 +115,8 @@ def build_comparison_page(
 
 def _task(task: str, results: pd.DataFrame) -> str:
     best = (results["test_accuracy"] + results["regret"]).max()
-    columns = {"test_accuracy": 2, "regret": 2, "ndcg@10": 3, "cpu_seconds": 0}
+    costs = cost_columns(results)
+    columns = {"test_accuracy": 2, "regret": 2, "ndcg@10": 3, "cpu_seconds": 0, **dict.fromkeys(costs, 2)}
     tables = {column: _by_row(results, column) for column in columns}
     rows: list[list[Cell]] = []
     for (method, trained), (_, _, seeds) in tables["test_accuracy"].items():
@@ -124,16 +125,18 @@ def _task(task: str, results: pd.DataFrame) -> str:
             mean, error, _ = tables[column][method, trained]
             spread = f" ± {error:.{digits}f}" if error == error else ""
             rivals = [value for (_, n), (value, _, _) in tables[column].items() if n == trained]
-            wins = mean == (min if column in ("regret", "cpu_seconds") else max)(rivals)
+            wins = mean == (max if column in ("test_accuracy", "ndcg@10") else min)(rivals)
             marked = "best" if wins and len(set(rivals)) > 1 else ""
             rows_value = number(mean, digits) + spread if mean == mean else "–"
             row.append((rows_value, mean, marked))
         rows.append(row)
     header = ["method", "trained", "seeds", "test accuracy (%)", "regret (points)", "NDCG@10", "CPU-seconds"]
+    header += map(cost_unit, costs)
+    drawn = "".join(f"<figure>{inline_svg(curves(results, [column]))}</figure>" for column in TITLES)
     return (
         f"<section><h2>{escape(task)}</h2><p>The best architecture known tests at {best:.2f} %.</p>"
         f'<div class="wide">{_table(header, rows)}</div>'
-        f'<figure class="curves">{inline_svg(curves(results))}</figure></section>'
+        f'<div class="plots">{drawn}</div></section>'
     )
 
 
@@ -147,6 +150,7 @@ def _by_row(results: pd.DataFrame, column: str) -> dict[tuple[str, int], tuple[f
 
 def _runs(results: pd.DataFrame, relative_to: Path | None) -> str:
     ends = results[results["trained"] == results["budget"]].drop_duplicates("folder")
+    costs = cost_columns(results)
     rows: list[list[Cell]] = []
     for row in ends.to_dict("records"):
         folder = Path(row["folder"])
@@ -163,6 +167,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> str:
                 (number(row["test_accuracy"]), row["test_accuracy"], ""),
                 (number(row["regret"]), row["regret"], ""),
                 (number(row["ndcg@10"], 3), row["ndcg@10"], ""),
+                *((number(row[cost]), row[cost], "") for cost in costs),
                 (name, None, ""),
             ]
         )
@@ -174,6 +179,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> str:
         "test accuracy (%)",
         "regret (points)",
         "NDCG@10",
+        *map(cost_unit, costs),
         "folder",
     ]
     return _table(header, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import cycle
 
 import matplotlib as mpl
@@ -12,14 +13,16 @@ from matplotlib.figure import Figure
 from acenas.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#F0E442", GREY)
+TITLES = {"test_accuracy": "test accuracy of the returned (%)", "ndcg@10": "NDCG@10"}
 LINES = ("-", "--", ":", "-.")
 
 
-def curves(results: pd.DataFrame) -> Figure:
+def curves(results: pd.DataFrame, columns: Sequence[str] = ("test_accuracy", "ndcg@10")) -> Figure:
     """Test accuracy of the best observed, and NDCG@10, against architectures trained: means, bands of a standard error.
 
     Args:
         results: see `acenas.report.comparison`; of each method the runs with the largest budget are drawn.
+        columns: what is drawn, one beside the other.
 
     Returns:
         One row for each task.
@@ -27,23 +30,34 @@ def curves(results: pd.DataFrame) -> Figure:
     tasks = list(dict.fromkeys(results["task"]))
     methods = list(dict.fromkeys(results["method"]))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 3.8 * len(tasks)), layout="constrained")
-        grid = figure.subplots(len(tasks), 2, squeeze=False)
-        for (accuracy, ndcg), task in zip(grid, tasks, strict=True):
+        figure = Figure(figsize=(5 * len(columns), 3.8 * len(tasks)), layout="constrained")
+        grid = figure.subplots(len(tasks), len(columns), squeeze=False)
+        for row, task in zip(grid, tasks, strict=True):
             part = results[results["task"] == task]
-            _draw(accuracy, part, methods, "test_accuracy")
-            _draw(ndcg, part, methods, "ndcg@10")
-            accuracy.set(title=f"{task}: test accuracy of the returned (%)", xlabel="architectures trained")
-            best = (part["test_accuracy"] + part["regret"]).max()
-            accuracy.axhline(best, color=GREY, linewidth=0.8)
-            # The first few trainings find anything, which would leave no height for the rest.
-            settled = part[part["trained"] >= min(10, part["budget"].min())]
-            lowest = settled.groupby(["method", "trained"])["test_accuracy"].mean().min()
-            accuracy.set_ylim(lowest, best + 0.05 * (best - lowest))
-            ndcg.set(title=f"{task}: NDCG@10", xlabel="architectures trained", ylim=(0, 1))
+            for axes, column in zip(row, columns, strict=True):
+                _draw(axes, part, methods, column)
+                _frame(axes, part, column)
+                axes.set(title=f"{task}: {TITLES[column]}", xlabel="architectures trained")
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(methods)))
+        widest = max(len(label) for label in labels)
+        fitting = max(1, int(14 * len(columns) * 4 / (widest + 6)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(fitting, len(methods)))
         return figure
+
+
+def _frame(axes: Axes, results: pd.DataFrame, column: str) -> None:
+    """Limits that show what matters, and for accuracies the best known."""
+    if column == "ndcg@10":
+        axes.set_ylim(0, 1)
+        return
+    best = (results["test_accuracy"] + results["regret"]).max()
+    axes.axhline(best, color=GREY, linewidth=0.8)
+    # The first few trainings find anything, which would leave no height for the rest.
+    settled = results[results["trained"] >= min(10, results["budget"].min())]
+    lowest = settled.groupby(["method", "trained"])["test_accuracy"].mean().min()
+    margin = 0.05 * (best - lowest) or 0.05
+    axes.set_ylim(lowest - margin, best + margin)
+    axes.ticklabel_format(axis="y", useOffset=False)
 
 
 def _draw(axes: Axes, results: pd.DataFrame, methods: list[str], column: str) -> None:

@@ -75,12 +75,16 @@ def _read(folder: Path) -> FinishedRun:
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        given = folder / ".hydra" / "overrides.yaml"
-        overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
-        mine = [override for override in overrides if not _is_chance(override.split("=")[0].lstrip("+~"))]
-        return FinishedRun(folder, dict(_flat(config)), summary, mine)
+        return FinishedRun(folder, dict(_flat(config)), summary, method_overrides(folder))
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
+
+
+def method_overrides(folder: Path) -> list[str]:
+    """The overrides that were given for a run, but for those of `NO_DIFFERENCE`; none where they are not known."""
+    given = folder / ".hydra" / "overrides.yaml"
+    overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
+    return [override for override in overrides if not _is_chance(override.split("=")[0].lstrip("+~"))]
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -179,6 +183,7 @@ def results_of(found: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataF
                     "ndcg@10": np.nan if point["ndcg@10"] is None else point["ndcg@10"],
                     "cpu_seconds": run.summary.get("cpu_seconds", {}).get("total", np.nan),
                     "folder": str(run.folder),
+                    **(run.summary["returned"].get("costs", {}) if point is run.summary["curve"][-1] else {}),
                 }
             )
     return pd.DataFrame(rows)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from acenas.files import write_text
 from acenas.report.figures import INK, figure_bytes, report_figure, save_figure, score_scatter, search_curve
-from acenas.report.summary import FinishedSearch, best_architectures, build_summary
+from acenas.report.summary import FinishedSearch, best_architectures, build_summary, cost_unit
 from acenas.runs import number
 
 STYLE_SHEET = """:root { color-scheme: light dark; --ground: #fff; --card: #f4f4f6; --ink: #1c1c21; --faint: #62626b; }
@@ -29,19 +29,21 @@ code { overflow-wrap: anywhere; font-size: .85rem; }
 dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; }
 dl.facts div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
 dd { margin: 0; font-size: 1.35rem; font-weight: 600; }
-.plots, .cells { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
-.cells { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); }
+.plots, .cells { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
+.cells { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
 .plots svg { width: 100%; height: auto; }
 figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .6rem; }
 figure img { width: 100%; background: #fff; border-radius: .3rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; }
 th, td { text-align: right; padding: .25rem .75rem .25rem 0; font-variant-numeric: tabular-nums; }
+td:not(.text) { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 pre { background: var(--card); border-radius: .5rem; padding: .8rem; overflow-x: auto; font-size: .8rem; }
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt; }
-  figure, dl.facts div, pre { break-inside: avoid; }
+  figure, dl.facts div, tr { break-inside: avoid; }
+  h2 { break-after: avoid; }
 }
 """
 """Of every page: light and dark, for a narrow screen and for paper."""
@@ -92,8 +94,7 @@ def write_report(
         search: The finished search.
         draw: Makes a picture of an architecture.
         configuration: The resolved configuration, as the page shows it.
-        properties: What else is known of architectures, such as parameters and FLOPs: one row per architecture
-            (index), one column per property.
+        properties: The costs of architectures: one row per architecture (index), columns as `cost_unit` has them.
     """
     folder = Path(folder)
     best = best_architectures(search)
@@ -171,7 +172,7 @@ def _cell(place: int, row: Mapping[Any, Any], picture: Figure, properties: Mappi
         f"test {number(row['test_accuracy'])} %",
         f"predicted rank {row['predicted_rank']}",
         f"round {row['round']} ({row['reason']})",
-        *(f"{name} {value:.4g}" for name, value in properties.items()),
+        *(f"{value:.3g} {cost_unit(name)}" for name, value in properties.items() if value == value),
     ]
     arch = escape(row["arch"])
     return (
@@ -182,7 +183,11 @@ def _cell(place: int, row: Mapping[Any, Any], picture: Figure, properties: Mappi
 
 def inline_svg(figure: Figure) -> str:
     """`figure` as an element of the page, whose ink follows the page's text colour."""
-    svg = figure_bytes(figure, "svg").decode()
+    return as_element(figure_bytes(figure, "svg").decode())
+
+
+def as_element(svg: str) -> str:
+    """An SVG file of a figure as an element of the page, whose ink follows the page's text colour."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     return svg.replace(INK, "currentColor")
 

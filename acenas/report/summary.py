@@ -6,6 +6,7 @@ This is the only place that sees test accuracies, and it only reads: nothing her
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,20 +79,21 @@ class FinishedSearch:
         returned = self.known_test.get(self.returned, self.test[self.returned])
         return float(self.known_test.max() - returned)
 
-    def metrics(self, fit: str) -> dict[str, float]:
-        """`ranking_metrics` of the scores in the column `fit`, with test accuracies.
+    @cached_property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """`ranking_metrics` of each fit, by its column of `scores`, with test accuracies.
 
         They are NaN where nothing is known but what was trained: that would tell how well the ranker remembers.
         """
         archs = self.scores["arch"]
-        observed = self.observed.reindex(archs)
+        observed = torch.tensor(self.observed.reindex(archs).to_numpy(dtype=np.float64))
+        test = torch.tensor(self.known_test.reindex(archs).to_numpy(dtype=np.float64))
         nothing_else = self.observed.index.isin(self.observations["arch"]).all()
-        metrics = ranking_metrics(
-            torch.tensor(self.scores[fit].to_numpy(dtype=np.float64)),
-            torch.tensor(observed.to_numpy(dtype=np.float64)),
-            torch.tensor(self.known_test.reindex(archs).to_numpy(dtype=np.float64)),
-        )
-        return dict.fromkeys(metrics, math.nan) if nothing_else else metrics
+        fits = {}
+        for fit, scores in self.scores.drop(columns="arch").items():
+            of_fit = ranking_metrics(torch.tensor(scores.to_numpy(dtype=np.float64)), observed, test)
+            fits[str(fit)] = dict.fromkeys(of_fit, math.nan) if nothing_else else of_fit
+        return fits
 
 
 def best_observed(observations: pd.DataFrame) -> str:
@@ -150,14 +152,14 @@ def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
     rows = []
     if "pretrained" in search.scores.columns:
         rows.append(
-            {f"pretrain/{name}": value for name, value in _for_report(search.metrics("pretrained")).items()}
+            {f"pretrain/{name}": value for name, value in _for_report(search.metrics["pretrained"]).items()}
         )
     for number in search.rounds:
         so_far = search.observations[search.observations["round"] <= number]
         row = {
             "trained": float(len(so_far)),
             "returned_test_accuracy": float(search.test.get(best_observed(so_far), math.nan)),
-            **_for_report(search.metrics(f"round_{number}")),
+            **_for_report(search.metrics[f"round_{number}"]),
         }
         rows.append({f"search/{name}": value for name, value in row.items()})
     return rows
@@ -182,6 +184,16 @@ def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
             "reason": best["reason"].to_list(),
         }
     )
+
+
+def cost_unit(name: str) -> str:
+    """What a cost is counted in, by the name of its column: `params_m`, `flops_m` or `latency_ms.<device>`.
+
+    >>> cost_unit("latency_ms.pixel3")
+    'ms on pixel3'
+    """
+    units = {"params_m": "M parameters", "flops_m": "M FLOPs"}
+    return units.get(name, f"ms on {name.removeprefix('latency_ms.')}")
 
 
 def _for_report(metrics: dict[str, float]) -> dict[str, float]:

@@ -184,3 +184,42 @@ def _draw_vertex_cell(
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(-height, height)
     axes.set_axis_off()
+
+
+def draw_blocks(
+    stages: Sequence[Sequence[tuple[int, int]]],
+    channels: Sequence[int],
+    largest: int,
+    expansions: Sequence[int],
+) -> Figure:
+    """A chain of blocks: a box as high as its kernel is wide, coloured by its expansion, stage by stage.
+
+    Args:
+        stages: (kernel size, expansion) of every block.
+        channels: of each stage.
+        largest: kernel size there is.
+        expansions: all there are.
+    """
+    colours = dict(zip(expansions, ("#56B4E9", "#0072B2", "#E69F00", "#D55E00", "#009E73"), strict=False))
+    count = sum(map(len, stages)) + 0.6 * len(stages)
+    figure = Figure(figsize=(0.42 * count + 0.8, 2.4), layout="constrained")
+    axes = figure.add_subplot()
+    x = 0.0
+    for stage, width in zip(stages, channels, strict=True):
+        axes.annotate(
+            str(width), (x + (len(stage) - 1) / 2, -0.25), ha="center", va="top", fontsize=8, color="#333333"
+        )
+        for kernel, expansion in stage:
+            colour = colours.get(expansion, "#999999")
+            axes.bar(x, kernel / largest, width=0.8, color=colour)
+            text = f"{kernel}×{kernel}\ne{expansion}"
+            axes.annotate(
+                text, (x, kernel / largest + 0.04), ha="center", va="bottom", fontsize=7, color=colour
+            )
+            x += 1
+        x += 0.6
+    axes.annotate("", (x - 0.6, -0.1), (-0.8, -0.1), arrowprops={"arrowstyle": "-|>", "color": "#666666"})
+    axes.set_xlim(-1, x - 0.4)
+    axes.set_ylim(-0.55, 1.45)
+    axes.set_axis_off()
+    return figure

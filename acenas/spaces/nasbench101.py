@@ -43,7 +43,7 @@ from acenas.spaces.nasbench101_cells import (
 
 INPUT, OUTPUT = "input", "output"
 
-_HASHES_SHA256 = "827bf64bd535d78ab71492ac06bf35f73373aa306c624a5daaed6196ac015f62"
+_HASHES_SHA256 = "1f4a7db984f8bb44da50e51b6c7e830bd26a761a39d60997ef500b7610ef0449"
 """Of the official hashes of all cells, in the order of `NasBench101.enumerate`."""
 
 
@@ -160,13 +160,11 @@ class NasBench101(SearchSpace):
     # --- equal cells ---
 
     def canonical(self, arch: str) -> str:
-        """The cell of the same graph that is first among all orders of its vertices, pruned.
+        """The cell of the same graph, pruned, that is first in the benchmark's enumeration: the one that it trained.
 
         Two cells have one canonical form exactly where their pruned graphs are isomorphic, which is where the
         benchmark's hashes agree: there are 423,624. (Cells of different graphs may still compute one function, such
-        as two max pools that share their sum; the benchmark tells them apart, and so does this. And where the
-        output's channels cannot be shared evenly, it depends on the order of the vertices which of them is one
-        channel wider; the benchmark takes these for one cell, and so does this.)
+        as two max pools that share their sum; the benchmark tells them apart, and so does this.)
         """
         return self.canonical_all([arch])[0]
 
@@ -217,9 +215,13 @@ class NasBench101(SearchSpace):
     # --- networks and pictures ---
 
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """The network of the pruned cell in the skeleton of this space, its vertices in the order written."""
+        """The network of the canonical form in the skeleton of this space.
+
+        Where the vertices before the output cannot share its channels evenly, the first ones are one channel wider,
+        and the order of the vertices makes networks of different sizes: the benchmark trained the canonical one.
+        """
         return NasBench101Network(
-            *self.cell(arch),
+            *self.cell(self.canonical(arch)),
             num_classes,
             in_channels=self.in_channels,
             channels=self.channels,
@@ -326,10 +328,7 @@ def _operation_number(inner: Sequence[int]) -> int:
 
 
 def _edge_bits(matrix: NDArray[np.bool_]) -> int:
-    bits = 0
-    for pair in pairs(len(matrix)):
-        bits = bits << 1 | int(matrix[pair])
-    return bits
+    return sum(int(matrix[pair]) << shift for shift, pair in enumerate(pairs(len(matrix))))
 
 
 def _write(codes: NDArray[np.int64]) -> list[str]:

@@ -1,8 +1,11 @@
 """The algebra of NAS-Bench-101 cells: numbers for cells, equal cells, all cells, and the official hash.
 
 A pruned cell is one number, so that all 423,624 of them are handled in arrays: its number of vertices V in bits 29 to
-31, its edges in bits 8 to 28 (the digits of the upper triangle, row by row, as a binary number) and its operations in
-bits 0 to 7 (as a number of V - 2 digits to the base 3).
+31, its edges in bits 8 to 28 (edge s → t is bit t (t - 1) / 2 + s of them) and its operations in bits 0 to 7 (as a
+number of V - 2 digits to the base 3).
+
+The benchmark's own enumeration (`generate_graphs.py` of its repository) counts edges and operations up in this order
+and keeps of equal cells the one that it meets first: the cell with the smallest number, here the canonical form.
 """
 
 from __future__ import annotations
@@ -39,14 +42,14 @@ def unpack(codes: Codes) -> tuple[Codes, Codes, Codes]:
 
 
 def pairs(vertices: int) -> list[tuple[int, int]]:
-    """(source, target) of each digit of the upper triangle, row by row."""
-    return list(itertools.combinations(range(vertices), 2))
+    """(source, target) of each bit of the edges, the lowest first."""
+    return [(source, target) for target in range(vertices) for source in range(target)]
 
 
 def adjacency(vertices: int, edges: Codes) -> NDArray[np.bool_]:
     """``[N, V, V]``, (source, target), of the edges ``[N]`` of cells of V vertices."""
     matrix = np.zeros((len(edges), vertices, vertices), np.bool_)
-    for shift, (source, target) in enumerate(reversed(pairs(vertices))):
+    for shift, (source, target) in enumerate(pairs(vertices)):
         matrix[:, source, target] = edges >> shift & 1
     return matrix
 
@@ -135,8 +138,8 @@ def _relabel_edges(vertices: int, edges: Codes) -> Codes:
 
 @cache
 def _edge_tables(vertices: int) -> NDArray[np.int64]:
-    """``[3, 128, P]``: where each order takes 7 of the 21 digits of the upper triangle, for all of their values."""
-    place = {pair: shift for shift, pair in enumerate(reversed(pairs(vertices)))}
+    """``[3, 128, P]``: where each order takes 7 of the 21 bits of the edges, for all of their values."""
+    place = {pair: shift for shift, pair in enumerate(pairs(vertices))}
     moved = np.zeros((21, len(_orders(vertices))), np.int64)
     for (source, target), shift in place.items():
         for number, order in enumerate(_orders(vertices)):

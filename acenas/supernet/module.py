@@ -81,7 +81,7 @@ class Supernet(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """SGD and the schedule of the recipe, step by step."""
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        optimizer = self.recipe.optimizer(self.network.parameters())
+        optimizer = self.recipe.optimizer(self.network)
         batches = int(self.trainer.estimated_stepping_batches) // self.recipe.epochs
         steps = self.recipe.epochs * -(-batches // self.accumulate)
         return [optimizer], [self.recipe.scheduler(optimizer, steps)]

@@ -215,7 +215,7 @@ def _local(
         spawn.Process(
             target=_other,
             args=(here, LocalEnvironment(rank, world_size, port), share, target, args),
-            daemon=True,
+            daemon=False,  # a daemon may not start the workers that read images; `_end_with_parent` ends it
         )
         for rank in range(1, world_size)
     ]
@@ -238,7 +238,8 @@ def _local(
             raise RuntimeError(f"process {failed[0]} of {world_size} failed; its own message says why")
     finally:
         for process in others:
-            process.kill()
+            if process.pid is not None:  # it was started
+                process.kill()
         _leave()
         torch.set_num_threads(threads)
         for name, value in before.items():  # so that another job of this process starts afresh

@@ -1,21 +1,25 @@
-"""The command `python -m acenas.tables list | info | verify | import | join`."""
+"""The command `python -m acenas.tables list | info | verify | get | import | join`."""
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import DownloadColumn, Progress
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from rich.table import Table
 
 from acenas.errors import UserError
 from acenas.tables.catalogue import DATA_VARIABLE, available_tables, find_table
+from acenas.tables.importers.files import check_file, sha256
 from acenas.tables.join import join_weak_labels
 from acenas.tables.schema import Accuracy, Other, parse_column
 from acenas.tables.table import BenchmarkTable
@@ -26,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status: 0, or 1 after a message about what is wrong."""
     options = _parser().parse_args(arguments)
     try:
+        if hasattr(options, "file") and options.sha256:
+            check_file(options.file, "the file")
+            sha256(options.file, options.sha256)
         options.run(options, _console())
     except UserError as error:
         _console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
@@ -130,6 +137,46 @@ def join_table(options: argparse.Namespace, console: Console) -> None:
     )
 
 
+def get_file(options: argparse.Namespace, console: Console) -> None:
+    """Downloads an official file, or says how to get it."""
+    from acenas.tables.download import get, sources
+
+    known = sources()
+    if options.name is None:
+        grid = Table("name", "what", "size", "how", title="Official files")
+        for source in known.values():
+            grid.add_row(source.name, source.title, source.size, "downloaded" if source.url else "by hand")
+        console.print(grid)
+        return
+    if options.name not in known:
+        raise UserError(f"there is no official file {options.name}; choose from {', '.join(known)}")
+    source = known[options.name]
+    folder = options.data_dir or os.environ.get(DATA_VARIABLE)
+    if not folder:
+        raise UserError(f"name the folder that {source.file} goes to with --data-dir or {DATA_VARIABLE}")
+    changes = {"url": options.url, "sha256": options.sha256, "md5": "" if options.sha256 else None}
+    source = replace(source, **{key: value for key, value in changes.items() if value is not None})
+    with Progress(
+        *Progress.get_default_columns(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=_console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(source.file, total=None)
+        path, digest = get(
+            source, Path(folder), lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if options.sha256:
+        checked = "its checksum is the one you gave"
+    elif source.sha256 or source.md5:
+        checked = "its checksum is the official one"
+    else:
+        checked = f"no official checksum is known to compare with; its SHA-256 is {digest}"
+    console.print(f"[bold green]Got:[/] {escape(str(path))}; {checked}", soft_wrap=True)
+    console.print(f"Then: {escape(source.then.format(file=path, folder=folder))}", soft_wrap=True)
+
+
 def import_nb101(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of an official file of NAS-Bench-101."""
     from acenas.tables.importers.nasbench101 import import_nasbench101
@@ -163,6 +210,64 @@ def import_nb201(options: argparse.Namespace, console: Console) -> None:
     console.print(f"[bold green]Imported:[/] {count:,} cells to {escape(str(options.out))}", soft_wrap=True)
 
 
+def import_nds_file(options: argparse.Namespace, console: Console) -> None:
+    """Makes a table of an official file of NDS."""
+    from acenas.spaces.nds_cells import FAMILIES, from_genotype
+    from acenas.tables.importers.nds import ToArch, import_nds
+
+    def to_arch(family: str) -> ToArch:
+        return lambda genotype, width, depth: str(from_genotype(FAMILIES[family], genotype, width, depth))
+
+    with _reading(options.file) as progress:
+        imported = import_nds(
+            options.file,
+            options.out,
+            to_arch,
+            name=options.name,
+            accuracy=options.accuracy,
+            progress=progress,
+        )
+    console.print(
+        f"[bold green]Imported:[/] {imported.architectures:,} architectures from {imported.trainings:,} trainings to "
+        f"{escape(str(options.out))}"
+        + (f"; {imported.unfinished:,} unfinished trainings left out" if imported.unfinished else ""),
+        soft_wrap=True,
+    )
+    family, dataset, fixed = imported.file
+    console.print(
+        f"Then: python -m acenas experiment=nds_{family}_ltr table.dataset={dataset}{'_fixed' if fixed else ''} "
+        f"table.path={escape(str(options.out))} table.epochs.{dataset}={imported.epochs}",
+        soft_wrap=True,
+    )
+
+
+def import_acenas_files(options: argparse.Namespace, console: Console) -> None:
+    """Makes a table of files of AceNAS' authors."""
+    from acenas.spaces import LabelledGraphs
+    from acenas.tables.importers.acenas import import_acenas
+
+    imported = import_acenas(
+        options.file,
+        options.out,
+        LabelledGraphs.write,
+        options.dataset,
+        options.epochs,
+        options.unit,
+        options.weak,
+    )
+    console.print(
+        f"[bold green]Imported:[/] {imported.architectures:,} architectures to {escape(str(options.out))}, of them "
+        f"{imported.labelled:,} with weak labels",
+        soft_wrap=True,
+    )
+    console.print(
+        f"Then: python -m acenas experiment=graphs_ltr table.path={escape(str(options.out))} "
+        f"table.dataset={options.dataset} table.epochs={options.epochs} space.graphs={imported.graphs} "
+        f"space.nodes={imported.nodes} space.tags={imported.tags}",
+        soft_wrap=True,
+    )
+
+
 def import_csv(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of a file of one's own."""
     from acenas.tables.importers.own import import_own
@@ -194,14 +299,17 @@ def _renamed(columns: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Callable[[int], None]]:
+def _reading(path: Path) -> Iterator[Callable[..., None]]:
     """Shows how much of a file is read, where someone watches."""
-    size = path.stat().st_size if path.exists() else 0
     with Progress(
         *Progress.get_default_columns(), DownloadColumn(), console=_console(stderr=True), transient=True
     ) as bar:
-        task = bar.add_task(f"reading {path.name}", total=size)
-        yield lambda position: bar.update(task, completed=position)
+        task = bar.add_task(f"reading {path.name}", total=path.stat().st_size if path.exists() else 0)
+
+        def tell(position: int, total: int | None = None) -> None:
+            bar.update(task, completed=position, total=total)
+
+        yield tell
 
 
 def _space(name: str) -> Any:
@@ -218,6 +326,8 @@ def _find_space(name: str) -> Any:
     # the grammar to be checked, a space is loaded by its name (and torch with it, which `list` and `info` do without).
     if not name.isidentifier():
         return None
+    if name.startswith("nds_"):
+        return _nds_grammar(name)
     try:
         module = importlib.import_module(f"acenas.spaces.{name}")
     except ModuleNotFoundError as error:
@@ -228,6 +338,15 @@ def _find_space(name: str) -> Any:
         if isinstance(value, type) and getattr(value, "name", None) == name:
             return value()
     return None
+
+
+def _nds_grammar(name: str) -> Any:
+    """The grammar of an NDS space, of any width and depth: those differ between its data sets."""
+    from acenas.spaces.nds_cells import FAMILIES, parse
+
+    if (family := FAMILIES.get(name.removeprefix("nds_"))) is None:
+        return None
+    return SimpleNamespace(name=name, validate=lambda arch: parse(family, arch))
 
 
 def _statistics(table: BenchmarkTable, name: str) -> list[str]:
@@ -244,9 +363,9 @@ def _statistics(table: BenchmarkTable, name: str) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m acenas.tables",
-        description="Lists, shows, verifies, imports and completes benchmark tables.",
+        description="Lists, shows, verifies, gets, imports and completes benchmark tables.",
     )
-    commands = parser.add_subparsers(required=True, metavar="list | info | verify | import | join")
+    commands = parser.add_subparsers(required=True, metavar="list | info | verify | get | import | join")
     folder = argparse.ArgumentParser(add_help=False)
     folder.add_argument(
         "--data-dir",
@@ -268,9 +387,18 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--space", help="the search space that the table must be of, such as nasbench201")
     command.set_defaults(run=verify_table)
     command = commands.add_parser(
+        "get",
+        parents=[folder],
+        help="download an official file, or check one that was fetched by hand; without a name: show what there is",
+    )
+    command.add_argument("name", nargs="?", metavar="NAME", help="such as nb101; none shows them all")
+    command.add_argument("--url", help="another place to download from, such as a mirror")
+    command.add_argument("--sha256", metavar="HEX", help="that the file must have instead of the known one")
+    command.set_defaults(run=get_file)
+    command = commands.add_parser(
         "import", help="make a table of a benchmark's official file, or of your own"
     )
-    _add_imports(command.add_subparsers(required=True, metavar="nb101 | nb201 | csv"))
+    _add_imports(command.add_subparsers(required=True, metavar="nb101 | nb201 | nds | acenas | csv"))
     command = commands.add_parser(
         "join", parents=[named, folder], help="add weak labels to a table, such as those of a super-net's run"
     )
@@ -296,6 +424,7 @@ def _add_imports(formats: Any) -> None:
         metavar="TABLE",
         help="the Parquet file to make; in the data folder it is found by its name, such as nb101.parquet by nb101",
     )
+    out.add_argument("--sha256", metavar="HEX", help="that the file must have; anything else is an error")
     command = formats.add_parser(
         "nb101", parents=[out], help="NAS-Bench-101: nasbench_only108.tfrecord or nasbench_full.tfrecord"
     )
@@ -313,6 +442,42 @@ def _add_imports(formats: Any) -> None:
         help="NAS-Bench-201-v1_1-096897.pth, NAS-Bench-201-v1_1-archive, or the unpacked NATS-tss-v1_0-3ffb9-simple",
     )
     command.set_defaults(run=import_nb201)
+    command = formats.add_parser(
+        "nds",
+        parents=[out],
+        help="NDS: a JSON file of one of its five cell spaces, or the archive that holds them",
+    )
+    command.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="such as nds_data/DARTS.json, or data.zip as it was downloaded",
+    )
+    command.add_argument(
+        "--name", help="which file, as in the archive: DARTS, DARTS_in, DARTS_fix-w-d, ENAS ..."
+    )
+    command.add_argument(
+        "--accuracy",
+        choices=("last", "best"),
+        default="last",
+        help="after the last epoch, or the best of all, which looks at the images that it is tested on (default: last)",
+    )
+    command.set_defaults(run=import_nds_file)
+    command = formats.add_parser(
+        "acenas",
+        parents=[out],
+        help="AceNAS: its authors' graphs with accuracies, and with labels of their super-nets",
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="such as nasbench101_gt_all.pkl")
+    command.add_argument(
+        "--weak", type=Path, metavar="FILE", help="such as supernet_evaluate_all_test1_nasbench101.json"
+    )
+    command.add_argument("--dataset", required=True, help="of the accuracies, such as cifar10")
+    command.add_argument(
+        "--epochs", type=int, required=True, help="that the architectures were trained, such as 108"
+    )
+    _add_unit(command)
+    command.set_defaults(run=import_acenas_files)
     command = formats.add_parser(
         "csv",
         aliases=["parquet"],
@@ -332,12 +497,7 @@ def _add_imports(formats: Any) -> None:
         help="take column OLD under the name NEW: arch, <dataset>.<valid|test|observed>.<epochs>, "
         "<dataset>.params_m, weak.<name> ...; once for each column",
     )
-    command.add_argument(
-        "--unit",
-        required=True,
-        choices=("percent", "fraction", "error"),
-        help="of the file's accuracies: 93.4, 0.934, or the error in percent, 6.6",
-    )
+    _add_unit(command)
     for name, what in (
         ("source", "where the values come from (default: the file's name)"),
         ("licence", "under which they may be used"),
@@ -345,6 +505,15 @@ def _add_imports(formats: Any) -> None:
     ):
         command.add_argument(f"--{name}", default="", metavar="TEXT", help=what)
     command.set_defaults(run=import_csv)
+
+
+def _add_unit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--unit",
+        required=True,
+        choices=("percent", "fraction", "error"),
+        help="of the file's accuracies: 93.4, 0.934, or the error in percent, 6.6",
+    )
 
 
 def _console(stderr: bool = False) -> Console:

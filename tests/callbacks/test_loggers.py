@@ -1,8 +1,11 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,9 @@ import pandas as pd
 import pytest
 import wandb
 from matplotlib.figure import Figure
+from pytorch_lightning.loggers import Logger
 
+from acenas.callbacks.artifacts import artifact_name, log_artifacts, made_in
 from acenas.callbacks.best import log_best_architectures
 from acenas.callbacks.loggers import CSVMetrics, SafeWandbLogger, run_loggers
 from acenas.callbacks.metrics import RankingMetrics
@@ -180,6 +185,105 @@ def test_online_without_a_server_goes_on_offline(
     assert len(warnings_of(caplog)) == 1
     assert "Going on offline" in caplog.text
     assert read_offline_run(offline_folders(tmp_path)[0]).values("search/regret") == [1]
+
+
+def kill_the_service() -> None:
+    """Ends W&B's own process, as the kernel does where memory is short."""
+    mine = [
+        int(status.parent.name)
+        for status in Path("/proc").glob("[0-9]*/status")
+        if f"PPid:\t{os.getpid()}\n" in status.read_text() and "Name:\twandb-core\n" in status.read_text()
+    ]
+    assert mine
+    for process in mine:
+        os.kill(process, signal.SIGKILL)
+    time.sleep(0.2)
+
+
+def log(loggers: Sequence[Logger], steps: Iterable[int]) -> None:
+    for step in steps:
+        for logger in loggers:
+            logger.log_metrics({"search/regret": float(step), "search/trained": step}, step)
+
+
+def test_a_dead_service_loses_nothing_and_the_next_run_has_one_of_its_own(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with run_loggers(tmp_path / "first", group="a", config={"seed": 0}) as loggers:
+        log(loggers, range(3))
+        kill_the_service()
+        log(loggers, range(3, 6))
+    (warning,) = warnings_of(caplog)
+    assert "is left out from here on" in warning
+    (folder,) = offline_folders(tmp_path / "first")
+    again = read_offline_run(folder)  # made again from metrics.csv when the run ended
+    assert again.run_id == (tmp_path / "first" / "wandb_id.txt").read_text()
+    assert (again.group, again.config["seed"], again.exit_code) == ("a", 0, 0)
+    assert again.values("search/trained") == list(range(6))
+    with run_loggers(tmp_path / "second") as loggers:
+        log(loggers, range(2))
+    assert read_offline_run(offline_folders(tmp_path / "second")[0]).values("search/trained") == [0, 1]
+    assert len(warnings_of(caplog)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["", "0" * 40], ids=["no key", "no network"])
+def test_online_without_a_key_or_a_network_goes_on_offline(key: str, tmp_path: Path) -> None:
+    script = textwrap.dedent("""
+        import sys
+        from acenas.callbacks.loggers import run_loggers
+        with run_loggers(sys.argv[1], mode="online", group="g") as loggers:
+            for logger in loggers:
+                logger.log_metrics({"search/regret": 1.0, "search/trained": 7}, 7)
+    """)
+    # Port 9 of this machine answers to nobody.
+    env = {**os.environ, "HOME": str(tmp_path), "WANDB_API_KEY": key, "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", script, str(tmp_path / "run")]
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=150, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Going on offline" in done.stderr and "Traceback" not in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    (folder,) = offline_folders(tmp_path / "run")
+    run = read_offline_run(folder)
+    assert (run.group, run.values("search/regret"), run.exit_code) == ("g", [1], 0)
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_wandb_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "wandb").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path / "wandb")]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        with run_loggers(tmp_path) as loggers:
+            log(loggers, range(3000))
+    finally:
+        wandb.teardown()
+        subprocess.run(["umount", "--lazy", str(tmp_path / "wandb")], check=True)
+    assert len(pd.read_csv(tmp_path / "metrics.csv")) == 3000
+    assert "is full" in warnings_of(caplog)[-1]
+
+
+def test_what_was_made_and_from_what_is_recorded(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other" / "weak_labels.parquet"
+    for file in (run / "pretrain" / "ranker.pt", run / "report.html", other):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(file.name)
+    with run_loggers(run) as loggers:
+        log_artifacts(loggers, made_in(run), [("weak_labels", [other])])
+    read = read_offline_run(offline_folders(run)[0])
+    labels = artifact_name("weak_labels", [other])
+    (ranker, report) = read.artifacts.values()
+    assert (ranker.type, json.loads(ranker.metadata)) == ("ranker", {"made_from": [labels]})
+    assert (report.type, json.loads(report.metadata)) == ("report", {"made_from": [ranker.name]})
+    assert [entry.path for entry in report.manifest.contents] == ["report.html"]
+    assert read.config["uses"] == [labels]
+    copy = tmp_path / "copy.parquet"
+    copy.write_bytes(other.read_bytes())
+    assert artifact_name("weak_labels", [copy]) == labels, "a copy has the same name"
+    assert not list((run / "wandb").glob("artifacts/staging/*")), "nothing is copied"
 
 
 def test_the_environment_is_left_as_it_was(tmp_path: Path) -> None:

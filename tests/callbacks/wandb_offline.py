@@ -30,6 +30,8 @@ class OfflineRun:
     summary: dict[str, Any] = field(default_factory=dict)
     defined: dict[str, str] = field(default_factory=dict)
     """Metric name or glob to the name of its step metric."""
+    artifacts: dict[str, Any] = field(default_factory=dict)
+    """Name to the record: `type`, `metadata` (JSON), `manifest` with its files."""
     exit_code: int | None = None
 
     def values(self, metric: str) -> list[Any]:
@@ -72,9 +74,9 @@ def read_offline_run(folder: Path, patience: float = 10.0) -> OfflineRun:
 
 def _read(folder: Path) -> OfflineRun:
     protobuf: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")  # slow, and without types
-    (file,) = folder.glob("run-*.wandb")
     run = OfflineRun()
-    for content in records(file.read_bytes()):
+    file = next(folder.glob("run-*.wandb"), None)
+    for content in records(file.read_bytes() if file else b""):
         record = protobuf.Record()
         record.ParseFromString(content)
         match record.WhichOneof("record_type"):
@@ -91,6 +93,11 @@ def _read(folder: Path) -> OfflineRun:
                 run.summary.update(items(record.summary.update))
             case "metric":
                 run.defined[record.metric.name or record.metric.glob_name] = record.metric.step_metric
+            case "request" if record.request.WhichOneof("request_type") == "log_artifact":
+                artifact = record.request.log_artifact.artifact
+                run.artifacts[artifact.name] = artifact
+            case "artifact":
+                run.artifacts[record.artifact.name] = record.artifact
             case "exit":
                 run.exit_code = record.exit.exit_code
     return run

@@ -83,7 +83,8 @@ def plain_training(recipe: Recipe, task: ImageTask, seed: int) -> list[float]:
             scheduler.step()
     network.eval()
     accuracies = []
-    for name, (images, labels) in (("valid", splits.valid), ("test", splits.test)):
+    for name, measured in (("valid", splits.valid), ("test", splits.test)):
+        images, labels = measured.images, measured.labels
         draws = torch_generator(0, "evaluation", name)
         right = [
             (network(perturbed(images, splits, draws)).argmax(1) == labels).double().mean().item()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from acenas.errors import UserError
@@ -159,3 +160,26 @@ def test_values_below_zero_are_refused() -> None:
         Augmentation(noise=-0.1)
     with pytest.raises(UserError, match="cutout must be at least 0"):
         Augmentation(cutout=-1)
+
+
+@pytest.mark.parametrize("change", ["Brightness", "Contrast", "Color"])
+def test_colours_change_as_in_pillow(change: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the three factors is drawn at its end, the others leave the image as it is."""
+    images = torch.randint(256, (6, 3, 5, 7), generator=seeded(), dtype=torch.uint8)
+    place = ["Brightness", "Contrast", "Color"].index(change)
+    draws = torch.full((3, 6, 1, 1, 1), 0.5)
+    draws[place, :3], draws[place, 3:] = 0.0, 1.0  # factors of 0.6 and 1.4
+    monkeypatch.setattr(torch, "rand", lambda *_, **__: draws)
+    found = Augmentation(colour=0.4)(images, splits_of(3), seeded())
+    for image, ours, factor in zip(images, found, [0.6] * 3 + [1.4] * 3, strict=True):
+        picture = Image.fromarray(image.permute(1, 2, 0).numpy())
+        theirs = np.asarray(getattr(ImageEnhance, change)(picture).enhance(factor)).transpose(2, 0, 1)
+        assert np.abs(ours.numpy() - theirs.astype(np.float32)).max() <= 1.5, "Pillow rounds to bytes"
+
+
+def test_each_image_gets_colours_of_its_own_within_the_limits() -> None:
+    images = torch.full((2000, 3, 1, 1), 100, dtype=torch.uint8)
+    found = Augmentation(colour=0.4)(images, splits_of(3), seeded())[:, 0, 0, 0]
+    assert abs(found.mean() - 100) < 1.5 and 59.9 < found.min() < 61 and 139 < found.max() < 140.1
+    with pytest.raises(UserError, match="colour must be at most 1"):
+        Augmentation(colour=1.5)

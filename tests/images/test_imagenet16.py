@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acenas.errors import UserError
-from acenas.images import ImageNet16, Images, RandomDivision
+from acenas.images import ImageNet16, RandomDivision
 from tests.images.official import imagenet16_files, make_official, planes, write
 
 FILES = imagenet16_files()
@@ -38,7 +38,7 @@ def test_all_classes_can_be_kept(tmp_path: Path) -> None:
     source = ImageNet16(
         tmp_path, RandomDivision("test", (10, 10)), num_classes=1000, folder="small", verify=False
     )
-    train: Images = source.load().train
+    train = source.load().train
     assert train.labels.tolist() == [label - 1 for name in TRAIN for label in LABELS[name]]
 
 

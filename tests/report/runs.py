@@ -38,6 +38,7 @@ def finished_run(root: Path, number: int, overrides: Sequence[str] = (), **confi
             "arch": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|",
             "observed_accuracy": 90.0,
             "test_accuracy": accuracies[-1],
+            "costs": {"params_m": 1.0 + seed, "latency_ms.pixel3": 2.5},  # type: ignore[operator]
         },
         "best_known": {"arch": "b", "test_accuracy": 99.0},
         "curve": [

@@ -65,7 +65,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
         "<f>",
         "86.00 %",
         "88.00 %",
-        "params_m 1.5",
+        "1.5 M parameters",
         "name: <b>",
         "acenas 0.1.0",
     ):

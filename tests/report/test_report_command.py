@@ -1,5 +1,6 @@
 """`python -m acenas.report`: its files, its page, and the page in a browser."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from acenas.report.__main__ import main
+from tests.callbacks.wandb_offline import offline_folders, read_offline_run
 from tests.report.runs import finished_run
 from tests.report.test_page import Page
 
@@ -47,7 +49,25 @@ def test_tables_agree_with_a_plain_mean(written: Path) -> None:
         table = pd.read_csv(written / "comparison.csv")
         row = table[(table["method"] == f"loss={loss}") & (table["metric"] == "test_accuracy")]
         assert row["mean"].item() == pytest.approx(mine.mean()) and row["seeds"].item() == SEEDS
+    parameters = table[(table["method"] == "loss=ranknet") & (table["metric"] == "params_m")]
+    assert parameters["mean"].item() == pytest.approx(np.mean([1.0 + seed for seed in range(SEEDS)]))
+    assert "| Returned after 20 | M parameters | ms on pixel3 |" in (written / "comparison.md").read_text()
     assert (written / "curves.png").exists() and (written / "curves.svg").exists()
+
+
+def test_a_comparison_is_a_wandb_run_that_names_those_it_compares(tmp_path: Path) -> None:
+    for number in range(2):
+        (finished_run(tmp_path / "runs", number) / "wandb_id.txt").write_text(f"id{number}")
+    out = tmp_path / "out"
+    assert main([str(tmp_path / "runs"), "--out", str(out), "--title", "Losses", "--wandb", "offline"]) == 0
+    (folder,) = offline_folders(out)
+    run = read_offline_run(folder)
+    assert (run.job_type, run.name, run.tags, run.exit_code) == ("report", "Losses", ["nb201 cifar10"], 0)
+    assert run.config["runs"] == ["id0", "id1"]
+    comparison = next(artifact for artifact in run.artifacts.values() if artifact.type == "comparison")
+    reports = json.loads(comparison.metadata)["made_from"]
+    assert len(reports) == 2 and all(name.startswith("report-") for name in reports)
+    assert "index.html" in [entry.path for entry in comparison.manifest.contents]
 
 
 def test_mistakes_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +120,7 @@ def test_the_page_works_in_a_browser(written: Path, browser: Any) -> None:
     page.fill("#filter", "RANKNET")
     visible = [text for text in methods.all_inner_texts() if text]
     assert [row.is_visible() for row in methods.all()].count(True) == 1 and "loss=ranknet" in visible
+    assert page.locator(".plots figure:has(figcaption):visible").count() == 1, "figures are filtered, too"
     page.fill("#filter", "")
     assert all(row.is_visible() for row in methods.all())
 

@@ -90,17 +90,12 @@ def test_every_cell_of_the_sample_has_its_official_hash_and_a_canonical_form_of_
 
 
 def test_networks_have_the_published_parameters() -> None:
-    """Where 3 or 5 vertices share 128 channels, one is wider, and the order that was trained is not in the sample."""
-    archs, published = sample()["arch"], sample()["cifar10.params_m"]
-    equal = 0
-    for row in np.random.default_rng(0).permutation(len(archs))[:100].tolist():
-        arch = str(archs[row])
-        if parameters_m(arch) == published[row]:
-            equal += 1
-        else:
-            assert SPACE.cell(arch)[0][1:, -1].sum() in (3, 5)
-            assert any(parameters_m(other) == published[row] for other in orders(arch))
-    assert equal >= 90
+    """Also where 3 vertices share 128 channels: which of them is wider is that of the order that was trained."""
+    archs = [str(arch) for arch in sample()["arch"]]
+    uneven = [row for row, arch in enumerate(archs) if SPACE.cell(arch)[0][1:, -1].sum() == 3]
+    rng = np.random.default_rng(0)
+    for row in [*rng.choice(uneven, 40, replace=False), *rng.choice(len(archs), 20, replace=False)]:
+        assert parameters_m(archs[row]) == sample()["cifar10.params_m"][row]
 
 
 def parameters_m(arch: str) -> float:

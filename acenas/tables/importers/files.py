@@ -33,7 +33,28 @@ def check_file(path: Path, what: str) -> None:
         )
 
 
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal, read in parts."""
+def sha256(path: Path, expected: str = "", md5: str = "") -> str:
+    """The SHA-256 of a file in hexadecimal, read in parts.
+
+    Args:
+        path: the file.
+        expected: what it must be; empty where that is not known.
+        md5: what the MD5 must be, likewise.
+
+    Raises:
+        UserError: where one of them is not what it must be.
+    """
+    digests = {
+        name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", *(["md5"] if md5 else []))
+    }
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while part := file.read(1 << 20):
+            for digest in digests.values():
+                digest.update(part)
+    for name, due in (("sha256", expected), ("md5", md5)):
+        if due and digests[name].hexdigest() != due.lower():
+            raise UserError(
+                f"{path} is not the official file, or is damaged: its {name.upper()} is {digests[name].hexdigest()}, "
+                f"and should be {due}; remove it and get it again"
+            )
+    return digests["sha256"].hexdigest()

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.tables.importers.files import check_file, sha256
-from acenas.tables.importers.tfrecord import read_records
+from acenas.tables.importers.kept import KeptParts
+from acenas.tables.importers.tfrecord import framed_size, read_records
 from acenas.tables.schema import TableMetadata, write_table
 
 EPOCHS = (4, 12, 36, 108)
@@ -31,6 +32,8 @@ OFFICIAL = {
     "3d64db8180fb1b0207212f9032205064312b6907a3bbc81eabea10db2f5c7e9c": "nasbench_full.tfrecord",
 }
 """SHA-256 of the files that the benchmark's authors publish."""
+
+_PART = 1 << 16  # records that a kill may cost, read in two seconds
 
 WHAT = "nasbench_only108.tfrecord or nasbench_full.tfrecord"
 
@@ -77,7 +80,8 @@ def import_nasbench101(
     - `cifar10.valid.E`, `cifar10.test.E`: mean accuracy of all trainings, and with `.s0`, `.s1`, `.s2` of each,
     - `cifar10.train_seconds.E`: mean seconds of a training,
 
-    and `cifar10.params_m` and the official `module_hash`. Memory holds one row per cell, not the file.
+    and `cifar10.params_m` and the official `module_hash`. Memory holds one row per cell, not the file. An import that
+    was killed goes on where it was.
 
     Args:
         path: the TFRecord file.
@@ -91,34 +95,60 @@ def import_nasbench101(
     """
     path = Path(path)
     check_file(path, WHAT)
-    trainings = _Trainings()
-    records = 0
-    for records, record in enumerate(read_records(path, progress), start=1):
+    with KeptParts(path, Path(out)) as kept:
+        trainings, records = _read_all(path, kept, progress)
         try:
-            trainings.add(*_read(record))
+            archs = trainings.check(cells)
         except ValueError as error:
-            raise UserError(
-                f"{path}, record {records - 1:,}: {error}; is it {WHAT} of NAS-Bench-101?"
-            ) from error
-    try:
-        archs = trainings.check(cells)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; fetch {WHAT} again") from error
-    digest = sha256(path)
-    official = OFFICIAL.get(digest)
-    write_table(
-        trainings.table(archs),
-        out,
-        TableMetadata(
-            cells.name,
-            source="NAS-Bench-101 (Ying et al., 2019, arXiv 1902.09635), "
-            + (f"{official}" if official else f"{path.name}, which is not one of the official files"),
-            date=datetime.date.today().isoformat(),
-            provenance=f"imported by acenas from a file with SHA-256 {digest}; trained on the first 40,000 training "
-            "images of CIFAR-10, validated on the other 10,000",
-        ),
-    )
+            raise UserError(f"{path}: {error}; fetch {WHAT} again") from error
+        digest = sha256(path)
+        official = OFFICIAL.get(digest)
+        write_table(
+            trainings.table(archs),
+            out,
+            TableMetadata(
+                cells.name,
+                source="NAS-Bench-101 (Ying et al., 2019, arXiv 1902.09635), "
+                + (f"{official}" if official else f"{path.name}, which is not one of the official files"),
+                date=datetime.date.today().isoformat(),
+                provenance=f"imported by acenas from a file with SHA-256 {digest}; trained on the first 40,000 "
+                "training images of CIFAR-10, validated on the other 10,000",
+            ),
+        )
     return Imported(records, len(archs), trainings.epochs, official)
+
+
+def _read_all(
+    path: Path, kept: KeptParts, progress: Callable[[int], object] | None
+) -> tuple["_Trainings", int]:
+    """All trainings of the file, and the number of its records; those that are kept are not read again."""
+    trainings, records, position = _Trainings(), 0, 0
+    for part, behind in kept.read():
+        position = behind
+        for row in zip(*(column.to_pylist() for column in part.columns), strict=True):
+            trainings.add(*row[:3], Metrics(*row[3:]))
+        records += len(part)
+    rows: list[tuple[bytes, int, str, Metrics]] = []
+    for record in read_records(path, progress, start=(records, position)):
+        try:
+            rows.append(_read(record))
+            trainings.add(*rows[-1])
+        except ValueError as error:
+            raise UserError(f"{path}, record {records:,}: {error}; is it {WHAT} of NAS-Bench-101?") from error
+        records += 1
+        position += framed_size(record)
+        if len(rows) == _PART:
+            kept.add(_as_table(rows), position)
+            rows = []
+    return trainings, records
+
+
+def _as_table(rows: Sequence[tuple[bytes, int, str, Metrics]]) -> pa.Table:
+    keys, lengths, written, metrics = zip(*rows, strict=True)
+    columns = [keys, lengths, written, *zip(*metrics, strict=True)]
+    return pa.table(
+        dict(zip(("key", "length", "written", *Metrics._fields), map(pa.array, columns), strict=True))
+    )
 
 
 class _Trainings:

@@ -1,28 +1,28 @@
 """NAS-Bench-201 (Dong and Yang, ICLR 2020) and the topology space of NATS-Bench (Dong et al., 2021), from their files.
 
-Both keep for each cell and length of training a state, and in it for each data set and seed a trial. They are pickles:
-of those of NATS-Bench only plain values and NumPy's scalars are loaded, and the `.pth` files are left to
-`torch.load(weights_only=True)`.
+Both keep for each cell and length of training a state, and in it for each data set and seed a trial. They are pickles,
+of which only plain values and NumPy's scalars are loaded.
 """
 
 import bz2
 import datetime
-import io
 import math
-import pickle
-from collections import OrderedDict
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
-import numpy as np
 import pyarrow as pa
 
 from acenas.errors import UserError
+from acenas.pickles import load_plain
 from acenas.tables.importers.files import check_file
+from acenas.tables.importers.kept import KeptParts
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
 WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
+
+_PART = 500  # files that a kill may cost, read in seconds
 
 EPOCHS = {"12": 12, "200": 200, "less": 12, "full": 200}
 """Names of the lengths of training in NATS-Bench and in NAS-Bench-201."""
@@ -67,8 +67,9 @@ def import_nasbench201(
     - `D.observed.E`: the validation accuracy of the first seed, which is what a search may see,
     - `D.train_seconds.E`: mean seconds of a training, where all are recorded,
 
-    and `D.params_m`, `D.flops_m` and the official number `index`. A folder is read file by file; of a single file all
-    of it is in memory, which for `NAS-Bench-201-v1_1-096897.pth` takes several times its 4.7 GB.
+    and `D.params_m`, `D.flops_m` and the official number `index`. A folder is read file by file, and an
+    import of one that was killed goes on where it was. A single file is read whole, but of its curves only what is
+    due is kept: a small part of the file's size in memory (`benchmarks/imports.md`).
 
     Args:
         path: a `.pth` file, a folder of `*-FULL.pth`, a NATS-tss folder, or a NATS-tss `.pickle.pbz2` file.
@@ -81,16 +82,11 @@ def import_nasbench201(
             than it is filed under, or is no accuracy in percent.
     """
     path = Path(path)
-    rows: list[dict[str, Any]] = []
-    for count, index, info, where in _cells(path):
-        try:
-            rows.append(_row(index, info))
-            space.validate(rows[-1][ARCH])
-        except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = f"there is no {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"{where}: {reason}; is it {WHAT}?") from error
-        if progress is not None:
-            progress(len(rows), count)
+    if path.is_dir():
+        with KeptParts(path, Path(out)) as kept:
+            rows = _read_all(path, space, progress, kept)
+    else:
+        rows = _read_all(path, space, progress)
     if not rows:
         raise UserError(f"{path} holds no cells; name {WHAT}")
     names = sorted({name for row in rows for name in row}, key=_order)
@@ -110,6 +106,37 @@ def import_nasbench201(
     return len(rows)
 
 
+def _read_all(
+    path: Path, space: Space, progress: Progress | None, kept: KeptParts | None = None
+) -> list[dict[str, Any]]:
+    """The columns of each cell; those that are kept are not read again."""
+    rows: list[dict[str, Any]] = []
+    for part, _ in kept.read() if kept else ():
+        rows += [
+            {name: value for name, value in row.items() if value is not None} for row in part.to_pylist()
+        ]
+    for count, index, info, where in _cells(path, len(rows)):
+        try:
+            rows.append(_row(index, info))
+            space.validate(rows[-1][ARCH])
+        except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = f"there is no {error}" if isinstance(error, KeyError) else error
+            raise UserError(f"{where}: {reason}; is it {WHAT}?") from error
+        if kept and len(rows) % _PART == 0:
+            kept.add(pa.Table.from_pylist(rows[-_PART:], _schema(rows[-_PART:])), len(rows))
+        if progress is not None:
+            progress(len(rows), count)
+    return rows
+
+
+def _schema(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
+    """Of all columns that one of `rows` has."""
+    kinds = {ARCH: pa.string(), "index": pa.int64()}
+    return pa.schema(
+        {name: kinds.get(name, pa.float64()) for name in {name: 0 for row in rows for name in row}}
+    )
+
+
 def _order(name: str) -> tuple[int, str]:
     return (0 if name == ARCH else 1 if name == "index" else 2, name)
 
@@ -117,22 +144,23 @@ def _order(name: str) -> tuple[int, str]:
 # --- the files ---
 
 
-def _cells(path: Path) -> Iterator[tuple[int, int, Any, str]]:
-    """(number of cells, official index, {length of training: state}, place for messages) of each cell."""
+def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
+    """(number of cells, index, {length of training: state}, place for messages) of each cell from `start` on."""
     if path.is_dir():
         archives = sorted(path.glob("*-FULL.pth"))
         if archives:
-            for archive in archives:
+            for archive in archives[start:]:
                 yield len(archives), int(archive.name.split("-")[0]), _load_pth(archive), str(archive)
             return
         meta = _meta(_load_pickle(path / "meta.pickle.pbz2"), path / "meta.pickle.pbz2")
-        for index, arch in enumerate(meta):
+        for index, arch in list(enumerate(meta))[start:]:
             file = path / f"{index:06d}.pickle.pbz2"
             info = _load_pickle(file if file.exists() else path / f"{index}.pickle.pbz2")
             _check_arch(info, arch, file)
             yield len(meta), index, info, str(file)
         return
-    content = _load_pickle(path) if path.name.endswith(".pbz2") else _load_pth(path)
+    load = _load_pickle if path.name.endswith(".pbz2") else _load_pth
+    content = load(path, _shrink_trial)
     meta = _meta(content, path)
     infos = content.get("arch2infos")
     if not isinstance(infos, Mapping):
@@ -159,47 +187,50 @@ def _check_arch(info: Any, arch: str, path: Path) -> None:
             )
 
 
-def _load_pickle(path: Path) -> Any:
+Shrink = Callable[[dict[Any, Any]], object]
+
+
+def _shrink_trial(filled: dict[Any, Any]) -> None:
+    """Drops of a trial all that `_row` does not read: most of its curves. Other dicts stay as they are."""
+    if "eval_acc1es" not in filled or "train_losses" not in filled:
+        return
+    for name in ("train_acc1es", "train_acc5es", "train_losses", "eval_losses", "eval_times"):
+        if filled.get(name):
+            filled[name].clear()
+    last = f"@{int(filled['epochs']) - 1}"
+    accuracies = filled["eval_acc1es"]
+    for key in [key for key in accuracies if not key.endswith(last)]:
+        del accuracies[key]
+    if times := filled.get("train_times"):
+        total = math.fsum(map(float, times.values()))
+        times.clear()
+        times[0] = total
+
+
+def _load_pickle(path: Path, shrink: Shrink | None = None) -> Any:
     check_file(path, WHAT)
-    try:
-        return _Unpickler(io.BytesIO(bz2.decompress(path.read_bytes()))).load()
-    except UserError as error:
-        raise UserError(f"{path} was not loaded: {error}") from None
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); get it again") from None
+    with bz2.open(path) as file:
+        return load_plain(cast(BinaryIO, file), path, shrink)
 
 
-_SCALAR = cast(
-    Callable[..., Any], np.float64(0).__reduce__()[0]
-)  # what makes a scalar, wherever NumPy keeps it
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy._core.multiarray", "scalar"): _SCALAR,
-    ("numpy", "dtype"): np.dtype,
-}
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise UserError(f"it asks for {module}.{name}, which no file of NATS-Bench needs")
-        return _ALLOWED[module, name]
-
-
-def _load_pth(path: Path) -> Any:
-    import torch  # takes seconds, so only those pay who need it
-
+def _load_pth(path: Path, shrink: Shrink | None = None) -> Any:
+    """What `torch.save` wrote: an archive with the pickle `data.pkl`, or, before torch 1.6, pickles in a row."""
     check_file(path, WHAT)
-    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
-    # Files written with NumPy 1 name what makes a scalar by its old place.
-    allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [_SCALAR, np.dtype, *kinds]
-    try:
-        with torch.serialization.safe_globals([*allowed, (_SCALAR, "numpy.core.multiarray.scalar")]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can fail in any way
-        reason = (str(error).splitlines() or [""])[0]
-        raise UserError(f"{path} was not loaded ({type(error).__name__}: {reason}); get it again") from None
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+            if name is None:
+                raise UserError(f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}")
+            with archive.open(name) as file:
+                return load_plain(cast(BinaryIO, file), path, shrink)
+    with path.open("rb") as file:
+        magic, _version, _system = (load_plain(file, path) for _ in range(3))
+        if magic != _LEGACY_MAGIC:
+            raise UserError(f"{path} is a pickle, but none that torch saved; name {WHAT}")
+        return load_plain(file, path, shrink)
 
 
 # --- one cell ---

@@ -84,7 +84,7 @@ def import_own(
         column = parse_column(new)
         if isinstance(column, Accuracy):
             values = pa.chunked_array(
-                [pa.array(_percent(old, as_float64(old, values), unit), from_pandas=True)]
+                [pa.array(percent(old, as_float64(old, values), unit), from_pandas=True)]
             )
         result[new] = values
     archs = result[ARCH]
@@ -125,7 +125,7 @@ def _read(path: Path, names: Mapping[str, str]) -> Any:
         raise UserError(f"{path} cannot be read as {'Parquet' if parquet else 'CSV'}: {reason}") from error
 
 
-def _percent(name: str, values: NDArray[np.float64], unit: Unit) -> NDArray[np.float64]:
+def percent(name: str, values: NDArray[np.float64], unit: Unit) -> NDArray[np.float64]:
     """Accuracies of `unit` in percent. Raises `UserError` where they are rather in another unit."""
     known = values[~np.isnan(values)]
     called_error = "err" in name.lower()

@@ -11,12 +11,15 @@ _CHECK = struct.Struct("<I")
 _LARGEST = 1 << 28  # bytes of a record; a larger length is one that was damaged
 
 
-def read_records(path: Path, progress: Callable[[int], object] | None = None) -> Iterator[bytes]:
+def read_records(
+    path: Path, progress: Callable[[int], object] | None = None, start: tuple[int, int] = (0, 0)
+) -> Iterator[bytes]:
     """The records of a TFRecord file in order, each with both of its checksums verified.
 
     Args:
         path: the file, uncompressed.
         progress: told the number of bytes read, now and then.
+        start: number and place (in bytes) of the record to begin with.
 
     Raises:
         UserError: where the file is no TFRecord file, is truncated, or a checksum is wrong; or the package that
@@ -24,7 +27,8 @@ def read_records(path: Path, progress: Callable[[int], object] | None = None) ->
     """
     crc32c = _crc32c()
     with path.open("rb", buffering=1 << 20) as file:
-        number, position, told = 0, 0, 0
+        number, position = start
+        told = file.seek(position)
         while header := file.read(_HEADER.size):
             if len(header) < _HEADER.size:
                 raise UserError(_truncated(path, number, position))
@@ -46,12 +50,17 @@ def read_records(path: Path, progress: Callable[[int], object] | None = None) ->
                 )
             yield record
             number += 1
-            position += _HEADER.size + length + _CHECK.size
+            position += framed_size(record)
             if progress is not None and position - told >= 1 << 20:
                 progress(position)
                 told = position
     if progress is not None:
         progress(position)
+
+
+def framed_size(record: bytes) -> int:
+    """The bytes that `record` takes in the file."""
+    return _HEADER.size + len(record) + _CHECK.size
 
 
 def masked(crc: int) -> int:

@@ -1,7 +1,8 @@
 import base64
+import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from acenas.errors import UserError
 from acenas.spaces import NasBench101
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main
+from acenas.tables.importers import nasbench101 as module
 from acenas.tables.importers.nasbench101 import Imported, decode_metrics, import_nasbench101
 from acenas.tables.importers.tfrecord import read_records
 from tests.tables.importers import tfrecords
@@ -117,6 +119,46 @@ def test_the_order_of_records_of_other_cells_makes_no_difference(tmp_path: Path)
         imported(tfrecords.write(tmp_path / f"{name}.tfrecord", order))
         frames.append(pd.read_parquet(tmp_path / f"{name}.parquet"))
     pd.testing.assert_frame_equal(frames[0], frames[1])
+
+
+def test_an_import_that_was_killed_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tfrecords.write(tmp_path / "nb101.tfrecord", records())
+    imported(path)
+    whole = pd.read_parquet(tmp_path / "nb101.parquet")
+    (tmp_path / "nb101.parquet").unlink()
+    monkeypatch.setattr(module, "_PART", 4)
+    begun: list[tuple[int, int]] = []
+
+    def read(source: Path, progress: Any, start: tuple[int, int]) -> Iterator[bytes]:
+        begun.append(start)
+        for number, record in enumerate(read_records(source, progress, start)):
+            if number == 10:
+                raise KeyboardInterrupt
+            yield record
+
+    monkeypatch.setattr(module, "read_records", read)
+    with pytest.raises(KeyboardInterrupt):
+        imported(path)
+    assert imported(path) == (18, 3, (4, 108), None)
+    assert begun == [(0, 0), (8, sum(len(tfrecords.frame(data)) for data in records()[:8]))]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "nb101.parquet"), whole)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "nb101.parquet", path]
+    with pytest.raises(KeyboardInterrupt):
+        imported(path)
+    tfrecords.write(path, records((108,))[:6])
+    with pytest.raises(UserError, match="2 of the 3 trainings"):
+        imported(path)
+    assert begun[-1] == (0, 0), "what was kept is of another file"
+
+
+def test_a_checksum_may_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tfrecords.write(tmp_path / "nb101.tfrecord", records((108,)))
+    command = ["import", "nb101", str(path), "--out", str(tmp_path / "out.parquet"), "--sha256"]
+    assert main([*command, "0" * 64]) == 1
+    assert "and should be 000" in capsys.readouterr().err
+    assert main([*command, hashlib.sha256(path.read_bytes()).hexdigest()]) == 0
 
 
 GOOD = records()

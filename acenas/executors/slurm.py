@@ -1,0 +1,237 @@
+"""Jobs of a SLURM cluster, by submitit."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Generic
+
+from acenas.errors import UserError
+from acenas.executors.base import Executor, Lost, R
+from acenas.files import write_text
+
+NOTE = ".slurm_job"
+"""In the folder of a piece of work: the job that does it."""
+
+
+class Slurm(Executor):
+    """Jobs of SLURM that outlive the process that submitted them: asked for the same work again, it waits for them.
+
+    The queue (`squeue`) and the files that jobs leave say how far they are, so that a cluster without accounting will
+    do. The folders of the work must be on a disk that the machines share.
+
+    A job that SLURM is about to end for its time limit, or pre-empts with a warning (SIGUSR2), is queued again at
+    once by submitit. One that SLURM pre-empts by SIGTERM takes no notice of that: SLURM queues it again when it has
+    ended it, but not where it ended by itself. One that was lost otherwise is submitted again by who waits for it.
+
+    Args:
+        partition: and other options of `sbatch`, by its names; None leaves each to the cluster.
+        account: see `sbatch`.
+        qos: see `sbatch`.
+        constraint: see `sbatch`.
+        timeout_min: minutes after which a job is queued again, to go on where it was.
+        nodes: of each job.
+        tasks_per_node: processes on each node; more than one for `trainer=ddp` alone.
+        cpus_per_task: cores of each of them.
+        gpus_per_node: None for none.
+        mem_gb: of each node; None leaves it to the cluster.
+        setup: lines of shell to run before the job, such as `module load`.
+        additional_parameters: whatever else `sbatch` takes, by name.
+        signal_delay_s: seconds between SLURM's warning and the end of a job's time.
+        max_num_timeout: times that a job may run into its time limit.
+        retries: times that a job is submitted again that left the queue without a result.
+
+    Raises:
+        UserError: where there is no SLURM on this machine, or no submitit.
+    """
+
+    def __init__(
+        self,
+        *,
+        partition: str | None = None,
+        account: str | None = None,
+        qos: str | None = None,
+        constraint: str | None = None,
+        timeout_min: int = 1440,
+        nodes: int = 1,
+        tasks_per_node: int = 1,
+        cpus_per_task: int = 1,
+        gpus_per_node: int | None = None,
+        mem_gb: float | None = None,
+        setup: Sequence[str] | None = None,
+        additional_parameters: Mapping[str, Any] | None = None,
+        signal_delay_s: int = 120,
+        max_num_timeout: int = 100,
+        retries: int = 2,
+    ) -> None:
+        _submitit()
+        missing = [program for program in ("sbatch", "squeue", "srun") if shutil.which(program) is None]
+        if missing:
+            raise UserError(f"there is no SLURM here: {', '.join(missing)} not found in PATH")
+        options = {
+            "job_name": "acenas",
+            "partition": partition,
+            "account": account,
+            "qos": qos,
+            "constraint": constraint,
+            "time": timeout_min,
+            "nodes": nodes,
+            "ntasks_per_node": tasks_per_node,
+            "cpus_per_task": cpus_per_task,
+            "gpus_per_node": gpus_per_node,
+            "mem": f"{1024 * mem_gb:.0f}MB" if mem_gb else None,
+            "setup": list(setup) if setup else None,
+            "signal_delay_s": signal_delay_s,
+        }
+        self.parameters: dict[str, Any] = {
+            name: value for name, value in options.items() if value is not None
+        }
+        self.parameters["additional_parameters"] = {"requeue": True, **(additional_parameters or {})}
+        # One process of a job that is killed takes the others with it, rather than let them wait.
+        self.parameters["srun_args"] = ["--kill-on-bad-exit=1"]
+        self.max_num_timeout = max_num_timeout
+        self.retries = retries
+
+    def run(
+        self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
+    ) -> Iterator[tuple[Path, R | Lost]]:
+        """See `Executor.run`; `logs` gets a folder for each job, with what it printed."""
+        waiting, jobs = dict(work), dict[Path, Path]()
+        left = dict.fromkeys(work, self.retries)
+        queue = _Queue()
+        while waiting or jobs:
+            # SLURM itself keeps to the limit among what is submitted together, and does so without this process.
+            room = len(waiting) if limit is None or not jobs else max(limit - len(jobs), 0)
+            if chosen := list(waiting)[:room]:
+                jobs |= self._submit({folder: waiting.pop(folder) for folder in chosen}, logs, limit)
+                queue.changed()
+            time.sleep(1)
+            for folder, job in list(jobs.items()):
+                if _result_file(job).exists():
+                    del jobs[folder]
+                    queue.changed()
+                    yield folder, _result(job)
+            for folder in queue.without(jobs):
+                job = jobs.pop(folder)
+                if left[folder]:
+                    left[folder] -= 1
+                    waiting[folder] = work[folder]
+                else:
+                    yield folder, Lost(f"job {job.name} left the queue without a result; see {job}")
+
+    def _submit(
+        self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None
+    ) -> dict[Path, Path]:
+        """The jobs that do `work`, by their own folders: those that are in the queue already, and new ones."""
+        logs.mkdir(parents=True, exist_ok=True)
+        with _alone(logs / "lock"):
+            notes = {folder: folder / NOTE for folder in work}
+            noted = {folder: Path(note.read_text()) for folder, note in notes.items() if note.exists()}
+            queued = _queued()
+            jobs = {folder: job for folder, job in noted.items() if queued is None or job.name in queued}
+            new = [folder for folder in work if folder not in jobs]
+            if not new:
+                return jobs
+            submitit = _submitit()
+            now = logs / time.strftime("%Y-%m-%d_%H-%M-%S")  # the numbers of jobs may begin anew
+            executor = submitit.SlurmExecutor(now / "%j", max_num_timeout=self.max_num_timeout)
+            executor.update_parameters(**self.parameters, array_parallelism=limit or len(new))
+            try:
+                with _outside_of_jobs():
+                    made = executor.submit_array([_Work(work[folder]) for folder in new])
+            except submitit.core.utils.FailedJobError as error:
+                raise UserError(f"SLURM does not take the jobs: {error}") from error
+            for folder, job in zip(new, made, strict=True):
+                jobs[folder] = now.absolute() / job.job_id
+                write_text(folder / NOTE, str(jobs[folder]))
+        return jobs
+
+
+class _Work(Generic[R]):
+    """A piece of work as submitit wants it: it can be sent again at any moment, as it was when it was sent first."""
+
+    def __init__(self, piece: Callable[[], R]) -> None:
+        self.pickled: bytes = _submitit().core.utils.cloudpickle.dumps(piece)
+
+    def __call__(self) -> R:
+        # Inherited by all that it starts. Lightning would end a training by itself, and quietly.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        piece: Callable[[], R] = _submitit().core.utils.cloudpickle.loads(self.pickled)
+        return piece()
+
+    def checkpoint(self) -> Any:
+        return _submitit().helpers.DelayedSubmission(self)
+
+
+class _Queue:
+    """Looks at the queue now and then: soon after something has changed, and later every half a minute."""
+
+    def __init__(self) -> None:
+        self.changed()
+        self._missed: set[Path] = set()
+
+    def changed(self) -> None:
+        """Something happened: more may happen soon."""
+        self._wait = 2.0
+        self._next = time.monotonic() + self._wait
+
+    def without(self, jobs: Mapping[Path, Path]) -> list[Path]:
+        """Those whose jobs two looks in a row have not found: the disk may be slower to show a result."""
+        if time.monotonic() < self._next or (queued := _queued()) is None:
+            return []
+        self._wait = min(2 * self._wait, 30.0)
+        self._next = time.monotonic() + self._wait
+        missing = {folder for folder, job in jobs.items() if job.name not in queued}
+        gone, self._missed = missing & self._missed, missing
+        if missing - gone:
+            self.changed()
+        return sorted(gone)
+
+
+def _queued() -> set[str] | None:
+    """The jobs of this user that wait or run; None where SLURM does not answer."""
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return set(done.stdout.split()) if done.returncode == 0 else None
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Lets one process at a time submit, so that no work is submitted twice."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _outside_of_jobs() -> Iterator[None]:
+    """Hides the job in which this process may run itself: `sbatch` would take its size for that of the new ones."""
+    where = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+    with _submitit().helpers.clean_env():
+        os.environ.update(where)
+        yield
+
+
+def _result_file(job: Path) -> Path:
+    """Of the first task of a job, written when that has ended."""
+    return job / f"{job.name}_0_result.pkl"
+
+
+def _result(job: Path) -> Any:
+    outcome, result = _submitit().core.utils.pickle_load(_result_file(job))
+    if outcome == "success":
+        return result
+    return Lost(f"job {job.name}: {str(result).strip().splitlines()[-1]}; see {job}")
+
+
+def _submitit() -> Any:
+    try:
+        return import_module("submitit")
+    except ImportError as error:
+        raise UserError("jobs of SLURM need submitit: pip install 'acenas[sweeps]'") from error

@@ -1,0 +1,393 @@
+"""Images that stay on the disk: read, decoded and cropped by worker processes as they are needed, like ImageNet's."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from acenas.errors import UserError
+from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
+from acenas.images.decoding import DAMAGE, open_image, reason
+from acenas.images.official import data_root
+from acenas.images.splits import Division
+from acenas.seeds import numpy_generator
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
+"""Files of a class folder that are images, in either case of letters."""
+
+Box = tuple[float, float, float, float]
+"""Left, upper, right and lower edge, in pixels."""
+
+Interpolation = Literal["bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """What is cut out of an image and brought to one size, in one step.
+
+    To train, a part of random area and shape (Szegedy et al., arXiv 1409.4842, section 6); to measure, the square in
+    the middle.
+
+    Attributes:
+        size: height and width of what comes out, in pixels.
+        scale: smallest and largest part of the image's area, to train.
+        ratio: smallest and largest ratio of width to height, to train.
+        interpolations: one of them is drawn for each image, to train.
+        centre: side of the square in the middle, as a part of the image's shorter side: 0.875 is a crop of 224 out of
+            256.
+        interpolation: to measure.
+
+    Raises:
+        UserError: where a value makes no sense.
+    """
+
+    size: int = 224
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolations: tuple[Interpolation, ...] = ("bilinear", "bicubic")
+    centre: float = 0.875
+    interpolation: Interpolation = "bicubic"
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "ratio", "interpolations"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # a config has lists
+        if self.size < 1:
+            raise UserError(f"images: size must be at least 1, not {self.size}")
+        for name in ("scale", "ratio"):
+            values = getattr(self, name)
+            if len(values) != 2 or not 0 < values[0] <= values[1]:
+                raise UserError(
+                    f"images: {name} must be two numbers above 0, the smaller first, not {list(values)}"
+                )
+        if self.scale[1] > 1 or not 0 < self.centre <= 1:
+            raise UserError(
+                f"images: scale={list(self.scale)} and centre={self.centre} are parts of an image, at most 1"
+            )
+        known = Interpolation.__args__  # type: ignore[attr-defined]
+        for name in (*self.interpolations, self.interpolation):
+            if name not in known:
+                raise UserError(f"images: there is no interpolation {name!r}; choose from {', '.join(known)}")
+        if not self.interpolations:
+            raise UserError("images: interpolations must name at least one")
+
+    def middle(self, width: int, height: int) -> Box:
+        """The square to measure on."""
+        side = self.centre * min(width, height)
+        left, upper = (width - side) / 2, (height - side) / 2
+        return left, upper, left + side, upper + side
+
+    def random(self, width: int, height: int, generator: np.random.Generator) -> Box:
+        """A part to train on: one that fits of ten that are drawn, else the largest in the middle of fitting shape."""
+        low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
+        for _ in range(10):
+            area = width * height * generator.uniform(*self.scale)
+            aspect = math.exp(generator.uniform(low, high))
+            w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < w <= width and 0 < h <= height:
+                x, y = int(generator.integers(width - w + 1)), int(generator.integers(height - h + 1))
+                return x, y, x + w, y + h
+        aspect = min(max(width / height, self.ratio[0]), self.ratio[1])
+        w, h = min(width, round(height * aspect)), min(height, round(width / aspect))
+        left, upper = (width - w) / 2, (height - h) / 2
+        return left, upper, left + w, upper + h
+
+    def read(self, path: Path, generator: np.random.Generator | None) -> NDArray[np.uint8]:
+        """The image of a file, `[3, size, size]`; grey ones become colour images of three equal channels.
+
+        Args:
+            path: of the file.
+            generator: draws the part to train on; None for the square in the middle.
+
+        Raises:
+            one of `DAMAGE`: where it cannot be read.
+        """
+        with open_image(str(path)) as image:
+            colour = image.convert("RGB")
+        if generator is None:
+            box, name = self.middle(*colour.size), self.interpolation
+        else:
+            box = self.random(*colour.size, generator)
+            name = self.interpolations[generator.integers(len(self.interpolations))]
+        resized = colour.resize((self.size, self.size), Image.Resampling[name.upper()], box=box)
+        return np.asarray(resized).transpose(2, 0, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Images in files, each batch read by one of several worker processes; an `ImagePart`.
+
+    A damaged file leaves no gap while training, so that every process makes steps of equal size: another image of
+    the batch, drawn by the same seed, takes its place. Where accuracy is measured it is left out.
+
+    Attributes:
+        folder: of all files.
+        names: `[N]`, their paths below `folder`, UTF-8; an array, of which worker processes make no copies.
+        labels: `[N]`, long.
+        crops: what is cut out of an image.
+        workers: processes that read, for each process that trains; 0 to read in that process itself.
+        on_damage: `skip` a file that cannot be read and say so, or `fail`.
+        damaged: the files that were found damaged so far, and why.
+    """
+
+    folder: Path
+    names: NDArray[np.bytes_]
+    labels: Tensor
+    crops: Crops
+    workers: int
+    on_damage: Literal["skip", "fail"]
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> Tensor:
+        """See `ImagePart`; they are not held in memory."""
+        raise UserError(
+            f"the images of {self.folder} are read from the disk as they are needed, and this needs all of them in "
+            "memory (as noise on evaluated images, or zero-cost scores do); choose images that are small enough"
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """See `ImagePart`."""
+        return 3, self.crops.size, self.crops.size
+
+    def part(self, indices: Tensor) -> ImageFiles:
+        """See `ImagePart`."""
+        return replace(self, names=self.names[indices.numpy()], labels=self.labels[indices], damaged={})
+
+    def joined(self, other: ImageFiles) -> ImageFiles:
+        """See `ImagePart`; both must be of one folder.
+
+        Raises:
+            UserError: where they are not.
+        """
+        if self.folder != other.folder:
+            raise UserError(f"images: {self.folder} and {other.folder} are two folders, and cannot be joined")
+        names, labels = (
+            np.concatenate([self.names, other.names]),
+            torch.cat([self.labels, other.labels]),
+        )
+        return replace(self, names=names, labels=labels, damaged={})
+
+    def to(self, device: torch.device) -> ImageFiles:
+        """See `ImagePart`; they stay on the disk, and their batches come in the memory of the processor."""
+        return self
+
+    def batches(self, indices: Iterable[Tensor], crops: int | None = None) -> Iterator[Images]:
+        """See `ImagePart`; the crop of an image is a function of the seed and the image alone.
+
+        Raises:
+            UserError: for damaged files, where they are fatal, or where there is nothing else in a batch.
+        """
+        on_linux = sys.platform == "linux"
+        loader = DataLoader(
+            _Reader(self, crops),
+            batch_size=None,
+            sampler=[batch.cpu() for batch in indices],
+            num_workers=self.workers,
+            # By name, as the processes of joblib have a default of their own.
+            multiprocessing_context=("fork" if on_linux else "spawn") if self.workers else None,
+            pin_memory=torch.cuda.is_available(),
+        )
+        for images, labels, damaged in loader:
+            self._tell(damaged)
+            if len(labels):
+                yield Images(images, labels)
+
+    def content(self) -> Iterator[bytes]:
+        """See `ImagePart`: names and labels, and how the files are read; not what is in them."""
+        yield from (self.names.tobytes(), self.labels.numpy().tobytes(), repr(self.crops).encode())
+
+    def _tell(self, damaged: Sequence[tuple[str, str]]) -> None:
+        for name, why in damaged:
+            if self.on_damage == "fail":
+                raise UserError(
+                    f"{self.folder / name}: the image is damaged ({why}); get it again, or say on_damage=skip to leave "
+                    "such images out"
+                )
+            if name not in self.damaged:
+                self.damaged[name] = why
+                log.warning("Damaged image left out: %s (%s)", self.folder / name, why)
+
+
+class _Batch(NamedTuple):
+    images: Tensor
+    labels: Tensor
+    damaged: list[tuple[str, str]]
+
+
+class _Reader(Dataset[_Batch]):
+    """Reads the batch of given numbers, in a worker process; a damaged file is told, not raised."""
+
+    def __init__(self, files: ImageFiles, crops: int | None) -> None:
+        self.files = files
+        self.crops = crops
+
+    def __getitem__(self, indices: Tensor) -> _Batch:
+        files = self.files
+        images: list[NDArray[np.uint8]] = []
+        whole: list[int] = []
+        damaged: list[tuple[str, str]] = []
+        for i in indices.tolist():
+            name = files.names[i].decode()
+            generator = None if self.crops is None else numpy_generator(self.crops, i)
+            try:
+                images.append(files.crops.read(files.folder / name, generator))
+                whole.append(i)
+            except DAMAGE as error:
+                damaged.append((name, reason(error)))
+        if self.crops is not None and whole:
+            for stand_in in numpy_generator(self.crops, "stand-in", whole[0]).integers(
+                len(whole), size=len(damaged)
+            ):
+                images.append(images[stand_in])
+                whole.append(whole[stand_in])
+        pixels = np.stack(images) if images else np.empty((0, *files.shape), np.uint8)
+        return _Batch(torch.from_numpy(pixels), files.labels[torch.tensor(whole, dtype=torch.long)], damaged)
+
+
+class ImageFolder(ImageSource):
+    """Image files in two parts, each a folder with a folder for each class, or an index file.
+
+    The classes of folders are numbered in the order of their names. An index file has a line for each image: its path
+    below the folder of the index file, and its label, a whole number from 0. Files are not looked at before they are
+    needed.
+
+    Args:
+        root: folder of both parts.
+        train: folder or index file of the training images, below `root`.
+        test: folder or index file of the test images, below `root`.
+        division: makes three parts of the two.
+        mean: of each channel, in the unit of the bytes.
+        std: standard deviation of each channel, in the unit of the bytes.
+        name: of the data set in tables, provenance and folders.
+        crops: what is cut out of an image.
+        workers: processes that read, for each process that trains; 0 to read in that process itself.
+        on_damage: `skip` a file that cannot be read and say so, or `fail`.
+
+    Raises:
+        UserError: where a part is missing, or an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | None,
+        train: str,
+        test: str,
+        division: Division,
+        mean: Sequence[float],
+        std: Sequence[float],
+        name: str,
+        crops: Crops = Crops(),
+        workers: int = 8,
+        on_damage: Literal["skip", "fail"] = "skip",
+    ) -> None:
+        self.root = data_root(root, f"{train} and {test}")
+        self.name = name
+        self.train = train
+        self.test = test
+        self.division = division
+        self.mean = channel_values(mean, 3)
+        self.std = channel_values(std, 3)
+        self.crops = crops
+        self.workers = workers
+        self.on_damage = on_damage
+        if workers < 0:
+            raise UserError(f"images: workers must be at least 0, not {workers}")
+        if on_damage not in ("skip", "fail"):
+            raise UserError(f"images: on_damage is skip or fail, not {on_damage!r}")
+        for part in (train, test):
+            if not (self.root / part).exists():
+                raise UserError(
+                    f"{self.root / part} is missing: a folder with a folder of images for each class, or a text file "
+                    "with a path and a label on each line; set data_dir to the folder that holds it"
+                )
+
+    def load(self) -> ImageSplits:
+        """See `ImageSource.load`; lists the files, and opens none of them."""
+        train_names, train_labels, classes = self._listed(self.train)
+        test_names, test_labels, test_classes = self._listed(self.test)
+        num_classes = len(classes) or int(train_labels.max()) + 1
+        if classes and test_classes and classes != test_classes:
+            wrong = sorted(set(classes) ^ set(test_classes))[0]
+            raise UserError(
+                f"{self.root / self.train} and {self.root / self.test} must have the same class folders; {wrong} is in "
+                "one of them only"
+            )
+        if test_labels.max() >= num_classes:
+            raise UserError(
+                f"{self.root / self.test} has the label {test_labels.max()}, and {self.root / self.train} has "
+                f"{num_classes} classes: labels from 0 to {num_classes - 1}"
+            )
+        train, test = (
+            ImageFiles(
+                self.root, np.array(names), torch.from_numpy(labels), self.crops, self.workers, self.on_damage
+            )
+            for names, labels in ((train_names, train_labels), (test_names, test_labels))
+        )
+        return ImageSplits(
+            *self.division.divide(train, test),
+            num_classes,
+            self.mean,
+            self.std,
+            classes or test_classes,
+            f"the square in the middle, {self.crops.centre:g} of the shorter side, is brought to {self.crops.size} x "
+            f"{self.crops.size} pixels ({self.crops.interpolation} of Pillow)",
+        )
+
+    def _listed(self, part: str) -> tuple[list[bytes], NDArray[np.int64], tuple[str, ...]]:
+        """Names below `root`, labels, and the names of the classes (none for an index file)."""
+        path = self.root / part
+        classes: tuple[str, ...] = ()
+        if path.is_dir():
+            classes = tuple(sorted(entry.name for entry in os.scandir(path) if entry.is_dir()))
+            found = [
+                (f"{part}/{folder}/{name}", label)
+                for label, folder in enumerate(classes)
+                for name in sorted(entry.name for entry in os.scandir(path / folder))
+                if name.lower().endswith(SUFFIXES)
+            ]
+        else:
+            found = _index(path, str(Path(part).parent))
+        if not found:
+            raise UserError(
+                f"{path} has no images: it needs a folder for each class, with files that end in "
+                f"{', '.join(SUFFIXES)}, or, as a text file, a path and a label on each line"
+            )
+        names, labels = zip(*found, strict=True)
+        return [name.encode() for name in names], np.array(labels, dtype=np.int64), classes
+
+
+def _index(path: Path, folder: str) -> list[tuple[str, int]]:
+    """Names below `root`, and labels, of an index file that lies in `folder` below `root`."""
+    found = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is no text in UTF-8 ({error}); it needs a path and a label on each line"
+        ) from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, _, label = line.strip().rpartition(" ")
+        if not line.strip():
+            continue
+        if not name or not label.isdecimal():
+            raise UserError(
+                f"{path}, line {number}: {line.strip()[:100]!r} is not a path and, after a space, a label from 0"
+            )
+        found.append((os.path.normpath(f"{folder}/{name.strip()}"), int(label)))
+    return found

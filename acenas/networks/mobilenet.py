@@ -1,0 +1,225 @@
+"""The networks of ProxylessNAS' mobile space (Cai et al., ICLR 2019, arXiv 1812.00332): inverted residual blocks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, cast
+
+from torch import Tensor, nn
+
+from acenas.errors import UserError
+
+
+class Operation(NamedTuple):
+    """What an inverted residual block does: the kernel of its depthwise convolution, and how far it widens before."""
+
+    kernel_size: int
+    expansion: int
+
+    def __str__(self) -> str:
+        return f"k{self.kernel_size}e{self.expansion}"
+
+
+class Place(NamedTuple):
+    """Where a block stands: channels that enter and leave it, and its stride."""
+
+    in_channels: int
+    out_channels: int
+    stride: int
+
+
+class Stage(NamedTuple):
+    """Blocks of one width.
+
+    Attributes:
+        channels: that leave its blocks.
+        blocks: the most that it has; the first is always there.
+        stride: of the first block; the others have 1.
+    """
+
+    channels: int
+    blocks: int
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """All of a network but what is searched. The defaults are the network of ProxylessNAS for 224 × 224 images.
+
+    Attributes:
+        stages: of searched blocks; a `Stage` may be given as a list of its three numbers.
+        in_channels: channels of the images.
+        stem_channels: of the first convolution.
+        stem_stride: of the first convolution.
+        first_channels: of the fixed block after it, a depthwise 3 × 3 and a 1 × 1 convolution.
+        head_channels: of the 1 × 1 convolution before the global pool.
+        dropout: before the linear layer.
+        norm_momentum: of the running averages of batch normalisation: the weight of a new batch.
+        norm_eps: of batch normalisation.
+
+    Raises:
+        UserError: where a number makes no sense.
+    """
+
+    stages: tuple[Stage, ...] = (
+        Stage(32, 4, 2),
+        Stage(40, 4, 2),
+        Stage(80, 4, 2),
+        Stage(96, 4, 1),
+        Stage(192, 4, 2),
+        Stage(320, 1, 1),
+    )
+    in_channels: int = 3
+    stem_channels: int = 32
+    stem_stride: int = 2
+    first_channels: int = 16
+    head_channels: int = 1280
+    dropout: float = 0.0
+    norm_momentum: float = 0.01
+    norm_eps: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not self.stages or any(len(stage) != 3 for stage in self.stages):
+            raise UserError("space: stages is a list of [channels, blocks, stride], at least one")
+        object.__setattr__(self, "stages", tuple(Stage(*stage) for stage in self.stages))
+        widths = (self.in_channels, self.stem_channels, self.stem_stride, self.first_channels)
+        if min(*widths, self.head_channels, *(number for stage in self.stages for number in stage)) < 1:
+            raise UserError("space: channels, blocks and strides are at least 1")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"space: dropout lies between 0 and below 1, not at {self.dropout}")
+
+    def place(self, stage: int, block: int) -> Place:
+        """Where block `block` of stage `stage` stands, both counted from 0."""
+        here = self.stages[stage]
+        if block:
+            return Place(here.channels, here.channels, 1)
+        before = self.stages[stage - 1].channels if stage else self.first_channels
+        return Place(before, here.channels, here.stride)
+
+    @property
+    def norm(self) -> Callable[[int], nn.BatchNorm2d]:
+        """Makes a batch normalisation of so many channels."""
+        return partial(nn.BatchNorm2d, eps=self.norm_eps, momentum=self.norm_momentum)
+
+    def layers(
+        self, make_block: Callable[[int, int], nn.Module], depths: Sequence[int], num_classes: int
+    ) -> OrderedDict[str, nn.Module]:
+        """The layers of a network by name: stem, first block, blocks, head.
+
+        Args:
+            make_block: makes a block of a stage, both counted from 0.
+            depths: blocks of each stage.
+            num_classes: logits of the output.
+        """
+        first = Place(self.stem_channels, self.first_channels, 1)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        layers["stem"] = nn.Sequential(
+            *conv_norm(self.in_channels, self.stem_channels, 3, self.stem_stride, norm=self.norm), nn.ReLU6()
+        )
+        layers["first"] = InvertedResidual(Operation(3, 1), first, self.norm)
+        for stage, depth in enumerate(depths):
+            for block in range(depth):
+                layers[block_name(stage, block)] = make_block(stage, block)
+        width = self.stages[-1].channels
+        layers["head"] = nn.Sequential(
+            *conv_norm(width, self.head_channels, 1, norm=self.norm),
+            nn.ReLU6(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(self.dropout),
+            nn.Linear(self.head_channels, num_classes),
+        )
+        return layers
+
+
+def block_name(stage: int, block: int) -> str:
+    """The name of a block's layer, both counted from 0.
+
+    >>> block_name(0, 1)
+    'stage1_block2'
+    """
+    return f"stage{stage + 1}_block{block + 1}"
+
+
+def conv_norm(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    groups: int = 1,
+    *,
+    norm: Callable[[int], nn.BatchNorm2d],
+) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    """A convolution without bias that keeps height and width but for its stride, and its batch normalisation.
+
+    Its weights are drawn as for a layer before a ReLU, by the units that it leads to (He et al., arXiv 1502.01852).
+    """
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False
+    )
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out")
+    return conv, norm(out_channels)
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel alone, narrow (MobileNetV2, Sandler et al., arXiv 1801.04381, section 3.3).
+
+    A 1 × 1 convolution to `expansion` times the channels (none where that is 1), a depthwise one and a 1 × 1
+    convolution to the output, each with batch normalisation, the first two with ReLU6. Where the block changes neither
+    size nor width, its input is added.
+
+    Args:
+        operation: kernel and expansion.
+        place: channels and stride.
+        norm: makes a batch normalisation of so many channels.
+    """
+
+    def __init__(self, operation: Operation, place: Place, norm: Callable[[int], nn.BatchNorm2d]) -> None:
+        super().__init__()
+        self.residual = place.stride == 1 and place.in_channels == place.out_channels
+        hidden = place.in_channels * operation.expansion
+        layers: list[nn.Module] = []
+        if operation.expansion != 1:
+            layers += [*conv_norm(place.in_channels, hidden, 1, norm=norm), nn.ReLU6(inplace=True)]
+        layers += [
+            *conv_norm(hidden, hidden, operation.kernel_size, place.stride, groups=hidden, norm=norm),
+            nn.ReLU6(inplace=True),
+            *conv_norm(hidden, place.out_channels, 1, norm=norm),
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, in_channels, H, W]` to `[B, out_channels, H / stride, W / stride]`."""
+        out = cast(Tensor, self.layers(x))
+        return x + out if self.residual else out
+
+
+class MobileNetNetwork(nn.Sequential):
+    """Stem, fixed first block, stages of inverted residual blocks, head.
+
+    Args:
+        stages: for each stage the operations of its blocks, at least one.
+        num_classes: logits of the output.
+        skeleton: all else.
+
+    >>> network = MobileNetNetwork([[Operation(3, 6)]] * 6, num_classes=1000)
+    >>> [name for name, _ in network.named_children()][:4]
+    ['stem', 'first', 'stage1_block1', 'stage2_block1']
+    """
+
+    def __init__(
+        self, stages: Sequence[Sequence[Operation]], num_classes: int, skeleton: Skeleton | None = None
+    ) -> None:
+        skeleton = skeleton or Skeleton()
+        super().__init__(
+            skeleton.layers(
+                lambda stage, block: InvertedResidual(
+                    stages[stage][block], skeleton.place(stage, block), skeleton.norm
+                ),
+                [len(blocks) for blocks in stages],
+                num_classes,
+            )
+        )

@@ -1,0 +1,160 @@
+"""Architectures of which nothing but graphs is known: nodes with tags, edges, hyper-parameters beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, NoReturn
+
+import torch
+from matplotlib.figure import Figure
+
+from acenas.errors import UserError
+from acenas.spaces.base import SearchSpace
+from acenas.spaces.drawing import draw_vertex_cells
+from acenas.spaces.graphs import GraphBatch
+
+
+class Graph(NamedTuple):
+    """Edges (source, target), which lead from lower to higher numbers, and the tag of each node."""
+
+    edges: tuple[tuple[int, int], ...]
+    tags: tuple[int, ...]
+
+
+class LabelledGraphs(SearchSpace):
+    """Architectures `edges:tags`, such as `0-1,0-2,1-2:0,4,1`, whose networks nobody here can build.
+
+    `edges` are pairs of nodes, the lower number first; `tags`, whole numbers from 0 on, are those of nodes 0, 1, ...
+    Several graphs of an architecture are joined by `/`, and hyper-parameters follow a `;`: `0-1:0,1/0-1:0,2;16,20`.
+    Such are the files of AceNAS' authors. They can be ranked, and searched among those of a table.
+
+    Args:
+        tags: how many different ones there are.
+        nodes: of the largest graph.
+        graphs: of each architecture.
+
+    >>> space = LabelledGraphs(tags=5, nodes=4)
+    >>> space.validate("0-1,0-2,1-2:0,4,1")
+    >>> space.encode(["0-1,0-2,1-2:0,4,1"]).node
+    tensor([[1, 5, 2, 0]])
+    """
+
+    name = "labelled_graphs"
+
+    def __init__(self, tags: int = 64, nodes: int = 64, graphs: int = 1) -> None:
+        self.tags, self.nodes, self.graphs = tags, nodes, graphs
+        self.num_node_types = tags + 1  # 0 is padding
+
+    @staticmethod
+    def write(
+        graphs: Sequence[tuple[Sequence[tuple[int, int]], Sequence[int]]], hyperparameters: Sequence[float]
+    ) -> str:
+        """The architecture of these graphs (edges and tags of each). Raises `UserError` where there is none."""
+        written = "/".join(
+            ",".join(f"{source}-{target}" for source, target in sorted(edges))
+            + ":"
+            + ",".join(map(str, tags))
+            for edges, tags in graphs
+        )
+        arch = written + (
+            ";" + ",".join(f"{value:g}" for value in hyperparameters) if hyperparameters else ""
+        )
+        _read(arch)
+        return arch
+
+    def validate(self, arch: str) -> None:
+        """Raises `UserError` that names what is wrong where `arch` is not written as this space has it."""
+        _read(arch)
+
+    def canonical(self, arch: str) -> str:
+        """The same: what the tags mean is not known, so nothing tells which graphs compute the same."""
+        self.validate(arch)
+        return arch
+
+    def sample(self, n: int, generator: torch.Generator) -> list[str]:
+        """Raises `UserError`: there are those of a table, and no others."""
+        self._unknown("drawn")
+
+    def neighbours(self, arch: str) -> list[str]:
+        """Raises `UserError`: see `sample`."""
+        self._unknown("changed")
+
+    def build(self, arch: str, num_classes: int) -> NoReturn:
+        """Raises `UserError`: see `sample`."""
+        self._unknown("built")
+
+    def encode(self, archs: Sequence[str]) -> GraphBatch:
+        """The graphs, node type 1 + tag; the globals are log(1 + |h|) of each hyper-parameter h, with its sign.
+
+        Raises:
+            UserError: where an architecture is larger, or has other tags, than this space was told, or has not as many
+                graphs or hyper-parameters as the others.
+        """
+        read = [_read(arch) for arch in archs]
+        node = torch.zeros(len(archs), self.graphs, self.nodes, dtype=torch.long)
+        adjacency = torch.zeros(len(archs), self.graphs, self.nodes, self.nodes, dtype=torch.bool)
+        for i, (graphs, hyperparameters) in enumerate(read):
+            self._check_size(archs[i], graphs)
+            if len(hyperparameters) != len(read[0][1]):
+                raise UserError(
+                    f"{archs[i]} has {len(hyperparameters)} hyper-parameters, {archs[0]} has {len(read[0][1])}"
+                )
+            for k, (edges, tags) in enumerate(graphs):
+                node[i, k, : len(tags)] = torch.tensor(tags) + 1
+                for source, target in edges:
+                    adjacency[i, k, source, target] = True
+        if self.graphs == 1:
+            node, adjacency = node.squeeze(1), adjacency.squeeze(1)
+        values = torch.tensor([hyperparameters for _, hyperparameters in read]).reshape(len(archs), -1)
+        return GraphBatch(node, adjacency, node > 0, values.sign() * values.abs().log1p())
+
+    def draw(self, arch: str) -> Figure:
+        """The graphs below each other, their nodes by their tags; the hyper-parameters above."""
+        graphs, hyperparameters = _read(arch)
+        names = ["", *(f"graph {number}" for number in range(2, len(graphs) + 1))]
+        cells = {
+            name: (graph.edges, [str(tag) for tag in graph.tags])
+            for name, graph in zip(names, graphs, strict=True)
+        }
+        return draw_vertex_cells(cells, ", ".join(f"{value:g}" for value in hyperparameters))
+
+    def _check_size(self, arch: str, graphs: Sequence[Graph]) -> None:
+        nodes, tags = max(len(graph.tags) for graph in graphs), max(max(graph.tags) for graph in graphs) + 1
+        if len(graphs) != self.graphs or nodes > self.nodes or tags > self.tags:
+            raise UserError(
+                f"{arch} has {len(graphs)} graph(s) of up to {nodes} nodes and {tags} tags; the space was told "
+                f"space.graphs={self.graphs} space.nodes={self.nodes} space.tags={self.tags}"
+            )
+
+    def _unknown(self, what: str) -> NoReturn:
+        raise UserError(
+            f"of the space {self.name} nothing but graphs is known, so none can be {what}; search those of a table "
+            "with search=greedy or half_best"
+        )
+
+
+@lru_cache(maxsize=1 << 16)
+def _read(arch: str) -> tuple[tuple[Graph, ...], tuple[float, ...]]:
+    """Graphs and hyper-parameters. Raises `UserError`."""
+    written, _, hyperparameters = arch.partition(";")
+    try:
+        graphs = tuple(_read_graph(text) for text in written.split("/"))
+        return graphs, tuple(float(value) for value in hyperparameters.split(",") if hyperparameters)
+    except ValueError as error:
+        raise UserError(f"not a graph with tags: {arch!r}: {error}") from None
+
+
+def _read_graph(text: str) -> Graph:
+    edges_text, colon, tags_text = text.partition(":")
+    if not colon:
+        raise ValueError("expected edges:tags, as in 0-1,0-2,1-2:0,4,1")
+    tags = tuple(int(tag) for tag in tags_text.split(","))
+    pairs = [edge.partition("-") for edge in edges_text.split(",") if edges_text]
+    edges = tuple((int(source), int(target)) for source, _, target in pairs)
+    if min(tags) < 0:
+        raise ValueError("a tag is below 0")
+    for source, target in edges:
+        if not 0 <= source < target < len(tags):
+            raise ValueError(f"edge {source}-{target} does not lead to a higher node among {len(tags)}")
+    return Graph(edges, tags)

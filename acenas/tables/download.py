@@ -1,0 +1,184 @@
+"""Official files: where they come from, and downloading them, resumable and verified.
+
+`requests` does HTTP. (`pooch`, made for data files, starts a download that broke again from its beginning, which for
+files of gigabytes is what matters.)
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import requests
+import yaml
+
+from acenas.errors import UserError
+from acenas.tables.importers.files import sha256
+
+Progress = Callable[[int, int | None], object]
+"""Told the bytes that are there, and those of the whole file where the server says."""
+
+_ATTEMPTS = 5  # that fail in a row without a byte
+_WAIT = 0.5  # seconds; doubled after each of them
+_BLOCK = 1 << 16  # bytes; a break loses less than that
+_TRANSIENT = (429, 500, 502, 503, 504)  # answers that may be others in a moment
+_TIMEOUT = (15, 60)  # seconds to connect, and between two bytes
+
+
+@dataclass(frozen=True)
+class Source:
+    """An official file; see `sources.yaml`, which holds them.
+
+    Attributes:
+        name: by which the command knows it.
+        title: what it is.
+        file: its name in the data folder.
+        page: where it is described, or has to be fetched by hand.
+        then: the command that makes something of it, with `{file}` and `{folder}`.
+        url: from which it can be downloaded; empty where that takes a person.
+        size: for people.
+        sha256: of the official file; empty where that is not known.
+        md5: likewise.
+    """
+
+    name: str
+    title: str
+    file: str
+    page: str
+    then: str
+    url: str = ""
+    size: str = "not known"
+    sha256: str = ""
+    md5: str = ""
+
+
+def sources() -> dict[str, Source]:
+    """All official files by name."""
+    text = resources.files("acenas.tables").joinpath("sources.yaml").read_text(encoding="utf-8")
+    return {name: Source(name, **fields) for name, fields in yaml.safe_load(text).items()}
+
+
+def get(source: Source, folder: Path, progress: Progress = lambda done, total: None) -> tuple[Path, str]:
+    """The official file in `folder`: the one that is there, or else downloaded; verified in both cases.
+
+    Returns:
+        The file, and its SHA-256.
+
+    Raises:
+        UserError: as `download` and `sha256`, and where a person has to fetch it: says how.
+    """
+    path = folder / source.file
+    if path.exists():
+        return path, sha256(path, source.sha256, source.md5)
+    if source.url:
+        return path, download(source.url, path, source.sha256, source.md5, progress)
+    raise UserError(
+        f"{source.title}: no program can download it from its page. Open {source.page} in a browser, save the file as "
+        f"{path}, and run this command again: it then checks the file"
+    )
+
+
+def download(
+    url: str, path: Path, expected: str = "", md5: str = "", progress: Progress = lambda done, total: None
+) -> str:
+    """Downloads `url` to `path`, which is there only once it is whole and verified; returns its SHA-256.
+
+    What has come is kept in `<path>.part`; where the connection breaks, or the process is killed, it goes on from
+    there, if the server can and its file is still the same, and else from the beginning.
+
+    Args:
+        url: of the file.
+        path: where it goes.
+        expected: SHA-256 of the file in hexadecimal; empty where that is not known.
+        md5: likewise.
+        progress: see `Progress`.
+
+    Raises:
+        UserError: where the server cannot be reached or refuses, the connection breaks again and again, the disk is
+            full, or a checksum is wrong (what has come is removed then).
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _fetch_patiently(url, part, progress)
+        try:
+            digest = sha256(part, expected, md5)
+        except UserError:
+            part.unlink()
+            raise UserError(
+                f"{url}: what came has a wrong checksum, not {expected or md5}; it was removed. Run the command again; "
+                "where that does not help, the server no longer has the official file"
+            ) from None
+        part.replace(path)
+        _validator(part).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    return digest
+
+
+def _fetch_patiently(url: str, part: Path, progress: Progress) -> None:
+    """`_fetch`, again where the connection breaks, as long as some attempts bring something."""
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            return _fetch(url, part, progress)
+        except requests.RequestException as error:
+            response = error.response
+            if response is not None and response.status_code not in _TRANSIENT:
+                raise UserError(
+                    f"{url}: the server answers {response.status_code} {response.reason}"
+                ) from None
+            failures = 1 if _size(part) > before else failures + 1
+            if failures == _ATTEMPTS:
+                raise UserError(
+                    f"{url}: the connection failed ({type(error).__name__}) at byte {_size(part):,}; what has come is "
+                    f"kept in {part}, and the same command goes on from there"
+                ) from None
+            time.sleep(_WAIT * 2**failures)
+
+
+def _fetch(url: str, part: Path, progress: Progress) -> None:
+    """The rest of the file, appended to `part`, or all of it. Raises as `requests` does where the connection breaks."""
+    start = _size(part)
+    kept = json.loads(_validator(part).read_text()) if start and _validator(part).exists() else {}
+    headers = {"Accept-Encoding": "identity"}  # bytes as they are: packed ones could not be counted
+    if start and kept.get("url") == url and kept.get("version"):
+        headers |= {"Range": f"bytes={start}-", "If-Range": kept["version"]}
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            if response.headers.get("Content-Range") == f"bytes */{start}":
+                return  # it was whole already
+            part.unlink()
+            raise requests.ConnectionError("the file on the server is another one now")
+        response.raise_for_status()
+        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        goes_on = goes_on and response.status_code == requests.codes.partial_content
+        done = start if goes_on else 0
+        version = response.headers.get("ETag", "")
+        if not version or version.startswith("W/"):  # a weak one is not enough to join parts
+            version = response.headers.get("Last-Modified", "")
+        if not goes_on:
+            part.unlink(missing_ok=True)  # before its version changes: they must belong together
+            _validator(part).write_text(json.dumps({"url": url, "version": version}))
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        progress(done, total)
+        with part.open("ab" if goes_on else "wb") as file:
+            for block in response.iter_content(_BLOCK):
+                file.write(block)
+                done += len(block)
+                progress(done, total)
+        if total is not None and done < total:
+            raise requests.ConnectionError(f"{total - done:,} bytes did not come")
+
+
+def _validator(part: Path) -> Path:
+    """What tells whether the file on the server is still the one that `part` is of."""
+    return part.with_name(part.name + ".json")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,64 @@
+"""What an import has read, kept beside the table that it makes: one that was killed goes on where it was."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from acenas.files import atomic_path, write_text
+
+
+class KeptParts:
+    """Rows in Parquet parts, each with the position in the source behind its last row.
+
+    They are those of the same source only: path, size and time of change are compared. As a context manager it removes
+    them where the block ends, also by an `Exception`: what was wrong with the source may have been mended. They
+    stay where the process is killed or interrupted.
+
+    Args:
+        source: the file or folder that is imported.
+        out: the table to be.
+    """
+
+    def __init__(self, source: Path, out: Path) -> None:
+        self._folder = out.with_name(f".{out.name}.import")
+        status = source.stat()
+        identity = json.dumps([str(source.resolve()), status.st_size, status.st_mtime_ns])
+        known = self._folder / "source.json"
+        if not known.exists() or known.read_text() != identity:
+            self._remove()
+            write_text(known, identity)
+        self._count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self._remove()
+
+    def read(self) -> Iterator[tuple[pa.Table, int]]:
+        """The parts in order, and the position behind each."""
+        while (path := self._path(self._count)).exists():
+            table = pq.read_table(path)
+            self._count += 1
+            yield table, int(table.schema.metadata[b"position"])
+
+    def add(self, rows: pa.Table, position: int) -> None:
+        """Keeps one more part; `read` must have come to its end."""
+        with atomic_path(self._path(self._count)) as temporary:
+            pq.write_table(rows.replace_schema_metadata({"position": str(position)}), temporary)
+        self._count += 1
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06d}.parquet"
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,115 @@
+"""One contract for all of them: results as they come, a limit, and several lives for what is killed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from acenas.errors import UserError
+from acenas.executors import Executor, LocalProcesses, Lost, Ray, Slurm
+from tests.executors.work import most_at_once, square
+
+
+def work(root: Path, deaths: dict[int, int], count: int) -> dict[Path, Callable[[], int]]:
+    return {
+        root / str(i): partial(square, root / str(i), i, 6.0 if i == 0 else 0.2, deaths.get(i, 0))
+        for i in range(count)
+    }
+
+
+def local(_: pytest.FixtureRequest) -> Iterator[Executor]:
+    yield LocalProcesses(retries=2)
+
+
+def slurm_jobs(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    environment = request.getfixturevalue("slurm")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield Slurm(retries=1)
+
+
+def ray(_: pytest.FixtureRequest) -> Iterator[Executor]:
+    module = pytest.importorskip("ray")
+    yield Ray(retries=1)
+    module.shutdown()
+
+
+@pytest.fixture(params=[local, slurm_jobs, ray])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    yield from request.param(request)
+
+
+@pytest.mark.slow
+def test_everything_is_done_by_two_at_a_time_and_what_is_killed_is_started_again(
+    executor: Executor, tmp_path: Path
+) -> None:
+    pieces = work(tmp_path / "work", deaths={3: 1}, count=6)
+    results = list(executor.run(pieces, tmp_path / "logs", limit=2))
+    assert dict(results) == {folder: int(folder.name) ** 2 for folder in pieces}
+    assert results[0][0].name != "0", "the others do not wait for the first, which takes longest"
+    assert len(list((tmp_path / "work/3").glob("start-*"))) == 2
+    assert most_at_once(tmp_path / "work") == 2
+
+
+@pytest.mark.slow
+def test_what_is_killed_again_and_again_is_lost_and_nothing_else(executor: Executor, tmp_path: Path) -> None:
+    pieces = work(tmp_path / "work", deaths={0: 9}, count=5)
+    results = dict(executor.run(pieces, tmp_path / "logs", limit=2))
+    assert [folder.name for folder, result in results.items() if isinstance(result, Lost)] == ["0"]
+    assert len(list((tmp_path / "work/0").glob("start-*"))) in (2, 3), "as often as it may be started again"
+
+
+@pytest.mark.slow
+def test_jobs_outlive_who_submitted_them_and_are_not_submitted_twice(
+    slurm: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    root, logs = tmp_path / "work", tmp_path / "logs"
+    pieces: dict[Path, Callable[[], int]] = {
+        root / str(i): partial(square, root / str(i), i, 6) for i in range(3)
+    }
+    results = Slurm().run(pieces, logs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", stop)
+        with pytest.raises(Stopped):
+            next(results)
+    assert len(list(logs.glob("*/*/*_submitted.pkl"))) == 3
+    assert {folder.name: result for folder, result in Slurm().run(pieces, logs)} == {"0": 0, "1": 1, "2": 4}
+    assert len(list(logs.glob("*/*/*_submitted.pkl"))) == 3
+    assert all(len(list(folder.glob("start-*"))) == 1 for folder in pieces)
+
+
+class Stopped(BaseException):
+    """As a kill, but for this process."""
+
+
+def stop(_: float) -> None:
+    raise Stopped
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="there is no SLURM here: sbatch, squeue, srun not found"):
+        Slurm()
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"needs Ray: pip install 'acenas\[ray\]'"):
+        Ray()
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UserError, match=r"need submitit: pip install 'acenas\[sweeps\]'"):
+        Slurm()
+
+
+@pytest.mark.slow
+def test_slurm_says_why_it_does_not_take_a_job(
+    slurm: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        UserError, match=r"SLURM does not take the jobs: .*invalid partition specified: nowhere"
+    ):
+        list(Slurm(partition="nowhere").run({tmp_path / "a": partial(square, tmp_path / "a", 1)}, tmp_path))

@@ -1,0 +1,66 @@
+"""Hyper-parameter search with Optuna: trials are given up early, and a study that was killed goes on."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.integration.conftest import Command, command, environment
+
+optuna = pytest.importorskip("optuna", reason="needs the extra sweeps")
+
+SEARCH = (
+    "-m",
+    "experiment=debug",
+    "hydra/sweeper=optuna",
+    "hydra.sweeper.pruner.n_startup_trials=1",
+    "hydra.sweeper.pruner.n_warmup_steps=4",
+    "logger.mode=disabled",
+    "loss=choice(lambdarank,mse)",
+    "ranker.finetune_passes=range(5,50,15)",
+    "ranker.learning_rate=tag(log,interval(1e-5,1e-1))",
+)
+
+
+def study(cwd: Path) -> pd.DataFrame:
+    (table,) = cwd.glob("outputs/debug/optuna-*.csv")
+    return pd.read_csv(table)
+
+
+def test_a_mistake_is_one_message(acenas: Command, tmp_path: Path) -> None:
+    done = acenas("-m", "experiment=debug", "hydra/sweeper=optuna", cwd=tmp_path)
+    assert done.returncode == 2 and "nothing to search" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(acenas: Command, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    done = acenas(*SEARCH, "hydra.sweeper.trials=5", cwd=whole)
+    assert done.returncode == 0, done.stderr
+    expected = study(whole)
+    assert set(expected["state"]) == {"complete", "pruned"}
+    assert len(expected.filter(like="ranker.learning_rate").drop_duplicates()) == 5
+    best = expected.sort_values("search/ndcg@10").dropna().iloc[-1]
+    assert f"Best: trial {best['trial']}, search/ndcg@10 {best['search/ndcg@10']:.4f}" in done.stdout
+    assert done.stdout.splitlines()[-1] == "5 of 5 jobs done."
+    assert len(list(whole.glob("outputs/debug/*/pruned.txt"))) == sum(expected["state"] == "pruned")
+
+    process = subprocess.Popen(
+        command(*SEARCH, "hydra.sweeper.trials=5"), cwd=killed, env=environment(), stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while len(list(killed.glob("outputs/debug/*/observations.parquet"))) < 2:  # in the second trial
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert acenas(*SEARCH, "hydra.sweeper.trials=3", cwd=killed).returncode == 0
+    pd.testing.assert_frame_equal(study(killed), expected.head(3))
+    more = acenas(*SEARCH, "hydra.sweeper.trials=5", cwd=killed)  # what is done is not done again
+    assert more.returncode == 0 and "Trial 3:" not in more.stdout and "Trial 4:" in more.stdout
+    pd.testing.assert_frame_equal(study(killed), expected)
