@@ -6,11 +6,12 @@ of which only plain values and NumPy's scalars are loaded.
 
 import bz2
 import datetime
+import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
@@ -210,9 +211,10 @@ def _shrink_trial(filled: dict[Any, Any]) -> None:
 def _load_pickle(path: Path, shrink: Shrink | None = None) -> Any:
     check_file(path, WHAT)
     with bz2.open(path) as file:
-        return load_plain(cast(BinaryIO, file), path, shrink)
+        return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, shrink)
 
 
+_BUFFER = 1 << 20  # bytes: archives hand out a few at a time slowly
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
@@ -225,8 +227,8 @@ def _load_pth(path: Path, shrink: Shrink | None = None) -> Any:
             if name is None:
                 raise UserError(f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}")
             with archive.open(name) as file:
-                return load_plain(cast(BinaryIO, file), path, shrink)
-    with path.open("rb") as file:
+                return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, shrink)
+    with path.open("rb", buffering=_BUFFER) as file:
         magic, _version, _system = (load_plain(file, path) for _ in range(3))
         if magic != _LEGACY_MAGIC:
             raise UserError(f"{path} is a pickle, but none that torch saved; name {WHAT}")
