@@ -45,22 +45,22 @@ def sweep(root: Path, *overrides: str) -> list[str]:
 
 
 def measure_launch(root: Path) -> None:
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, priority {os.nice(0)}")
     for launcher in ("basic", "slurm"):
         where = root / launcher
-        start, cpu_start = time.monotonic(), os.times()
+        start, before = time.monotonic(), os.times()
         subprocess.run(sweep(where, *DEBUG, f"hydra/launcher={launcher}"), check=True, capture_output=True)
-        seconds, cpu = time.monotonic() - start, os.times()
+        seconds, after = time.monotonic() - start, os.times()
         (folder,) = run_folders(where)
-        stages = summary(folder)["seconds"]["total"]
-        children = (
-            cpu.children_user + cpu.children_system - cpu_start.children_user - cpu_start.children_system
-        )
+        stages, cpu_stages = (summary(folder)[kind]["total"] for kind in ("seconds", "cpu_seconds"))
         print(
-            f"{launcher}: {seconds:.1f} s for a job whose stages took {stages:.1f} s: {seconds - stages:.1f} s beside "
-            f"them; {children:.1f} CPU-seconds in the command's own processes"
+            f"{launcher}: {seconds:.1f} s, of which {stages:.1f} s in stages: {seconds - stages:.1f} s beside them"
         )
-        if launcher == "slurm":
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        if launcher == "basic":
+            print(f"  {cpu:.1f} CPU-seconds, of which {cpu_stages:.1f} in stages")
+        else:
+            print(f"  {cpu:.1f} CPU-seconds in the command that submits and waits")
             show_parts(where, folder)
 
 
