@@ -538,7 +538,9 @@ class Run:
             name for name in table.columns if isinstance(parse_column(name), Parameters | Flops | Latency)
         ]
         found = {
-            name.removeprefix(of_dataset): table.lookup(archs, name)
+            name.removeprefix(of_dataset): table.column(name)[
+                table.rows(archs)
+            ]  # NaN where it was not measured
             for name in costs
             if name.startswith(of_dataset)
         }
