@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 import pyarrow as pa
 
 from acenas.errors import UserError
+from acenas.pickles import load_plain
 from acenas.tables.importers.files import check_file
 from acenas.tables.importers.kept import KeptParts
-from acenas.tables.importers.pickles import load_plain
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
 WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
