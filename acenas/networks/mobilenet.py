@@ -64,7 +64,7 @@ class Skeleton:
         UserError: where a number makes no sense.
     """
 
-    stages: tuple[Stage, ...] = (
+    stages: Sequence[Stage] = (
         Stage(32, 4, 2),
         Stage(40, 4, 2),
         Stage(80, 4, 2),

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from acenas.errors import UserError
-from acenas.networks.nds import CellPlace, Source, cell_places
+from acenas.networks.nds import CellPlace, Projection, Source, cell_places
 from acenas.networks.nds_supernet import NDSSupernet
 from acenas.networks.supernet import PathStatistics
 from acenas.spaces import NDS
@@ -183,5 +183,8 @@ def test_cells_belong_to_their_position_in_their_stage() -> None:
     with torch.device("meta"):
         network = NDS("enas", widths=(2,), depths=(4, 20)).build_supernet(10)
     assert len(network.cells) == 20
-    assert set(network.cells["stage3_cell1"].project_before) == {"cells", "cells_halved"}
-    assert set(network.cells["stage1_cell2"].project_before) == {"stem"}
+    names = {name for name, module in network.named_modules() if isinstance(module, Projection)}
+    of_third = {name for name in names if name.startswith("cells.stage3_cell1.project_before")}
+    assert of_third == {f"cells.stage3_cell1.project_before.{kind}" for kind in ("cells", "cells_halved")}
+    assert "cells.stage1_cell2.project_before.stem" in names
+    assert not any(name.startswith("cells.stage2_cell2.project_before.stem") for name in names)
