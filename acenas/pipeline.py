@@ -538,7 +538,9 @@ class Run:
             name for name in table.columns if isinstance(parse_column(name), Parameters | Flops | Latency)
         ]
         found = {
-            name.removeprefix(of_dataset): table.lookup(archs, name)
+            name.removeprefix(of_dataset): table.column(name)[
+                table.rows(archs)
+            ]  # NaN where it was not measured
             for name in costs
             if name.startswith(of_dataset)
         }
@@ -556,8 +558,8 @@ class Run:
             logger.log_metrics({f"train/{part}_accuracy": value for part, value in facts.accuracy.items()})
         return {"arch": facts.arch, "accuracy": facts.accuracy, "damaged_images": len(facts.damaged)}
 
-    def export(self, summary: Mapping[str, Any]) -> dict[str, float]:
-        """Writes the files of the trained network and its model card; returns how far each answers otherwise."""
+    def export(self, summary: Mapping[str, Any]) -> list[str]:
+        """Writes the files of the trained network and its model card; returns the formats."""
         cfg = self.cfg
         if cfg.final:
             trained = TrainedNetwork.load(self.folder / "final", self.space)
@@ -565,9 +567,8 @@ class Run:
             assert self.task is not None
             trained = searched_network(self.folder, self.space, self.task, cfg, summary)
         export: Export = made(cfg.export)
-        return export.run(
-            trained, self.folder / "export", origin_of(cfg, self.folder, summary, trained.facts)
-        )
+        origin = origin_of(cfg, self.folder, summary, trained.facts)
+        return list(export.run(trained, self.folder / "export", origin))
 
 
 def cost_names(source: str) -> list[str]:

@@ -161,7 +161,9 @@ def remove_if_unused(folder: Path) -> None:
 
 
 def finish(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Writes the summary, which ends the run."""
+    """Writes the summary, which ends the run; what kills left half written is removed."""
+    for left in folder.rglob(".*.tmp"):
+        left.unlink(missing_ok=True)
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 

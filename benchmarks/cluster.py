@@ -45,22 +45,22 @@ def sweep(root: Path, *overrides: str) -> list[str]:
 
 
 def measure_launch(root: Path) -> None:
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, priority {os.nice(0)}")
     for launcher in ("basic", "slurm"):
         where = root / launcher
-        start, cpu_start = time.monotonic(), os.times()
+        start, before = time.monotonic(), os.times()
         subprocess.run(sweep(where, *DEBUG, f"hydra/launcher={launcher}"), check=True, capture_output=True)
-        seconds, cpu = time.monotonic() - start, os.times()
+        seconds, after = time.monotonic() - start, os.times()
         (folder,) = run_folders(where)
-        stages = summary(folder)["seconds"]["total"]
-        children = (
-            cpu.children_user + cpu.children_system - cpu_start.children_user - cpu_start.children_system
-        )
+        stages, cpu_stages = (summary(folder)[kind]["total"] for kind in ("seconds", "cpu_seconds"))
         print(
-            f"{launcher}: {seconds:.1f} s for a job whose stages took {stages:.1f} s: {seconds - stages:.1f} s beside "
-            f"them; {children:.1f} CPU-seconds in the command's own processes"
+            f"{launcher}: {seconds:.1f} s, of which {stages:.1f} s in stages: {seconds - stages:.1f} s beside them"
         )
-        if launcher == "slurm":
+        cpu = after.children_user + after.children_system - before.children_user - before.children_system
+        if launcher == "basic":
+            print(f"  {cpu:.1f} CPU-seconds, of which {cpu_stages:.1f} in stages")
+        else:
+            print(f"  {cpu:.1f} CPU-seconds in the command that submits and waits")
             show_parts(where, folder)
 
 
@@ -79,7 +79,8 @@ def count_faults(root: Path, kills: int, seeds: int) -> None:
     seed = f"seed=range({seeds})"
     subprocess.run(sweep(root / "undisturbed", *LONGER, seed), check=True, capture_output=True)
     expected = {folder.name: folder for folder in run_folders(root / "undisturbed")}
-    print(f"{len(expected)} undisturbed runs, {summary(next(iter(expected.values())))['seconds']}")
+    usual = max(summary(folder)["seconds"]["total"] for folder in expected.values())
+    print(f"{len(expected)} undisturbed runs of {usual:.0f} s at most")
 
     chance, killed, shells = random.Random(0), dict[str, int](), 0
     command = sweep(root / "killed", *LONGER, seed, "hydra/launcher=slurm", "hydra.launcher.retries=100")
@@ -87,7 +88,7 @@ def count_faults(root: Path, kills: int, seeds: int) -> None:
         shell = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         shells += 1
         while shell.poll() is None and sum(killed.values()) < kills:
-            time.sleep(chance.uniform(2, 12))
+            time.sleep(chance.uniform(0.1, 0.7) * usual)
             if sum(killed.values()) == kills // 2 and shells == 1:
                 shell.kill()  # the command that waits for the jobs, too
             running = running_jobs()

@@ -15,7 +15,7 @@ from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, open_dict, read_write
 
 from acenas import runs
 from acenas.errors import UserError
@@ -53,13 +53,14 @@ class SlurmLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         returned: dict[Path, JobReturn] = {}
-        work: dict[Path, Any] = {}
+        work: dict[Path, partial[JobReturn]] = {}
         folders = []
         for number, overrides in enumerate(job_overrides, start=initial_job_idx):
             config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(config):
-                config.hydra.job.id = config.hydra.job.num = number
             folder = Path(config.hydra.sweep.dir).absolute() / config.hydra.sweep.subdir
+            with read_write(config), open_dict(config):
+                config.hydra.job.id = config.hydra.job.num = number
+                config.hydra.runtime.output_dir = str(folder)
             log.info(f"#{number}: {' '.join(filter_overrides(overrides))}: {folder}")
             folders.append(folder)
             job = partial(run_in_sweep, self.hydra_context, self.task_function, config)
@@ -68,7 +69,7 @@ class SlurmLauncher(Launcher):
                 configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
             else:
                 runs.announce(folder)
-                work[folder] = partial(job, Singleton.get_state())
+                work[folder] = partial(job, singletons=Singleton.get_state())
         try:
             returned |= self._collect(work)
         except UserError as error:
@@ -81,21 +82,22 @@ class SlurmLauncher(Launcher):
             sys.exit(130)
         return [returned[folder] for folder in folders]
 
-    def _collect(self, work: dict[Path, Any]) -> dict[Path, JobReturn]:
+    def _collect(self, work: dict[Path, partial[JobReturn]]) -> dict[Path, JobReturn]:
         if not work:
             return {}
         from acenas.executors import Lost, Slurm  # Hydra imports this file for every command
 
+        slurm = Slurm(**self.options)
         log.info(
             f"{len(work)} jobs are SLURM's now. They outlive this command; the same command collects them, and "
             "scancel ends them."
         )
-        results = Slurm(**self.options).run(work, Path(self.config.hydra.sweep.dir) / ".submitit", self.jobs)
+        results = slurm.run(work, Path(self.config.hydra.sweep.dir) / ".submitit", self.jobs)
         returned = {}
         for folder, result in results:
             if isinstance(result, Lost):
                 log.warning(f"{folder}: {result.why}")
-                result = JobReturn(status=JobStatus.COMPLETED)
+                result = JobReturn(hydra_cfg=work[folder].args[-1], status=JobStatus.COMPLETED)
             returned[folder] = result
             log.info(f"{len(returned)} of {len(work)} jobs have ended: {folder}")
         return returned

@@ -12,7 +12,7 @@ import acenas
 
 ROOT = Path(acenas.__file__).parent
 FLOORS = {
-    "errors": 0, "seeds": 0, "files": 0, "runs": 1, "status": 2, "sweeps": 2,
+    "errors": -1, "seeds": 0, "files": 0, "pickles": 0, "runs": 1, "status": 2, "sweeps": 2,
     "executors": 1,
     "networks": 1, "images": 1, "tables": 1, "ranking": 1,
     "spaces": 2, "callbacks": 2,

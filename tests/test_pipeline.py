@@ -37,6 +37,9 @@ def embedded() -> pd.DataFrame:
 def test_test_accuracies_cannot_change_a_search(tmp_path: Path) -> None:
     """The same search on a table whose test accuracies are replaced: other results are reported, none is found."""
     frame = embedded()
+    frame["digits.latency_ms.phone"] = np.where(
+        np.arange(len(frame)) % 2, 2.5, np.nan
+    )  # not measured everywhere
     changed = frame.copy()
     for name in frame.columns:
         if ".test." in name:
@@ -50,6 +53,8 @@ def test_test_accuracies_cannot_change_a_search(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(left, right)
     true, other = ((folder / "summary.json").read_text() for folder in folders)
     assert true != other, "the report does read test accuracies"
+    costs = json.loads(true)["returned"]["costs"]
+    assert {"params_m", "flops_m"} <= costs.keys() and costs.get("latency_ms.phone") in (2.5, None)
 
 
 def test_the_judge_is_made_after_the_search_has_ended(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from typing import Any
 
 import numpy as np
@@ -11,30 +10,7 @@ import torch
 
 from acenas.errors import UserError
 from acenas.images.base import Images
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """How Python 3 spells bytes in a protocol-2 pickle; other encodings have no business in an array."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes encoded as {encoding}")
-    return text.encode("latin1")
-
-
-_RECONSTRUCT = np.zeros(0).__reduce__()[0]
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,
-}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise UserError(f"it asks for {module}.{name}, which no file of images needs")
-        return _ALLOWED[module, name]
+from acenas.pickles import PlainUnpickler
 
 
 def unpickle(content: bytes, name: str) -> Any:
@@ -49,14 +25,15 @@ def unpickle(content: bytes, name: str) -> Any:
     Raises:
         UserError: where the pickle is damaged, or asks for anything else: nothing of it is run.
 
+    >>> import pickle
     >>> unpickle(pickle.dumps({"labels": [1, 2]}), "batch")
     {'labels': [1, 2]}
     >>> unpickle(pickle.dumps(print), "batch")
     Traceback (most recent call last):
-    acenas.errors.UserError: batch was not loaded: it asks for builtins.print, which no file of images needs
+    acenas.errors.UserError: batch was not loaded: it asks for builtins.print, which no file of plain data needs
     """
     try:
-        return _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+        return PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
     except UserError as error:
         raise UserError(f"{name} was not loaded: {error}") from None
     except Exception as error:  # a damaged pickle can fail in any way

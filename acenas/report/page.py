@@ -34,10 +34,11 @@ STYLE_SHEET = """:root { color-scheme: light dark; --ground: #fff; --card: #f4f4
 @media (prefers-color-scheme: dark) {
   :root { --ground: #16161a; --card: #232329; --ink: #ececf1; --faint: #a5a5b0; }
 }
-body { margin: 0 auto; max-width: 64rem; padding: 1rem; background: var(--ground); color: var(--ink);
+body { margin: 0 auto; max-width: 70rem; padding: 1rem; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin-bottom: 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p.sub, dt, figcaption, th { color: var(--faint); }
 code { overflow-wrap: anywhere; font-size: .85rem; }
 dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; }
@@ -56,8 +57,10 @@ th:first-child, td:first-child { text-align: left; }
 pre { background: var(--card); border-radius: .5rem; padding: .8rem; overflow-x: auto; font-size: .8rem; }
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt; }
+  .plots { grid-template-columns: 1fr 1fr; }
+  .wide { overflow: visible; }
   figure, dl.facts div, tr { break-inside: avoid; }
-  h2 { break-after: avoid; }
+  h2, h3 { break-after: avoid; }
 }
 """
 """Of every page: light and dark, for a narrow screen and for paper."""

@@ -102,8 +102,8 @@ class LabelledGraphs(SearchSpace):
                 )
             for k, (edges, tags) in enumerate(graphs):
                 node[i, k, : len(tags)] = torch.tensor(tags) + 1
-                if edges:
-                    adjacency[i, k, *zip(*edges, strict=True)] = True
+                for source, target in edges:
+                    adjacency[i, k, source, target] = True
         if self.graphs == 1:
             node, adjacency = node.squeeze(1), adjacency.squeeze(1)
         values = torch.tensor([hyperparameters for _, hyperparameters in read]).reshape(len(archs), -1)

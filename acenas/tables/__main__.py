@@ -299,13 +299,17 @@ def _renamed(columns: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[Callable[[int, int | None], None]]:
+def _reading(path: Path) -> Iterator[Callable[..., None]]:
     """Shows how much of a file is read, where someone watches."""
     with Progress(
         *Progress.get_default_columns(), DownloadColumn(), console=_console(stderr=True), transient=True
     ) as bar:
         task = bar.add_task(f"reading {path.name}", total=path.stat().st_size if path.exists() else 0)
-        yield lambda position, total=None: bar.update(task, completed=position, total=total)
+
+        def tell(position: int, total: int | None = None) -> None:
+            bar.update(task, completed=position, total=total)
+
+        yield tell
 
 
 def _space(name: str) -> Any:

@@ -1,7 +1,6 @@
 import os
 import pickle
 import pickletools
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +49,15 @@ def test_nothing_that_a_pickle_asks_for_is_run(tmp_path: Path, protocol: int) ->
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize(
-    "value", [OrderedDict(a=1), Path("a"), np.random.default_rng, np.float64(1.0), {1, 2}]
-)
+@pytest.mark.parametrize("value", [Path("a"), np.random.default_rng, {1, 2}])
 def test_only_arrays_and_what_is_built_in_are_read(value: object) -> None:
-    with pytest.raises(UserError, match="no file of images needs"):
+    with pytest.raises(UserError, match="no file of plain data needs"):
         unpickle(pickle.dumps(value, protocol=2), "batch")
 
 
 def test_bytes_have_one_encoding() -> None:
     content = pickle.dumps(b"\xff", protocol=2).replace(b"latin1", b"zlib\x00\x00")
-    with pytest.raises(UserError, match="no whole pickle"):
+    with pytest.raises(UserError, match="holds bytes encoded as zlib"):
         unpickle(content, "batch")
 
 

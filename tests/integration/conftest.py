@@ -17,20 +17,20 @@ def command(*overrides: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The user's, on a machine without data, account or colours."""
-    return {k: v for k, v in os.environ.items() if k not in ("ACENAS_DATA", "WANDB_API_KEY")} | {
-        "NO_COLOR": "1"
-    }
+    """The user's, on a machine without data or account."""
+    return {k: v for k, v in os.environ.items() if k not in ("ACENAS_DATA", "WANDB_API_KEY", "NO_COLOR")}
 
 
 @pytest.fixture(scope="session")
 def acenas() -> Command:
-    """Runs the command in `cwd` and returns what it printed."""
+    """Runs the command in `cwd` and returns what it printed: without colours or bars, as no terminal reads it."""
 
-    def run(*overrides: str, cwd: Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def run(*overrides: str, cwd: Path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
             command(*overrides), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout
         )
+        assert "\x1b" not in done.stdout + done.stderr
+        return done
 
     return run
 

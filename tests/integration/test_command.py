@@ -1,5 +1,9 @@
 """The command as a user runs it: what it leaves behind, what it says, what it survives."""
 
+import contextlib
+import os
+import pty
+import re
 import signal
 import subprocess
 import time
@@ -166,6 +170,53 @@ def test_a_job_that_fails_does_not_take_the_others_with_it(
     mended = acenas(*sweep[:2], "ranker.dropout=0.1,0.0", *sweep[3:], cwd=tmp_path)
     assert mended.returncode == 0
     assert mended.stdout.splitlines()[-1] == "2 of 2 jobs done."
+
+
+@pytest.mark.slow
+def test_a_terminal_shows_the_time_left_and_no_colours_where_none_are_wanted(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        command(DEBUG, "logger.mode=disabled"),
+        cwd=tmp_path,
+        env=environment() | {"NO_COLOR": "1", "TERM": "xterm", "COLUMNS": "100"},
+        stdout=its,
+        stderr=its,
+    )
+    os.close(its)
+    shown = b""
+    with contextlib.suppress(OSError):  # the terminal is gone when the command is
+        while part := os.read(ours, 65536):
+            shown += part
+    os.close(ours)
+    assert process.wait() == 0
+    assert re.search(rb"epochs +\S+ +1/2 +\S+", shown) and re.search(
+        rb"rounds .*[123]/3 +\d:\d\d:\d\d", shown
+    )
+    assert not re.search(rb"\x1b\[(3|4|9|10)\d", shown), "colours"
+    assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == 1, "the cursor is back"
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_message_and_the_run_goes_on_when_there_is_room(
+    acenas: Command, finished: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "outputs"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small disk")
+    try:
+        full = acenas(DEBUG, cwd=tmp_path)
+        assert full.returncode == 2
+        assert "is full; make room" in full.stderr
+        subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
+        done = acenas(DEBUG, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (folder,) = run_folders(disk)
+        assert result(folder) == result(finished)
+        assert len(wandb_history(folder)) == len(wandb_history(finished))
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.mark.slow

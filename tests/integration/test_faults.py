@@ -20,29 +20,37 @@ from tests.integration.test_live import SMALL
 KILLS = 10
 """Of each experiment."""
 
+KILLS_A_RUN = 3
+"""After them a run may end, so that the next one is killed early, too."""
+
 EXPERIMENTS = {
     "from a table": ("experiment=debug",),
     "really trained": (*(name for name in SMALL if not name.startswith("logger")), "table=none"),
 }
 
 
+def started(cwd: Path, overrides: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    """The command, once it is at work: what a status file says is of this process."""
+    for status in cwd.glob(f"outputs/*/*/{runs.STATUS}"):
+        status.unlink()
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command(*overrides), cwd=cwd, env=environment(), stdout=quiet, stderr=quiet)
+    while not list(cwd.glob(f"outputs/*/*/{runs.STATUS}")) and process.poll() is None:
+        time.sleep(0.01)
+    return process
+
+
 def kill_after(seconds: float, cwd: Path, overrides: tuple[str, ...]) -> str | None:
-    """Starts the command and kills it (SIGKILL); the stage that it was in, None where it ended before."""
-    process = subprocess.Popen(
-        command(*overrides), cwd=cwd, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    """Kills the command (SIGKILL) after so many seconds of work; the stage it was in, None where it ended before."""
+    process = started(cwd, overrides)
     try:
         assert process.wait(seconds) == 0, "it failed by itself"
         return None
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    for folder in cwd.glob("outputs/*/*"):
-        if (folder / runs.SUMMARY).exists():
-            return "the last moment"
-        if (folder / runs.STATUS).exists():
-            return str(json.loads((folder / runs.STATUS).read_text())["stage"])
-    return "start"
+    (status,) = cwd.glob(f"outputs/*/*/{runs.STATUS}")
+    return str(json.loads(status.read_text())["stage"])
 
 
 def check_files(cwd: Path) -> int:
@@ -77,10 +85,9 @@ def test_kills_at_any_moment_lose_nothing(
 ) -> None:
     overrides, chance = EXPERIMENTS[name], random.Random(0)
     (whole := tmp_path / "whole").mkdir()
-    start = time.monotonic()
-    done = acenas(*overrides, cwd=whole)
+    process, start = started(whole, overrides), time.monotonic()
+    assert process.wait() == 0
     length = time.monotonic() - start
-    assert done.returncode == 0, done.stderr
     (uninterrupted,) = run_folders(whole / "outputs")
 
     stages: Counter[str] = Counter()
@@ -88,12 +95,12 @@ def test_kills_at_any_moment_lose_nothing(
     while stages.total() < KILLS:
         (cwd := tmp_path / f"run{killed_runs}").mkdir()
         killed_runs += 1
-        alive = True
-        while alive and stages.total() < KILLS:
+        for _ in range(min(KILLS_A_RUN, KILLS - stages.total())):
             stage = kill_after(chance.uniform(0, length), cwd, overrides)
-            alive = stage is not None
-            stages.update([stage] if stage else [])
             files += check_files(cwd)
+            if stage is None:
+                break
+            stages[stage] += 1
         finished = acenas(*overrides, cwd=cwd)
         assert finished.returncode == 0, finished.stderr
         (folder,) = run_folders(cwd / "outputs")

@@ -19,11 +19,9 @@ def test_a_file_of_graphs_is_imported_and_searched(tmp_path: Path) -> None:
     rng = random.Random(0)
     known, weak = [], []
     for _ in range(60):
-        cells = [
-            {"graph": {"0": [1, 2], "1": [2], "2": []}, "node_tags": [0, rng.randrange(2, 6), 1]}
-            for _ in "12"
-        ]
-        shape, size = [16.0, float(rng.choice([8, 20]))], sum(cell["node_tags"][1] for cell in cells)
+        tags = [rng.randrange(2, 6), rng.randrange(2, 6)]
+        cells = [{"graph": {"0": [1, 2], "1": [2], "2": []}, "node_tags": [0, tag, 1]} for tag in tags]
+        shape, size = [16.0, float(rng.choice([8, 20]))], sum(tags)
         good = 0.5 + size / 50 + shape[1] / 100
         known.append({"graphs": cells, "hparams": shape, "metrics": {"accuracy": good}})
         weak.append(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -22,6 +23,7 @@ def test_the_command_works_from_an_installed_wheel(tmp_path: Path) -> None:
         capture_output=True,
     )
     (wheel,) = dist.glob("acenas-*.whl")
+    assert "hydra_plugins/acenas_slurm.py" in ZipFile(wheel).namelist()
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(pip, check=True)
     env = environment() | {"PYTHONPATH": str(site)}
@@ -33,3 +35,9 @@ def test_the_command_works_from_an_installed_wheel(tmp_path: Path) -> None:
     assert len(run_folders(cwd / "outputs")) == 1
     listed = [sys.executable, "-m", "acenas.tables", "list"]
     assert "nb201_digits" in subprocess.run(listed, cwd=cwd, env=env, capture_output=True, text=True).stdout
+    sweep = [sys.executable, "-m", "acenas", "-m", "experiment=debug", "seed=5", "hydra/launcher=slurm"]
+    refused = subprocess.run(sweep, cwd=cwd, env=env | {"PATH": "/"}, capture_output=True, text=True)
+    assert refused.returncode == 2 and "there is no SLURM here" in refused.stderr, (
+        "the launcher is inside, too"
+    )
+    assert len(list(cwd.glob("outputs/*/*/"))) == 1, "a run that never began leaves no folder"

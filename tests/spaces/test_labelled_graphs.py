@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -45,10 +47,11 @@ def test_what_does_not_fit_the_space_is_an_error(arch: str) -> None:
 
 
 def test_what_only_networks_can_do_is_an_error() -> None:
-    for ask in (
+    asks: list[Callable[[], object]] = [
         lambda: TWO.sample(1, torch.Generator()),
         lambda: TWO.neighbours(":1/:1"),
         lambda: TWO.build(":1/:1", 10),
-    ):
+    ]
+    for ask in asks:
         with pytest.raises(UserError, match="nothing but graphs is known"):
             ask()

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from acenas.errors import UserError
+from acenas.pickles import load_plain
 from acenas.tables.importers.files import check_file, sha256
 from acenas.tables.importers.jsonlist import read_items
 from acenas.tables.importers.own import Unit, percent
-from acenas.tables.importers.pickles import load_plain
 from acenas.tables.schema import ARCH, Provenance, TableMetadata, write_table
 
 WHAT = "a file of AceNAS such as nasbench101_gt_all.pkl or supernet_evaluate_all_test1_nasbench101.json"

@@ -62,14 +62,15 @@ def test_graphs_accuracies_and_labels_become_a_table(tmp_path: Path) -> None:
     assert table.archs == ARCHS, (
         "nodes are strings in JSON and numbers in the pickle, and the graphs are the same"
     )
-    for name, values in {
+    expected: dict[str, list[float]] = {
         "cifar10.observed.9": [90, 95, 50],
         "cifar10.observed.9.s1": [92, np.nan, np.nan],
         "cifar10.test.9": [88, 95, 50],
         "weak.supernet": [0.6, 0.7, np.nan],
         "cifar10.flops_m": [10, 12.5, np.nan],
         "cifar10.params_m": [2, 3.25, np.nan],
-    }.items():
+    }
+    for name, values in expected.items():
         np.testing.assert_allclose(table.column(name), values, err_msg=name)
     assert "super-net of AceNAS" in table.metadata.columns["weak.supernet"].weights
 

@@ -4,6 +4,7 @@ import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import pytest
 import torch
 
 from acenas.errors import UserError
+from acenas.pickles import load_plain
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main
 from acenas.tables.importers import nasbench201 as module
 from acenas.tables.importers.nasbench201 import import_nasbench201
-from acenas.tables.importers.pickles import load_plain
 
 SPACE = NasBench201()
 ARCHS = [SPACE.enumerate()[i] for i in (5000, 7, 15_000)]
@@ -175,6 +176,10 @@ def test_an_import_of_a_folder_that_was_killed_goes_on_where_it_was(
     assert sorted(tmp_path.iterdir()) == [out, folder]
 
 
+def record_size(seen: list[int], filled: dict[Any, Any]) -> None:
+    seen.append(len(filled))
+
+
 def test_values_that_a_pickle_repeats_are_the_same_where_it_is_shrunk(tmp_path: Path) -> None:
     """References to earlier values, by every protocol and with gaps in their numbers."""
     shared = ["a", {"b": 1.5}]
@@ -182,7 +187,7 @@ def test_values_that_a_pickle_repeats_are_the_same_where_it_is_shrunk(tmp_path: 
     for protocol in (2, 4):
         for data in (pickle.dumps(content, protocol), pickletools.optimize(pickle.dumps(content, protocol))):
             seen: list[int] = []
-            read = load_plain(BytesIO(data), tmp_path, lambda filled, seen=seen: seen.append(len(filled)))
+            read = load_plain(BytesIO(data), tmp_path, partial(record_size, seen))
             assert read == content and read["x"] is read["y"][0]
             assert max(seen) == 2500
     with pytest.raises(UserError, match="value 4,000,000,000 comes after"):

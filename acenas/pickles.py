@@ -5,15 +5,14 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
 from acenas.errors import UserError
 
-SCALAR = cast(
-    Callable[..., Any], np.float64(0).__reduce__()[0]
-)  # what makes a scalar, wherever NumPy keeps it
+# What makes NumPy's scalars and arrays, wherever NumPy keeps it.
+_SCALAR, _RECONSTRUCT = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
 
 
 def _latin1(text: str, encoding: str) -> bytes:
@@ -25,8 +24,11 @@ def _latin1(text: str, encoding: str) -> bytes:
 
 _ALLOWED = {
     ("collections", "OrderedDict"): OrderedDict,
-    ("numpy.core.multiarray", "scalar"): SCALAR,
-    ("numpy._core.multiarray", "scalar"): SCALAR,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _latin1,
 }
@@ -34,23 +36,23 @@ _ALLOWED = {
 
 def _find_class(module: str, name: str) -> Any:
     if (module, name) not in _ALLOWED:
-        raise UserError(f"it asks for {module}.{name}, which no file of plain results needs")
+        raise UserError(f"it asks for {module}.{name}, which no file of plain data needs")
     return _ALLOWED[module, name]
 
 
 def _no_tensors(pid: Any) -> Any:
-    raise UserError("it holds tensors, which no file of plain results does")
+    raise UserError("it holds tensors, which no file of plain data does")
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Loads what Python has built in (dict, list, str, numbers ...) and NumPy's scalars, and nothing else."""
+    """Loads what Python has built in (dict, list, str, numbers ...), NumPy's scalars and arrays, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         """What a pickle asks for by name. Raises `UserError` for all but `_ALLOWED`."""
         return _find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
-        """What a pickle keeps elsewhere, such as tensors. Raises `UserError`: results have none."""
+        """What a pickle keeps elsewhere, such as tensors. Raises `UserError`: plain data have none."""
         return _no_tensors(pid)
 
 
