@@ -362,6 +362,8 @@ def _by_size(graphs: GraphBatch, batch_size: int) -> Iterator[tuple[Tensor, Grap
 
     In a space whose networks differ in depth half of all nodes can be padding.
     """
+    if not len(graphs):
+        return  # a split of nothing has one part, which is empty
     numbers = torch.arange(1, graphs.mask.shape[-1] + 1)
     sizes = (graphs.mask * numbers).flatten(1).amax(1)  # up to the last node: there may be holes before it
     for index in torch.split(sizes.argsort(stable=True), batch_size):

@@ -232,3 +232,13 @@ def test_what_cannot_be_is_refused() -> None:
         small_ranker().score(GRAPHS)
     with pytest.raises(ValueError, match="20 graphs, but 19 accuracies"):
         small_ranker().finetune(GRAPHS[:20], ACCURACIES[:19], round=1)
+
+
+def test_scores_do_not_depend_on_what_else_is_scored() -> None:
+    """Batches are made of graphs of alike sizes, and cut to the largest of them."""
+    ranker = small_ranker(finetune_passes=2)
+    ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+    scores = ranker.score(GRAPHS[:40])
+    alone = torch.cat([ranker.score(GRAPHS[i : i + 1]) for i in range(40)])
+    torch.testing.assert_close(scores, alone)
+    assert ranker.score(GRAPHS[:0]).shape == (0,)
