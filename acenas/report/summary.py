@@ -125,7 +125,7 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
     values = rows[["observed_accuracy", *names]].to_numpy() * [-1, *[1] * len(names)]
     as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
     better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
-    front = pd.DataFrame(rows.loc[~better.any(0)])
+    front = rows.iloc[np.flatnonzero(~better.any(0))]
     return front.sort_values(names, kind="stable").reset_index(drop=True)
 
 

@@ -52,8 +52,8 @@ class Search(ABC):
     """
 
     budget: int
-    candidates: Candidates
-    constraints: Mapping[str, float] | None
+    candidates: Candidates = Candidates()
+    constraints: Mapping[str, float] | None = None
 
     @property
     @abstractmethod

@@ -115,7 +115,7 @@ class NDS(SearchSpace):
         self._member(arch)
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """`n` architectures as the super-net is trained on, and as the benchmark has drawn its own.
+        """`n` architectures, drawn as AceNAS trains its super-net (arXiv 2108.03001).
 
         Width and depth are uniform, and so are, for each of the two inputs of a node, independently, the operation and
         the state among those that the node may read.
