@@ -1,6 +1,6 @@
 """Scores a million networks of the mobile space under a limit with the default encoder: seconds and memory.
 
-Run from the repository: `python benchmarks/large_space.py`. It prints a Markdown table.
+Run from the repository: `python benchmarks/large_space.py [NETWORKS] [THREADS]`. It prints a Markdown table.
 """
 
 import resource
@@ -17,11 +17,12 @@ from acenas.costs import CountedCosts, Limits
 from acenas.ranker import GraphRanker
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+THREADS = int(sys.argv[2]) if len(sys.argv) > 2 else 2
 CHUNK = 32_768
 
 
 def main() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(THREADS)
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         cfg = compose("config", ["experiment=mobilenet_ltr", "weak_labels=[]"])
     space = instantiate(cfg.space)
@@ -52,7 +53,7 @@ def main() -> None:
         scores.append(np.where(kept, ranker.score(graphs).numpy(), -np.inf))
         lap("scored")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"| {COUNT:,} networks | seconds | processor seconds |\n|---|---|---|")
+    print(f"| {COUNT:,} networks, {THREADS} threads | seconds | processor seconds |\n|---|---|---|")
     for stage, (wall, cpu) in seconds.items():
         print(f"| {stage} | {wall:.1f} | {cpu:.1f} |")
     walls, cpus = zip(*seconds.values(), strict=True)

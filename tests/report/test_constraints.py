@@ -1,7 +1,7 @@
 """The front of accuracy and cost, and what summary and page say of constraints."""
 
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acenas.report import FinishedSearch, build_summary
@@ -35,6 +35,7 @@ numbers = st.lists(st.integers(1, 3).map(float), min_size=4, max_size=4)
 
 
 @given(numbers, numbers, numbers)
+@settings(max_examples=50, deadline=None)
 def test_the_front_is_that_of_plain_loops(
     accuracy: list[float], first: list[float], second: list[float]
 ) -> None:
