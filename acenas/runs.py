@@ -203,6 +203,11 @@ def headline(summary: Mapping[str, Any]) -> str:
             f"Observed accuracy {number(returned['observed_accuracy'])} %, test accuracy "
             f"{number(returned['test_accuracy'])} %; the best known has "
             f"{number(best['test_accuracy'])} % (regret {number(summary['regret'])}).",
+            *(
+                f"Constraint {name} <= {limit:g}: {summary['constraints']['returned'][name]:.4g} "
+                f"({summary['constraints']['origins'][name]})."
+                for name, limit in summary.get("constraints", {}).get("limits", {}).items()
+            ),
             f"Ranking of the space: NDCG@10 {number(metrics['ndcg@10'], 3)}, Kendall {number(metrics['kendall'], 3)}.",
         ]
     )

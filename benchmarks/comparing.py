@@ -1,6 +1,6 @@
 """How long it takes to report 100 finished runs, and to show the status of 1,000 run folders.
 
-`python -m benchmarks.comparing FOLDER`: of finished runs, which are copied with seeds of their own, until there are enough.
+`python -m benchmarks.comparing FOLDER`: of finished runs, which are copied with seeds of their own until there are 100.
 """
 
 import json

@@ -11,7 +11,7 @@ from string import Template
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acenas.report.comparison import comparison, cost_columns
+from acenas.report.comparison import COSTS, comparison, cost_columns
 from acenas.report.curves import TITLES, curves
 from acenas.report.figures import figure_bytes
 from acenas.report.page import STYLE_SHEET, inline_svg
@@ -37,9 +37,14 @@ td.text, th.text { text-align: left; }
 figcaption, li { overflow-wrap: anywhere; }
 input { font: inherit; padding: .4rem .6rem; width: min(100%, 22rem); box-sizing: border-box; color: inherit;
   background: var(--card); border: 1px solid var(--faint); border-radius: .4rem; }
-td:first-child { min-width: 8rem; overflow-wrap: anywhere; }
+td:first-child { min-width: 10rem; overflow-wrap: anywhere; }
 section .plots { margin-top: 1rem; }
-@media print { input, label { display: none; } table { font-size: 8pt; } }
+@media print {
+  input, label { display: none; }
+  table { font-size: 7pt; }
+  th, td, td:not(.text) { padding-right: .4rem; white-space: normal; }
+  td:first-child { min-width: 0; }
+}
 </style>
 </head>
 <body>
@@ -115,11 +120,24 @@ def build_comparison_page(
 
 def _task(task: str, results: pd.DataFrame) -> str:
     best = (results["test_accuracy"] + results["regret"]).max()
+    header = ["test accuracy (%)", "regret (points)", "NDCG@10", "CPU-seconds"]
+    columns = {"test_accuracy": 2, "regret": 2, "ndcg@10": 3, "cpu_seconds": 0}
     costs = cost_columns(results)
-    columns = {"test_accuracy": 2, "regret": 2, "ndcg@10": 3, "cpu_seconds": 0, **dict.fromkeys(costs, 2)}
+    drawn = "".join(f"<figure>{inline_svg(curves(results, [column]))}</figure>" for column in TITLES)
+    of_costs = _means(results, [cost_unit(cost) for cost in costs], dict.fromkeys(costs, 2))
+    return (
+        f"<section><h2>{escape(task)}</h2><p>The best architecture known tests at {best:.2f} %.</p>"
+        f'{_means(results, header, columns)}<div class="plots">{drawn}</div>'
+        + (f"<h3>Costs of the returned architectures</h3>{of_costs}" if costs else "")
+        + "</section>"
+    )
+
+
+def _means(results: pd.DataFrame, header: Sequence[str], columns: Mapping[str, int]) -> str:
+    """A table of means ± standard errors, a row for each method and budget; `columns` says how many digits."""
     tables = {column: _by_row(results, column) for column in columns}
     rows: list[list[Cell]] = []
-    for (method, trained), (_, _, seeds) in tables["test_accuracy"].items():
+    for (method, trained), (_, _, seeds) in next(iter(tables.values()), {}).items():
         row: list[Cell] = [(escape(method), None, ""), (str(trained), trained, ""), (str(seeds), seeds, "")]
         for column, digits in columns.items():
             mean, error, _ = tables[column][method, trained]
@@ -130,14 +148,8 @@ def _task(task: str, results: pd.DataFrame) -> str:
             rows_value = number(mean, digits) + spread if mean == mean else "–"
             row.append((rows_value, mean, marked))
         rows.append(row)
-    header = ["method", "trained", "seeds", "test accuracy (%)", "regret (points)", "NDCG@10", "CPU-seconds"]
-    header += map(cost_unit, costs)
-    drawn = "".join(f"<figure>{inline_svg(curves(results, [column]))}</figure>" for column in TITLES)
-    return (
-        f"<section><h2>{escape(task)}</h2><p>The best architecture known tests at {best:.2f} %.</p>"
-        f'<div class="wide">{_table(header, rows)}</div>'
-        f'<div class="plots">{drawn}</div></section>'
-    )
+    head = ["method", "trained", "seeds", *header]
+    return f'<div class="wide">{_table(head, rows)}</div>' if rows else ""
 
 
 def _by_row(results: pd.DataFrame, column: str) -> dict[tuple[str, int], tuple[float, float, int]]:
@@ -150,7 +162,7 @@ def _by_row(results: pd.DataFrame, column: str) -> dict[tuple[str, int], tuple[f
 
 def _runs(results: pd.DataFrame, relative_to: Path | None) -> str:
     ends = results[results["trained"] == results["budget"]].drop_duplicates("folder")
-    costs = cost_columns(results)
+    costs = [cost for cost in cost_columns(results) if cost in COSTS]
     rows: list[list[Cell]] = []
     for row in ends.to_dict("records"):
         folder = Path(row["folder"])

@@ -42,7 +42,7 @@ class FinishedRun:
 
 
 def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
-    """The finished searches at or below `roots`, and for every other run folder why it is left out.
+    """The finished searches at or below `roots` in the order of their overrides and seeds, and why others are left out.
 
     Raises:
         UserError: where a root is missing or there is no finished search.
@@ -60,6 +60,7 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]
     if not found:
         names = ", ".join(str(root) for root in roots)
         raise UserError(f"no finished search in {names}; python -m acenas.status shows how far runs are")
+    found.sort(key=lambda run: (run.task, *run.overrides, f"{run.summary['seed']:09}"))
     return found, left_out
 
 
