@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -22,6 +24,12 @@ EXAMPLE = {
     "scoring": "batch",
 }
 """Groups that are empty unless another one needs them, and what a user can choose there."""
+
+
+COUNTED = ("params_m", "macs_m", "flops_m")
+"""Costs of an architecture that can be counted, in millions; see `acenas.networks.cost.Cost`."""
+
+_COST = re.compile(rf"({'|'.join(COUNTED)})|latency_ms\.[A-Za-z0-9_-]+")
 
 
 def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
@@ -55,6 +63,31 @@ def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
     """For each weak label of the table the column that holds it: its own name, or what `table.short_trainings` says."""
     short = (cfg.table or {}).get("short_trainings") or {}
     return {name: short.get(name, name) for name in weak_label_names(cfg)}
+
+
+def constraints_of(cfg: DictConfig) -> dict[str, float]:
+    """`search.constraints`: limits by the name of the cost.
+
+    A device may be a level of its own: `{latency_ms: {pixel3: 15}}` and `{latency_ms.pixel3: 15}` are the same.
+
+    Raises:
+        UserError: for an unknown cost, or a limit that is not a number above 0.
+    """
+    given = cfg.search.get("constraints") if cfg.search else None
+    found: dict[str, Any] = {}
+    for key, value in (given or {}).items():
+        nested = (
+            {f"{key}.{inner}": limit for inner, limit in value.items()} if isinstance(value, Mapping) else {}
+        )
+        found |= nested or {str(key): value}
+    for name, limit in found.items():
+        if not _COST.fullmatch(name):
+            raise UserError(
+                f"search.constraints: there is no cost {name}; choose {', '.join(COUNTED)} or latency_ms.<device>"
+            )
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
+            raise UserError(f"search.constraints: {name} must be a number above 0, not {limit}")
+    return {name: float(limit) for name, limit in found.items()}
 
 
 def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
@@ -151,6 +184,7 @@ def _taken(written: object) -> Iterator[str]:
 
 def _check_search(cfg: DictConfig) -> None:
     search = cfg.search
+    constraints_of(cfg)
     num_final = search.get("num_final", 0)  # evolution has no last round of its own
     if not 0 <= num_final < search.budget or search.per_round < 1:
         raise UserError(

@@ -66,7 +66,8 @@ class ShrinkingUnpickler(pickle._Unpickler):
         shrink: may take items out of a dict, or replace them.
     """
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]  # typeshed knows neither this nor the methods of `dispatch`
 
     def __init__(self, file: BinaryIO, shrink: Callable[[dict[Any, Any]], object]) -> None:
         super().__init__(file)
@@ -83,7 +84,7 @@ class ShrinkingUnpickler(pickle._Unpickler):
 
     def load_setitems(self) -> None:
         """Fills a dict with items, a thousand at most."""
-        super().load_setitems()
+        super().load_setitems()  # type: ignore[misc]
         if type(self.stack[-1]) is dict:
             self._shrink(self.stack[-1])
 

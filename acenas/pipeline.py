@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -33,14 +30,15 @@ from acenas.callbacks import (
     log_best_architectures,
     made_in,
 )
-from acenas.config import run_hash, weak_label_columns, weak_label_names
+from acenas.config import COUNTED as COUNTED_COSTS
+from acenas.config import constraints_of, run_hash, weak_label_columns, weak_label_names
+from acenas.costs import CostModel, CountedCosts, LatencyPredictor, Limits, TableCosts
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
-from acenas.evaluation.from_scratch import arch_folder
-from acenas.export import Export, Origin
-from acenas.export.origin import origin_of_search, read_search, same_training
+from acenas.export import Export
 from acenas.files import write_text
-from acenas.final import FinalTraining, NetworkFacts, TrainedNetwork
+from acenas.final import TrainedNetwork
+from acenas.found import final_training, made, origin_of, searched_network
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
 from acenas.ranking import kendall
@@ -52,7 +50,8 @@ from acenas.report import (
     write_report,
 )
 from acenas.report.finished import method_overrides
-from acenas.search import SearchResult
+from acenas.search import Candidates, Search, SearchResult
+from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
@@ -102,96 +101,6 @@ def assist(cfg: DictConfig, folder: Path) -> None:
             final_training(cfg).run(folder / "final")
 
 
-def made(config: DictConfig, **arguments: Any) -> Any:
-    """What `instantiate` makes; an error that the user can act on is raised as it is."""
-    try:
-        return instantiate(config, **arguments)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
-
-
-def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConfig, TrainedNetwork]:
-    """The network that the run in `folder` has trained, and the run's configuration.
-
-    It is that of its final training, or else the one that its search returned, as it was trained while searching.
-
-    Args:
-        folder: of the run.
-        checkpoint: weights to take instead, of a final training that may still be going on.
-
-    Raises:
-        UserError: where there is none.
-    """
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is no run's folder: there is no config.yaml in it")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
-    if not cfg.get("final") and "recipe" not in (cfg.get("evaluator") or {}):
-        raise UserError(
-            f"the run in {folder} has trained no network: it took accuracies from a table. Train what it returned with "
-            f"experiment=final from_run={folder}"
-        )
-    if checkpoint is not None:
-        if not cfg.get("final") or cfg.search:
-            raise UserError(f"{folder} is no run of a final training alone, so it has no checkpoints of one")
-        training = final_training(cfg)
-        return cfg, TrainedNetwork.of(training.space, training.facts, checkpoint)
-    if cfg.get("final"):
-        return cfg, TrainedNetwork.load(folder / "final", made(cfg.space))
-    summary, _ = read_search(folder)
-    return cfg, searched_network(folder, made(cfg.space), made(cfg.images), cfg, summary)
-
-
-def final_training(cfg: DictConfig, result: Mapping[str, Any] | None = None) -> FinalTraining:
-    """How the network is trained that `cfg` names, or that the run's own search returned.
-
-    Args:
-        cfg: of the run.
-        result: of the run's stages before.
-
-    Raises:
-        UserError: where it cannot be trained so.
-    """
-    if result is not None and "returned" in result:
-        return cast(FinalTraining, made(cfg.final, arch=result["returned"]["arch"]))
-    if not cfg.from_run:
-        return cast(FinalTraining, made(cfg.final, arch=cfg.arch))
-    summary, _ = read_search(Path(cfg.from_run))
-    training: FinalTraining = made(cfg.final, arch=summary["returned"]["arch"])
-    if summary["space"] != training.space.name:
-        raise UserError(
-            f"{cfg.from_run} searched the space {summary['space']}, and what is to be trained is of "
-            f"{training.space.name}; choose a space of that name"
-        )
-    return training
-
-
-def searched_network(
-    folder: Path, space: SearchSpace, task: ImageTask, cfg: DictConfig, summary: Mapping[str, Any]
-) -> TrainedNetwork:
-    """The returned network of a search that trains from scratch, with the weights of that training."""
-    returned = summary["returned"]
-    arch = space.canonical(returned["arch"])
-    how = f"{instantiate(cfg.recipe)} on {len(task.splits.train.labels)} images of {task.source.name}"
-    accuracy = {"valid": returned["observed_accuracy"], "test": returned["test_accuracy"]}
-    facts = replace(NetworkFacts.of(space, arch, task, how, cfg.evaluator.seed), accuracy=accuracy)
-    return TrainedNetwork.of(space, facts, arch_folder(folder / "trained", arch) / "weights.pt")
-
-
-def origin_of(cfg: DictConfig, folder: Path, summary: Mapping[str, Any], facts: NetworkFacts) -> Origin:
-    """How the network of a run was found, and its accuracies with other seeds."""
-    origin = Origin()
-    if cfg.get("from_run"):
-        origin = origin_of_search(*read_search(Path(cfg.from_run)))
-    elif cfg.search:
-        config = OmegaConf.to_container(cfg, resolve=True)
-        assert isinstance(config, dict)
-        origin = origin_of_search(summary, {str(key): value for key, value in config.items()})
-    return replace(origin, seeds=same_training(facts, folder) if cfg.get("final") else {})
-
-
 class Run:
     """Supernet, score, pretrain, search, report: the arrows between the rooms, as one run draws them."""
 
@@ -220,12 +129,13 @@ class Run:
         self.evaluator: Evaluator | None = None
         if cfg.search:
             self.evaluator = in_folder(instantiate(cfg.evaluator), folder / "trained")
+        self.limits = self.limits_on_costs()
         self.status = runs.RunStatus(folder)
         self.progress = RunProgress(status=self.status)
 
     def run(self) -> dict[str, Any]:
         """Every stage that is not done yet; returns the summary."""
-        cfg, clock = self.cfg, Clock(self.folder, self.status)
+        cfg, clock = self.cfg, runs.Clock(self.folder, self.status)
         # What sets the run apart, in the words of its user: W&B groups and filters by it.
         method = [
             override
@@ -243,6 +153,8 @@ class Run:
         )
         labels: WeakLabels | None = None
         result: dict[str, Any] = {}
+        if cfg.search:
+            self.listed, self.choices = self.what_can_be_chosen()  # before anything is trained for nothing
         with run_loggers as loggers, self.progress:
             if cfg.supernet:
                 labels = self.supernet_labels(clock.stage, loggers)
@@ -268,6 +180,8 @@ class Run:
         """Trains the super-net and scores the space with it, unless that is done; with FLOPs and parameters."""
         training: SupernetTraining = instantiate(self.cfg.supernet)
         scoring: Scoring = instantiate(self.cfg.scoring)
+        if self.limits and isinstance(scoring.archs, int):
+            scoring = replace(scoring, archs=self.sample_within(scoring.archs))
         with stage("supernet"):
             network = training.run(self.folder / "supernet", [self.progress], loggers)
         with stage("score"):
@@ -275,6 +189,17 @@ class Run:
                 network, self.folder / "score", training.description, self.progress.chunks("scoring")
             )
             return with_costs(scored, self.space, training.task)
+
+    def sample_within(self, count: int) -> list[str]:
+        """Different functions that keep the constraints, to be labelled: those that can be chosen are like them."""
+        assert self.limits is not None
+        found = Candidates(samples=count).sample(self.space, self.limits.within, self.cfg.scoring.seed)
+        if len(found) < count:
+            raise UserError(
+                f"score: only {len(found)} different architectures of {self.space.name} with {self.limits} were found, "
+                f"fewer than scoring.archs={count}; choose fewer, or higher limits"
+            )
+        return found
 
     def label_quality(self, labels: WeakLabels, loggers: Sequence[Logger]) -> dict[str, dict[str, float]]:
         """How well each weak label ranks what is known of the space, for people; also logged as `score/...`."""
@@ -328,6 +253,85 @@ class Run:
         ]
         return torch.from_numpy(np.stack(columns, axis=1)).float()
 
+    def labelled(self, supernet: WeakLabels | None) -> list[str]:
+        """What to pretrain on: the space, or where that is too large to list, everything that has a label."""
+        sources = [self.label_sources.get(name, supernet) for name in weak_label_names(self.cfg)]
+        with_label = list(dict.fromkeys(arch for s in sources if s is not None for arch in s.archs))
+        # A table may know a part of a space alone, and labels more of it.
+        archs = self.listed if self.listed and self.can_be_listed() else with_label
+        # A super-net labels the names of one function differently, and some functions have many names.
+        if self.cfg.pretrain_on == "functions":
+            return [archs[i] for i in self.space.distinct(archs)]
+        return archs
+
+    # --- what can be chosen ---
+
+    def limits_on_costs(self) -> Limits | None:
+        """The constraints of the search, and where each cost comes from; None without any."""
+        at_most = constraints_of(self.cfg)
+        return Limits(at_most, [self.cost_model(name) for name in at_most]) if at_most else None
+
+    def cost_model(self, name: str) -> CostModel:
+        """Measured latencies given as a file, else the table, else counted on the networks for the run's images."""
+        cfg, task = self.cfg, self.task
+        if cfg.latency_file and name.startswith("latency_ms"):
+            return LatencyPredictor.from_file(cfg.latency_file, self.space, name)
+        there: list[str] = []
+        if cfg.table:
+            table = BenchmarkTable.open(cfg.table.path, space=cfg.table.space)
+            there = [column for column in table.columns if column.startswith(f"{cfg.table.dataset}.")]
+            if f"{cfg.table.dataset}.{name}" in there and isinstance(self.evaluator, TableEvaluator):
+                return TableCosts(table, cfg.table.dataset, name)
+        if task and name in COUNTED_COSTS:
+            return CountedCosts(self.space, task.splits.num_classes, task.splits.image_shape, name)
+        costs = [column.split(".", 1)[1] for column in there]
+        known = [cost for cost in costs if cost.startswith((*COUNTED_COSTS, "latency_ms"))]
+        raise UserError(
+            f"search.constraints: nothing here tells {name}; "
+            + (f"the table has {', '.join(known)}" if known else "the run has no table with costs")
+            + "; latencies can be measured with python -m acenas.latency and given as latency_file=FILE, and what can "
+            "be counted needs images=..."
+        )
+
+    def what_can_be_chosen(self) -> tuple[list[str] | None, list[str]]:
+        """All architectures, None where they are too many to list, and those that can be chosen from the beginning.
+
+        Raises:
+            UserError: where none keeps the constraints.
+        """
+        assert self.evaluator is not None
+        # Where all is trained from scratch, all can be chosen.
+        listed: list[str] | None = self.evaluator.known()[0]
+        if not listed:
+            try:
+                listed = list(self.space.enumerate())
+            except NotImplementedError:
+                listed = None
+        if listed is not None:
+            within = self.within(listed)
+            choices = [arch for arch, keep in zip(listed, within.tolist(), strict=True) if keep]
+        else:
+            search: Search = instantiate(self.cfg.search)
+            choices = search.candidates.sample(self.space, self.within, self.cfg.seed)
+        if self.limits and not choices:
+            of = listed or self.space.sample(10_000, torch_generator(self.cfg.seed, "candidates"))
+            raise self.limits.nothing_left(of)
+        return listed, choices
+
+    def can_be_listed(self) -> bool:
+        """Whether the space is small enough for that, as far as it matters."""
+        if not (self.cfg.supernet or self.cfg.weak_labels_file):
+            return True  # then labels come from the table, and what it knows is all there is
+        try:
+            self.space.enumerate()
+        except NotImplementedError:
+            return False
+        return True
+
+    def within(self, archs: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of `archs` keep the constraints."""
+        return self.limits.within(archs) if self.limits else np.ones(len(archs), np.bool_)
+
     # --- the search ---
 
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
@@ -335,14 +339,22 @@ class Run:
         table = self.cfg.table
         if not table:
             return [], np.zeros(0)
-        return TableEvaluator(table.path, table.space, table.observed).known()
+        return self.kept(*TableEvaluator(table.path, table.space, table.observed).known())
 
-    def search(self, supernet: WeakLabels | None, loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
+    def kept(
+        self, archs: Sequence[str], values: NDArray[np.float64]
+    ) -> tuple[list[str], NDArray[np.float64]]:
+        """Those that keep the constraints: a search is compared with what it may return."""
+        within = self.within(archs)
+        return [arch for arch, keep in zip(archs, within.tolist(), strict=True) if keep], values[within]
+
+    def search(
+        self, supernet: WeakLabels | None, loggers: Sequence[Logger], clock: runs.Clock
+    ) -> dict[str, Any]:
         """Pretrains, searches and reports; returns the search's part of the summary."""
         cfg, space, evaluator = self.cfg, self.space, self.evaluator
         assert evaluator is not None
-        # Where all is trained from scratch, all can be chosen.
-        archs = evaluator.known()[0] or space.enumerate()
+        archs = self.choices
         # Equal functions are equal graphs: what is known of one is known of all its names.
         graphs = space.encode(space.canonical_all(archs))
         names = weak_label_names(cfg)
@@ -352,13 +364,10 @@ class Run:
             if names and done.exists():
                 ranker.load(done)
             elif names:
-                # A super-net labels the names of one function differently, and some functions have many names.
-                labelled = (
-                    space.distinct(archs) if cfg.pretrain_on == "functions" else list(range(len(archs)))
-                )
+                labelled = self.labelled(supernet)
                 ranker.pretrain(
-                    graphs[torch.tensor(labelled)],
-                    self.weak_labels(supernet, [archs[i] for i in labelled]),
+                    space.encode(space.canonical_all(labelled)),
+                    self.weak_labels(supernet, labelled),
                     label_names=names,
                     folder=done.parent,
                     callbacks=[self.progress],
@@ -379,6 +388,7 @@ class Run:
                 cfg.seed,
                 callbacks=[metrics, RoundTable(metrics), self.progress, *trial],
                 pretrained=bool(names),
+                within=self.within if self.listed is None else None,
             )
         with clock.stage("report"):
             return self.report(result, clock.seconds, loggers)
@@ -401,14 +411,17 @@ class Run:
             observations=result.observations,
             scores=result.scores,
             observed=pd.Series(accuracy, index=known, dtype=np.float64).combine_first(trained),
-            test=_series(*judge.known()),
+            test=_series(*self.kept(*judge.known())),
             seconds=seconds,
             versions={package: version(package) for package in PACKAGES},
             reference=(
-                _series(*TableJudge(cfg.table.path, cfg.table.space, cfg.table.test).known())
+                _series(*self.kept(*TableJudge(cfg.table.path, cfg.table.space, cfg.table.test).known()))
                 if cfg.table
                 else None
             ),
+            limits=self.limits.at_most if self.limits else {},
+            costs=self.limits.costs(result.observations["arch"].to_list()) if self.limits else pd.DataFrame(),
+            cost_origins={m.name: m.origin for m in self.limits.models} if self.limits else {},
         )
         for row in round_metrics(finished):
             for logger in loggers:
@@ -443,7 +456,9 @@ class Run:
 
     # --- the found network ---
 
-    def final(self, result: Mapping[str, Any], loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
+    def final(
+        self, result: Mapping[str, Any], loggers: Sequence[Logger], clock: runs.Clock
+    ) -> dict[str, Any]:
         """Trains the found network; returns its part of the summary."""
         with clock.stage("final"):
             facts = (
@@ -453,8 +468,8 @@ class Run:
             logger.log_metrics({f"train/{part}_accuracy": value for part, value in facts.accuracy.items()})
         return {"arch": facts.arch, "accuracy": facts.accuracy, "damaged_images": len(facts.damaged)}
 
-    def export(self, summary: Mapping[str, Any]) -> dict[str, float]:
-        """Writes the files of the trained network and its model card; returns how far each answers otherwise."""
+    def export(self, summary: Mapping[str, Any]) -> list[str]:
+        """Writes the files of the trained network and its model card; returns the formats."""
         cfg = self.cfg
         if cfg.final:
             trained = TrainedNetwork.load(self.folder / "final", self.space)
@@ -462,9 +477,8 @@ class Run:
             assert self.task is not None
             trained = searched_network(self.folder, self.space, self.task, cfg, summary)
         export: Export = made(cfg.export)
-        return export.run(
-            trained, self.folder / "export", origin_of(cfg, self.folder, summary, trained.facts)
-        )
+        origin = origin_of(cfg, self.folder, summary, trained.facts)
+        return list(export.run(trained, self.folder / "export", origin))
 
 
 def cost_names(source: str) -> list[str]:
@@ -494,37 +508,3 @@ def in_folder(made: Any, folder: Path) -> Any:
 
 def _series(archs: Sequence[str], values: NDArray[np.float64]) -> pd.Series[float]:
     return pd.Series(values, index=list(archs), dtype=np.float64)
-
-
-class Clock:
-    """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json` of `folder`.
-
-    Attributes:
-        seconds: of the wall clock, by stage.
-        cpu_seconds: of the processor, by stage: all threads of the run's own process, without those that it starts to
-            train architectures.
-    """
-
-    def __init__(self, folder: Path, status: runs.RunStatus) -> None:
-        self._file = folder / "seconds.json"
-        self._status = status
-        before = json.loads(self._file.read_text()) if self._file.exists() else {}
-        self.seconds: dict[str, float] = before.get("seconds", {})
-        self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds the time of the block to that of stage `name`."""
-        start, cpu_start = time.monotonic(), time.process_time()
-        self._status.tell(now=True, stage=name, unit=None, done=None, total=None, seconds_left=None)
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
-            self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + time.process_time() - cpu_start
-            write_text(self._file, json.dumps({"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}))
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Both, each with its total."""
-        both = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
-        return {name: {"total": sum(stages.values()), **stages} for name, stages in both.items()}

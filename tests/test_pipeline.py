@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from acenas.__main__ import conf_dir
 from acenas.config import run_hash
+from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.pipeline import run
 from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
@@ -85,3 +86,36 @@ def test_the_hash_is_that_of_the_resolved_config() -> None:
     different = {run_hash(config(o)) for o in ("seed=1", "loss=mse", "search.budget=13", "weak_labels=[]")}
     assert len(different | {run_hash(config())}) == 5
     assert run_hash(config("seed=1"), without=["seed"]) == run_hash(config("seed=2"), without=["seed"])
+
+
+def test_a_search_keeps_to_its_constraints_and_is_compared_with_what_keeps_them(tmp_path: Path) -> None:
+    folder = run_in(tmp_path / "run", "search.constraints={params_m: 0.004, flops_m: 0.22}")
+    frame = embedded().set_index("arch")
+    kept = frame[(frame["digits.params_m"] <= 0.004) & (frame["digits.flops_m"] <= 0.22)]
+    assert 100 < len(kept) < len(frame) / 2
+    trained = pd.read_parquet(folder / "observations.parquet")["arch"]
+    assert set(trained) <= set(kept.index)
+    assert set(pd.read_parquet(folder / "scores.parquet")["arch"]) == set(kept.index)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["best_known"]["test_accuracy"] == pytest.approx(kept["digits.test.10"].max())
+    assert summary["constraints"]["returned"]["params_m"] <= 0.004
+    front = [row["arch"] for row in summary["constraints"]["pareto_front"]]
+    assert summary["returned"]["arch"] in front and set(front) <= set(trained)
+    assert (folder / "costs.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        (
+            "{params_m: 0.0001}",
+            "none of 1,586 architectures has params_m <= 0.0001 .* the least of each is params_m",
+        ),
+        ("{latency_ms.pixel3: 3}", "nothing here tells latency_ms.pixel3; the table has .*params_m"),
+    ],
+)
+def test_constraints_that_nothing_keeps_or_tells_are_an_error(
+    tmp_path: Path, constraints: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_in(tmp_path / "run", f"search.constraints={constraints}")

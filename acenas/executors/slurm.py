@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -102,7 +102,8 @@ class Slurm(Executor):
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
     ) -> Iterator[tuple[Path, R | Lost]]:
         """See `Executor.run`; `logs` gets a folder for each job, with what it printed."""
-        waiting, jobs = dict(work), dict[Path, Path]()
+        jobs = _in_queue(work)
+        waiting = {folder: piece for folder, piece in work.items() if folder not in jobs}
         left = dict.fromkeys(work, self.retries)
         queue = _Queue()
         while waiting or jobs:
@@ -128,13 +129,10 @@ class Slurm(Executor):
     def _submit(
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None
     ) -> dict[Path, Path]:
-        """The jobs that do `work`, by their own folders: those that are in the queue already, and new ones."""
+        """New jobs that do `work`, and those that another process has submitted meanwhile."""
         logs.mkdir(parents=True, exist_ok=True)
         with _alone(logs / "lock"):
-            notes = {folder: folder / NOTE for folder in work}
-            noted = {folder: Path(note.read_text()) for folder, note in notes.items() if note.exists()}
-            queued = _queued()
-            jobs = {folder: job for folder, job in noted.items() if queued is None or job.name in queued}
+            jobs = _in_queue(work)
             new = [folder for folder in work if folder not in jobs]
             if not new:
                 return jobs
@@ -199,6 +197,14 @@ def _queued() -> set[str] | None:
     command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
     done = subprocess.run(command, capture_output=True, text=True)
     return set(done.stdout.split()) if done.returncode == 0 else None
+
+
+def _in_queue(work: Iterable[Path]) -> dict[Path, Path]:
+    """The folders of the jobs that wait or run for pieces of `work`, as was noted in those."""
+    notes = {folder: folder / NOTE for folder in work}
+    noted = {folder: Path(note.read_text()) for folder, note in notes.items() if note.exists()}
+    queued = _queued() if noted else set()
+    return {folder: job for folder, job in noted.items() if queued is None or job.name in queued}
 
 
 @contextmanager

@@ -71,10 +71,17 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
         if labels
         else "No weak labels were used.",
     ]
-    if search.get("constraints"):
-        limits = search["constraints"].get("limits", search["constraints"])
-        lines.append("It had to keep to " + ", ".join(f"`{k}` ≤ {v}" for k, v in limits.items()) + ".")
-    return Origin(lines, _latencies(config.get("table"), returned["arch"]))
+    latency = _latencies(config.get("table"), returned["arch"])
+    if constraints := summary.get("constraints"):
+        costs, origins = constraints["returned"], constraints["origins"]
+        kept = [
+            f"`{name}` ≤ {limit:g} (it has {costs[name]:.4g}: {origins.get(name, 'of unknown origin')})"
+            for name, limit in constraints["limits"].items()
+        ]
+        lines.append(f"Architectures had to keep to {', '.join(kept)}.")
+        prefix = "latency_ms."
+        latency = {n.removeprefix(prefix): v for n, v in costs.items() if n.startswith(prefix)} | latency
+    return Origin(lines, latency)
 
 
 def _latencies(table: Mapping[str, Any] | None, arch: str) -> dict[str, float]:

@@ -56,7 +56,8 @@ class FinalNetwork(pl.LightningModule):
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.task = task
         self.images = images
         self.watched = watched
@@ -65,14 +66,12 @@ class FinalNetwork(pl.LightningModule):
         self.steps = steps
         self.device_batch = device_batch
         self.dropout = dropout
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self.accuracy: dict[str, float] = {}
         self.damaged: dict[str, str] = {}
         self._dropping: RemovableHandle | None = None
 
     def configure_optimizers(self) -> Any:
         """The recipe's, and its schedule step by step."""
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         optimizer = self.recipe.optimizer(self.network)
         scheduler = self.recipe.scheduler(optimizer, self.recipe.epochs * self.steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
-from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy
 
-from acenas.callbacks.training import EpochCheckpoint, quiet
 from acenas.errors import UserError
 from acenas.evaluation.training import initialised
 from acenas.final.module import FinalNetwork
@@ -23,6 +22,7 @@ from acenas.networks.recipe import Recipe
 from acenas.spaces.base import SearchSpace
 from acenas.supernet import Hardware
 from acenas.supernet.ranks import processes
+from acenas.supernet.training import fit
 
 LearnFrom = Literal["train", "train_and_valid"]
 """The images to learn from: those for training alone, with validation images to watch, or both."""
@@ -180,37 +180,23 @@ def _fit(
         dropout=training.dropout,
         channels_last=training.channels_last,
     )
-    checkpoint = folder / "training.ckpt"
-    strategy: Strategy
-    if environment is None:
-        strategy = SingleDeviceStrategy(hardware.device(0))
-    else:
+    trainer_options: dict[str, Any] = {"log_every_n_steps": steps}  # nothing is logged within an epoch
+    if environment is not None:
         # Running averages are averaged over processes after an epoch; sending those of the first would undo it.
-        strategy = DDPStrategy(
+        trainer_options["strategy"] = DDPStrategy(
             cluster_environment=environment, process_group_backend=hardware.backend, broadcast_buffers=False
         )
-    with quiet(), torch.random.fork_rng(devices=[]):
-        trainer = pl.Trainer(
-            accelerator="gpu" if hardware.on_gpu else "cpu",
-            devices=hardware.devices,
-            num_nodes=hardware.num_nodes,
-            strategy=strategy,
-            precision=hardware.precision,
-            max_epochs=recipe.epochs,
-            accumulate_grad_batches=training.accumulate,
-            gradient_clip_val=recipe.gradient_clip,
-            callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
-            logger=list(loggers) or False,
-            log_every_n_steps=steps,  # nothing is logged within an epoch
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(
-            module,
-            datamodule=ImageData(task, training.device_batch, training.seed, images, training.accumulate),
-            ckpt_path=checkpoint if checkpoint.exists() else None,
-        )
+    fit(
+        module,
+        ImageData(task, training.device_batch, training.seed, images, training.accumulate),
+        hardware,
+        folder / "training.ckpt",
+        callbacks,
+        max_epochs=recipe.epochs,
+        accumulate_grad_batches=training.accumulate,
+        gradient_clip_val=recipe.gradient_clip,
+        logger=list(loggers) or False,
+        **trainer_options,
+    )
     network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return module

@@ -56,7 +56,6 @@ class Skeleton:
         stem_stride: of the first convolution.
         first_channels: of the fixed block after it, a depthwise 3 × 3 and a 1 × 1 convolution.
         head_channels: of the 1 × 1 convolution before the global pool.
-        dropout: before the linear layer.
         norm_momentum: of the running averages of batch normalisation: the weight of a new batch.
         norm_eps: of batch normalisation.
 
@@ -64,7 +63,7 @@ class Skeleton:
         UserError: where a number makes no sense.
     """
 
-    stages: tuple[Stage, ...] = (
+    stages: Sequence[Stage] = (
         Stage(32, 4, 2),
         Stage(40, 4, 2),
         Stage(80, 4, 2),
@@ -77,7 +76,6 @@ class Skeleton:
     stem_stride: int = 2
     first_channels: int = 16
     head_channels: int = 1280
-    dropout: float = 0.0
     norm_momentum: float = 0.01
     norm_eps: float = 1e-3
 
@@ -88,8 +86,6 @@ class Skeleton:
         widths = (self.in_channels, self.stem_channels, self.stem_stride, self.first_channels)
         if min(*widths, self.head_channels, *(number for stage in self.stages for number in stage)) < 1:
             raise UserError("space: channels, blocks and strides are at least 1")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"space: dropout lies between 0 and below 1, not at {self.dropout}")
 
     def place(self, stage: int, block: int) -> Place:
         """Where block `block` of stage `stage` stands, both counted from 0."""
@@ -129,7 +125,6 @@ class Skeleton:
             nn.ReLU6(),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            nn.Dropout(self.dropout),
             nn.Linear(self.head_channels, num_classes),
         )
         return layers

@@ -26,16 +26,25 @@ class SlicedConv2d(nn.Conv2d):
             out_channels = x.shape[1]
         bias = None if self.bias is None else self.bias[:out_channels]
         weight = _columns(self.weight[:out_channels], [slice(x.shape[1])] if inputs is None else inputs)
-        groups = x.shape[1] if self.groups > 1 else 1
-        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
+        groups, stride = x.shape[1] if self.groups > 1 else 1, self.stride
+        if self.kernel_size == (1, 1) and stride != (1, 1):
+            # Its pixels are picked first: PyTorch's own way damages memory in channels_last on processors (2.13).
+            x, stride = x[:, :, :: stride[0], :: stride[1]], (1, 1)
+        return F.conv2d(x, weight, bias, stride, self.padding, self.dilation, groups)
 
 
 class SlicedLinear(nn.Linear):
     """A linear layer of whose inputs some are used."""
 
-    def forward(self, x: Tensor, inputs: Sequence[slice]) -> Tensor:
-        """`[B, c]` to `[B, out_features]`; `inputs` are the parts of the layer's inputs that `x` joins."""
-        return F.linear(x, _columns(self.weight, inputs), self.bias)
+    def forward(self, x: Tensor, inputs: Sequence[slice] | None = None) -> Tensor:
+        """`[B, c]` to `[B, out_features]`.
+
+        Args:
+            x: the input.
+            inputs: the parts of the layer's inputs that `x` joins; None for the first ones.
+        """
+        parts = [slice(x.shape[1])] if inputs is None else inputs
+        return F.linear(x, _columns(self.weight, parts), self.bias)
 
 
 def _columns(weight: Tensor, parts: Sequence[slice]) -> Tensor:

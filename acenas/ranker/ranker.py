@@ -284,11 +284,10 @@ class GraphRanker(Ranker):
         network = self._network.eval()
         # Until the ranking head has learned anything, the first weak label stands for it.
         head = network.label_heads[0] if network is self._pretrained else network.ranking_head
-        parts = [
-            head(network.encoder(graphs[start : start + SCORE_BATCH])).squeeze(1)
-            for start in range(0, len(graphs), SCORE_BATCH)
-        ]
-        return torch.cat(parts) if parts else torch.zeros(0)
+        scores = torch.zeros(len(graphs))
+        for index, part in _by_size(graphs, SCORE_BATCH):
+            scores[index] = head(network.encoder(part)).squeeze(1)
+        return scores
 
     def save(self, path: Path) -> None:
         """See `Ranker.save`: weights, and the weak labels with their graphs, which finetuning replays."""
@@ -356,6 +355,23 @@ class GraphRanker(Ranker):
             module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
             trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
         module.cpu()
+
+
+def _by_size(graphs: GraphBatch, batch_size: int) -> Iterator[tuple[Tensor, GraphBatch]]:
+    """Batches of graphs of alike sizes, without the padding that all of a batch share; and where they are in `graphs`.
+
+    In a space whose networks differ in depth half of all nodes can be padding.
+    """
+    numbers = torch.arange(1, graphs.mask.shape[-1] + 1)
+    sizes = (graphs.mask * numbers).flatten(1).amax(1)  # up to the last node: there may be holes before it
+    for index in torch.split(sizes.argsort(stable=True), batch_size):
+        part, size = graphs[index], max(int(sizes[index[-1]]), 1)
+        yield (
+            index,
+            GraphBatch(
+                part.node[..., :size], part.adjacency[..., :size, :size], part.mask[..., :size], part.globals
+            ),
+        )
 
 
 def _standardised(weak_labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from acenas.files import atomic_path
-from acenas.report.summary import FinishedSearch, round_metrics
+from acenas.report.summary import FinishedSearch, pareto_front, round_metrics
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8c8c94"
 INK = "#1c1c21"
@@ -53,6 +53,32 @@ def score_scatter(search: FinishedSearch) -> Figure:
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 4.6), layout="constrained")
         _draw_scatter(figure.subplots(), search)
+        return figure
+
+
+def cost_fronts(search: FinishedSearch) -> Figure:
+    """Observed accuracy against each limited cost of what was trained, the front of both, and the limit."""
+    names = list(search.limits)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6 * len(names), 3.6), layout="constrained")
+        for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
+            costs = search.costs[name].reindex(search.observations["arch"])
+            accuracy = search.observations["observed_accuracy"]
+            axes.scatter(costs, accuracy, s=16, color=ORANGE, edgecolors=INK, linewidths=0.4, label="trained")
+            front = pareto_front(search, only=name)
+            axes.plot(
+                front[name],
+                front["observed_accuracy"],
+                color=BLUE,
+                marker="o",
+                markersize=4.5,
+                drawstyle="steps-post",
+                label="front",
+            )
+            axes.axvline(search.limits[name], color=VERMILION, linestyle="--", linewidth=1.2, label="limit")
+            axes.set(xlabel=name, ylabel="observed accuracy (%)", title="Accuracy and cost")
+            axes.legend(loc="lower right")
+            axes.xaxis.set_major_formatter(_plain_numbers())
         return figure
 
 

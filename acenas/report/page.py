@@ -12,8 +12,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.files import write_text
-from acenas.report.figures import INK, figure_bytes, report_figure, save_figure, score_scatter, search_curve
-from acenas.report.summary import FinishedSearch, best_architectures, build_summary, cost_unit
+from acenas.report.figures import (
+    INK,
+    cost_fronts,
+    figure_bytes,
+    report_figure,
+    save_figure,
+    score_scatter,
+    search_curve,
+)
+from acenas.report.summary import (
+    FinishedSearch,
+    best_architectures,
+    build_summary,
+    cost_unit,
+    pareto_front,
+)
 from acenas.runs import number
 
 STYLE_SHEET = """:root { color-scheme: light dark; --ground: #fff; --card: #f4f4f6; --ink: #1c1c21; --faint: #62626b; }
@@ -68,7 +82,7 @@ $style</style>
 <dl class="facts">$facts</dl>
 <h2>The search</h2>
 <div class="plots"><figure>$curve</figure><figure>$scatter</figure></div>
-<h2>Metrics of the last round</h2>
+$constraints<h2>Metrics of the last round</h2>
 <div class="wide">$metrics</div>
 <h2>Best trained architectures</h2>
 <div class="cells">$cells</div>
@@ -90,7 +104,7 @@ def write_report(
     configuration: str,
     properties: pd.DataFrame | None = None,
 ) -> None:
-    """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` into `folder`.
+    """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` (and `costs.svg`) into `folder`.
 
     Args:
         folder: The run folder.
@@ -104,6 +118,8 @@ def write_report(
     pictures = [draw(arch) for arch in best["arch"]]
     save_figure(search_curve(search), folder / "search_curve.svg")
     save_figure(score_scatter(search), folder / "ranking.svg")
+    if search.limits:
+        save_figure(cost_fronts(search), folder / "costs.svg")
     save_figure(report_figure(search, best, pictures), folder / "report.png")
     write_text(folder / "report.html", build_page(search, best, pictures, configuration, properties))
 
@@ -136,6 +152,7 @@ def build_page(
         facts="".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()),
         curve=inline_svg(search_curve(search)),
         scatter=inline_svg(score_scatter(search)),
+        constraints=_constraints(search) if search.limits else "",
         metrics=_table(
             ["first k by score", *top],
             [
@@ -164,6 +181,38 @@ def build_page(
         ),
         versions=escape(", ".join(f"{name} {version}" for name, version in summary["versions"].items())),
         configuration=escape(configuration),
+    )
+
+
+def _constraints(search: FinishedSearch) -> str:
+    """Each limit with what the returned architecture costs, and the front of accuracy and cost."""
+    limits = _table(
+        ["cost", "limit", "returned", "where the figure comes from"],
+        [
+            [
+                name,
+                f"{limit:g}",
+                f"{search.costs[name][search.returned]:.4g}",
+                search.cost_origins.get(name, ""),
+            ]
+            for name, limit in search.limits.items()
+        ],
+    )
+    front = pareto_front(search)
+    rows = [
+        [
+            number(row["observed_accuracy"]),
+            number(row["test_accuracy"]),
+            *(f"{row[name]:.4g}" for name in search.limits),
+            row["arch"],
+        ]
+        for row in front.to_dict("records")
+    ]
+    return (
+        f'<h2>Constraints</h2>\n<div class="wide">{limits}</div>\n'
+        f'<div class="plots"><figure>{inline_svg(cost_fronts(search))}</figure></div>\n'
+        "<p>No other trained architecture is as accurate at as low a cost as one of these:</p>\n"
+        f'<div class="wide">{_table(["observed (%)", "test (%)", *search.limits, "architecture"], rows)}</div>\n'
     )
 
 

@@ -5,7 +5,7 @@ This is the only place that sees test accuracies, and it only reads: nothing her
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -43,6 +43,12 @@ class FinishedSearch:
     reference: "pd.Series[float] | None" = None
     """Test accuracies known of the space from elsewhere, percent, by architecture: what to compare with where the
     judge knows those that were trained alone."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What the search was constrained to: the highest value of each cost, by its name."""
+    costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The costs in `limits` (columns) of every trained architecture (index)."""
+    cost_origins: Mapping[str, str] = field(default_factory=dict)
+    """For each cost in `limits` where its figures come from, and how good they are."""
 
     def __post_init__(self) -> None:
         missing = {f"round_{number}" for number in self.rounds} - set(self.scores.columns)
@@ -90,8 +96,10 @@ class FinishedSearch:
         test = torch.tensor(self.known_test.reindex(archs).to_numpy(dtype=np.float64))
         nothing_else = self.observed.index.isin(self.observations["arch"]).all()
         fits = {}
-        for fit, scores in self.scores.drop(columns="arch").items():
-            of_fit = ranking_metrics(torch.tensor(scores.to_numpy(dtype=np.float64)), observed, test)
+        for fit, column in self.scores.drop(columns="arch").items():
+            scores = torch.tensor(column.to_numpy(dtype=np.float64))
+            scored = ~scores.isnan()  # what became a candidate later was not
+            of_fit = ranking_metrics(scores[scored], observed[scored], test[scored])
             fits[str(fit)] = dict.fromkeys(of_fit, math.nan) if nothing_else else of_fit
         return fits
 
@@ -99,6 +107,26 @@ class FinishedSearch:
 def best_observed(observations: pd.DataFrame) -> str:
     """The architecture with the best observed accuracy; the first trained of several."""
     return str(observations["arch"].iloc[int(np.nanargmax(observations["observed_accuracy"]))])
+
+
+def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFrame:
+    """The trained architectures of which no other has as high an accuracy for as low costs; the cheapest first.
+
+    An architecture is on the front where no other is at least as good in observed accuracy and in every limited cost,
+    and better in one of them. Of equals, the first trained one is there. Columns: `arch`, `observed_accuracy` and
+    `test_accuracy` (percent), then the costs. With `only`, that one is the only cost that counts.
+    """
+    names = list(search.costs.columns) if only is None else [only]
+    rows = search.observations[["arch", "observed_accuracy"]].assign(
+        test_accuracy=search.test.reindex(search.observations["arch"]).to_numpy()
+    )
+    rows = rows.join(search.costs, on="arch").dropna(subset=["observed_accuracy", *names])
+    # Smaller is better in each column.
+    values = rows[["observed_accuracy", *names]].to_numpy() * [-1, *[1] * len(names)]
+    as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
+    better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
+    front = rows.iloc[np.flatnonzero(~better.any(0))]
+    return front.sort_values(names, kind="stable").reset_index(drop=True)
 
 
 def build_summary(search: FinishedSearch) -> dict[str, Any]:
@@ -136,10 +164,21 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
             }
             for row in rounds
         ],
+        **({"constraints": _constraints(search)} if search.limits else {}),
         "seconds": {"total": sum(search.seconds.values())} | dict(search.seconds),
         "versions": dict(search.versions),
     }
     return {name: _without_nan(value) for name, value in summary.items()}
+
+
+def _constraints(search: FinishedSearch) -> dict[str, Any]:
+    """Limits, the costs of the returned architecture, where costs come from, and the front of accuracy and cost."""
+    return {
+        "limits": dict(search.limits),
+        "returned": {name: float(column[search.returned]) for name, column in search.costs.items()},
+        "origins": dict(search.cost_origins),
+        "pareto_front": pareto_front(search).to_dict("records"),
+    }
 
 
 def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
@@ -192,7 +231,7 @@ def cost_unit(name: str) -> str:
     >>> cost_unit("latency_ms.pixel3")
     'ms on pixel3'
     """
-    units = {"params_m": "M parameters", "flops_m": "M FLOPs"}
+    units = {"params_m": "M parameters", "macs_m": "M multiply-adds", "flops_m": "M FLOPs"}
     return units.get(name, f"ms on {name.removeprefix('latency_ms.')}")
 
 

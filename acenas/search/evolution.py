@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.search.candidates import Candidates, Score, Within
 from acenas.search.rounds import Search, SearchState
 from acenas.spaces import SearchSpace
 
@@ -27,10 +28,18 @@ class RegularisedEvolution(Search):
         population: members, 2 or more.
         tournament: members of which the best is a parent; the paper's 25 of 100 are its ratio to the population, too.
         per_round: children that are trained at once; 1 for evolution one by one, as published.
+        candidates: what the first population is drawn from in a space too large to list.
+        constraints: see `Search`; mutations that do not keep them are none.
     """
 
     def __init__(
-        self, budget: int = 100, population: int = 20, tournament: int = 5, per_round: int = 1
+        self,
+        budget: int = 100,
+        population: int = 20,
+        tournament: int = 5,
+        per_round: int = 1,
+        candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
+        constraints: Mapping[str, float] | None = None,
     ) -> None:
         if not 1 <= tournament <= population or budget < 1 or per_round < 1:
             raise UserError(
@@ -41,6 +50,8 @@ class RegularisedEvolution(Search):
         self.population = population
         self.tournament = tournament
         self.per_round = per_round
+        self.candidates = candidates
+        self.constraints = constraints
 
     @property
     def round_sizes(self) -> list[int]:
@@ -78,6 +89,22 @@ class RegularisedEvolution(Search):
             chosen.append(untrained.pop(name))
             reasons.append("mutated" if child else "random")
         return np.array(chosen, dtype=np.int64), reasons
+
+    def extend(
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        scores: NDArray[np.floating],
+        within: Within,
+        score: Score,
+        state: SearchState,
+        generator: np.random.Generator,
+    ) -> list[str]:
+        """See `Search.extend`: all mutations of the population."""
+        members = [archs[i] for i in state.trained[-self.population :]]
+        mutations = space.canonical_all([other for member in members for other in space.neighbours(member)])
+        new = sorted(set(mutations) - set(archs))
+        return [arch for arch, keep in zip(new, within(new).tolist(), strict=True) if keep]
 
     def _child(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from acenas.evaluation import Evaluator
 from acenas.files import atomic_path, write_text
 from acenas.ranker import Ranker
 from acenas.search.acquisition import Acquisition, BestAndRandom
+from acenas.search.candidates import Candidates, Score, Within
 from acenas.seeds import numpy_generator
 from acenas.spaces import GraphBatch, SearchSpace
 
@@ -46,9 +47,13 @@ class Search(ABC):
 
     Attributes:
         budget: architectures to train, all of them.
+        candidates: where what can be chosen comes from in a space too large to list.
+        constraints: upper limits on costs, by name; whoever hands in architectures keeps to them.
     """
 
     budget: int
+    candidates: Candidates = Candidates()
+    constraints: Mapping[str, float] | None = None
 
     @property
     @abstractmethod
@@ -84,6 +89,32 @@ class Search(ABC):
             Distinct ones of `left`, as many as `round_sizes` says, and for each the reason it was chosen.
         """
 
+    def extend(
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        scores: NDArray[np.floating],
+        within: Within,
+        score: Score,
+        state: SearchState,
+        generator: np.random.Generator,
+    ) -> list[str]:
+        """More architectures to choose from in the next round, where a space is too large to list.
+
+        Args:
+            space: of the architectures.
+            archs: everything that can be chosen so far.
+            scores: of `archs`, by the ranker as fitted on all that was observed so far.
+            within: tells which architectures keep the constraints.
+            score: as `scores`, of others.
+            state: what was observed and scored so far.
+            generator: the only source of chance.
+
+        Returns:
+            Canonical forms that keep the constraints, none of them in `archs`.
+        """
+        return []
+
     def run(
         self,
         space: SearchSpace,
@@ -95,12 +126,13 @@ class Search(ABC):
         seed: int,
         callbacks: Sequence[SearchCallback] = (),
         pretrained: bool = True,
+        within: Within | None = None,
     ) -> SearchResult:
         """Runs the rounds that are not done yet.
 
         Args:
             space: tells which architectures are the same function.
-            archs: everything that can be scored and chosen.
+            archs: everything that can be scored and chosen; all of it keeps the constraints.
             graphs: the graphs of `archs`, in their order.
             ranker: scores them; pretrained or fresh.
             evaluator: trains what was chosen; the only way to an accuracy.
@@ -108,31 +140,37 @@ class Search(ABC):
             seed: drives every choice.
             callbacks: are told of every round once.
             pretrained: whether the ranker's scores mean anything before the first round.
+            within: where `archs` are only a sample of the space: which of further architectures keep the constraints.
+                After each round the search then adds what `extend` finds; the scores have a row for each from then on.
 
         Raises:
             UserError: where the space has fewer distinct architectures than the budget asks for.
         """
         state = SearchState(folder, archs)
-        candidates = np.array(space.distinct(archs), dtype=np.int64)
+        graphs = GraphBatch.cat([graphs, space.encode(state.archs[len(archs) :])])
+        candidates = np.array(space.distinct(state.archs), dtype=np.int64)
         if len(candidates) < self.budget:
             raise UserError(
-                f"there are {len(candidates)} distinct architectures to choose from, fewer than "
-                f"search.budget={self.budget}; choose a smaller budget"
+                f"there are {len(candidates)} distinct architectures to choose from"
+                + (" within search.constraints" if self.constraints else "")
+                + f", fewer than search.budget={self.budget}; choose a smaller budget"
+                + (" or higher limits" if self.constraints else "")
             )
         if pretrained and "pretrained" not in state.scores:
             state.add_scores("pretrained", ranker.score(graphs))
         sizes = self.round_sizes
-        self._tell(state, 0, archs, callbacks)
+        self._tell(state, 0, callbacks)
         for callback in callbacks:
             callback.on_search_start(len(sizes), self.budget, state.rounds_done)
         for number in range(1, len(sizes) + 1):
             if number > state.rounds_done:
                 left = candidates[~np.isin(candidates, state.trained)]
                 generator = numpy_generator(seed, "acquisition", number)
-                chosen, reasons = self.choose(number, space, archs, left, state, generator)
+                positions, reasons = self.choose(number, space, state.archs, left, state, generator)
+                chosen = [state.archs[i] for i in positions]
                 for callback in callbacks:
-                    callback.on_round_start(number, [archs[i] for i in chosen])
-                observed = evaluator.evaluate([archs[i] for i in chosen])
+                    callback.on_round_start(number, chosen)
+                observed = evaluator.evaluate(chosen)
                 state.add_observations(
                     number, reasons, observed.archs, observed.observed_accuracy, observed.seconds
                 )
@@ -141,15 +179,28 @@ class Search(ABC):
                     state.observations["observed_accuracy"].to_numpy(), dtype=torch.float32
                 )
                 ranker.finetune(graphs[torch.from_numpy(state.trained)], accuracies, round=number)
-                state.add_scores(f"round_{number}", ranker.score(graphs))
-            self._tell(state, number, archs, callbacks)
+                scores = ranker.score(graphs)
+                if within is not None and number < len(sizes):
+                    more = self.extend(
+                        space,
+                        state.archs,
+                        scores.numpy(),
+                        within,
+                        lambda others: ranker.score(space.encode(others)).numpy(),
+                        state,
+                        numpy_generator(seed, "candidates", number),
+                    )
+                    candidates = np.append(candidates, np.arange(len(graphs), len(graphs) + len(more)))
+                    added = space.encode(more)
+                    graphs, scores = GraphBatch.cat([graphs, added]), torch.cat([scores, ranker.score(added)])
+                    state.add_archs(more)
+                state.add_scores(f"round_{number}", scores)
+            self._tell(state, number, callbacks)
         for callback in callbacks:
             callback.on_search_end()
         return SearchResult(state.observations, state.scores)
 
-    def _tell(
-        self, state: SearchState, number: int, archs: Sequence[str], callbacks: Sequence[SearchCallback]
-    ) -> None:
+    def _tell(self, state: SearchState, number: int, callbacks: Sequence[SearchCallback]) -> None:
         """Tells of a round, unless an earlier process already did."""
         name = f"round_{number}" if number else "pretrained"
         if number < state.rounds_told or name not in state.scores:
@@ -161,7 +212,7 @@ class Search(ABC):
             rounds=len(self.round_sizes),
             trained=len(seen),
             budget=self.budget,
-            archs=archs,
+            archs=state.archs,
             scores=state.scores[name].to_numpy(),
             observations=seen,
         )
@@ -180,6 +231,8 @@ class BudgetedSearch(Search):
         budget: architectures to train, all of them.
         per_round: architectures of a round.
         num_final: architectures of the last round.
+        candidates: what can be chosen in a space too large to list: a sample, and what evolves from the best scores.
+        constraints: see `Search`.
     """
 
     def __init__(
@@ -190,6 +243,8 @@ class BudgetedSearch(Search):
         budget: int = 100,
         per_round: int = 20,
         num_final: int = 20,
+        candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
+        constraints: Mapping[str, float] | None = None,
     ) -> None:
         if not 0 <= num_final < budget or per_round < 1:
             raise UserError(
@@ -202,6 +257,8 @@ class BudgetedSearch(Search):
         self.budget = budget
         self.per_round = per_round
         self.num_final = num_final
+        self.candidates = candidates
+        self.constraints = constraints
 
     @property
     def round_sizes(self) -> list[int]:
@@ -230,6 +287,19 @@ class BudgetedSearch(Search):
         positions, reasons = rule.propose(state.last_scores[left], sizes[number - 1], generator)
         return left[positions], reasons
 
+    def extend(
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        scores: NDArray[np.floating],
+        within: Within,
+        score: Score,
+        state: SearchState,
+        generator: np.random.Generator,
+    ) -> list[str]:
+        """See `Search.extend`: what evolves from the best by the ranker's score."""
+        return self.candidates.evolve(space, archs, scores, within, score, generator)
+
     def _rule(self, number: int, rounds: int, scored: bool) -> Acquisition:
         if self.num_final and number == rounds:
             return self.final
@@ -245,7 +315,6 @@ class SearchState:
         self._observations_file = folder / "observations.parquet"
         self._scores_file = folder / "scores.parquet"
         self._told_file = folder / "rounds_told.json"
-        self._position = {arch: i for i, arch in enumerate(archs)}
         self.observations = (
             pd.read_parquet(self._observations_file)
             if self._observations_file.exists()
@@ -264,6 +333,9 @@ class SearchState:
             if self._scores_file.exists()
             else pd.DataFrame({"arch": list(archs)})
         )
+        self.archs: list[str] = self.scores["arch"].tolist()
+        """Everything that can be scored and chosen: what the search began with, then what it added."""
+        self._position = {arch: i for i, arch in enumerate(self.archs)}
         self.rounds_told = json.loads(self._told_file.read_text())["next"] if self._told_file.exists() else 0
 
     @property
@@ -299,6 +371,13 @@ class SearchState:
         self.observations = pd.concat(both, ignore_index=True)
         with atomic_path(self._observations_file) as path:
             self.observations.to_parquet(path, index=False)
+
+    def add_archs(self, archs: Sequence[str]) -> None:
+        """Adds what can be chosen from now on; earlier fits did not score it (NaN). Written with the next scores."""
+        self._position |= {arch: i for i, arch in enumerate(archs, start=len(self.archs))}
+        self.archs = [*self.archs, *archs]
+        if archs:
+            self.scores = pd.concat([self.scores, pd.DataFrame({"arch": list(archs)})], ignore_index=True)
 
     def add_scores(self, name: str, scores: torch.Tensor) -> None:
         """Adds the scores `[A]` of a fit."""

@@ -25,6 +25,15 @@ class SearchSpace(ABC):
     def validate(self, arch: str) -> None:
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
 
+    def parse(self, text: str) -> str:
+        """The architecture that `text` names, in this space's grammar or in another published encoding of it.
+
+        Raises:
+            UserError: as `validate`.
+        """
+        self.validate(text)
+        return text
+
     @abstractmethod
     def canonical(self, arch: str) -> str:
         """The simplest architecture (a string of this space) that computes the same function as `arch`."""

@@ -123,7 +123,8 @@ def draw_vertex_cells(
     """
     layouts = [_columns(*cell) for cell in cells.values()]
     heights = [max(2.6, 0.42 * max(map(len, columns)) + 0.8) for columns in layouts]
-    figure = Figure(figsize=(1.3 * max(map(len, layouts)) + 0.4, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(1.3 * max(map(len, layouts)) + 0.4, sum(heights)))
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.92 if title else 0.99, hspace=0.15)
     figure.suptitle(title, fontsize=10)
     grid = figure.subplots(len(cells), 1, height_ratios=heights, squeeze=False)
     for axes, (name, (edges, operations)), columns in zip(grid[:, 0], cells.items(), layouts, strict=True):

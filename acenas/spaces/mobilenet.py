@@ -95,6 +95,10 @@ class MobileNet(SearchSpace):
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
         self._rows([arch])
 
+    def parse(self, text: str) -> str:
+        """See `SearchSpace.parse`: numbers joined by colons are TuNAS' encoding."""
+        return self.from_indices(text) if set(text) <= set("0123456789:") else super().parse(text)
+
     def from_indices(self, indices: str) -> str:
         """The architecture of TuNAS' encoding (Bender et al., CVPR 2020, arXiv 2008.06120), as it is written there.
 

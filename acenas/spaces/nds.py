@@ -115,7 +115,7 @@ class NDS(SearchSpace):
         self._member(arch)
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """`n` architectures as the super-net is trained on, and as the benchmark has drawn its own.
+        """`n` architectures, drawn as AceNAS trains its super-net (arXiv 2108.03001).
 
         Width and depth are uniform, and so are, for each of the two inputs of a node, independently, the operation and
         the state among those that the node may read.
@@ -144,9 +144,8 @@ class NDS(SearchSpace):
     def neighbours(self, arch: str) -> list[str]:
         """All architectures that differ in one operation, in the state that one reads, in the width or in the depth."""
         whole = self._member(arch)
-        found = []
-        for key, cell in (("normal", whole.normal), ("reduce", whole.reduce)):
-            found += [replace(whole, **{key: changed}) for changed in self._changed(cell)]
+        found = [replace(whole, normal=cell) for cell in self._changed(whole.normal)]
+        found += [replace(whole, reduce=cell) for cell in self._changed(whole.reduce)]
         found += [replace(whole, width=width) for width in self.widths if width != whole.width]
         found += [replace(whole, depth=depth) for depth in self.depths if depth != whole.depth]
         return [str(other) for other in found]
@@ -312,10 +311,8 @@ def _canonical_cell(cell: Cell, operations: tuple[str, ...]) -> Cell:
 
 
 @lru_cache(maxsize=1 << 16)
-def _cell_graph(
-    cell: Cell, family: Family
-) -> tuple[tuple[int, ...], tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Types of all nodes, 0 where there is none, and sources and targets of the edges; see `NDS.encode`.
+def _cell_graph(cell: Cell, family: Family) -> tuple[list[int], list[tuple[int, int]]]:
+    """Types of all nodes, 0 where there is none, and (source, target) of the edges; see `NDS.encode`.
 
     The order is: the two inputs, then for each node its two operations and their sum, then the output.
     """

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
-from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 
 from acenas.callbacks.training import EpochCheckpoint, quiet
 from acenas.errors import UserError
@@ -145,32 +146,57 @@ def _fit(
         channels_last=training.channels_last,
     )
     batches = len(training.task.splits.train.labels) // (training.recipe.batch_size * hardware.world_size)
-    checkpoint = folder / "supernet.ckpt"
-    strategy: Strategy
-    if environment is None:
-        strategy = SingleDeviceStrategy(hardware.device(0))
-    else:
-        strategy = PathDDP(cluster_environment=environment, process_group_backend=hardware.backend)
+    trainer_options: dict[str, Any] = {
+        "log_every_n_steps": max(batches, 1)
+    }  # nothing is logged within an epoch
+    if environment is not None:
+        trainer_options["strategy"] = PathDDP(
+            cluster_environment=environment, process_group_backend=hardware.backend
+        )
+    fit(
+        module,
+        ImageData(training.task, training.recipe.batch_size, training.seed),
+        hardware,
+        folder / "supernet.ckpt",
+        callbacks,
+        max_epochs=training.recipe.epochs,
+        logger=list(loggers) or False,
+        **trainer_options,
+    )
+    network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return network
+
+
+def fit(
+    module: pl.LightningModule,
+    data: ImageData,
+    hardware: Hardware,
+    checkpoint: Path,
+    callbacks: Sequence[pl.Callback] = (),
+    **trainer_options: Any,
+) -> None:
+    """Trains `module` on images, as one of the processes; goes on after the last whole epoch that `checkpoint` holds.
+
+    Args:
+        module: is trained in place.
+        data: its images.
+        hardware: where.
+        checkpoint: written after each epoch, in the first process.
+        callbacks: of Lightning.
+        trainer_options: of Lightning's trainer; a strategy where there are several processes.
+    """
+    trainer_options.setdefault("strategy", SingleDeviceStrategy(hardware.device(0)))
     with quiet(), torch.random.fork_rng(devices=[]):
         trainer = pl.Trainer(
             accelerator="gpu" if hardware.on_gpu else "cpu",
             devices=hardware.devices,
             num_nodes=hardware.num_nodes,
-            strategy=strategy,
             precision=hardware.precision,
-            max_epochs=training.recipe.epochs,
             callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
-            logger=list(loggers) or False,
-            log_every_n_steps=max(batches, 1),  # nothing is logged within an epoch
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            **trainer_options,
         )
-        trainer.fit(
-            module,
-            datamodule=ImageData(training.task, training.recipe.batch_size, training.seed),
-            ckpt_path=checkpoint if checkpoint.exists() else None,
-        )
-    network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return network
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None)

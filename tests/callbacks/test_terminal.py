@@ -1,7 +1,11 @@
 import io
 import json
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
@@ -125,3 +129,23 @@ def test_epochs_without_a_terminal_are_plain_lines() -> None:
         "epochs: 2 of 3",
         "epochs: 3 of 3",
     ]
+
+
+def test_an_epoch_that_takes_long_moves_the_bar_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    out = console(terminal=False)
+    progress = RunProgress(out, plain_interval=30.0, status=RunStatus(tmp_path))
+    trainer: Any = SimpleNamespace(max_epochs=3, current_epoch=1, num_training_batches=40)
+    module: Any = None
+    progress.on_train_start(trainer, module)
+    for batch in range(40):
+        now += 2.0
+        progress.on_train_batch_end(trainer, module, None, None, batch)
+    facts = json.loads((tmp_path / "status.json").read_text(encoding="utf-8"))
+    assert (facts["unit"], facts["done"], facts["total"]) == ("epochs", 2.0, 3.0)
+    assert [line.split(" done")[0] for line in written(out).splitlines()] == [
+        "epochs: 1.375 of 3", "epochs: 1.75 of 3",
+    ]  # fmt: skip

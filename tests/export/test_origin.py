@@ -29,6 +29,14 @@ def test_a_search_tells_how_it_found_a_network() -> None:
                  "`weak.supernet`", "AceRanker", "`nasbench201`"):  # fmt: skip
         assert part in text
     assert "87" not in text, "the test accuracy is another training's"
+    limited = {
+        "limits": {"latency_ms.pixel3": 15.0, "params_m": 1.0},
+        "returned": {"latency_ms.pixel3": 12.5, "params_m": 0.75},
+        "origins": {"latency_ms.pixel3": "predicted, within 3 %", "params_m": "counted"},
+    }
+    origin = origin_of_search({**SUMMARY, "constraints": limited}, CONFIG)
+    assert "`latency_ms.pixel3` ≤ 15 (it has 12.5: predicted, within 3 %)" in origin.lines[-1]
+    assert origin.latency_ms == {"pixel3": 12.5}
     assert "No weak labels" in " ".join(origin_of_search(SUMMARY, {**CONFIG, "weak_labels": []}).lines)
 
 

@@ -25,9 +25,9 @@ def environment() -> dict[str, str]:
 def acenas() -> Command:
     """Runs the command in `cwd` and returns what it printed: without colours or bars, as no terminal reads it."""
 
-    def run(*overrides: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def run(*overrides: str, cwd: Path, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command(*overrides), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=600
+            command(*overrides), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=timeout
         )
         assert "\x1b" not in done.stdout + done.stderr
         return done

@@ -24,7 +24,6 @@ from tests.integration.conftest import summary
 
 FIXED = ("darts", "enas", "pnas")  # families with a file of one width and depth
 SEARCH = ("search.budget=6", "search.per_round=3", "ranker.pretrain_epochs=2", "ranker.finetune_passes=20")
-SIZES = {"widths": (2, 4), "depths": (3, 4), "in_channels": 1}
 SMALL = ("space.variant=cifar10", "space.widths=[2,4]", "space.depths=[3,4]", "space.in_channels=1")
 SUPERNET = ("images=digits", "supernet=digits", "supernet.recipe.warmup_epochs=0", "scoring.batch_size=100")
 
@@ -82,7 +81,7 @@ def test_the_supernet_of_a_space_needs_a_table_to_score(made_up: Path) -> None:
     config(made_up, "experiment=nds_enas_supernet", "table=none", "space.variant=cifar10", "scoring=batch")
 
 
-@pytest.mark.parametrize("dataset", ["cifar10_fixed", "imagenet"])
+@pytest.mark.parametrize("dataset", ["imagenet", pytest.param("cifar10_fixed", marks=pytest.mark.slow)])
 def test_the_experiment_runs(made_up: Path, tmp_path: Path, dataset: str) -> None:
     run(config(made_up, "experiment=nds_darts_ltr", f"table.dataset={dataset}", *SEARCH), tmp_path)
     found = summary(tmp_path)
@@ -99,7 +98,7 @@ def test_the_experiment_runs(made_up: Path, tmp_path: Path, dataset: str) -> Non
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A family, and a folder with a table of ten of its networks, trained on digits for an epoch."""
     family, folder = request.param, tmp_path_factory.mktemp(request.param)
-    space = NDS(family, **SIZES)
+    space = NDS(family, widths=(2, 4), depths=(3, 4), in_channels=1)
     archs = space.canonical_all(space.sample(10, torch.Generator().manual_seed(0)))
     harder = Augmentation(padding=1, noise=0.8)
     images, recipe = ImageTask(Digits(), harder, harder), Recipe(epochs=1, batch_size=32, learning_rate=0.1)

@@ -1,3 +1,4 @@
+import pickle
 from collections import Counter
 from itertools import product
 
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 
 from acenas.errors import UserError
 from acenas.networks.cost import count_cost
-from acenas.networks.mobilenet import Operation, Skeleton
+from acenas.networks.mobilenet import Operation, Skeleton, Stage
 from acenas.spaces import MobileNet
 
 SPACE = MobileNet()
-SMALL = MobileNet(Skeleton(stages=((4, 3, 1), (6, 2, 2)), in_channels=1, stem_channels=4, first_channels=4))
+SMALL = MobileNet(
+    Skeleton((Stage(4, 3, 1), Stage(6, 2, 2)), in_channels=1, stem_channels=4, first_channels=4)
+)
 NAMES = [*(f"k{k}e{e}" for k, e in product((3, 5, 7), (3, 6))), "skip"]
 
 # AceNAS-M1, as published.
@@ -169,8 +172,15 @@ def test_a_picture_can_be_drawn() -> None:
     assert len(figure.axes[0].patches) == 16
 
 
+def test_a_space_can_be_sent_to_other_processes() -> None:
+    SPACE.costs([M1], 1000, (3, 224, 224))
+    there = pickle.loads(pickle.dumps(SPACE))
+    assert there.canonical(M1) == SPACE.canonical(M1)
+    assert there.costs([M1], 1000, (3, 224, 224)) == SPACE.costs([M1], 1000, (3, 224, 224))
+
+
 def test_impossible_spaces_are_refused() -> None:
     with pytest.raises(UserError, match="kernel_sizes are odd"):
         MobileNet(kernel_sizes=(3, 4))
     with pytest.raises(UserError, match="at least 1"):
-        Skeleton(stages=((8, 0, 1),))
+        Skeleton((Stage(8, 0, 1),))

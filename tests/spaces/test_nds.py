@@ -17,7 +17,7 @@ from acenas.spaces import NDS
 from acenas.spaces.nds_cells import FAMILIES, Architecture, Cell, from_genotype, parse, to_genotype
 
 SPACES = {name: NDS(name) for name in ("darts", "enas", "pnas", "nasnet", "amoeba")}
-DARTS_V2 = {
+DARTS_V2: dict[str, Any] = {
     "normal": [
         ["sep_conv_3x3", 0], ["sep_conv_3x3", 1], ["sep_conv_3x3", 0], ["sep_conv_3x3", 1],
         ["sep_conv_3x3", 1], ["skip_connect", 0], ["skip_connect", 0], ["dil_conv_3x3", 2],
@@ -29,7 +29,7 @@ DARTS_V2 = {
     ],
     "reduce_concat": [2, 3, 4, 5],
 }  # fmt: skip
-NASNET_A = {
+NASNET_A: dict[str, Any] = {
     "normal": [
         ["sep_conv_5x5", 1], ["sep_conv_3x3", 0], ["sep_conv_5x5", 0], ["sep_conv_3x3", 0], ["avg_pool_3x3", 1],
         ["skip_connect", 0], ["avg_pool_3x3", 0], ["avg_pool_3x3", 0], ["sep_conv_3x3", 1], ["skip_connect", 1],

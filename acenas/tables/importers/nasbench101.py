@@ -126,7 +126,8 @@ def _read_all(
     for part, behind in kept.read():
         position = behind
         for row in zip(*(column.to_pylist() for column in part.columns), strict=True):
-            trainings.add(*row[:3], Metrics(*row[3:]))
+            module_hash, epochs, written, *measured = row
+            trainings.add(module_hash, epochs, written, Metrics(*measured))
         records += len(part)
     rows: list[tuple[bytes, int, str, Metrics]] = []
     for record in read_records(path, progress, start=(records, position)):

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.tables.arrow import from_strings
 from acenas.tables.importers.files import check_file
 from acenas.tables.schema import (
     ARCH,
@@ -34,8 +35,8 @@ class Space(Protocol):
 
     name: str
 
-    def validate(self, arch: str) -> None:
-        """Raises `UserError` where `arch` is not of this space."""
+    def parse(self, text: str) -> str:
+        """The architecture that `text` names. Raises `UserError` where it is not of this space."""
 
 
 def import_own(
@@ -54,7 +55,7 @@ def import_own(
     Args:
         path: a Parquet file where its name ends in `.parquet`, else CSV with a header.
         out: the Parquet file to make or replace.
-        space: the search space; every architecture is checked against its grammar.
+        space: the search space; every architecture is checked against its grammar, and written in it.
         columns: name in the file → name in the table, in the grammar of `acenas.tables.schema`. One of them becomes
             `arch`, unless the file has a column of that name. Columns that are not named are left out.
         unit: of all accuracies of the file.
@@ -87,15 +88,17 @@ def import_own(
                 [pa.array(percent(old, as_float64(old, values), unit), from_pandas=True)]
             )
         result[new] = values
-    archs = result[ARCH]
-    check_archs(archs)
-    for row, arch in enumerate(archs.to_pylist()):
+    check_archs(result[ARCH])
+    parsed = []
+    for row, text in enumerate(result[ARCH].to_pylist()):
         try:
-            space.validate(arch)
+            parsed.append(space.parse(text))
         except UserError as error:
             raise UserError(f"{path}, row {row}: {error}") from error
+    archs = pa.chunked_array([from_strings(parsed)])
+    check_archs(archs)
     metadata = TableMetadata(space.name, source=source or path.name, licence=licence, provenance=provenance)
-    write_table(pa.table({ARCH: archs, **result}), out, metadata)
+    write_table(pa.table({**result, ARCH: archs}), out, metadata)
     return len(archs)
 
 
