@@ -105,9 +105,9 @@ def test_the_page_works_in_a_browser(written: Path, browser: Any) -> None:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((written / "index.html").as_uri())
 
-    methods = page.locator("section tbody tr td:first-child")
-    accuracies = page.locator("section tbody tr td:nth-child(4)")
-    head = page.locator("section th", has_text="test accuracy")
+    methods = page.locator("section p + .wide tbody tr td:first-child")
+    accuracies = page.locator("section p + .wide tbody tr td:nth-child(4)")
+    head = page.locator("section p + .wide th", has_text="test accuracy")
 
     def shown() -> list[float]:
         return [float(text.split()[0]) for text in accuracies.all_inner_texts()]
