@@ -56,6 +56,13 @@ class PlainUnpickler(pickle.Unpickler):
         return _no_tensors(pid)
 
 
+def _load_setitems(unpickler: Any) -> None:
+    """Fills a dict with items, a thousand at most."""
+    pickle._Unpickler.dispatch[pickle.SETITEMS[0]](unpickler)
+    if type(unpickler.stack[-1]) is dict:
+        unpickler.shrink(unpickler.stack[-1])
+
+
 class ShrinkingUnpickler(pickle._Unpickler):
     """As `PlainUnpickler`, but hands each dict to `shrink` once it is filled, so that gigabytes fit in memory.
 
@@ -66,12 +73,15 @@ class ShrinkingUnpickler(pickle._Unpickler):
         shrink: may take items out of a dict, or replace them.
     """
 
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.SETITEMS[0]: _load_setitems,
+    }
 
     def __init__(self, file: BinaryIO, shrink: Callable[[dict[Any, Any]], object]) -> None:
         super().__init__(file)
         self.memo = _Memo()
-        self._shrink = shrink
+        self.shrink = shrink
 
     def find_class(self, module: str, name: str) -> Any:
         """See `PlainUnpickler`."""
@@ -80,14 +90,6 @@ class ShrinkingUnpickler(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         """See `PlainUnpickler`."""
         return _no_tensors(pid)
-
-    def load_setitems(self) -> None:
-        """Fills a dict with items, a thousand at most."""
-        super().load_setitems()
-        if type(self.stack[-1]) is dict:
-            self._shrink(self.stack[-1])
-
-    dispatch[pickle.SETITEMS[0]] = load_setitems
 
 
 class _Memo:

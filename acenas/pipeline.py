@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -38,11 +35,10 @@ from acenas.config import constraints_of, run_hash, weak_label_columns, weak_lab
 from acenas.costs import CostModel, CountedCosts, LatencyPredictor, Limits, TableCosts
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
-from acenas.evaluation.from_scratch import arch_folder
-from acenas.export import Export, Origin
-from acenas.export.origin import origin_of_search, read_search, same_training
+from acenas.export import Export
 from acenas.files import write_text
-from acenas.final import FinalTraining, NetworkFacts, TrainedNetwork
+from acenas.final import TrainedNetwork
+from acenas.found import final_training, made, origin_of, searched_network
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
 from acenas.ranking import kendall
@@ -105,96 +101,6 @@ def assist(cfg: DictConfig, folder: Path) -> None:
             final_training(cfg).run(folder / "final")
 
 
-def made(config: DictConfig, **arguments: Any) -> Any:
-    """What `instantiate` makes; an error that the user can act on is raised as it is."""
-    try:
-        return instantiate(config, **arguments)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
-
-
-def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConfig, TrainedNetwork]:
-    """The network that the run in `folder` has trained, and the run's configuration.
-
-    It is that of its final training, or else the one that its search returned, as it was trained while searching.
-
-    Args:
-        folder: of the run.
-        checkpoint: weights to take instead, of a final training that may still be going on.
-
-    Raises:
-        UserError: where there is none.
-    """
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is no run's folder: there is no config.yaml in it")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
-    if not cfg.get("final") and "recipe" not in (cfg.get("evaluator") or {}):
-        raise UserError(
-            f"the run in {folder} has trained no network: it took accuracies from a table. Train what it returned with "
-            f"experiment=final from_run={folder}"
-        )
-    if checkpoint is not None:
-        if not cfg.get("final") or cfg.search:
-            raise UserError(f"{folder} is no run of a final training alone, so it has no checkpoints of one")
-        training = final_training(cfg)
-        return cfg, TrainedNetwork.of(training.space, training.facts, checkpoint)
-    if cfg.get("final"):
-        return cfg, TrainedNetwork.load(folder / "final", made(cfg.space))
-    summary, _ = read_search(folder)
-    return cfg, searched_network(folder, made(cfg.space), made(cfg.images), cfg, summary)
-
-
-def final_training(cfg: DictConfig, result: Mapping[str, Any] | None = None) -> FinalTraining:
-    """How the network is trained that `cfg` names, or that the run's own search returned.
-
-    Args:
-        cfg: of the run.
-        result: of the run's stages before.
-
-    Raises:
-        UserError: where it cannot be trained so.
-    """
-    if result is not None and "returned" in result:
-        return cast(FinalTraining, made(cfg.final, arch=result["returned"]["arch"]))
-    if not cfg.from_run:
-        return cast(FinalTraining, made(cfg.final, arch=cfg.arch))
-    summary, _ = read_search(Path(cfg.from_run))
-    training: FinalTraining = made(cfg.final, arch=summary["returned"]["arch"])
-    if summary["space"] != training.space.name:
-        raise UserError(
-            f"{cfg.from_run} searched the space {summary['space']}, and what is to be trained is of "
-            f"{training.space.name}; choose a space of that name"
-        )
-    return training
-
-
-def searched_network(
-    folder: Path, space: SearchSpace, task: ImageTask, cfg: DictConfig, summary: Mapping[str, Any]
-) -> TrainedNetwork:
-    """The returned network of a search that trains from scratch, with the weights of that training."""
-    returned = summary["returned"]
-    arch = space.canonical(returned["arch"])
-    how = f"{instantiate(cfg.recipe)} on {len(task.splits.train.labels)} images of {task.source.name}"
-    accuracy = {"valid": returned["observed_accuracy"], "test": returned["test_accuracy"]}
-    facts = replace(NetworkFacts.of(space, arch, task, how, cfg.evaluator.seed), accuracy=accuracy)
-    return TrainedNetwork.of(space, facts, arch_folder(folder / "trained", arch) / "weights.pt")
-
-
-def origin_of(cfg: DictConfig, folder: Path, summary: Mapping[str, Any], facts: NetworkFacts) -> Origin:
-    """How the network of a run was found, and its accuracies with other seeds."""
-    origin = Origin()
-    if cfg.get("from_run"):
-        origin = origin_of_search(*read_search(Path(cfg.from_run)))
-    elif cfg.search:
-        config = OmegaConf.to_container(cfg, resolve=True)
-        assert isinstance(config, dict)
-        origin = origin_of_search(summary, {str(key): value for key, value in config.items()})
-    return replace(origin, seeds=same_training(facts, folder) if cfg.get("final") else {})
-
-
 class Run:
     """Supernet, score, pretrain, search, report: the arrows between the rooms, as one run draws them."""
 
@@ -229,7 +135,7 @@ class Run:
 
     def run(self) -> dict[str, Any]:
         """Every stage that is not done yet; returns the summary."""
-        cfg, clock = self.cfg, Clock(self.folder, self.status)
+        cfg, clock = self.cfg, runs.Clock(self.folder, self.status)
         # What sets the run apart, in the words of its user: W&B groups and filters by it.
         method = [
             override
@@ -442,7 +348,9 @@ class Run:
         within = self.within(archs)
         return [arch for arch, keep in zip(archs, within.tolist(), strict=True) if keep], values[within]
 
-    def search(self, supernet: WeakLabels | None, loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
+    def search(
+        self, supernet: WeakLabels | None, loggers: Sequence[Logger], clock: runs.Clock
+    ) -> dict[str, Any]:
         """Pretrains, searches and reports; returns the search's part of the summary."""
         cfg, space, evaluator = self.cfg, self.space, self.evaluator
         assert evaluator is not None
@@ -548,7 +456,9 @@ class Run:
 
     # --- the found network ---
 
-    def final(self, result: Mapping[str, Any], loggers: Sequence[Logger], clock: Clock) -> dict[str, Any]:
+    def final(
+        self, result: Mapping[str, Any], loggers: Sequence[Logger], clock: runs.Clock
+    ) -> dict[str, Any]:
         """Trains the found network; returns its part of the summary."""
         with clock.stage("final"):
             facts = (
@@ -598,37 +508,3 @@ def in_folder(made: Any, folder: Path) -> Any:
 
 def _series(archs: Sequence[str], values: NDArray[np.float64]) -> pd.Series[float]:
     return pd.Series(values, index=list(archs), dtype=np.float64)
-
-
-class Clock:
-    """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json` of `folder`.
-
-    Attributes:
-        seconds: of the wall clock, by stage.
-        cpu_seconds: of the processor, by stage: all threads of the run's own process, without those that it starts to
-            train architectures.
-    """
-
-    def __init__(self, folder: Path, status: runs.RunStatus) -> None:
-        self._file = folder / "seconds.json"
-        self._status = status
-        before = json.loads(self._file.read_text()) if self._file.exists() else {}
-        self.seconds: dict[str, float] = before.get("seconds", {})
-        self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Adds the time of the block to that of stage `name`."""
-        start, cpu_start = time.monotonic(), time.process_time()
-        self._status.tell(now=True, stage=name, unit=None, done=None, total=None, seconds_left=None)
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
-            self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + time.process_time() - cpu_start
-            write_text(self._file, json.dumps({"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}))
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Both, each with its total."""
-        both = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
-        return {name: {"total": sum(stages.values()), **stages} for name, stages in both.items()}

@@ -216,3 +216,37 @@ def headline(summary: Mapping[str, Any]) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with so many digits; a dash where it is unknown."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+class Clock:
+    """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json` of `folder`.
+
+    Attributes:
+        seconds: of the wall clock, by stage.
+        cpu_seconds: of the processor, by stage: all threads of the run's own process, without those that it starts to
+            train architectures.
+    """
+
+    def __init__(self, folder: Path, status: RunStatus) -> None:
+        self._file = folder / "seconds.json"
+        self._status = status
+        before = json.loads(self._file.read_text()) if self._file.exists() else {}
+        self.seconds: dict[str, float] = before.get("seconds", {})
+        self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time of the block to that of stage `name`."""
+        start, cpu_start = time.monotonic(), time.process_time()
+        self._status.tell(now=True, stage=name, unit=None, done=None, total=None, seconds_left=None)
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+            self.cpu_seconds[name] = self.cpu_seconds.get(name, 0.0) + time.process_time() - cpu_start
+            write_text(self._file, json.dumps({"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}))
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Both, each with its total."""
+        both = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        return {name: {"total": sum(stages.values()), **stages} for name, stages in both.items()}

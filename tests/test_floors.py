@@ -18,16 +18,16 @@ FLOORS = {
     "spaces": 2, "callbacks": 2,
     "report": 3, "supernet": 3, "evaluation": 3, "ranker": 3,
     "baselines": 4, "search": 4, "final": 4,
-    "config": 5, "costs": 5, "export": 5, "pipeline": 6,
-    "__main__": 7, "benchmark": 8, "latency": 8,
+    "config": 5, "costs": 5, "export": 5, "found": 6, "pipeline": 7,
+    "__main__": 8, "benchmark": 9, "latency": 9,
 }  # fmt: skip
 ENTRY_POINTS = {  # commands of their own, which put together what lies on higher floors
     Path("tables/__main__.py"), Path("final/__main__.py"), Path("export/__main__.py"),
 }  # fmt: skip
 
 ONLY_IN = {
-    "hydra": {"__main__", "pipeline", "benchmark", "latency", "sweeps"},
-    "omegaconf": {"__main__", "pipeline", "config", "benchmark", "latency", "sweeps"},
+    "hydra": {"__main__", "pipeline", "found", "benchmark", "latency", "sweeps"},
+    "omegaconf": {"__main__", "pipeline", "found", "config", "benchmark", "latency", "sweeps"},
     "wandb": {"callbacks", "report"},
 }
 NEVER_IN = {

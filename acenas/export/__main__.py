@@ -10,7 +10,7 @@ from pathlib import Path
 from acenas import runs
 from acenas.errors import UserError
 from acenas.export.formats import FILES, Export
-from acenas.pipeline import open_network, origin_of
+from acenas.found import open_network, origin_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acenas.errors import UserError
+from acenas.found import made, open_network
 from acenas.images import ImageTask
-from acenas.pipeline import made, open_network
 from acenas.supernet import Hardware
 
 

@@ -125,8 +125,8 @@ def _read_all(
     trainings, records, position = _Trainings(), 0, 0
     for part, behind in kept.read():
         position = behind
-        for row in zip(*(column.to_pylist() for column in part.columns), strict=True):
-            trainings.add(*row[:3], Metrics(*row[3:]))
+        for key, length, written, *metrics in zip(*(one.to_pylist() for one in part.columns), strict=True):
+            trainings.add(key, length, written, Metrics(*metrics))
         records += len(part)
     rows: list[tuple[bytes, int, str, Metrics]] = []
     for record in read_records(path, progress, start=(records, position)):
