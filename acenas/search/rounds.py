@@ -190,10 +190,14 @@ class Search(ABC):
                         state,
                         numpy_generator(seed, "candidates", number),
                     )
-                    candidates = np.append(candidates, np.arange(len(graphs), len(graphs) + len(more)))
-                    added = space.encode(more)
-                    graphs, scores = GraphBatch.cat([graphs, added]), torch.cat([scores, ranker.score(added)])
-                    state.add_archs(more)
+                    if more:
+                        candidates = np.append(candidates, np.arange(len(graphs), len(graphs) + len(more)))
+                        added = space.encode(more)
+                        graphs, scores = (
+                            GraphBatch.cat([graphs, added]),
+                            torch.cat([scores, ranker.score(added)]),
+                        )
+                        state.add_archs(more)
                 state.add_scores(f"round_{number}", scores)
             self._tell(state, number, callbacks)
         for callback in callbacks:
