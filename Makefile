@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Files of tests side by side, one on each core, each of one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-all lint types check wheel clean
@@ -22,10 +24,10 @@ run: setup ## run the main job: rank NAS-Bench-201 cells and find the best
 	$(BIN)/python -m acenas experiment=nb201_ltr
 
 test: setup ## pass the tests (the slow ones apart)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: setup ## pass all tests, the slow ones too
-	$(BIN)/python -m pytest -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -142,7 +143,11 @@ def test_two_runs_in_one_process_stay_apart(tmp_path: Path) -> None:
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name.startswith("acenas")]
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith("acenas") and record.levelno >= logging.WARNING
+    ]
 
 
 def test_a_broken_wandb_costs_one_warning(
