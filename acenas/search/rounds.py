@@ -147,7 +147,8 @@ class Search(ABC):
             UserError: where the space has fewer distinct architectures than the budget asks for.
         """
         state = SearchState(folder, archs)
-        graphs = GraphBatch.cat([graphs, space.encode(state.archs[len(archs) :])])
+        if added := state.archs[len(archs) :]:  # by an earlier process
+            graphs = GraphBatch.cat([graphs, space.encode(added)])
         candidates = np.array(space.distinct(state.archs), dtype=np.int64)
         if len(candidates) < self.budget:
             raise UserError(
