@@ -147,8 +147,8 @@ class Search(ABC):
             UserError: where the space has fewer distinct architectures than the budget asks for.
         """
         state = SearchState(folder, archs)
-        if added := state.archs[len(archs) :]:  # by an earlier process
-            graphs = GraphBatch.cat([graphs, space.encode(added)])
+        if found := state.archs[len(archs) :]:  # by an earlier process
+            graphs = GraphBatch.cat([graphs, space.encode(found)])
         candidates = np.array(space.distinct(state.archs), dtype=np.int64)
         if len(candidates) < self.budget:
             raise UserError(
@@ -194,10 +194,8 @@ class Search(ABC):
                     if more:
                         candidates = np.append(candidates, np.arange(len(graphs), len(graphs) + len(more)))
                         added = space.encode(more)
-                        graphs, scores = (
-                            GraphBatch.cat([graphs, added]),
-                            torch.cat([scores, ranker.score(added)]),
-                        )
+                        graphs = GraphBatch.cat([graphs, added])
+                        scores = torch.cat([scores, ranker.score(added)])
                         state.add_archs(more)
                 state.add_scores(f"round_{number}", scores)
             self._tell(state, number, callbacks)
