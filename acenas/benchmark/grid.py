@@ -18,11 +18,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from acenas import runs
+from acenas.callbacks.training import one_thread
 from acenas.config import check_config, run_hash
 from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.evaluation.progress import show_progress
-from acenas.evaluation.training import one_thread
 from acenas.pipeline import run
 from acenas.report.summary import best_observed
 from acenas.search import Search

@@ -1,4 +1,4 @@
-"""What every training with Lightning needs: a checkpoint after each epoch, and silence."""
+"""What trainings need: a checkpoint after each epoch, silence, one thread where networks are small."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 
 
 class EpochCheckpoint(pl.callbacks.Checkpoint):
@@ -51,3 +52,14 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch: faster for small networks, and results do not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

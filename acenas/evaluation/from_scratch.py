@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from rich import get_console
 from torch import Tensor, nn
 
-from acenas.callbacks.training import quiet
+from acenas.callbacks.training import one_thread, quiet
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations
 from acenas.evaluation.progress import show_progress
@@ -36,7 +36,6 @@ from acenas.evaluation.training import (
     evaluation_batches,
     fingerprint,
     initialised,
-    one_thread,
     steps_per_epoch,
     training_batches,
 )

@@ -17,9 +17,10 @@ from joblib import Parallel, cpu_count, delayed
 from rich.console import Console
 from scipy.stats import spearmanr
 
+from acenas.callbacks.training import one_thread
 from acenas.errors import UserError
 from acenas.evaluation.progress import show_progress
-from acenas.evaluation.training import claim, fingerprint, initialised, one_thread, train
+from acenas.evaluation.training import claim, fingerprint, initialised, train
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
 from acenas.images import ImageTask
 from acenas.networks.cost import count_cost

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -176,17 +175,6 @@ def right_answers(network: nn.Module, batches: Iterable[Images], count: int = 1)
         seen += len(labels)
     network.train(was_training)
     return correct, seen
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch: faster for small networks, and results do not depend on the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def fingerprint(task: ImageTask) -> dict[str, Any]:

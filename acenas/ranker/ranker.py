@@ -15,7 +15,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from acenas.callbacks.training import EpochCheckpoint, quiet
+from acenas.callbacks.training import EpochCheckpoint, one_thread, quiet
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningData, LabelledGraphs, PretrainingData
@@ -342,7 +342,7 @@ class GraphRanker(Ranker):
         **options: Any,
     ) -> None:
         """Lets Lightning train, without a word and without touching the caller's random state."""
-        with quiet(), torch.random.fork_rng(devices=[]):
+        with quiet(), one_thread(), torch.random.fork_rng(devices=[]):
             trainer = pl.Trainer(
                 accelerator=self.accelerator,
                 devices=1,
