@@ -30,6 +30,7 @@ def tunas_csv(path: Path, archs: list[str]) -> None:
     ).to_csv(path, index=False)
 
 
+@pytest.mark.slow
 def test_the_published_trainings_are_imported_and_ranked(acenas: Command, tmp_path: Path) -> None:
     archs = SPACE.sample(60, torch.Generator().manual_seed(0))
     tunas_csv(tmp_path / "search.csv", archs)
