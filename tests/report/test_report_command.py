@@ -81,9 +81,9 @@ def test_mistakes_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_hundred_runs_are_reported_within_20_seconds(tmp_path: Path) -> None:
     for number in range(100):
         finished_run(tmp_path / "runs", number, [f"k={number % 5}"], k=number % 5)
-    start = time.process_time()  # what it takes on an idle machine
+    start = time.monotonic()
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
-    assert time.process_time() - start < 20
+    assert time.monotonic() - start < 20
 
 
 @pytest.fixture
