@@ -186,10 +186,11 @@ def _check_search(cfg: DictConfig) -> None:
     search = cfg.search
     constraints_of(cfg)
     num_final = search.get("num_final", 0)  # evolution has no last round of its own
-    if not 0 <= num_final < search.budget or search.per_round < 1:
+    growth = search.get("growth", 0.0)
+    if not 0 <= num_final < search.budget or search.per_round < 1 or growth < 0:
         raise UserError(
-            f"search.budget={search.budget} must be larger than search.num_final={num_final}, and "
-            f"search.per_round={search.per_round} at least 1"
+            f"search.budget={search.budget} must be larger than search.num_final={num_final}, "
+            f"search.per_round={search.per_round} at least 1, and search.growth={growth} at least 0"
         )
 
 

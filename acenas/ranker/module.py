@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
@@ -16,6 +17,46 @@ from acenas.ranker.encoders import Encoder
 from acenas.ranking import RankingLoss
 from acenas.seeds import derive_seed
 from acenas.spaces.graphs import GraphBatch
+
+
+class Heads(nn.Module):
+    """Perceptrons of one hidden layer beside one another, all in one pass: small ones cost what their operations do.
+
+    Args:
+        in_channels: of what all of them read.
+        hidden_channels: of each.
+        count: of perceptrons, each with one output; may be 0.
+        dropout: of hidden channels, between 0 and 1.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, count: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.hidden = nn.Parameter(torch.empty(count, hidden_channels, in_channels))
+        self.hidden_bias = nn.Parameter(torch.empty(count, hidden_channels))
+        self.out = nn.Parameter(torch.empty(count, hidden_channels))
+        self.out_bias = nn.Parameter(torch.empty(count))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws fresh weights, as `nn.Linear` does."""
+        for weight, bias in ((self.hidden, self.hidden_bias), (self.out, self.out_bias)):
+            bound = weight.shape[-1] ** -0.5
+            nn.init.uniform_(weight, -bound, bound)
+            nn.init.uniform_(bias, -bound, bound)
+
+    @torch.no_grad()
+    def copy_from(self, others: Heads, number: int) -> None:
+        """Makes the only perceptron here equal to one of `others`."""
+        for own, other in zip(self.parameters(), others.parameters(), strict=True):
+            own.copy_(other[number : number + 1])
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """`[B, count]` from `[B, in_channels]`."""
+        hidden = F.linear(encoded, self.hidden.flatten(0, 1), self.hidden_bias.flatten()).relu()
+        if self.dropout:
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return (hidden.view(-1, *self.out.shape) * self.out).sum(dim=2) + self.out_bias
 
 
 class RankingNetwork(nn.Module):
@@ -30,32 +71,21 @@ class RankingNetwork(nn.Module):
 
     def __init__(self, encoder: Encoder, num_labels: int, head_channels: int, dropout: float) -> None:
         super().__init__()
-
-        def head() -> nn.Module:
-            return nn.Sequential(
-                nn.Linear(encoder.out_channels, head_channels),
-                nn.ReLU(),
-                nn.Dropout(dropout),
-                nn.Linear(head_channels, 1),
-            )
-
         self.encoder = encoder
-        self.label_heads = nn.ModuleList(head() for _ in range(num_labels))
-        self.ranking_head = head()
+        self.label_heads = Heads(encoder.out_channels, head_channels, num_labels, dropout)
+        self.ranking_head = Heads(encoder.out_channels, head_channels, 1, dropout)
 
     def forget_ranking(self) -> None:
         """Gives the ranking head fresh weights."""
-        for layer in self.ranking_head.modules():
-            if isinstance(layer, nn.Linear):
-                layer.reset_parameters()
+        self.ranking_head.reset_parameters()
 
     def start_ranking_from_label(self, label: int) -> None:
         """Copies the head of a weak label into the ranking head, so that its order is the one to start from."""
-        self.ranking_head.load_state_dict(self.label_heads[label].state_dict())
+        self.ranking_head.copy_from(self.label_heads, label)
 
     def labels(self, encoded: Tensor) -> Tensor:
         """The weak labels `[B, L]`, standardised, predicted from the encoded graphs `[B, out_channels]`."""
-        return torch.cat([head(encoded) for head in self.label_heads], dim=1)
+        return self.label_heads(encoded)  # type: ignore[no-any-return]
 
     def scores(self, encoded: Tensor) -> Tensor:
         """The scores `[B]` of the encoded graphs `[B, out_channels]`; only their order means anything."""

@@ -282,11 +282,12 @@ class GraphRanker(Ranker):
         if self._network is None:
             raise RuntimeError("this ranker knows nothing yet: pretrain, load or finetune it before score()")
         network = self._network.eval()
-        # Until the ranking head has learned anything, the first weak label stands for it.
-        head = network.label_heads[0] if network is self._pretrained else network.ranking_head
         scores = torch.zeros(len(graphs))
         for index, part in _by_size(graphs, SCORE_BATCH):
-            scores[index] = head(network.encoder(part)).squeeze(1)
+            encoded = network.encoder(part)
+            # Until the ranking head has learned anything, the first weak label stands for it.
+            untaught = network is self._pretrained
+            scores[index] = network.labels(encoded)[:, 0] if untaught else network.scores(encoded)
         return scores
 
     def save(self, path: Path) -> None:

@@ -731,9 +731,19 @@ def _expected_discount_gap(key: Tensor, counts: Tensor, truncation_level: int | 
     gap counts as 0. Without ties this is the gap itself.
     """
     items = key.shape[1]
+    discounts = discount(torch.arange(1, items + 1, dtype=torch.float64, device=key.device))
+    order = key.masked_fill(~counts, -math.inf).argsort(dim=1, descending=True, stable=True)
+    ordered, counted = key.gather(1, order), counts.gather(1, order)
+    if not ((ordered[:, 1:] == ordered[:, :-1]) & counted[:, 1:]).any():  # much cheaper, and nearly always so
+        ranks = order.argsort(dim=1)
+        gap = _pairwise(discounts[ranks]).abs()
+        if truncation_level is not None:
+            beyond = ranks >= truncation_level
+            gap = gap.masked_fill(beyond.unsqueeze(2) & beyond.unsqueeze(1), 0.0)
+        return gap
+
     first = (counts.unsqueeze(1) & (key.unsqueeze(1) > key.unsqueeze(2))).sum(dim=2)  # places before i's ties
     last = first + (counts.unsqueeze(1) & (key.unsqueeze(1) == key.unsqueeze(2))).sum(dim=2)
-    discounts = discount(torch.arange(1, items + 1, dtype=torch.float64, device=key.device))
     gap = (discounts.unsqueeze(1) - discounts.unsqueeze(0)).abs()
     if truncation_level is not None:
         gap[truncation_level:, truncation_level:] = 0.0

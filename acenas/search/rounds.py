@@ -232,7 +232,9 @@ class BudgetedSearch(Search):
         first: chooses those of the first round, by the scores of the pretrained ranker; without one it is random.
         final: chooses the last ones, those that the ranker believes to be the best.
         budget: architectures to train, all of them.
-        per_round: architectures of a round.
+        per_round: architectures of a round, at least.
+        growth: a round is at least this share of what was trained before it. Where much is known, a few more change
+            the ranker little, and each round costs a finetuning. 0 for equal rounds.
         num_final: architectures of the last round.
         candidates: what can be chosen in a space too large to list: a sample, and what evolves from the best scores.
         constraints: see `Search`.
@@ -248,17 +250,19 @@ class BudgetedSearch(Search):
         num_final: int = 20,
         candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
         constraints: Mapping[str, float] | None = None,
+        growth: float = 0.0,
     ) -> None:
-        if not 0 <= num_final < budget or per_round < 1:
+        if not 0 <= num_final < budget or per_round < 1 or growth < 0:
             raise UserError(
-                f"search.budget={budget} must be larger than search.num_final={num_final}, and "
-                f"search.per_round={per_round} at least 1"
+                f"search.budget={budget} must be larger than search.num_final={num_final}, "
+                f"search.per_round={per_round} at least 1, and search.growth={growth} at least 0"
             )
         self.acquisition = acquisition
         self.first = first
         self.final = final
         self.budget = budget
         self.per_round = per_round
+        self.growth = growth
         self.num_final = num_final
         self.candidates = candidates
         self.constraints = constraints
@@ -266,14 +270,16 @@ class BudgetedSearch(Search):
     @property
     def round_sizes(self) -> list[int]:
         """How many architectures each round trains; they add up to the budget."""
-        full, rest = divmod(self.budget - self.num_final, self.per_round)
-        return [size for size in (*[self.per_round] * full, rest, self.num_final) if size]
+        sizes: list[int] = []
+        while left := self.budget - self.num_final - sum(sizes):
+            sizes.append(min(max(self.per_round, int(self.growth * sum(sizes))), left))
+        return [*sizes, self.num_final] if self.num_final else sizes
 
     @property
     def anytime(self) -> bool:
         """See `Search.anytime`: without a last round that is unlike the others."""
         rules = (self.first, self.acquisition)
-        return not self.num_final and all(rule.one_by_one(self.per_round) for rule in rules)
+        return not self.num_final and all(rule.one_by_one(max(self.round_sizes)) for rule in rules)
 
     def choose(
         self,

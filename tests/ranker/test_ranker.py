@@ -58,7 +58,7 @@ def test_overfits_twenty_architectures(encoder: functools.partial[BidirectionalE
 
 
 def test_pretraining_helps_to_rank_what_was_never_observed(tmp_path: Path) -> None:
-    ranker = small_ranker(pretrain_epochs=20)
+    ranker = small_ranker(pretrain_epochs=40)
     ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     assert correlation(ranker.score(GRAPHS), WEAK_LABELS[:, 0]) > 0.7, "the first weak label's order"
     fresh = small_ranker()

@@ -75,9 +75,9 @@ class Recorder(SearchCallback):
         self.results.append(result)
 
 
-def search(budget: int = 30, per_round: int = 8, num_final: int = 5) -> BudgetedSearch:
+def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0) -> BudgetedSearch:
     half, greedy = BestAndRandom(0.5), BestAndRandom(1.0)
-    return BudgetedSearch(half, half, greedy, budget, per_round, num_final)
+    return BudgetedSearch(half, half, greedy, budget, per_round, num_final, growth=growth)
 
 
 def run(
@@ -172,17 +172,22 @@ def test_a_budget_beyond_the_space_is_refused(tmp_path: Path) -> None:
         search().run(SPACE, few, SPACE.encode(few), LeastSquares(), CountConvolutions(), tmp_path, 0)
 
 
-@pytest.mark.parametrize("schedule", [(10, 20, 10), (0, 1, 0), (10, 0, 0)])
+@pytest.mark.parametrize("schedule", [(10, 20, 10), (0, 1, 0), (10, 0, 0), (10, 1, 0, -0.1)])
 def test_an_impossible_schedule_is_refused(schedule: tuple[int, int, int]) -> None:
     with pytest.raises(UserError, match=r"search\.budget"):
         search(*schedule)
 
 
-@given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40))
-def test_rounds_add_up_to_the_budget(budget: int, per_round: int, num_final: int) -> None:
+@given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40), st.floats(0, 2))
+def test_rounds_add_up_to_the_budget(budget: int, per_round: int, num_final: int, growth: float) -> None:
     if num_final < budget:
-        sizes = search(budget, per_round, num_final).round_sizes
-        assert sum(sizes) == budget and max(sizes) <= max(per_round, num_final)
+        sizes = search(budget, per_round, num_final, growth).round_sizes
+        assert sum(sizes) == budget and min(sizes) >= 1
+        assert max(sizes) <= max(per_round, num_final, growth * budget)
+
+
+def test_rounds_grow_with_what_is_trained() -> None:
+    assert search(40, per_round=3, num_final=0, growth=0.2).round_sizes == [3] * 7 + [4, 5, 6, 4]
 
 
 @settings(max_examples=50)
