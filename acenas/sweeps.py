@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -27,9 +28,13 @@ class SweepSummary(Callback):
         Raises:
             SystemExit: with status 1 where a job is not done.
         """
-        root = Path(config.hydra.sweep.dir)
-        # A clock of a shared disk may be a little behind.
-        jobs = [f for f in runs.run_folders(root) if (f / runs.LOCK).stat().st_mtime >= self._start - 1]
+        jobs = [
+            folder
+            for root in _sweep_folders(config)
+            for folder in runs.run_folders(root)
+            # A clock of a shared disk may be a little behind.
+            if (folder / runs.LOCK).stat().st_mtime >= self._start - 1
+        ]
         states = {folder: runs.state(folder) for folder in jobs}
         for folder, (state, why) in states.items():
             log = f" (log: {folder / 'run.log'})" if state in ("failed", "stopped") else ""
@@ -40,3 +45,20 @@ class SweepSummary(Callback):
         print(f"{done} of {len(jobs)} jobs done{rest}.")
         if done < len(jobs):
             sys.exit(1)
+
+
+def _sweep_folders(config: DictConfig) -> list[Path]:
+    """Where the jobs' folders are: each experiment has its own, and a sweep may go over several."""
+    parsed = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    names = [
+        str(name)
+        for override in parsed
+        if override.key_or_group == "experiment" and override.is_choice_sweep()
+        for name in override.sweep_string_iterator()
+    ]
+    each = config.copy()
+    folders = []
+    for name in names or [config.experiment]:
+        each.experiment = name
+        folders.append(Path(each.hydra.sweep.dir))
+    return list(dict.fromkeys(folders))
