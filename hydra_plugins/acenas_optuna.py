@@ -124,7 +124,8 @@ class OptunaSweeper(Sweeper):
         fixed = [str(override.input_line) for key, override in last.items() if key not in searched]
         if not searched:
             raise UserError(
-                "there is nothing to search; name keys and ranges, as in 'loss.scale=interval(1,20)' loss=mse,ranknet"
+                "there is nothing to search; name keys and ranges, as in 'loss.scale=interval(1,20)' "
+                "loss.gain=exponential,linear"
             )
         return fixed, {key: _distribution(override) for key, override in searched.items()}
 

@@ -23,7 +23,7 @@ def check(cfg: DictConfig) -> None:
             if name not in defined:
                 raise UserError(
                     f"{group}: {name} is not defined; choose from {', '.join(defined)}, or define it: "
-                    f"+define.{group}.{name}='[KEY=VALUE,...]'"
+                    f"+define.{group}.{name}='[\"KEY=VALUE\",...]'"
                 )
     if cfg.reference not in cfg.methods:
         raise UserError(f"reference={cfg.reference} is none of the methods: {', '.join(cfg.methods)}")

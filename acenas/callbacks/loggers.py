@@ -221,7 +221,7 @@ def run_loggers(
             W&B cannot be reached; with `"disabled"` there is only the CSV and W&B is never imported.
         project: The W&B project.
         group: What W&B puts together; experiment and configuration hash without the seed.
-        job_type: `"supernet"`, `"score"`, `"pretrain"`, `"search"` or `"train"`.
+        job_type: `"supernet"`, `"search"`, `"train"` or `"report"`.
         name: The name W&B shows.
         tags: W&B tags.
         config: The resolved configuration, as plain values.

@@ -195,8 +195,6 @@ class GraphRanker(Ranker):
         self._pretrained: RankingNetwork | None = None
         self._weakly_labelled: LabelledGraphs | None = None
         """What was pretrained on, standardised: replayed in finetuning."""
-        self._label_statistics: Tensor | None = None
-        """`[2, L]`: mean and standard deviation of the weak labels, in their units."""
         self._network: RankingNetwork | None = None
         """The network that scores: the pretrained one, then the one of the last finetuning."""
 
@@ -212,7 +210,7 @@ class GraphRanker(Ranker):
     ) -> None:
         """See `Ranker.pretrain`; `folder/pretrain.ckpt` is written after every epoch."""
         names = list(label_names) or [f"label_{i}" for i in range(weak_labels.shape[1])]
-        labels, statistics = _standardised(weak_labels.float(), names)
+        labels = _standardised(weak_labels.float(), names)
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])
@@ -232,7 +230,7 @@ class GraphRanker(Ranker):
         if self.start_from_label:
             network.start_ranking_from_label(0)
         self._pretrained, self._network = network, network
-        self._weakly_labelled, self._label_statistics = (graphs, labels), statistics
+        self._weakly_labelled = (graphs, labels)
 
     def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
         """See `Ranker.finetune`."""
@@ -302,7 +300,6 @@ class GraphRanker(Ranker):
             "mask": graphs.mask,
             "globals": graphs.globals,
             "labels": labels,
-            "label_statistics": self._label_statistics,
         }
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
@@ -323,7 +320,6 @@ class GraphRanker(Ranker):
             ) from error
         self._pretrained, self._network = network, network
         self._weakly_labelled = (graphs, state["labels"])
-        self._label_statistics = state["label_statistics"]
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
         with _seeded(self.seed, "weights"):
@@ -377,8 +373,8 @@ def _by_size(graphs: GraphBatch, batch_size: int) -> Iterator[tuple[Tensor, Grap
         )
 
 
-def _standardised(weak_labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """The labels with mean 0 and deviation 1, and both `[2, L]`. Raises `UserError` for a label without variation."""
+def _standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
+    """The labels with mean 0 and deviation 1. Raises `UserError` for a label without variation."""
     mean = weak_labels.nanmean(dim=0)
     deviation = (weak_labels - mean).square().nanmean(dim=0).sqrt()
     for name, value in zip(names, deviation, strict=True):
@@ -386,7 +382,7 @@ def _standardised(weak_labels: Tensor, names: Sequence[str]) -> tuple[Tensor, Te
             raise UserError(
                 f"weak label {name}: all its values are equal or missing; leave it out of weak_labels"
             )
-    return (weak_labels - mean) / deviation, torch.stack([mean, deviation])
+    return (weak_labels - mean) / deviation
 
 
 def _require_at_least(least: int, **values: float) -> None:

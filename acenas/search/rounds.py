@@ -228,14 +228,14 @@ class BudgetedSearch(Search):
     """Trains `budget` architectures in rounds and learns to rank from them (AceNAS, algorithm 1).
 
     Args:
-        acquisition: chooses the architectures of every round but the first and the last.
+        acquisition: chooses the architectures of every round but the first, and but the last where that is `final`'s.
         first: chooses those of the first round, by the scores of the pretrained ranker; without one it is random.
         final: chooses the last ones, those that the ranker believes to be the best.
         budget: architectures to train, all of them.
         per_round: architectures of a round, at least.
-        growth: a round is at least this share of what was trained before it. Where much is known, a few more change
-            the ranker little, and each round costs a finetuning. 0 for equal rounds.
-        num_final: architectures of the last round.
+        growth: a round is at least this share, rounded down, of what was trained before it. Where much is known, a few
+            more change the ranker little, and each round costs a finetuning. 0 for equal rounds.
+        num_final: architectures of a last round of its own; 0 for none.
         candidates: what can be chosen in a space too large to list: a sample, and what evolves from the best scores.
         constraints: see `Search`.
     """

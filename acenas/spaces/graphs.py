@@ -54,12 +54,6 @@ class GraphBatch:
         """The same batch on `device`."""
         return GraphBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
-    def with_globals(self, features: Tensor) -> GraphBatch:
-        """The same graphs with `features` `[B, F]` appended to the globals."""
-        return GraphBatch(
-            self.node, self.adjacency, self.mask, torch.cat([self.globals, features.to(self.globals)], dim=-1)
-        )
-
     @staticmethod
     def cat(batches: list[GraphBatch]) -> GraphBatch:
         """Joins batches of the same N (and K)."""

@@ -369,11 +369,12 @@ def _no_column(footer: Footer, name: str, readable: Sequence[str] | None = None)
             f"{', '.join(column for column in readable if column != ARCH) or 'none'}"
         )
     near = difflib.get_close_matches(name, footer.columns, n=3, cutoff=0.5)
+    weak = "; choose others with weak_labels=[...], or weak_labels=[]" if name.startswith("weak.") else ""
     return (
         f"{footer.path} has no column {name}; "
         + (f"the nearest are {', '.join(near)}; " if near else "")
         + f"its data sets are {', '.join(column_datasets(footer.columns)) or 'none'}; "
-        f"`python -m acenas.tables info {footer.path}` lists all columns"
+        f"`python -m acenas.tables info {footer.path}` lists all columns{weak}"
     )
 
 

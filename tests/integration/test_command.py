@@ -243,10 +243,11 @@ def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
         (["seed=-1"], ["seed=-1 is below zero"]),
         (["table=nb201"], ["no table nb201", "data_dir"]),
         (["table=nb201", "table.dataset=svhn"], ["not a data set of table nb201", "cifar100"]),
-        (["weak_labels=[weak.magic]"], ["weak.magic"]),
+        (["weak_labels=[weak.magic]"], ["no column weak.magic", "or weak_labels=[]"]),
         (["data_dir=nowhere", "table=nb201"], ["nowhere"]),
         (["table=none"], ["evaluator needs table", "table=nb201_digits"]),
         (["evaluator=train", "judge=train"], ["evaluator needs images", "images=digits"]),
+        (["judge=train", "images=digits"], ["judge=train tests what evaluator=train has trained"]),
         (
             ["evaluator=train", "judge=train", "images=digits", "recipe=digits", "table=none"],
             ["weak_labels=[]"],

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +26,6 @@ from acenas.tables.schema import (
 
 Unit = Literal["percent", "fraction", "error"]
 """Of the file's accuracies: 93.4, 0.934, or the error 6.6."""
-
-UNITS: tuple[Unit, ...] = get_args(Unit)
 
 
 class Space(Protocol):
