@@ -44,15 +44,21 @@ class FinishedRun:
 def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
     """The finished searches at or below `roots` in the order of their overrides and seeds, and why others are left out.
 
+    A run that lies below several of them is read once.
+
     Raises:
         UserError: where a root is missing or there is no finished search.
     """
     found: list[FinishedRun] = []
     left_out: dict[Path, str] = {}
+    seen: set[Path] = set()
     for root in roots:
         if not root.is_dir():
             raise UserError(f"there is no folder {root}; name a run's folder, or one of runs")
         for folder in runs.run_folders(root):
+            if folder.resolve() in seen:
+                continue
+            seen.add(folder.resolve())
             try:
                 found.append(_read(folder))
             except _LeftOutError as reason:
