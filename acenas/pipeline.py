@@ -17,6 +17,7 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from rich.console import Console
 from torch import Tensor
 
 from acenas import runs
@@ -95,6 +96,7 @@ def assist(cfg: DictConfig, folder: Path) -> None:
     """The part of a run that the other processes of a launcher (`torchrun`, `srun`) take: whatever trains on images."""
     if cfg.supernet or cfg.final:
         one = Run(cfg, folder)
+        one.progress = RunProgress(Console(quiet=True))  # the first process tells how far the run is
         if cfg.supernet:
             one.supernet_labels(lambda stage: nullcontext())
         if cfg.final:

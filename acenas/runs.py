@@ -30,7 +30,10 @@ PRUNED = "pruned.txt"
 """Why a hyper-parameter search gave the run up."""
 
 LOCK = ".lock"
-_OF_THIS_PROCESS = {".hydra", LOCK, "run.log", ERROR, PRUNED, STATUS}
+CLEARING = ".clearing"
+"""There while the folder is being cleared: what else lies in it is not whole."""
+
+_OF_THIS_PROCESS = {".hydra", LOCK, CLEARING, "run.log", ERROR, PRUNED, STATUS}
 
 
 class FolderInUseError(UserError):
@@ -40,6 +43,8 @@ class FolderInUseError(UserError):
 @contextmanager
 def only_process(folder: Path) -> Iterator[None]:
     """Holds the folder's lock, which ends with the process, however that ends. An error is noted in the folder.
+
+    Where a process was killed while it cleared the folder, this is done first.
 
     Raises:
         FolderInUseError: where another process holds it.
@@ -56,6 +61,8 @@ def only_process(folder: Path) -> Iterator[None]:
             raise FolderInUseError(f"another process is running the same configuration in {folder}")
         for of_before in (ERROR, PRUNED):
             (folder / of_before).unlink(missing_ok=True)
+        if (folder / CLEARING).exists():
+            clear(folder)
         try:
             yield
         except Exception as error:
@@ -148,10 +155,15 @@ def launched_rank() -> int | None:
 
 
 def clear(folder: Path) -> None:
-    """Removes what an earlier run of the same configuration left."""
+    """Removes what an earlier run of the same configuration left; after a kill `only_process` goes on with it."""
+    (folder / CLEARING).touch()
+    (folder / SUMMARY).unlink(
+        missing_ok=True
+    )  # first: a folder that lacks something else is not that of a done run
     for path in folder.iterdir():
         if path.name not in _OF_THIS_PROCESS:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / CLEARING).unlink()
 
 
 def remove_if_unused(folder: Path) -> None:

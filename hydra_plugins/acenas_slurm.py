@@ -48,15 +48,29 @@ class SlurmLauncher(Launcher):
         """See `Launcher`; a job that is lost returns nothing.
 
         Raises:
-            SystemExit: with status 2 and a message where SLURM cannot be used; with 130 where the user stops waiting.
+            SystemExit: with status 2 and a message where SLURM cannot be used, or `fresh` is asked for; with 130 where
+                the user stops waiting.
         """
         setup_globals()
+        configs = [
+            self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            for overrides in job_overrides
+        ]
+        if any(config.fresh for config in configs):
+            # A job that SLURM starts again would clear what it had done before.
+            print(
+                "acenas: error: fresh=true works without hydra/launcher=slurm only; remove the folders of the runs and "
+                "start again",
+                file=sys.stderr,
+            )
+            sys.exit(2)
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         returned: dict[Path, JobReturn] = {}
         work: dict[Path, partial[JobReturn]] = {}
         folders = []
-        for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        for number, (overrides, config) in enumerate(
+            zip(job_overrides, configs, strict=True), start=initial_job_idx
+        ):
             folder = Path(config.hydra.sweep.dir).absolute() / config.hydra.sweep.subdir
             with read_write(config), open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number

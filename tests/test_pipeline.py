@@ -13,7 +13,8 @@ from acenas.__main__ import conf_dir
 from acenas.config import run_hash
 from acenas.errors import UserError
 from acenas.evaluation import TableJudge
-from acenas.pipeline import run
+from acenas.files import atomic_path
+from acenas.pipeline import Run, assist, run
 from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
 
 
@@ -79,6 +80,23 @@ def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Pa
     ]
     assert np.array_equal(scores[0]["pretrained"], scores[1]["pretrained"])
     assert not np.array_equal(scores[0]["round_1"], scores[1]["round_1"])
+
+
+def test_only_the_first_process_tells_how_far_a_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(Run, "supernet_labels", lambda one, _: told.append(one.progress.status))
+    assist(config("experiment=digits_supernet"), tmp_path)
+    assert told == [None]
+
+
+def test_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "file") as one, atomic_path(tmp_path / "file") as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "one"
 
 
 def test_the_hash_is_that_of_the_resolved_config() -> None:

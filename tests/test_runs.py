@@ -27,6 +27,29 @@ def test_a_run_is_done_when_its_summary_is_there(tmp_path: Path) -> None:
     assert runs.finished(tmp_path) is None
 
 
+class Killed(BaseException):
+    """Nothing that is there for errors catches it."""
+
+
+def test_a_kill_while_a_folder_is_cleared_leaves_nothing_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: Path) -> None:
+        raise Killed
+
+    runs.finish(tmp_path, {"seed": 1})
+    for name in ("pretrain", "trained"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", die)
+        with pytest.raises(Killed):
+            runs.clear(tmp_path)
+    assert runs.finished(tmp_path) is None
+    with runs.only_process(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [runs.LOCK]
+
+
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,6 +1,9 @@
 """What is said of a sweep's jobs at its end."""
 
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -36,3 +39,18 @@ def test_a_sweep_over_experiments_tells_of_the_jobs_of_each(
         ["done", str(tmp_path / "digits_live/c")],
     ]
     assert last.startswith("2 of 3 jobs done")
+
+
+def test_jobs_of_slurm_do_not_start_again_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing but the configuration is there: what comes after the check would raise another error."""
+
+    def load(_: object, overrides: list[str]) -> Any:
+        return OmegaConf.from_dotlist(overrides)
+
+    # Not by an import statement: mypy takes the file for a module without a package.
+    launcher = import_module("hydra_plugins.acenas_slurm").SlurmLauncher()
+    context: Any = SimpleNamespace(config_loader=SimpleNamespace(load_sweep_config=load))
+    launcher.setup(hydra_context=context, task_function=lambda _: None, config=OmegaConf.create())
+    with pytest.raises(SystemExit) as ended:
+        launcher.launch([["fresh=false"], ["fresh=true"]], 0)
+    assert ended.value.code == 2 and "fresh=true works without" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -23,6 +24,7 @@ from acenas.config import check_config, run_hash
 from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.evaluation.progress import show_progress
+from acenas.executors import LocalProcesses, Lost
 from acenas.pipeline import run
 from acenas.report.summary import best_observed
 from acenas.search import Search
@@ -110,12 +112,13 @@ class Benchmark:
         jobs = self.jobs()
         done = {job: _finished(job, self.conf_dir) for job in jobs}
         missing = [job for job, folder in done.items() if not folder]
-        rest = Parallel(n_jobs=self.workers, return_as="generator_unordered", pre_dispatch="2 * n_jobs")(
-            delayed(_attempt)(job, self.conf_dir) for job in missing
-        )
+        by_name = {Path(str(job)): job for job in missing}
+        work = {name: partial(_attempt, job, self.conf_dir) for name, job in by_name.items()}
+        rest = LocalProcesses().run(work, Path(), self.workers)
         failed: dict[Job, str] = {}
-        shown = show_progress(iter(rest), len(jobs), len(jobs) - len(missing), console, "ran", "searches")
-        for job, outcome in shown:
+        shown = show_progress(rest, len(jobs), len(jobs) - len(missing), console, "ran", "searches")
+        for name, result in shown:
+            job, outcome = by_name[name], result.why if isinstance(result, Lost) else result
             if isinstance(outcome, Path):
                 done[job] = outcome
             else:
@@ -208,7 +211,7 @@ def _finished(job: Job, conf_dir: str) -> Path | None:
     return folder if runs.finished(folder) else None
 
 
-def _attempt(job: Job, conf_dir: str) -> tuple[Job, Path | str]:
+def _attempt(job: Job, conf_dir: str) -> Path | str:
     """Makes one run, in a process of its own; its folder, or the last lines of what went wrong."""
     try:
         cfg = _composed(job.overrides, conf_dir)
@@ -217,8 +220,8 @@ def _attempt(job: Job, conf_dir: str) -> tuple[Job, Path | str]:
         with one_thread(), runs.only_process(folder), redirect_stdout(None):
             if not runs.finished(folder):
                 run(cfg, folder)
-        return job, folder
+        return folder
     except UserError as error:
-        return job, str(error)
+        return str(error)
     except Exception:  # one failed run must not take the others along
-        return job, traceback.format_exc()
+        return traceback.format_exc()

@@ -1,7 +1,7 @@
 """What trainings need: a checkpoint after each epoch, silence, one thread where networks are small."""
 
 import logging
-import os
+import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +23,8 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Called in all processes, as Lightning gathers the state from all of them."""
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        # By chance: processes of several containers or machines may have one number.
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:

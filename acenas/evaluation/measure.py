@@ -150,7 +150,8 @@ class BenchmarkMeasurement:
 
     def _measure(self, archs: list[str]) -> Iterator[dict[str, Any]]:
         tasks = (delayed(self.measure_one)(arch) for arch in archs)
-        parallel = Parallel(n_jobs=self.jobs, return_as="generator_unordered", pre_dispatch="2 * n_jobs")
+        # Else joblib takes threads inside processes of its own, and they share torch's random numbers.
+        parallel = Parallel(self.jobs, "loky", return_as="generator_unordered", pre_dispatch="2 * n_jobs")
         yield from parallel(tasks)
 
     def measure_one(self, arch: str) -> dict[str, Any]:

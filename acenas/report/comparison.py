@@ -106,14 +106,18 @@ def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], flo
         reference: a method.
 
     Returns:
-        For each other method and budget; NaN where fewer than two seeds have both.
+        For each other method and budget, of the means over the runs of a seed; NaN where fewer than two seeds have
+        both.
     """
     asked = results[results["serves"]]
     found = {}
     for budget in sorted(asked["trained"].unique().tolist()):
-        wide = asked[asked["trained"] == budget].pivot(index="seed", columns="method", values="test_accuracy")
+        means = (
+            asked[asked["trained"] == budget].groupby(["seed", "method"])["test_accuracy"].mean().unstack()
+        )
         for method in _others(results, reference):
-            both = wide[[reference, method]].dropna().to_numpy()
+            # A method that does not have the budget has no column.
+            both = means.reindex(columns=[reference, method]).dropna().to_numpy()
             found[method, budget] = paired_p_value(*both.T) if len(both) > 1 else np.nan
     return found
 

@@ -15,7 +15,16 @@ import yaml
 from acenas import runs
 from acenas.errors import UserError
 
-NO_DIFFERENCE = ("seed", "output_root", "data_dir", "fresh", "logger", "trainer", "table.path")
+NO_DIFFERENCE = (
+    "seed",
+    "output_root",
+    "data_dir",
+    "fresh",
+    "logger",
+    "trainer",
+    "table.path",
+    "evaluator.executor",
+)
 """Keys of a configuration that make no other method: chance, and the machine."""
 
 
@@ -44,15 +53,21 @@ class FinishedRun:
 def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
     """The finished searches at or below `roots` in the order of their overrides and seeds, and why others are left out.
 
+    A run that lies below several of them is read once.
+
     Raises:
         UserError: where a root is missing or there is no finished search.
     """
     found: list[FinishedRun] = []
     left_out: dict[Path, str] = {}
+    seen: set[Path] = set()
     for root in roots:
         if not root.is_dir():
             raise UserError(f"there is no folder {root}; name a run's folder, or one of runs")
         for folder in runs.run_folders(root):
+            if folder.resolve() in seen:
+                continue
+            seen.add(folder.resolve())
             try:
                 found.append(_read(folder))
             except _LeftOutError as reason:
@@ -85,7 +100,12 @@ def method_overrides(folder: Path) -> list[str]:
     """The overrides that were given for a run, but for those of `NO_DIFFERENCE`; none where they are not known."""
     given = folder / ".hydra" / "overrides.yaml"
     overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
-    return [override for override in overrides if not _is_chance(override.split("=")[0].lstrip("+~"))]
+    return [override for override in overrides if not _is_chance(_key(override))]
+
+
+def _key(override: str) -> str:
+    """What it sets; that of a group (`evaluator/executor=slurm`) as in the configuration."""
+    return override.split("=")[0].lstrip("+~").replace("/", ".")
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

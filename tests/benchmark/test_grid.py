@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from acenas.__main__ import conf_dir
 from acenas.benchmark.__main__ import check, main
 from acenas.benchmark.grid import Benchmark
 from acenas.errors import UserError
+from acenas.executors import LocalProcesses, Lost
 
 TASK = ["experiment=nb201_ltr", "logger.mode=disabled"]
 QUIET = Console(quiet=True)
@@ -64,7 +66,7 @@ def test_what_is_done_is_not_done_again(
     found: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, results = found
-    monkeypatch.setattr("acenas.benchmark.grid.run", lambda *_: pytest.fail("it ran again"))
+    monkeypatch.setattr("acenas.benchmark.grid._attempt", None)  # which no process can call
     again, failed = benchmark(folder, once=RANDOM, each=RANDOM_AT_LAST).run(QUIET)
     assert not failed
     pd.testing.assert_frame_equal(again, results)
@@ -76,6 +78,19 @@ def test_a_run_that_fails_does_not_take_the_others_along(found: tuple[Path, pd.D
     again, failed = one.run(QUIET)
     assert {job.method for job in failed} == {"broken"} and len(failed) == 1
     assert all("dropout lies between 0 and 1" in reason for reason in failed.values())
+    pd.testing.assert_frame_equal(again, results[results["method"] == "once"].reset_index(drop=True))
+
+
+def test_a_run_whose_process_is_killed_does_not_take_the_others_along(
+    found: tuple[Path, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(_: LocalProcesses, work: Mapping[Path, object], *__: object) -> Iterator[tuple[Path, Lost]]:
+        yield from ((name, Lost("out of memory")) for name in work)
+
+    monkeypatch.setattr(LocalProcesses, "run", killed)
+    folder, results = found
+    again, failed = benchmark(folder, once=RANDOM, killed=["search=random", "search.per_round=2"]).run(QUIET)
+    assert {job.method: why for job, why in failed.items()} == {"killed": "out of memory"}
     pd.testing.assert_frame_equal(again, results[results["method"] == "once"].reset_index(drop=True))
 
 

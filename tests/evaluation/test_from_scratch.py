@@ -28,6 +28,7 @@ from acenas.networks.recipe import Recipe
 from acenas.seeds import torch_generator
 from acenas.spaces.nasbench201 import NasBench201
 from acenas.tables import BenchmarkTable, find_table
+from tests.executors.work import ThisProcess
 
 HARDER = Augmentation(padding=1, noise=0.8)
 IMAGES = ImageTask(Digits(), HARDER, HARDER, draws=2)
@@ -160,7 +161,7 @@ def test_a_half_trained_network_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = WithDropout(channels=4, cells_per_stage=1, stages=1, in_channels=1)
-    made = {"space": space, "checkpoint_seconds": 0.0}
+    made = {"space": space, "checkpoint_seconds": 0.0, "executor": ThisProcess()}
     evaluator(tmp_path / "whole", **made).evaluate(ARCHS[:1])
     start, epochs = NetworkTraining.on_train_epoch_start, []
 
@@ -196,9 +197,9 @@ def test_a_kill_before_the_result_is_written_costs_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("acenas.evaluation.from_scratch.write_text", stop_at_the_result)
         with pytest.raises(Stopped):
-            evaluator(tmp_path).evaluate(ARCHS[:1])
+            evaluator(tmp_path, executor=ThisProcess()).evaluate(ARCHS[:1])
     monkeypatch.setattr(NetworkTraining, "training_step", stop)
-    seen = evaluator(tmp_path).evaluate(ARCHS[:1])
+    seen = evaluator(tmp_path, executor=ThisProcess()).evaluate(ARCHS[:1])
     assert seen.observed_accuracy[0] == evaluator(trained).evaluate(ARCHS[:1]).observed_accuracy[0]
     assert_same_weights(weights(tmp_path, ARCHS[0]), weights(trained, ARCHS[0]))
 
@@ -368,9 +369,8 @@ def test_gpus_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(TrainingEvaluator, "train_one", note)
-    both = TrainingEvaluator(SPACE, IMAGES, RECIPE, tmp_path)
+    both = TrainingEvaluator(SPACE, IMAGES, RECIPE, tmp_path, executor=ThisProcess())
     assert both.jobs == 2
-    both.jobs = 1  # in this process, where the note is taken
     with pytest.raises(UserError, match="3 of 3 trainings failed"):
         both.evaluate(ARCHS)
     assert used == ["cuda:0", "cuda:1", "cuda:0"]

@@ -1,15 +1,20 @@
 """One contract for all of them: results as they come, a limit, and several lives for what is killed."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from joblib import Parallel, delayed
 
 from acenas.errors import UserError
 from acenas.executors import Executor, LocalProcesses, Lost, Ray, Slurm
-from tests.executors.work import most_at_once, square
+from tests.executors.work import most_at_once, own_and_others, process_of, square
 
 
 def work(root: Path, deaths: dict[int, int], count: int) -> dict[Path, Callable[[], int]]:
@@ -81,6 +86,56 @@ def test_jobs_outlive_who_submitted_them_and_are_not_submitted_twice(
     assert {folder.name: result for folder, result in Slurm().run(pieces, logs)} == {"0": 0, "1": 1, "2": 4}
     assert len(list(logs.glob("*/*/*_submitted.pkl"))) == 3
     assert all(len(list(folder.glob("start-*"))) == 1 for folder in pieces)
+
+
+def test_a_single_piece_has_a_process_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    ((named, process),) = LocalProcesses().run({folder: partial(process_of, folder)}, tmp_path)
+    assert named == folder and process != os.getpid()
+    assert not list(LocalProcesses().run({}, tmp_path))
+
+
+def test_inside_a_process_of_joblib_pieces_have_processes_too(tmp_path: Path) -> None:
+    work = [delayed(own_and_others)(tmp_path / name) for name in ("c", "d")]
+    for own, others in Parallel(2, backend="loky")(work):
+        assert own != os.getpid() and own not in others
+
+
+SCRIPT = """
+import sys
+from functools import partial
+from pathlib import Path
+from acenas.executors import LocalProcesses
+from tests.executors.work import process_of
+list(LocalProcesses().run({f: partial(process_of, f, 600.0) for f in map(Path, sys.argv[1:])}, Path(), 2))
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path, count: int) -> None:
+    files = [tmp_path / str(i) / "process" for i in range(count)]
+    parent = subprocess.Popen([sys.executable, "-c", SCRIPT, *(str(file.parent) for file in files)])
+    try:
+        wait_until(lambda: all(file.exists() and file.read_text().endswith("\n") for file in files))
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+    wait_until(lambda: not any(is_alive(int(file.read_text())) for file in files))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(process: int) -> bool:
+    """Whether it runs still; one that has ended may wait for good to be asked how."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class Stopped(BaseException):

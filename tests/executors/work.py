@@ -3,7 +3,25 @@
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+
+from acenas.executors import Executor, LocalProcesses
+from acenas.executors.base import R
+
+
+class ThisProcess(Executor):
+    """One piece after the other in the test's own process, where it can be watched and stopped."""
+
+    here = True
+
+    def run(
+        self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
+    ) -> Iterator[tuple[Path, R]]:
+        """See `Executor.run`."""
+        for folder, piece in work.items():
+            yield folder, piece()
 
 
 def square(folder: Path, number: int, seconds: float = 0.5, deaths: int = 0) -> int:
@@ -23,3 +41,17 @@ def most_at_once(root: Path) -> int:
     """The most pieces below `root` that ran at one moment, of those that ended."""
     spans = [[float(t) for t in path.name.split("-")[1:]] for path in root.glob("*/end-*")]
     return max(sum(start <= moment < end for start, end in spans) for moment, _ in spans)
+
+
+def own_and_others(root: Path) -> tuple[int, set[int | object]]:
+    """The process that this runs in, and those of two pieces that it has done."""
+    pieces = {root / name: partial(process_of, root / name) for name in ("a", "b")}
+    return os.getpid(), {process for _, process in LocalProcesses().run(pieces, root, 2)}
+
+
+def process_of(folder: Path, seconds: float = 0.0) -> int:
+    """The process that does the piece, also as the content of `folder`'s file `process`."""
+    folder.mkdir(parents=True)
+    (folder / "process").write_text(f"{os.getpid()}\n")
+    time.sleep(seconds)
+    return os.getpid()

@@ -83,3 +83,19 @@ def test_curves_show_every_method_of_every_task() -> None:
     drawn = axes[0].get_lines()[1]  # the first line is the best known
     np.testing.assert_allclose(np.asarray(axes[0].get_lines()[0].get_ydata()), [90.0, 93.0, 95.0, 96.0])
     np.testing.assert_allclose(np.asarray(drawn.get_ydata()), [89.5, 89.5, 94.0, 94.0])
+
+
+def test_chances_are_of_the_seeds_and_budgets_that_both_have() -> None:
+    both = results(fast=FAST, slow=SLOW)
+    apart = both[(both["method"] == "fast") | (both["trained"] <= 2)]
+    chances = p_values(apart, "fast")
+    assert chances["slow", 2] == p_values(both, "fast")["slow", 2] and np.isnan(chances["slow", 4])
+    other_way = p_values(apart, "slow")
+    assert other_way["fast", 2] == chances["slow", 2] and np.isnan(other_way["fast", 4])
+
+
+def test_runs_of_one_seed_count_once() -> None:
+    both = results(fast=FAST, slow=SLOW)
+    repeated = pd.concat([both, both[both["method"] == "slow"].assign(folder="again")])
+    assert p_values(repeated, "fast") == p_values(both, "fast")
+    assert "p-value" in to_markdown(repeated, "fast")

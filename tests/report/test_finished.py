@@ -67,3 +67,17 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> Non
         read_runs([unfinished])
     with pytest.raises(UserError, match="no folder"):
         read_runs([tmp_path / "nowhere"])
+
+
+def test_a_run_below_several_folders_is_read_once(tmp_path: Path) -> None:
+    good = finished_run(tmp_path / "runs", 0)
+    found, _ = read_runs([tmp_path, good.parent, good / ".." / good.name])
+    assert [run.folder for run in found] == [good]
+
+
+def test_where_trainings_ran_makes_no_other_method(tmp_path: Path) -> None:
+    for number, executor in enumerate(["LocalProcesses", "Slurm"]):
+        given = ["evaluator/executor=slurm", "evaluator.executor.retries=3"] if number else []
+        evaluator = {"executor": {"_target_": f"acenas.executors.{executor}"}}
+        finished_run(tmp_path, number, given, evaluator=evaluator)
+    assert names(tmp_path) == {0: "default", 1: "default"}
