@@ -128,7 +128,7 @@ def check_config(cfg: DictConfig) -> None:
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
         raise UserError("there is nothing to run: search, supernet, final and measurement are all empty")
-    if "_partial_" in (cfg.judge or {}) and "recipe" not in (cfg.evaluator or {}):
+    if "_partial_" in (cfg.get("judge") or {}) and "recipe" not in (cfg.get("evaluator") or {}):
         raise UserError("judge=train tests what evaluator=train has trained; choose both, or neither")
     _check_final(cfg)
     if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):

@@ -81,7 +81,11 @@ def run(
     if cfg.measurement:
         measurement = instantiate(cfg.measurement)
         write_text(folder / "config.yaml", written)
-        print(f"Measured: {measurement.run(folder)}")
+        clock = runs.Clock(folder, runs.RunStatus(folder))
+        with clock.stage("measurement"):
+            table = measurement.run(folder)
+        identity = {"experiment": str(cfg.experiment), "seed": int(cfg.seed), "measured": str(table)}
+        runs.finish(folder, identity | clock.summary())
     else:
         one = Run(cfg, folder, trial)  # before the first file: a run that lacks something leaves no folder
         write_text(folder / "config.yaml", written)

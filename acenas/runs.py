@@ -201,6 +201,8 @@ def headline(summary: Mapping[str, Any]) -> str:
             f"{part} accuracy {number(value)} %" for part, value in final["accuracy"].items()
         )
         lines.append(f"Trained: {final['arch']}: {accuracy}.")
+    if "measured" in summary:
+        lines.append(f"Measured: {summary['measured']}")
     if "export" in summary:
         lines.append(f"Exported: {', '.join(summary['export'])}, which answer as the network does.")
     if "returned" not in summary:

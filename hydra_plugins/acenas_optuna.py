@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 class OptunaSweeper(Sweeper):
     """Each trial is an ordinary run in its own folder; what is known of the trials is kept in `storage`.
 
-    The same command goes on with a study: trials that were interrupted are resumed with the configuration they had,
-    and new ones are proposed until there are `trials`. One that ranks worse than others did after as many trainings is
-    given up early, see `acenas.callbacks.pruning`.
+    The same command goes on with a study: trials that were interrupted or failed are resumed with the configuration
+    they had, and new ones are proposed until there are `trials`. One that ranks worse than others did after as many
+    trainings is given up early, see `acenas.callbacks.pruning`.
 
     Args:
         metric: a column of `metrics.csv`; its last value is what a trial is judged by.
@@ -169,7 +169,7 @@ class OptunaSweeper(Sweeper):
         return batch
 
     def _tell(self, study: Study, trial: FrozenTrial, folder: Path) -> None:
-        """Tells the study what became of a trial. One that was interrupted is left open for the next command."""
+        """Tells the study what became of a trial. An interrupted or failed one is left open for the next command."""
         from optuna.trial import TrialState
 
         state, _ = runs.state(folder)
@@ -186,8 +186,6 @@ class OptunaSweeper(Sweeper):
                 study.tell(trial.number, value)
         elif state == "pruned":
             study.tell(trial.number, state=TrialState.PRUNED)
-        elif state == "failed":
-            study.tell(trial.number, state=TrialState.FAIL)
 
     def _show(self, study: Study, fixed: Sequence[str]) -> None:
         """Writes all trials as CSV, and prints the best."""

@@ -298,3 +298,6 @@ def test_the_embedded_benchmark_can_be_measured_again(acenas: Command, tmp_path:
     shipped = embedded.lookup(list(again.index), "digits.test.10")
     # Another processor rounds differently, and training carries that on: the cells must agree, not their last digit.
     assert again["digits.test.10"].to_numpy() == pytest.approx(shipped, abs=5.0)
+    assert summary(file.parent)["measured"].endswith("nb201_digits.parquet"), "it is done, as other runs are"
+    shown = acenas(*overrides, cwd=tmp_path)
+    assert shown.returncode == 0 and f"Measured: {summary(file.parent)['measured']}" in shown.stdout

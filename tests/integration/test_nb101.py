@@ -51,7 +51,9 @@ def config(data_dir: Path, *overrides: str) -> DictConfig:
         return compose("config", list(overrides))
 
 
-@pytest.mark.parametrize("overrides", [[], ["table=nb101", "weak_labels=[weak.short.12,cifar10.params_m]"]])
+@pytest.mark.parametrize(
+    "overrides", [["table=nb101_sample"], [], ["weak_labels=[weak.short.12,cifar10.params_m]"]]
+)
 def test_the_experiment_runs(data_dir: Path, tmp_path: Path, overrides: list[str]) -> None:
     cfg = config(data_dir, *overrides)
     check_config(cfg)
@@ -70,7 +72,7 @@ def test_the_whole_space_is_no_other_benchmark(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("column", ["cifar10.valid.108", "cifar10.params_m", "cifar10.valid.200"])
 def test_only_shorter_trainings_are_weak_labels(data_dir: Path, column: str) -> None:
-    cfg = config(data_dir)
+    cfg = config(data_dir, "table=nb101_sample")
     cfg.table.short_trainings["weak.short.4"] = column
     with pytest.raises(UserError, match="not an accuracy after fewer epochs than the observed"):
         check_config(cfg)

@@ -64,3 +64,18 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(acenas: Command,
     more = acenas(*SEARCH, "hydra.sweeper.trials=5", cwd=killed)  # what is done is not done again
     assert more.returncode == 0 and "Trial 3:" not in more.stdout and "Trial 4:" in more.stdout
     pd.testing.assert_frame_equal(study(killed), expected)
+
+
+@pytest.mark.slow
+def test_a_trial_that_failed_is_tried_again_by_the_same_command(acenas: Command, tmp_path: Path) -> None:
+    search = (
+        "-m",
+        "experiment=debug",
+        "hydra/sweeper=optuna",
+        "ranker.dropout=choice(2.0)",
+        "logger.mode=disabled",
+    )
+    for _ in range(2):  # what fails for a passing reason, such as too little memory, may end well then
+        done = acenas(*search, "hydra.sweeper.trials=1", cwd=tmp_path)
+        assert done.returncode == 1 and "dropout lies between 0 and 1" in done.stdout + done.stderr
+        assert "0 of 1 jobs done; the same command goes on" in done.stdout
