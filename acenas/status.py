@@ -5,11 +5,12 @@ Nothing heavy is imported here: a thousand runs are shown in a second or two.
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,16 @@ from rich.table import Table
 
 from acenas import runs
 
-STATES = {"running": "green", "done": "blue", "pruned": "magenta", "failed": "red", "stopped": "yellow"}
-"""Of a run, and the colour it is shown in. Pruned: a hyper-parameter search gave it up. Stopped: killed or interrupted;
-the same command goes on with it."""
+STATES = {
+    "running": "green",
+    "queued": "cyan",
+    "done": "blue",
+    "pruned": "magenta",
+    "failed": "red",
+    "stopped": "yellow",
+}
+"""Of a run, and the colour it is shown in. Queued: SLURM has it. Pruned: a hyper-parameter search gave it up. Stopped:
+killed or interrupted; the same command goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,17 @@ def look_at(folder: Path) -> Run:
             "best_observed_accuracy": summary.get("returned", {}).get("observed_accuracy"),
         }
     return Run(folder, state, facts, problem)
+
+
+def in_queue(found: Sequence[Run]) -> list[Run]:
+    """The same runs, with the state `queued` where SLURM has the job of one that no process works in."""
+    stopped = [run.folder for run in found if run.state == "stopped"]
+    if not stopped or shutil.which("squeue") is None:
+        return list(found)
+    from acenas.executors.slurm import jobs_in_queue  # takes a moment
+
+    queued = jobs_in_queue(stopped)
+    return [replace(run, state="queued") if run.folder in queued else run for run in found]
 
 
 def show(found: Sequence[Run], root: Path, console: Console) -> None:
@@ -133,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.width = max(console.width, 160)  # in a file or a pipe nothing needs to be cut
     try:
         while True:
-            found = [look_at(folder) for folder in runs.run_folders(options.folder)]
+            found = in_queue([look_at(folder) for folder in runs.run_folders(options.folder)])
             found = [run for run in found if options.state in (None, run.state)]
             if not found:
                 console.print(f"No runs in {options.folder}.")

@@ -11,6 +11,7 @@ import pytest
 
 from acenas import runs, status
 from acenas.errors import UserError
+from acenas.executors.slurm import NOTE
 
 
 def run_in(root: Path, name: str, **facts: object) -> Path:
@@ -45,6 +46,23 @@ def test_every_state_is_told_from_the_others(root: Path) -> None:
     }
     assert found["failed"].problem == "UserError: the table is gone"
     assert found["done"].facts["best_observed_accuracy"] == 93.0
+
+
+def test_a_stopped_run_whose_job_slurm_has_is_queued(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in enumerate(("a/running", "a/stopped", "b/done")):
+        (root / name / NOTE).write_text(f"logs/{number}")
+    programs = root / ".programs"
+    programs.mkdir()
+    (programs / "squeue").write_text("#!/bin/sh\necho 1\necho 2\n")
+    (programs / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    found = status.in_queue([status.look_at(folder) for folder in runs.run_folders(root)])
+    assert {run.folder.name: run.state for run in found} == {
+        "running": "stopped",  # no longer: SLURM does not know its job
+        "stopped": "queued",
+        "done": "done",
+        "failed": "failed",
+    }
 
 
 def test_an_error_is_forgotten_when_the_run_goes_on(root: Path) -> None:

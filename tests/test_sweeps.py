@@ -9,7 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from acenas import runs
-from acenas.sweeps import SweepSummary
+from acenas.errors import UserError
+from acenas.sweeps import SweepSummary, note_jobs
 
 
 def test_a_sweep_over_experiments_tells_of_the_jobs_of_each(
@@ -41,16 +42,27 @@ def test_a_sweep_over_experiments_tells_of_the_jobs_of_each(
     assert last.startswith("2 of 3 jobs done")
 
 
-def test_jobs_of_slurm_do_not_start_again_what_is_done(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing but the configuration is there: what comes after the check would raise another error."""
+def test_jobs_that_other_commands_start_meanwhile_are_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = OmegaConf.create({"hydra": {"runtime": {"output_dir": f"{tmp_path}/here"}}})
+    summary = SweepSummary()
+    summary.on_multirun_start(config)
+    summary.on_job_start(config)
+    context: Any = SimpleNamespace(callbacks=SimpleNamespace(callbacks=[summary]))
+    note_jobs(context, [tmp_path / "elsewhere", tmp_path / "here"])
+    for name in ("here", "elsewhere", "of_another_command"):
+        with runs.only_process(tmp_path / name):
+            runs.finish(tmp_path / name, {})
+    summary.on_multirun_end(config)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert [Path(line.split()[1]).name for line in lines] == ["here", "elsewhere"]
+    assert last == "2 of 2 jobs done."
 
-    def load(_: object, overrides: list[str]) -> Any:
-        return OmegaConf.from_dotlist(overrides)
 
+def test_jobs_of_slurm_do_not_start_again_what_is_done() -> None:
     # Not by an import statement: mypy takes the file for a module without a package.
-    launcher = import_module("hydra_plugins.acenas_slurm").SlurmLauncher()
-    context: Any = SimpleNamespace(config_loader=SimpleNamespace(load_sweep_config=load))
-    launcher.setup(hydra_context=context, task_function=lambda _: None, config=OmegaConf.create())
-    with pytest.raises(SystemExit) as ended:
-        launcher.launch([["fresh=false"], ["fresh=true"]], 0)
-    assert ended.value.code == 2 and "fresh=true works without" in capsys.readouterr().err
+    launcher = import_module("hydra_plugins.acenas_launchers").SlurmLauncher()
+    configs = {Path(name): OmegaConf.create({"fresh": name == "b"}) for name in "ab"}
+    with pytest.raises(UserError, match="fresh=true works without"):
+        launcher.executor(configs)

@@ -102,7 +102,7 @@ class Slurm(Executor):
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
     ) -> Iterator[tuple[Path, R | Lost]]:
         """See `Executor.run`; `logs` gets a folder for each job, with what it printed."""
-        jobs = _in_queue(work)
+        jobs = jobs_in_queue(work)
         waiting = {folder: piece for folder, piece in work.items() if folder not in jobs}
         left = dict.fromkeys(work, self.retries)
         queue = _Queue()
@@ -132,7 +132,7 @@ class Slurm(Executor):
         """New jobs that do `work`, and those that another process has submitted meanwhile."""
         logs.mkdir(parents=True, exist_ok=True)
         with _alone(logs / "lock"):
-            jobs = _in_queue(work)
+            jobs = jobs_in_queue(work)
             new = [folder for folder in work if folder not in jobs]
             if not new:
                 return jobs
@@ -199,7 +199,7 @@ def _queued() -> set[str] | None:
     return set(done.stdout.split()) if done.returncode == 0 else None
 
 
-def _in_queue(work: Iterable[Path]) -> dict[Path, Path]:
+def jobs_in_queue(work: Iterable[Path]) -> dict[Path, Path]:
     """The folders of the jobs that wait or run for pieces of `work`, as was noted in those."""
     notes = {folder: folder / NOTE for folder in work}
     noted = {folder: Path(note.read_text()) for folder, note in notes.items() if note.exists()}

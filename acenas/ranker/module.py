@@ -156,10 +156,13 @@ class Pretraining(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Logs the means over the epoch. Logging every step would take longer than the step."""
         errors = torch.stack(self._errors).mean(dim=0)
-        self.log("pretrain/loss", errors.sum())
-        self.log_dict(
-            {f"pretrain/{name}_mse": error for name, error in zip(self.label_names, errors, strict=True)}
-        )
+        metrics = {"epoch": float(self.current_epoch), "pretrain/loss": float(errors.sum())}
+        metrics |= {
+            f"pretrain/{name}_mse": float(e) for name, e in zip(self.label_names, errors, strict=True)
+        }
+        # `self.log` would write them after the checkpoint of this epoch: a run killed in between would lack them.
+        for logger in self.loggers:
+            logger.log_metrics(metrics, step=self.global_step - 1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine decay."""

@@ -153,6 +153,25 @@ def test_a_sweep_gives_every_configuration_its_own_folder(acenas: Command, tmp_p
 
 
 @pytest.mark.slow
+def test_a_job_whose_process_is_killed_is_started_again_and_takes_no_other_with_it(tmp_path: Path) -> None:
+    sweep = ("-m", DEBUG, "seed=range(4)", "logger.mode=disabled", "hydra/launcher=joblib")
+    with subprocess.Popen(
+        command(*sweep), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("outputs/*/*/observations.parquet")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [int(c) for c in children if "LokyProcess" in Path(f"/proc/{c}/cmdline").read_text()]
+        os.kill(workers[0], signal.SIGKILL)
+        out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert out.decode().splitlines()[-1] == "4 of 4 jobs done."
+    assert len(run_folders(tmp_path / "outputs")) == 4
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_a_job_that_fails_does_not_take_the_others_with_it(
     launcher: str, acenas: Command, tmp_path: Path
