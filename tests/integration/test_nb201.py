@@ -1,0 +1,82 @@
+"""experiment=nb201_ltr on each data set, and its super-net's labels, on cells that were really trained on digits."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from acenas.__main__ import conf_dir
+from acenas.config import check_config
+from acenas.pipeline import run
+from acenas.tables import BenchmarkTable, TableMetadata, WeakLabels, find_table, write_table
+from tests.integration.conftest import summary
+
+SMALL = (
+    "search.budget=8",
+    "search.per_round=3",
+    "ranker.pretrain_epochs=2",
+    "ranker.finetune_passes=20",
+    "logger.mode=disabled",
+)
+COLUMNS = {
+    "cifar10": ("valid.200", "test.200"),
+    "cifar100": ("observed.200", "test.200"),
+    "imagenet16": ("valid.200", "test.200"),
+}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 300 cells with the columns of an imported one; each data set has the accuracies on digits."""
+    embedded = BenchmarkTable.open(find_table("nb201_digits"))
+    rows = np.random.default_rng(0).permutation(len(embedded))[:300]
+    frame = pd.DataFrame({"arch": [embedded.archs[i] for i in rows]})
+    for dataset, (observed, test) in COLUMNS.items():
+        frame[f"{dataset}.{observed}"] = embedded.column("digits.observed.10")[rows]
+        frame[f"{dataset}.{test}"] = embedded.column("digits.test.10")[rows]
+        for cost in ("params_m", "flops_m"):
+            frame[f"{dataset}.{cost}"] = embedded.column(f"digits.{cost}")[rows]
+    folder = tmp_path_factory.mktemp("data")
+    write_table(frame, folder / "nb201.parquet", TableMetadata("nasbench201", source="digits"))
+    return folder
+
+
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        cfg = compose("config", list(overrides))
+    check_config(cfg)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    ["imagenet16", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cifar10", "cifar100"))],
+)
+def test_the_experiment_runs(data_dir: Path, tmp_path: Path, dataset: str) -> None:
+    costs = f"weak_labels=[{dataset}.flops_m,{dataset}.params_m]"  # an imported table has no super-net's
+    table = ("table=nb201", f"table.dataset={dataset}", f"data_dir={data_dir}")
+    run(config("experiment=nb201_ltr", *table, costs, *SMALL), tmp_path)
+    found = summary(tmp_path)
+    assert found["trained"] == 8 and found["dataset"] == dataset
+    assert found["returned"]["test_accuracy"] <= found["best_known"]["test_accuracy"]
+
+
+@pytest.mark.slow
+def test_the_supernets_labels_are_learned_from(data_dir: Path, tmp_path: Path) -> None:
+    small = ("space=nasbench201_digits", "space.channels=4", "supernet.recipe.epochs=4", "scoring.images=100")
+    digits = ("images=digits", "supernet=digits", "scoring=digits", "logger.mode=disabled")
+    supernet = tmp_path / "supernet"
+    run(config("experiment=nb201_supernet", *digits, *small, "supernet.recipe.warmup_epochs=0"), supernet)
+    labels = WeakLabels.load(supernet / "weak_labels.parquet", space="nasbench201")
+    assert len(labels) == 15_625
+
+    names = "weak_labels=[weak.supernet,imagenet16.flops_m]"
+    table = ("table=nb201", "table.dataset=imagenet16", f"data_dir={data_dir}")
+    learned = (names, f"weak_labels_file={supernet}/weak_labels.parquet")
+    run(config("experiment=nb201_ltr", *table, *learned, *SMALL), tmp_path / "search")
+    assert summary(tmp_path / "search")["trained"] == 8
+    columns = pd.read_csv(tmp_path / "search/metrics.csv").columns
+    assert {"pretrain/weak.supernet_mse", "pretrain/imagenet16.flops_m_mse"} <= set(columns)
