@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from acenas.ranker.data import LabelledGraphs
 from acenas.ranker.encoders import Encoder
-from acenas.ranking import RankingLoss
+from acenas.ranking import RankingLoss, ranknet_loss
 from acenas.seeds import derive_seed
 from acenas.spaces.graphs import GraphBatch
 
@@ -114,6 +114,14 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
     return error / known.sum(dim=0).clamp(min=1)
 
 
+def prior_labels(labels: Tensor, weights: Tensor) -> Tensor:
+    """What the weak labels say together, `[B]`: the weighted sum of the standardised `labels` `[B, L]`.
+
+    One that is missing (NaN) counts as the mean of all.
+    """
+    return labels.nan_to_num(nan=0.0) @ weights
+
+
 class Pretraining(pl.LightningModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 
@@ -176,9 +184,10 @@ class Finetuning(pl.LightningModule):
     """Learns the order of the observed architectures, and goes on with the weak labels so as not to forget them.
 
     The loss of a step is the ranking loss of a list, plus `regression_weight` times the mean squared error of the
-    scores against the standardised relevance, plus `replay_weight` times that of the weak labels. LambdaRank alone
-    cares for the very best of the list only; the regression makes the scores follow the whole upper part, smoothly,
-    and so finds better ones among what was not observed yet.
+    scores against the standardised relevance, plus `replay_weight` times that of the weak labels, plus `prior_weight`
+    times RankNet's loss of the scores against `prior_labels`. LambdaRank alone cares for the very best of the list
+    only; the regression makes the scores follow the whole upper part, smoothly, and so finds better ones among what
+    was not observed yet.
 
     Args:
         network: is trained in place.
@@ -188,7 +197,11 @@ class Finetuning(pl.LightningModule):
         weight_decay: AdamW's.
         regression_weight: 0 for the ranking loss alone.
         replay_weight: 0 to let the weak labels go.
+        prior_weight: 0 for scores that know the weak labels by the encoder alone.
+        label_weights: `[L]`, of the standardised weak labels in the prior.
     """
+
+    label_weights: Tensor
 
     def __init__(
         self,
@@ -199,6 +212,8 @@ class Finetuning(pl.LightningModule):
         weight_decay: float,
         regression_weight: float,
         replay_weight: float,
+        prior_weight: float,
+        label_weights: Tensor,
     ) -> None:
         super().__init__()
         self.network = network
@@ -208,6 +223,8 @@ class Finetuning(pl.LightningModule):
         self.weight_decay = weight_decay
         self.regression_weight = regression_weight
         self.replay_weight = replay_weight
+        self.prior_weight = prior_weight
+        self.register_buffer("label_weights", label_weights)
 
     def training_step(self, batch: tuple[LabelledGraphs, LabelledGraphs | None], batch_index: int) -> Tensor:
         """The loss of one list, and of what is replayed beside it."""
@@ -218,13 +235,16 @@ class Finetuning(pl.LightningModule):
             scores = network.scores(network.encoder(graphs))
         else:
             encoded = network.encoder(GraphBatch.cat([graphs, replayed[0]]))  # one pass for both is cheaper
-            scores = network.scores(encoded[: len(graphs)])
+            scores, others = network.scores(encoded).tensor_split([len(graphs)])
         loss = self.loss.from_labels(scores.unsqueeze(0), labels.unsqueeze(0))
         if self.regression_weight:
             loss = loss + self.regression_weight * (scores - targets).square().mean()
         if replayed is not None:
             errors = squared_errors(network.labels(encoded[len(graphs) :]), replayed[1])
             loss = loss + self.replay_weight * errors.mean()
+            if self.prior_weight:
+                prior = prior_labels(replayed[1], self.label_weights)
+                loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior.unsqueeze(0))
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -74,7 +74,8 @@ class Ranker(ABC):
     def score(self, graphs: GraphBatch) -> Tensor:
         """`[B]`, float32: higher is better, nothing else is meant by it.
 
-        After pretraining and before the first finetuning it is the order of the first weak label, as predicted.
+        After pretraining and before the first finetuning it is the order of the weak labels, as predicted: of the
+        first, or of what a ranker makes of all.
         """
 
     @abstractmethod
@@ -91,9 +92,13 @@ class GraphRanker(Ranker):
 
     Finetuning forgets what pretraining taught, the more so the faster it learns, and a ranking loss with exponential
     gain cares for the very best of the few observations alone. Each of these can be switched off: batches of weak
-    labels are replayed in every step (`replay_size`), the scores are also regressed on the relevance
-    (`regression_weight`), the ranking head starts as the head of the first weak label (`start_from_label`), and the
-    encoder can learn more slowly than the ranking head (`encoder_learning_rate`).
+    labels are replayed in every step (`replay_size`), the scores must order these as the weak labels do, too, the less
+    so the more is observed (`prior_weight`), the scores are also regressed on the relevance (`regression_weight`), the
+    ranking head starts as the head of the first weak label (`start_from_label`), and the encoder can learn more slowly
+    than the ranking head (`encoder_learning_rate`).
+
+    The prior is the sum of the standardised weak labels, each weighed by its correlation with the first one: what is
+    high where the first is low counts against an architecture.
 
     Finetuning runs for a fixed number of steps while the learning rate falls to 0, rather than until something held
     out gets worse: what could be held out of a few dozen architectures says too little about the order of the best.
@@ -118,6 +123,9 @@ class GraphRanker(Ranker):
             loss; 0 for the ranking loss alone. LambdaRank is a sum over pairs: 10 to 40 times as large on 100.
         replay_size: weakly labelled architectures of a finetuning step; 0 for none.
         replay_weight: of their squared errors beside the ranking loss.
+        prior_weight: of RankNet's loss of the replayed scores against the prior, beside the ranking loss, where nothing
+            is observed; 0 for none. With a prior, its order is also that of the scores before the first finetuning.
+        prior_size: observed architectures that make the prior weigh half as much.
         start_from_label: the ranking head starts as that of the first weak label, rather than from fresh weights.
         fresh_head: the ranking head starts from other weights in each finetuning, rather than from the same. What one
             of few observations leaves open is then guessed otherwise in the next round, much as a member of an
@@ -147,6 +155,8 @@ class GraphRanker(Ranker):
         regression_weight: float = 0.0,
         replay_size: int = 64,
         replay_weight: float = 10.0,
+        prior_weight: float = 0.0,
+        prior_size: float = 10.0,
         start_from_label: bool = False,
         fresh_head: bool = False,
         accelerator: str = "cpu",
@@ -166,7 +176,10 @@ class GraphRanker(Ranker):
             regression_weight=regression_weight,
             replay_size=replay_size,
             replay_weight=replay_weight,
+            prior_weight=prior_weight,
         )
+        if prior_weight and not (replay_size and replay_weight and prior_size > 0):
+            raise UserError("ranker: prior_weight needs replay_size, replay_weight and prior_size above 0")
         if fresh_head and start_from_label:
             raise UserError("ranker: choose one of fresh_head and start_from_label")
         if not 0 <= dropout < 1:
@@ -188,6 +201,8 @@ class GraphRanker(Ranker):
         self.regression_weight = regression_weight
         self.replay_size = replay_size
         self.replay_weight = replay_weight
+        self.prior_weight = prior_weight
+        self.prior_size = prior_size
         self.start_from_label = start_from_label
         self.fresh_head = fresh_head
         self.accelerator = accelerator
@@ -195,6 +210,8 @@ class GraphRanker(Ranker):
         self._pretrained: RankingNetwork | None = None
         self._weakly_labelled: LabelledGraphs | None = None
         """What was pretrained on, standardised: replayed in finetuning."""
+        self._label_weights = torch.zeros(0)
+        """`[L]`: of each weak label before the first finetuning, and in the prior."""
         self._network: RankingNetwork | None = None
         """The network that scores: the pretrained one, then the one of the last finetuning."""
 
@@ -229,8 +246,14 @@ class GraphRanker(Ranker):
         )
         if self.start_from_label:
             network.start_ranking_from_label(0)
+        self._know(network, graphs, labels)
+
+    def _know(self, network: RankingNetwork, graphs: GraphBatch, labels: Tensor) -> None:
+        """Takes in what pretraining left."""
         self._pretrained, self._network = network, network
         self._weakly_labelled = (graphs, labels)
+        first = torch.eye(labels.shape[1])[0]
+        self._label_weights = _correlations(labels) if self.prior_weight else first
 
     def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
         """See `Ranker.finetune`."""
@@ -258,6 +281,8 @@ class GraphRanker(Ranker):
                     self.weight_decay,
                     self.regression_weight,
                     self.replay_weight,
+                    self.prior_weight * self.prior_size / (self.prior_size + len(graphs)),
+                    self._label_weights,
                 ),
                 FinetuningData(
                     graphs,
@@ -283,9 +308,11 @@ class GraphRanker(Ranker):
         scores = torch.zeros(len(graphs))
         for index, part in _by_size(graphs, SCORE_BATCH):
             encoded = network.encoder(part)
-            # Until the ranking head has learned anything, the first weak label stands for it.
+            # Until the ranking head has learned anything, the weak labels stand for it.
             untaught = network is self._pretrained
-            scores[index] = network.labels(encoded)[:, 0] if untaught else network.scores(encoded)
+            scores[index] = (
+                network.labels(encoded) @ self._label_weights if untaught else network.scores(encoded)
+            )
         return scores
 
     def save(self, path: Path) -> None:
@@ -318,8 +345,7 @@ class GraphRanker(Ranker):
             raise UserError(
                 f"{path} is no pretrained state of this ranker ({reason}); remove it to pretrain again"
             ) from error
-        self._pretrained, self._network = network, network
-        self._weakly_labelled = (graphs, state["labels"])
+        self._know(network, graphs, state["labels"])
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
         with _seeded(self.seed, "weights"):
@@ -383,6 +409,11 @@ def _standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
                 f"weak label {name}: all its values are equal or missing; leave it out of weak_labels"
             )
     return (weak_labels - mean) / deviation
+
+
+def _correlations(labels: Tensor) -> Tensor:
+    """`[L]`: of each standardised label `[A, L]` with the first, over the rows that have both; 0 where none has."""
+    return (labels * labels[:, :1]).nanmean(dim=0).nan_to_num(nan=0.0)
 
 
 def _require_at_least(least: int, **values: float) -> None:

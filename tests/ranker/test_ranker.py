@@ -15,6 +15,7 @@ from acenas.errors import UserError
 from acenas.ranker import BidirectionalEncoder, GraphRanker, PaperEncoder
 from acenas.ranker.module import squared_errors
 from acenas.ranking import LambdaRankLoss, StandardisedMSELoss, ndcg_at_k, relevance
+from acenas.spaces import GraphBatch
 from tests.ranker.graphs import NUM_NODE_TYPES, accuracies_of, random_dags
 
 SMALL = functools.partial(BidirectionalEncoder, hidden_channels=8, layers=2, out_channels=16)
@@ -68,6 +69,31 @@ def test_pretraining_helps_to_rank_what_was_never_observed(tmp_path: Path) -> No
         correlation(each.score(GRAPHS[20:]), ACCURACIES[20:]) for each in (ranker, fresh)
     )
     assert with_pretraining > max(without, 0.4)
+
+
+def test_the_prior_says_what_few_observations_leave_open(tmp_path: Path) -> None:
+    """Three observations in the wrong order: with a prior the others keep the order of the weak labels."""
+    without, weak, strong = (small_ranker(prior_weight=w, finetune_passes=60) for w in (0.0, 1.0, 30.0))
+    for number, ranker in enumerate((without, weak, strong)):
+        ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / str(number))
+    together = WEAK_LABELS[:, 0] / WEAK_LABELS[:, 0].std() - WEAK_LABELS[:, 1] / WEAK_LABELS[:, 1].std()
+    agreement = correlation(strong.score(GRAPHS), together)
+    assert agreement > correlation(without.score(GRAPHS), together), (
+        "before finetuning: all labels, not the first"
+    )
+    for ranker in (without, weak, strong):
+        ranker.finetune(GRAPHS[:3], -ACCURACIES[:3], round=1)
+    of_without, of_weak, of_strong = (
+        correlation(ranker.score(GRAPHS[3:]), together[3:]) for ranker in (without, weak, strong)
+    )
+    assert of_without < of_weak < of_strong and of_strong > 0.5
+    strong.finetune(GraphBatch.cat([GRAPHS[:3]] * 40), -ACCURACIES[:3].repeat(40), round=1)
+    assert correlation(strong.score(GRAPHS[3:]), together[3:]) < of_strong, "it fades with what is observed"
+
+
+def test_a_prior_without_replayed_labels_is_an_error() -> None:
+    with pytest.raises(UserError, match="prior_weight needs"):
+        small_ranker(prior_weight=1.0, replay_size=0)
 
 
 def test_finetuning_starts_from_the_pretrained_weights_every_time(tmp_path: Path) -> None:
