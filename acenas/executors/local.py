@@ -30,7 +30,10 @@ class LocalProcesses(Executor):
 
     def __init__(self, *, retries: int = 2) -> None:
         if retries < 1:
-            raise UserError(f"evaluator: executor.retries must be at least 1, not {retries}")
+            raise UserError(
+                f"executor or launcher: retries must be at least 1, not {retries}: a process that is killed takes "
+                "others with it"
+            )
         self.retries = retries
 
     def run(
