@@ -45,7 +45,8 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(acenas: Command,
     expected = study(whole)
     assert set(expected["state"]) == {"complete", "pruned"}
     assert len(expected.filter(like="ranker.learning_rate").drop_duplicates()) == 5
-    best = expected.sort_values("search/ndcg@10").dropna().iloc[-1]
+    complete = expected[expected["state"] == "complete"]
+    best = complete.sort_values("search/ndcg@10").iloc[-1]
     assert f"Best: trial {best['trial']}, search/ndcg@10 {best['search/ndcg@10']:.4f}" in done.stdout
     assert done.stdout.splitlines()[-1] == "5 of 5 jobs done."
     assert len(list(whole.glob("outputs/debug/*/pruned.txt"))) == sum(expected["state"] == "pruned")
