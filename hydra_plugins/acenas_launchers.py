@@ -38,7 +38,12 @@ class SweepLauncher(Launcher):
     Args:
         jobs: at once; None for as many as there is room for.
         options: of the executor.
+
+    Attributes:
+        when_interrupted: what becomes of the jobs where the user stops the command.
     """
+
+    when_interrupted: str
 
     def __init__(self, jobs: int | None = None, **options: Any) -> None:
         self.jobs = jobs
@@ -59,6 +64,7 @@ class SweepLauncher(Launcher):
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         configs: dict[Path, DictConfig] = {}
+        folders = []  # of each job: two that ask for the same are one run
         for number, overrides in enumerate(job_overrides, start=initial_job_idx):
             config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
             folder = Path(config.hydra.sweep.dir).absolute() / config.hydra.sweep.subdir
@@ -67,17 +73,19 @@ class SweepLauncher(Launcher):
                 config.hydra.runtime.output_dir = str(folder)
             log.info(f"#{number}: {' '.join(filter_overrides(overrides))}: {folder}")
             configs[folder] = config
+            folders.append(folder)
         note_jobs(self.hydra_context, configs)
         try:
-            return self._run(configs)
+            returned = self._run(configs)
         except UserError as error:
             print(f"acenas: error: {error}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print(f"acenas: {self.when_interrupted}", file=sys.stderr)
             sys.exit(130)
+        return [returned[folder] for folder in folders]
 
-    def _run(self, configs: dict[Path, DictConfig]) -> list[JobReturn]:
+    def _run(self, configs: dict[Path, DictConfig]) -> dict[Path, JobReturn]:
         returned: dict[Path, JobReturn] = {}
         work: dict[Path, partial[JobReturn]] = {}
         for folder, config in configs.items():
@@ -90,22 +98,24 @@ class SweepLauncher(Launcher):
         if work:
             from acenas.executors import Lost
 
-            executor = self.executor(configs)
+            executor = self.executor({folder: configs[folder] for folder in work})
             logs = Path(self.config.hydra.sweep.dir) / ".submitit"
-            for count, (folder, result) in enumerate(executor.run(work, logs, self.jobs), start=1):
-                if isinstance(result, Lost):
-                    log.warning(f"{folder}: {result.why}")
-                    result = JobReturn(hydra_cfg=configs[folder], status=JobStatus.COMPLETED)
-                returned[folder] = result
-                log.info(f"{count} of {len(work)} jobs have ended: {folder}")
-        return [returned[folder] for folder in configs]
-
-    when_interrupted: str
-    """What becomes of the jobs where the user stops the command."""
+            try:
+                for count, (folder, result) in enumerate(executor.run(work, logs, self.jobs), start=1):
+                    if isinstance(result, Lost):
+                        log.warning(f"{folder}: {result.why}")
+                        result = JobReturn(hydra_cfg=configs[folder], status=JobStatus.COMPLETED)
+                    returned[folder] = result
+                    log.info(f"{count} of {len(work)} jobs have ended: {folder}")
+            except UserError:  # the jobs were not taken
+                for folder in filter(Path.exists, work):
+                    runs.remove_if_unused(folder)
+                raise
+        return returned
 
     @abstractmethod
     def executor(self, configs: dict[Path, DictConfig]) -> Executor:
-        """What runs those of `configs` that are not done; raises `UserError` where it cannot."""
+        """What runs the jobs of `configs`, none of which is done; raises `UserError` where it cannot."""
 
 
 class JoblibLauncher(SweepLauncher):
