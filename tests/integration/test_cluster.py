@@ -100,7 +100,8 @@ def test_a_sweep_whose_shell_is_closed_is_collected_by_the_same_command(
     assert result(folder) == result(tmp_path / "outputs/debug" / folder.name)
 
 
-LONGER = (*SEARCH, "ranker.pretrain_epochs=8")
+# So long that there is time for a kill in pretraining, and between the first observations and the end.
+LONGER = (*SEARCH, "ranker.pretrain_epochs=8", "ranker.finetune_passes=400")
 
 
 @pytest.fixture(scope="module")
