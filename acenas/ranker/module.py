@@ -122,6 +122,25 @@ def prior_labels(labels: Tensor, weights: Tensor) -> Tensor:
     return labels.nan_to_num(nan=0.0) @ weights
 
 
+def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
+    """How much each weak label says about what is observed: a ridge regression around `before` rather than around 0.
+
+    Args:
+        labels: `[n, L]`, float, of the observed architectures.
+        targets: `[n]`, float, with mean 0: what is observed of them.
+        before: `[L]`: the weights while nothing is observed.
+        strength: how firmly these hold; above 0.
+
+    Returns:
+        `[L]`.
+    """
+    labels = labels - labels.mean(dim=0)
+    missed = targets - labels @ before
+    hold = strength * torch.eye(len(before), dtype=labels.dtype)
+    correction: Tensor = torch.linalg.solve(labels.T @ labels + hold, labels.T @ missed)
+    return before + correction
+
+
 class Pretraining(pl.LightningModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 

@@ -20,7 +20,7 @@ from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningData, LabelledGraphs, PretrainingData
 from acenas.ranker.encoders import Encoder
-from acenas.ranker.module import Finetuning, Pretraining, RankingNetwork
+from acenas.ranker.module import Finetuning, Pretraining, RankingNetwork, observed_weights
 from acenas.ranking import RankingLoss, relevance
 from acenas.seeds import derive_seed
 from acenas.spaces.graphs import GraphBatch
@@ -97,8 +97,9 @@ class GraphRanker(Ranker):
     ranking head starts as the head of the first weak label (`start_from_label`), and the encoder can learn more slowly
     than the ranking head (`encoder_learning_rate`).
 
-    The prior is the sum of the standardised weak labels, each weighed by its correlation with the first one: what is
-    high where the first is low counts against an architecture.
+    The prior is a weighted sum of the standardised weak labels. Before anything is observed each weighs as much as it
+    correlates with the first one; then the weights follow what is observed, by a ridge regression around these
+    correlations (`prior_ridge`): a label that misleads at the top is soon found out.
 
     Finetuning runs for a fixed number of steps while the learning rate falls to 0, rather than until something held
     out gets worse: what could be held out of a few dozen architectures says too little about the order of the best.
@@ -126,6 +127,8 @@ class GraphRanker(Ranker):
         prior_weight: of RankNet's loss of the replayed scores against the prior, beside the ranking loss, where nothing
             is observed; 0 for none. With a prior, its order is also that of the scores before the first finetuning.
         prior_size: observed architectures that make the prior weigh half as much.
+        prior_ridge: how firmly the weights of the labels in the prior stay at their correlations, see
+            `observed_weights`; above 0.
         start_from_label: the ranking head starts as that of the first weak label, rather than from fresh weights.
         fresh_head: the ranking head starts from other weights in each finetuning, rather than from the same. What one
             of few observations leaves open is then guessed otherwise in the next round, much as a member of an
@@ -157,6 +160,7 @@ class GraphRanker(Ranker):
         replay_weight: float = 10.0,
         prior_weight: float = 0.0,
         prior_size: float = 10.0,
+        prior_ridge: float = 1.0,
         start_from_label: bool = False,
         fresh_head: bool = False,
         accelerator: str = "cpu",
@@ -178,8 +182,10 @@ class GraphRanker(Ranker):
             replay_weight=replay_weight,
             prior_weight=prior_weight,
         )
-        if prior_weight and not (replay_size and replay_weight and prior_size > 0):
-            raise UserError("ranker: prior_weight needs replay_size, replay_weight and prior_size above 0")
+        if prior_weight and not (replay_size and replay_weight and prior_size > 0 and prior_ridge > 0):
+            raise UserError(
+                "ranker: prior_weight needs replay_size, replay_weight, prior_size and prior_ridge above 0"
+            )
         if fresh_head and start_from_label:
             raise UserError("ranker: choose one of fresh_head and start_from_label")
         if not 0 <= dropout < 1:
@@ -203,6 +209,7 @@ class GraphRanker(Ranker):
         self.replay_weight = replay_weight
         self.prior_weight = prior_weight
         self.prior_size = prior_size
+        self.prior_ridge = prior_ridge
         self.start_from_label = start_from_label
         self.fresh_head = fresh_head
         self.accelerator = accelerator
@@ -211,7 +218,7 @@ class GraphRanker(Ranker):
         self._weakly_labelled: LabelledGraphs | None = None
         """What was pretrained on, standardised: replayed in finetuning."""
         self._label_weights = torch.zeros(0)
-        """`[L]`: of each weak label before the first finetuning, and in the prior."""
+        """`[L]`: of each weak label in the prior while nothing is observed, and in the scores before finetuning."""
         self._network: RankingNetwork | None = None
         """The network that scores: the pretrained one, then the one of the last finetuning."""
 
@@ -282,7 +289,7 @@ class GraphRanker(Ranker):
                     self.regression_weight,
                     self.replay_weight,
                     self.prior_weight * self.prior_size / (self.prior_size + len(graphs)),
-                    self._label_weights,
+                    self._prior_weights(graphs, targets),
                 ),
                 FinetuningData(
                     graphs,
@@ -298,6 +305,15 @@ class GraphRanker(Ranker):
                 logger=False,
             )
         self._network = network
+
+    @torch.no_grad()
+    def _prior_weights(self, graphs: GraphBatch, targets: Tensor) -> Tensor:
+        """`[L]`: of each weak label in the prior, given the standardised relevance `targets` `[n]` of the observed."""
+        if self._pretrained is None or not self.prior_weight:
+            return self._label_weights
+        network = self._pretrained.eval()
+        labels = network.labels(network.encoder(graphs))  # as pretraining learned them
+        return observed_weights(labels, targets, self._label_weights, self.prior_ridge)
 
     @torch.inference_mode()
     def score(self, graphs: GraphBatch) -> Tensor:

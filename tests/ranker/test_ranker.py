@@ -9,11 +9,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
 from scipy.stats import kendalltau
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from acenas.errors import UserError
 from acenas.ranker import BidirectionalEncoder, GraphRanker, PaperEncoder
-from acenas.ranker.module import squared_errors
+from acenas.ranker.module import observed_weights, squared_errors
 from acenas.ranking import LambdaRankLoss, StandardisedMSELoss, ndcg_at_k, relevance
 from acenas.spaces import GraphBatch
 from tests.ranker.graphs import NUM_NODE_TYPES, accuracies_of, random_dags
@@ -89,6 +90,20 @@ def test_the_prior_says_what_few_observations_leave_open(tmp_path: Path) -> None
     assert of_without < of_weak < of_strong and of_strong > 0.5
     strong.finetune(GraphBatch.cat([GRAPHS[:3]] * 40), -ACCURACIES[:3].repeat(40), round=1)
     assert correlation(strong.score(GRAPHS[3:]), together[3:]) < of_strong, "it fades with what is observed"
+
+
+def test_the_labels_of_the_prior_weigh_what_the_observed_say() -> None:
+    """scikit-learn's ridge regression of what the weights of before do not explain is the independent reference."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randn(12, 3, generator=generator, dtype=torch.float64) + 5
+    targets = labels[:, 1] + 0.1 * torch.randn(12, generator=generator, dtype=torch.float64)
+    targets, before = targets - targets.mean(), torch.tensor([1.0, 0.5, -0.2], dtype=torch.float64)
+    weights = observed_weights(labels, targets, before, strength=3.0)
+    fitted = Ridge(alpha=3.0).fit(labels.numpy(), (targets - labels @ before).numpy())
+    torch.testing.assert_close(weights, before + torch.from_numpy(fitted.coef_))
+    assert weights.argmax() == 1, "the label that the observed follow"
+    held = observed_weights(labels, targets, before, strength=1e9)
+    torch.testing.assert_close(held, before, atol=1e-6, rtol=0)
 
 
 def test_a_prior_without_replayed_labels_is_an_error() -> None:
