@@ -127,7 +127,7 @@ def test_a_search_keeps_to_its_constraints_and_is_compared_with_what_keeps_them(
     [
         (
             "{params_m: 0.0001}",
-            "none of 1,586 architectures has params_m <= 0.0001 .* the least of each is params_m",
+            "none of 6,466 architectures has params_m <= 0.0001 .* the least of each is params_m",
         ),
         ("{latency_ms.pixel3: 3}", "nothing here tells latency_ms.pixel3; the table has .*params_m"),
     ],
