@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from scipy.stats import kendalltau
 
 from acenas.__main__ import conf_dir
@@ -84,17 +84,8 @@ def main() -> None:
 
 def configured() -> tuple[SupernetTraining, Scoring]:
     """The recipe and the scoring of conf/ for digits, on one CPU."""
-    choices = {
-        "space": "nasbench201_digits",
-        "images": "digits",
-        "sampler": "fair",
-        "supernet": "digits",
-        "scoring": "digits",
-    }
-    trainer = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "precision": "32-true"}
-    cfg = OmegaConf.create({"seed": 0, "trainer": trainer})
-    for group, choice in choices.items():
-        cfg[group] = OmegaConf.load(Path(conf_dir()) / group / f"{choice}.yaml")
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        cfg = compose("config", ["experiment=digits_supernet", "trainer.accelerator=cpu"])
     return instantiate(cfg.supernet), instantiate(cfg.scoring)
 
 

@@ -98,7 +98,7 @@ class GraphRanker(Ranker):
     than the ranking head (`encoder_learning_rate`).
 
     The prior is a weighted sum of the standardised weak labels. Before anything is observed each weighs as much as it
-    correlates with the first one; then the weights follow what is observed, by a ridge regression around these
+    correlates with the first one. They can follow what is observed from then on, by a ridge regression around these
     correlations (`prior_ridge`): a label that misleads at the top is soon found out.
 
     Finetuning runs for a fixed number of steps while the learning rate falls to 0, rather than until something held
@@ -128,7 +128,7 @@ class GraphRanker(Ranker):
             is observed; 0 for none. With a prior, its order is also that of the scores before the first finetuning.
         prior_size: observed architectures that make the prior weigh half as much.
         prior_ridge: how firmly the weights of the labels in the prior stay at their correlations, see
-            `observed_weights`; above 0.
+            `observed_weights`; above 0. None: they do not move.
         start_from_label: the ranking head starts as that of the first weak label, rather than from fresh weights.
         fresh_head: the ranking head starts from other weights in each finetuning, rather than from the same. What one
             of few observations leaves open is then guessed otherwise in the next round, much as a member of an
@@ -160,7 +160,7 @@ class GraphRanker(Ranker):
         replay_weight: float = 10.0,
         prior_weight: float = 0.0,
         prior_size: float = 10.0,
-        prior_ridge: float = 1.0,
+        prior_ridge: float | None = None,
         start_from_label: bool = False,
         fresh_head: bool = False,
         accelerator: str = "cpu",
@@ -182,10 +182,10 @@ class GraphRanker(Ranker):
             replay_weight=replay_weight,
             prior_weight=prior_weight,
         )
-        if prior_weight and not (replay_size and replay_weight and prior_size > 0 and prior_ridge > 0):
-            raise UserError(
-                "ranker: prior_weight needs replay_size, replay_weight, prior_size and prior_ridge above 0"
-            )
+        if prior_weight and not (replay_size and replay_weight and prior_size > 0):
+            raise UserError("ranker: prior_weight needs replay_size, replay_weight and prior_size above 0")
+        if prior_ridge is not None and not prior_ridge > 0:
+            raise UserError(f"ranker: prior_ridge must be above 0, or null, not {prior_ridge}")
         if fresh_head and start_from_label:
             raise UserError("ranker: choose one of fresh_head and start_from_label")
         if not 0 <= dropout < 1:
@@ -309,7 +309,7 @@ class GraphRanker(Ranker):
     @torch.no_grad()
     def _prior_weights(self, graphs: GraphBatch, targets: Tensor) -> Tensor:
         """`[L]`: of each weak label in the prior, given the standardised relevance `targets` `[n]` of the observed."""
-        if self._pretrained is None or not self.prior_weight:
+        if self._pretrained is None or not self.prior_weight or self.prior_ridge is None:
             return self._label_weights
         network = self._pretrained.eval()
         labels = network.labels(network.encoder(graphs))  # as pretraining learned them

@@ -106,9 +106,23 @@ def test_the_labels_of_the_prior_weigh_what_the_observed_say() -> None:
     torch.testing.assert_close(held, before, atol=1e-6, rtol=0)
 
 
+def test_a_prior_that_learns_tells_a_label_that_misleads(tmp_path: Path) -> None:
+    """What is observed contradicts the first label: the scores of the others follow it sooner."""
+    fixed, learned = (small_ranker(prior_weight=10.0, prior_ridge=ridge) for ridge in (None, 1.0))
+    for number, ranker in enumerate((fixed, learned)):
+        ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / str(number))
+        ranker.finetune(GRAPHS[:12], -ACCURACIES[:12], round=1)
+    of_fixed, of_learned = (
+        correlation(ranker.score(GRAPHS[12:]), -ACCURACIES[12:]) for ranker in (fixed, learned)
+    )
+    assert of_learned > of_fixed + 0.1
+
+
 def test_a_prior_without_replayed_labels_is_an_error() -> None:
     with pytest.raises(UserError, match="prior_weight needs"):
         small_ranker(prior_weight=1.0, replay_size=0)
+    with pytest.raises(UserError, match="prior_ridge must be above 0"):
+        small_ranker(prior_ridge=0.0)
 
 
 def test_finetuning_starts_from_the_pretrained_weights_every_time(tmp_path: Path) -> None:
