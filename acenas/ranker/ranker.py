@@ -309,7 +309,7 @@ class GraphRanker(Ranker):
     @torch.no_grad()
     def _prior_weights(self, graphs: GraphBatch, targets: Tensor) -> Tensor:
         """`[L]`: of each weak label in the prior, given the standardised relevance `targets` `[n]` of the observed."""
-        if self._pretrained is None or not self.prior_weight or self.prior_ridge is None:
+        if self._pretrained is None or self.prior_ridge is None:
             return self._label_weights
         network = self._pretrained.eval()
         labels = network.labels(network.encoder(graphs))  # as pretraining learned them
