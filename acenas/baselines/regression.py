@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 from torch import Tensor
 
 from acenas.baselines.features import Features, OneHot
@@ -77,6 +77,13 @@ class RowRanker(RememberingRanker):
         return rows if self._memory is None else np.concatenate([rows, self._memory(graphs)], axis=1)
 
 
+def matern_and_noise(columns: int, smoothness: float = 2.5) -> Kernel:
+    """A Matérn kernel (`k1`) for rows of so many columns, plus noise (`k2`); bounded for targets of variance 1."""
+    length = np.sqrt(columns)  # of the order of the distance of two rows
+    matern = Matern(length, (length / 30, length * 30), nu=smoothness)
+    return ConstantKernel(1.0, (1e-2, 1e2)) * matern + WhiteKernel(0.1, (1e-3, 1e1))
+
+
 class GaussianProcessRanker(RowRanker):
     """Gaussian process regression with a Matérn kernel and noise; the score is the posterior mean.
 
@@ -106,12 +113,8 @@ class GaussianProcessRanker(RowRanker):
 
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
         """See `RowRanker.fit_rows`."""
-        length = np.sqrt(rows.shape[1])  # of the order of the distance of two rows
-        kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(
-            length, (length / 30, length * 30), nu=self.smoothness
-        )
         self._process = GaussianProcessRegressor(
-            kernel + WhiteKernel(0.1, (1e-3, 1e1)),
+            matern_and_noise(rows.shape[1], self.smoothness),
             normalize_y=True,
             n_restarts_optimizer=self.restarts,
             random_state=seed % 2**32,

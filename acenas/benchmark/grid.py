@@ -26,7 +26,6 @@ from acenas.evaluation import TableJudge
 from acenas.evaluation.progress import show_progress
 from acenas.executors import LocalProcesses, Lost
 from acenas.pipeline import run
-from acenas.report.summary import best_observed
 from acenas.search import Search
 from acenas.tables import find_table
 
@@ -153,7 +152,7 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
         judges: of the tables opened so far, by file and column; new ones are added.
 
     Returns:
-        Rows as `acenas.report.comparison` describes them, and beside it `arch`, the best observed so far, and its
+        Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and its
         `observed_accuracy` in percent.
     """
     cfg = OmegaConf.load(folder / "config.yaml")
@@ -164,7 +163,7 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
         path = find_table(cfg.table.path, cfg.data_dir)
         judges[key] = TableJudge(str(path), cfg.table.space, cfg.table.test)
     observations = pd.read_parquet(folder / "observations.parquet")
-    returned = [best_observed(observations.iloc[:n]) for n in range(1, len(observations) + 1)]
+    returned = observations["returned"].tolist()
     test = judges[key].test_accuracy(returned)
     observed = observations.set_index("arch")["observed_accuracy"]
     rounds = pd.DataFrame(summary["curve"]).set_index("trained")

@@ -18,7 +18,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def curves(results: pd.DataFrame, columns: Sequence[str] = ("test_accuracy", "ndcg@10")) -> Figure:
-    """Test accuracy of the best observed, and NDCG@10, against architectures trained: means, bands of a standard error.
+    """Test accuracy of the returned, and NDCG@10, against architectures trained: means, bands of a standard error.
 
     Args:
         results: see `acenas.report.comparison`; of each method the runs with the largest budget are drawn.

@@ -132,18 +132,11 @@ def figure_bytes(figure: Figure, file_format: str) -> bytes:
 
 
 def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
-    accuracy = search.observations["observed_accuracy"].to_numpy()
-    archs = search.observations["arch"].to_numpy()
-    best_so_far = pd.Series(np.arange(len(accuracy))).where(
-        accuracy > np.fmax.accumulate([-np.inf, *accuracy])[:-1]
-    )
-    returned = search.test.reindex(archs[best_so_far.ffill().astype(int)]).to_numpy()
-    trained = np.arange(1, len(accuracy) + 1)
+    returned = search.test.reindex(search.observations["returned"]).to_numpy()
+    trained = np.arange(1, len(returned) + 1)
     ends = search.observations.groupby("round").size().sort_index().cumsum().to_numpy()
     axes.axhline(search.known_test.max(), color=GREY, linestyle="--", linewidth=1.2, label="best known")
-    axes.plot(
-        trained, returned, color=BLUE, drawstyle="steps-post", linewidth=1.8, label="best observed so far"
-    )
+    axes.plot(trained, returned, color=BLUE, drawstyle="steps-post", linewidth=1.8, label="returned")
     axes.plot(ends, returned[ends - 1], "o", color=BLUE, markersize=4.5, label="end of a round")
     top, low = float(search.known_test.max()), float(np.nanmin(returned[int(ends[0]) // 3 :]))
     margin = max(0.08 * (top - low), 0.02)

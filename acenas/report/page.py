@@ -170,7 +170,7 @@ def build_page(
             for (number, row), picture in zip(enumerate(best.to_dict("records"), 1), pictures, strict=True)
         ),
         rounds=_table(
-            ["architectures trained", "test accuracy of the best observed (%)", "NDCG@10"],
+            ["architectures trained", "test accuracy of the returned (%)", "NDCG@10"],
             [
                 [str(row["trained"]), number(row["returned_test_accuracy"]), number(row["ndcg@10"], 3)]
                 for row in summary["curve"]

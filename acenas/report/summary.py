@@ -26,8 +26,8 @@ class FinishedSearch:
     """The benchmark table, or what else said how accurate an architecture is."""
     dataset: str
     observations: pd.DataFrame
-    """One row per trained architecture, in order of training: `arch`, `round` (from 1), `reason`,
-    `observed_accuracy` (percent), `seconds`."""
+    """One row per trained architecture, in order of training, see `SearchResult`: `arch`, `round` (from 1), `reason`,
+    `observed_accuracy` (percent), `seconds`, `returned`."""
     scores: pd.DataFrame
     """`arch`, and its score by each fit: `pretrained` where there was pretraining, then `round_1`, `round_2`, …, each
     fitted on all that were trained up to that round."""
@@ -66,8 +66,8 @@ class FinishedSearch:
 
     @property
     def returned(self) -> str:
-        """The trained architecture with the best observed accuracy; the first trained of several."""
-        return best_observed(self.observations)
+        """What the search returns."""
+        return str(self.observations["returned"].iloc[-1])
 
     @property
     def known_test(self) -> "pd.Series[float]":
@@ -102,11 +102,6 @@ class FinishedSearch:
             of_fit = ranking_metrics(scores[scored], observed[scored], test[scored])
             fits[str(fit)] = dict.fromkeys(of_fit, math.nan) if nothing_else else of_fit
         return fits
-
-
-def best_observed(observations: pd.DataFrame) -> str:
-    """The architecture with the best observed accuracy; the first trained of several."""
-    return str(observations["arch"].iloc[int(np.nanargmax(observations["observed_accuracy"]))])
 
 
 def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFrame:
@@ -186,7 +181,7 @@ def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
 
     First that of pretraining, where there was one (`pretrain/…`), then that of each round (`search/…`, with
     `search/trained` for the step). Each holds `ndcg@{1,3,10,30}`, `kendall`, `spearman` and
-    `top{1,3,10,30}_test_accuracy`; a round also `returned_test_accuracy`, that of the best observed so far.
+    `top{1,3,10,30}_test_accuracy`; a round also `returned_test_accuracy`, of a search that ends there.
     """
     rows = []
     if "pretrained" in search.scores.columns:
@@ -197,7 +192,7 @@ def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
         so_far = search.observations[search.observations["round"] <= number]
         row = {
             "trained": float(len(so_far)),
-            "returned_test_accuracy": float(search.test.get(best_observed(so_far), math.nan)),
+            "returned_test_accuracy": float(search.test.get(so_far["returned"].iloc[-1], math.nan)),
             **_for_report(search.metrics[f"round_{number}"]),
         }
         rows.append({f"search/{name}": value for name, value in row.items()})

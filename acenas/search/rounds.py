@@ -30,7 +30,7 @@ class SearchResult:
 
     Attributes:
         observations: every architecture trained, in order: `arch`, `round`, `reason`, `observed_accuracy` in percent,
-            `seconds` of training.
+            `seconds` of training, and `returned`: the one that a search returns whose last training this is.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
     """
 
@@ -49,9 +49,12 @@ class Search(ABC):
         budget: architectures to train, all of them.
         candidates: where what can be chosen comes from in a space too large to list.
         constraints: upper limits on costs, by name; whoever hands in architectures keeps to them.
+        confidence: with which another than the best observed must be better, noise aside, to be returned in its stead;
+            None for the best observed, always. See `returned_after_each`.
     """
 
     budget: int
+    confidence: float | None = None
     candidates: Candidates = Candidates()
     constraints: Mapping[str, float] | None = None
 
@@ -199,9 +202,20 @@ class Search(ABC):
                         state.add_archs(more)
                 state.add_scores(f"round_{number}", scores)
             self._tell(state, number, callbacks)
+        state.add_returned(self._returned(space, state.observations))
         for callback in callbacks:
             callback.on_search_end()
         return SearchResult(state.observations, state.scores)
+
+    def _returned(self, space: SearchSpace, observations: pd.DataFrame) -> list[str]:
+        from acenas.search.returned import returned_after_each  # imports scikit-learn, which takes seconds
+
+        archs = observations["arch"].tolist()
+        accuracies = observations["observed_accuracy"].to_numpy()
+        positions = returned_after_each(
+            space.encode(archs), accuracies, space.num_node_types, self.confidence
+        )
+        return [archs[i] for i in positions]
 
     def _tell(self, state: SearchState, number: int, callbacks: Sequence[SearchCallback]) -> None:
         """Tells of a round, unless an earlier process already did."""
@@ -235,6 +249,7 @@ class BudgetedSearch(Search):
         per_round: architectures of a round, at least.
         growth: a round is at least this share, rounded down, of what was trained before it. Where much is known, a few
             more change the ranker little, and each round costs a finetuning. 0 for equal rounds.
+        confidence: see `Search`; above 0.5.
         num_final: architectures of a last round of its own; 0 for none.
         candidates: what can be chosen in a space too large to list: a sample, and what evolves from the best scores.
         constraints: see `Search`.
@@ -251,7 +266,12 @@ class BudgetedSearch(Search):
         candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
         constraints: Mapping[str, float] | None = None,
         growth: float = 0.0,
+        confidence: float | None = None,
     ) -> None:
+        if confidence is not None and not 0.5 < confidence < 1:
+            raise UserError(
+                f"search.confidence={confidence} must be above 0.5 and below 1, or null for the best observed"
+            )
         if not 0 <= num_final < budget or per_round < 1 or growth < 0:
             raise UserError(
                 f"search.budget={budget} must be larger than search.num_final={num_final}, "
@@ -263,6 +283,7 @@ class BudgetedSearch(Search):
         self.budget = budget
         self.per_round = per_round
         self.growth = growth
+        self.confidence = confidence
         self.num_final = num_final
         self.candidates = candidates
         self.constraints = constraints
@@ -377,9 +398,16 @@ class SearchState:
             }
         )
         both = [self.observations, new] if len(self.observations) else [new]
-        self.observations = pd.concat(both, ignore_index=True)
+        self._write(pd.concat(both, ignore_index=True))
+
+    def add_returned(self, archs: Sequence[str]) -> None:
+        """Adds for each training what is returned if it is the last."""
+        self._write(self.observations.assign(returned=list(archs)))
+
+    def _write(self, observations: pd.DataFrame) -> None:
+        self.observations = observations
         with atomic_path(self._observations_file) as path:
-            self.observations.to_parquet(path, index=False)
+            observations.to_parquet(path, index=False)
 
     def add_archs(self, archs: Sequence[str]) -> None:
         """Adds what can be chosen from now on; earlier fits did not score it (NaN). Written with the next scores."""

@@ -20,6 +20,7 @@ def finished_search(**changes: object) -> FinishedSearch:
             "reason": ["random", "random", "best predicted", "random"],
             "observed_accuracy": [70.0, 50.0, 85.0, 80.0],
             "seconds": [1.0, 1.0, 1.0, 1.0],
+            "returned": ["c", "c", "<f>", "<f>"],
         }
     )
     scores = pd.DataFrame(

@@ -46,10 +46,13 @@ def test_the_summary_is_json_and_unknown_is_null() -> None:
     assert summary["metrics"]["top3_test_accuracy"] == 88.0
 
 
-def test_of_equally_good_ones_the_first_trained_is_returned() -> None:
+def test_what_the_search_returns_need_not_be_the_best_observed() -> None:
     search = finished_search()
-    observations = search.observations.assign(observed_accuracy=[85.0, 50.0, 85.0, 80.0])
-    assert finished_search(observations=observations).returned == "c"
+    finished = finished_search(observations=search.observations.assign(returned=["c", "c", "<f>", "d"]))
+    assert finished.returned == "d"
+    summary = build_summary(finished)
+    assert summary["returned"] == {"arch": "d", "observed_accuracy": 80.0, "test_accuracy": 83.0}
+    assert [row["returned_test_accuracy"] for row in summary["curve"]] == [71.0, 83.0]
 
 
 def test_round_metrics_are_named_and_placed_as_they_are_logged() -> None:
