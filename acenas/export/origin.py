@@ -62,11 +62,15 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
     where = f"{summary['table']} {summary['dataset']}".strip()
     labels = config.get("weak_labels") or []
     ranker = (config.get("ranker") or {}).get("_target_", "none").rpartition(".")[2]
+    confidence = search.get("confidence")
+    unless = (
+        f", or one better than it with a probability of {confidence:.0%}, noise aside" if confidence else ""
+    )
     lines = [
         f"It was found by the search `{summary['experiment']}` (seed {summary['seed']}) of acenas in the space "
         f"`{summary['space']}`, with {search['_target_'].rpartition('.')[2]} and the ranker {ranker}.",
         f"The search trained {summary['trained']} architectures in all ({where}) and returned the one with the best "
-        f"observed accuracy among them, {number(returned['observed_accuracy'])} %.",
+        f"observed accuracy among them{unless}: {number(returned['observed_accuracy'])} % were observed of this one.",
         "The ranker learned first from the weak labels " + ", ".join(f"`{label}`" for label in labels) + "."
         if labels
         else "No weak labels were used.",

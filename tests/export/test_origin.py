@@ -29,6 +29,11 @@ def test_a_search_tells_how_it_found_a_network() -> None:
                  "`weak.supernet`", "AceRanker", "`nasbench201`"):  # fmt: skip
         assert part in text
     assert "87" not in text, "the test accuracy is another training's"
+    assert "probability" not in text
+    sure = {**CONFIG, "search": {**CONFIG["search"], "confidence": 0.95}}
+    assert "or one better than it with a probability of 95%" in " ".join(
+        origin_of_search(SUMMARY, sure).lines
+    )
     limited = {
         "limits": {"latency_ms.pixel3": 15.0, "params_m": 1.0},
         "returned": {"latency_ms.pixel3": 12.5, "params_m": 0.75},
