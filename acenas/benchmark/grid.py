@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ class Job:
         seed: of the run.
         budget: architectures that it trains.
         serves: the budgets that it tells the results of.
-        overrides: of `python -m acenas`.
+        overrides: of `python -m acenas`, the seed apart.
     """
 
     task: str
@@ -96,7 +97,7 @@ class Benchmark:
         """
         budgets = {(task, method): self._runs(task, method) for task in self.tasks for method in self.methods}
         return [
-            Job(task, method, seed, budget, serves, (*self._overrides(task, method, budget), f"seed={seed}"))
+            Job(task, method, seed, budget, serves, self._overrides(task, method, budget))
             for seed in self.seeds
             for (task, method), served in budgets.items()
             for budget, serves in served.items()
@@ -188,8 +189,9 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
     )
 
 
-def _composed(overrides: Sequence[str], conf_dir: str) -> DictConfig:
-    """The config of a run, composed apart from that of the benchmark."""
+@cache
+def _composed(overrides: tuple[str, ...], conf_dir: str) -> DictConfig:
+    """The config of runs whatever their seed, composed apart from that of the benchmark."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -200,20 +202,27 @@ def _composed(overrides: Sequence[str], conf_dir: str) -> DictConfig:
             GlobalHydra.instance().initialize(outer)
 
 
+def _config(job: Job, conf_dir: str) -> DictConfig:
+    """The config of the job's run: a copy with its seed, since composing takes much longer."""
+    cfg = copy.deepcopy(_composed(job.overrides, conf_dir))
+    cfg.seed = job.seed
+    return cfg
+
+
 def _folder(cfg: DictConfig) -> Path:
     return Path(cfg.output_root) / str(cfg.experiment) / run_hash(cfg)
 
 
 def _finished(job: Job, conf_dir: str) -> Path | None:
     """The folder of the job's run where that is done."""
-    folder = _folder(_composed(job.overrides, conf_dir))
+    folder = _folder(_config(job, conf_dir))
     return folder if runs.finished(folder) else None
 
 
 def _attempt(job: Job, conf_dir: str) -> Path | str:
     """Makes one run, in a process of its own; its folder, or the last lines of what went wrong."""
     try:
-        cfg = _composed(job.overrides, conf_dir)
+        cfg = _config(job, conf_dir)
         check_config(cfg)
         folder = _folder(cfg)
         with one_thread(), runs.only_process(folder), redirect_stdout(None):

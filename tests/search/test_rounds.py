@@ -14,6 +14,7 @@ from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.ranker import Ranker
 from acenas.search import BestAndRandom, BudgetedSearch, SearchResult
+from acenas.search.returned import returned_after_each
 from acenas.spaces import GraphBatch, NasBench201
 
 SPACE = NasBench201()
@@ -176,6 +177,29 @@ def test_a_budget_beyond_the_space_is_refused(tmp_path: Path) -> None:
 def test_an_impossible_schedule_is_refused(schedule: tuple[int, int, int]) -> None:
     with pytest.raises(UserError, match=r"search\.budget"):
         search(*schedule)
+
+
+@pytest.mark.parametrize("confidence", [None, 0.6])
+def test_what_would_be_returned_stands_beside_each_training(tmp_path: Path, confidence: float | None) -> None:
+    asked = search()
+    asked.confidence = confidence
+    result = asked.run(
+        SPACE, ARCHS, GRAPHS, LeastSquares(), CountConvolutions(), tmp_path, 0, pretrained=False
+    )
+    trained = pd.read_parquet(tmp_path / "observations.parquet")
+    pd.testing.assert_frame_equal(trained, result.observations)
+    archs = trained["arch"].tolist()
+    positions = returned_after_each(
+        SPACE.encode(archs), trained["observed_accuracy"].to_numpy(), SPACE.num_node_types, confidence
+    )
+    assert trained["returned"].tolist() == [archs[i] for i in positions]
+
+
+@pytest.mark.parametrize("confidence", [0.5, 1.0, 95])
+def test_a_confidence_that_means_nothing_is_an_error(confidence: float) -> None:
+    rule = BestAndRandom(1.0)
+    with pytest.raises(UserError, match=r"search\.confidence"):
+        BudgetedSearch(rule, rule, rule, confidence=confidence)
 
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40), st.floats(0, 2))
