@@ -17,8 +17,8 @@ FLOORS = {
     "networks": 1, "images": 1, "tables": 1, "ranking": 1,
     "spaces": 2, "callbacks": 2,
     "report": 3, "supernet": 3, "evaluation": 3, "ranker": 3,
-    "baselines": 4, "search": 4, "final": 4,
-    "config": 5, "costs": 5, "export": 5, "found": 6, "pipeline": 7,
+    "baselines": 4, "final": 4,
+    "search": 5, "config": 5, "costs": 5, "export": 5, "found": 6, "pipeline": 7,
     "__main__": 8, "benchmark": 9, "latency": 9,
 }  # fmt: skip
 ENTRY_POINTS = {  # commands of their own, which put together what lies on higher floors
