@@ -13,11 +13,8 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from acenas.baselines.features import OneHot
-from acenas.baselines.regression import matern_and_noise
+from acenas.baselines.regression import Rows, matern_and_noise
 from acenas.spaces import GraphBatch
-
-Rows = NDArray[np.float64]
-"""`[n, F]`."""
 
 FIRST_FIT = 10
 """Fewer observations say nothing of their noise."""
