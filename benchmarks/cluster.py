@@ -19,8 +19,8 @@ from typing import Any
 
 import pandas as pd
 
-from tests.cluster.local_slurm import local_slurm
 from tests.integration.conftest import result, run_folders, summary
+from tests.integration.local_slurm import local_slurm
 
 DEBUG = ("experiment=debug", "logger.mode=disabled")
 LONGER = ("experiment=debug", "logger.mode=offline", "ranker.finetune_passes=200", "search.budget=20")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from acenas import runs
+from acenas.report import runs
 
 
 def copies(finished: list[Path], count: int, root: Path) -> None:
@@ -53,7 +53,7 @@ def main() -> None:
             (folder := Path(root, "thousand", str(i % 10), f"{i:010x}")).mkdir(parents=True)
             for name in looked_at:
                 shutil.copy(finished[i % len(finished)] / name, folder / name)
-        timed("status of 1,000 run folders", "acenas.status", f"{root}/thousand")
+        timed("status of 1,000 run folders", "acenas.run.commands.status", f"{root}/thousand")
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from acenas.evaluation.from_scratch import TrainingEvaluator
-from acenas.evaluation.training import train
 from acenas.images import Augmentation, Digits, ImageTask
-from acenas.networks.nasbench201 import EDGES
-from acenas.networks.recipe import Recipe
 from acenas.seeds import numpy_generator
-from acenas.spaces.nasbench201 import NasBench201
+from acenas.spaces.nasbench201.network import EDGES
+from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import find_table
+from acenas.training.common import train
+from acenas.training.recipe import Recipe
 
 SEEDS = (0, 1)
 

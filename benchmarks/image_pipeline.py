@@ -30,8 +30,8 @@ from acenas.images import (
     ImageSplits,
     RandomDivision,
 )
-from acenas.networks.recipe import Recipe
 from acenas.spaces import NasBench201
+from acenas.training.recipe import Recipe
 
 ALL_CONV3X3 = (
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"

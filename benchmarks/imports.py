@@ -119,7 +119,7 @@ def measure_nasbench201(source: Path, out: Path) -> None:
 
 def make_nds(path: Path, trainings: int) -> None:
     """As large as the description lets one expect: four curves of 100 epochs each."""
-    from acenas.spaces.nds_cells import FAMILIES
+    from acenas.spaces.nds.cells import FAMILIES
 
     family = FAMILIES["enas"]
     with path.open("w") as file:
@@ -152,7 +152,7 @@ def make_nds(path: Path, trainings: int) -> None:
 
 
 def measure_nds(source: Path, out: Path) -> None:
-    from acenas.spaces.nds_cells import FAMILIES, from_genotype
+    from acenas.spaces.nds.cells import FAMILIES, from_genotype
     from acenas.tables.importers.nds import import_nds
 
     before, size = peak(), source.stat().st_size / 1e6

@@ -5,7 +5,7 @@ Run from the repository: `python benchmarks/latency_predictor.py`, with ACENAS_D
 
 import numpy as np
 
-from acenas.costs import LatencyPredictor
+from acenas.evaluation.costs import LatencyPredictor
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable, find_table
 

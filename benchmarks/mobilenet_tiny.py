@@ -13,7 +13,7 @@ import numpy as np
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from acenas.pipeline import in_folder
+from acenas.run.pipeline import in_folder
 
 SEEDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 ROOT = Path(sys.argv[2] if len(sys.argv) > 2 else "outputs/mobilenet_tiny_seeds")

@@ -19,7 +19,7 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from acenas.__main__ import conf_dir
+from acenas.run.config import conf_dir
 from acenas.spaces import NasBench201
 from acenas.supernet import FairPaths, Scoring, SupernetTraining, UniformPaths
 from acenas.tables import BenchmarkTable, find_table

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from acenas.images import Images
-from acenas.networks.recipe import Recipe
-from acenas.networks.supernet import SupernetNetwork
 from acenas.spaces import NasBench201
+from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet import UniformPaths, score_paths
+from acenas.training.recipe import Recipe
 
 SPACES = {
     "cifar": (NasBench201(), (3, 32, 32)),

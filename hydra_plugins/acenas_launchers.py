@@ -20,9 +20,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from acenas import runs
 from acenas.errors import UserError
-from acenas.sweeps import note_jobs
+from acenas.report import runs
+from acenas.run.sweeps import note_jobs
 
 if TYPE_CHECKING:
     from acenas.executors import Executor  # Hydra imports this file for every command

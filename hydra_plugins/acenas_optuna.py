@@ -21,9 +21,9 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from acenas import runs
 from acenas.errors import UserError
 from acenas.files import atomic_path
+from acenas.report import runs
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -36,7 +36,7 @@ class OptunaSweeper(Sweeper):
 
     The same command goes on with a study: trials that were interrupted or failed are resumed with the configuration
     they had, and new ones are proposed until there are `trials`. One that ranks worse than others did after as many
-    trainings is given up early, see `acenas.callbacks.pruning`.
+    trainings is given up early, see `acenas.run.pruning`.
 
     Args:
         metric: a column of `metrics.csv`; its last value is what a trial is judged by.

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.local_slurm import local_slurm, why_not
+from tests.integration.local_slurm import local_slurm, why_not
 
 
 @pytest.fixture(scope="session")

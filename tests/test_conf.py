@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from acenas.__main__ import conf_dir
 from acenas.executors import Slurm
+from acenas.run.config import conf_dir
 from acenas.tables import BenchmarkTable, find_table
 
 CONF = Path(conf_dir())

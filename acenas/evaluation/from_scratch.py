@@ -25,11 +25,15 @@ from numpy.typing import NDArray
 from rich import get_console
 from torch import Tensor, nn
 
-from acenas.callbacks.training import one_thread, quiet
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations
-from acenas.evaluation.progress import show_progress
-from acenas.evaluation.training import (
+from acenas.executors import Executor, LocalProcesses, Lost
+from acenas.executors.progress import show_progress
+from acenas.files import atomic_path, write_text
+from acenas.images import ImageFiles, Images, ImageTask
+from acenas.seeds import derive_seed, torch_generator
+from acenas.spaces.base import SearchSpace
+from acenas.training.common import (
     accuracies,
     claim,
     data_generator,
@@ -39,12 +43,8 @@ from acenas.evaluation.training import (
     steps_per_epoch,
     training_batches,
 )
-from acenas.executors import Executor, LocalProcesses, Lost
-from acenas.files import atomic_path, write_text
-from acenas.images import ImageFiles, Images, ImageTask
-from acenas.networks.recipe import Recipe
-from acenas.seeds import derive_seed, torch_generator
-from acenas.spaces.base import SearchSpace
+from acenas.training.lightning import one_thread, quiet
+from acenas.training.recipe import Recipe
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 """Where networks are trained and judged; `auto` takes the GPUs where there are any."""

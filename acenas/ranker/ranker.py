@@ -15,7 +15,6 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from acenas.callbacks.training import EpochCheckpoint, one_thread, quiet
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningData, LabelledGraphs, PretrainingData
@@ -24,6 +23,7 @@ from acenas.ranker.module import Finetuning, Pretraining, RankingNetwork, observ
 from acenas.ranking import RankingLoss, relevance
 from acenas.seeds import derive_seed
 from acenas.spaces.graphs import GraphBatch
+from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""

@@ -20,8 +20,8 @@ from acenas.report.curves import curves
 from acenas.report.figures import save_figure
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
 from acenas.report.page import as_element
+from acenas.report.runs import number
 from acenas.report.summary import cost_unit
-from acenas.runs import number
 
 PICTURES = 6
 """Architectures that are drawn."""
@@ -139,7 +139,7 @@ def log_comparison(
     """
     import wandb  # slow, as is what follows
 
-    from acenas.callbacks import log_artifacts, made_in, run_loggers
+    from acenas.report.live import log_artifacts, made_in, run_loggers
 
     ids = [file.read_text().strip() for run in found if (file := run.folder / "wandb_id.txt").exists()]
     with run_loggers(

@@ -15,8 +15,8 @@ from acenas.report.comparison import COSTS, comparison, cost_columns
 from acenas.report.curves import TITLES, curves
 from acenas.report.figures import figure_bytes
 from acenas.report.page import STYLE_SHEET, inline_svg
+from acenas.report.runs import number
 from acenas.report.summary import cost_unit
-from acenas.runs import number
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from acenas import runs
 from acenas.errors import UserError
+from acenas.report import runs
 
 NO_DIFFERENCE = (
     "seed",

@@ -21,6 +21,7 @@ from acenas.report.figures import (
     score_scatter,
     search_curve,
 )
+from acenas.report.runs import number
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,
@@ -28,7 +29,6 @@ from acenas.report.summary import (
     cost_unit,
     pareto_front,
 )
-from acenas.runs import number
 
 STYLE_SHEET = """:root { color-scheme: light dark; --ground: #fff; --card: #f4f4f6; --ink: #1c1c21; --faint: #62626b; }
 @media (prefers-color-scheme: dark) {

@@ -12,9 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
-from acenas.baselines.features import OneHot
-from acenas.baselines.regression import Rows, matern_and_noise
+from acenas.ranker.baselines.regression import Rows, matern_and_noise
 from acenas.spaces import GraphBatch
+from acenas.spaces.features import OneHot
 
 FIRST_FIT = 10
 """Fewer observations say nothing of their noise."""

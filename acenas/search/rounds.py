@@ -13,13 +13,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from acenas.callbacks import RoundResult, SearchCallback
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
 from acenas.files import atomic_path, write_text
 from acenas.ranker import Ranker
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.candidates import Candidates, Score, Within
+from acenas.search.events import RoundResult, SearchCallback
 from acenas.seeds import numpy_generator
 from acenas.spaces import GraphBatch, SearchSpace
 

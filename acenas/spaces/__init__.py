@@ -3,9 +3,9 @@
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.labelled_graphs import LabelledGraphs
-from acenas.spaces.mobilenet import MobileNet
-from acenas.spaces.nasbench101 import NasBench101
-from acenas.spaces.nasbench201 import NasBench201
-from acenas.spaces.nds import NDS
+from acenas.spaces.mobilenet.space import MobileNet
+from acenas.spaces.nasbench101.space import NasBench101
+from acenas.spaces.nasbench201.space import NasBench201
+from acenas.spaces.nds.space import NDS
 
 __all__ = ["NDS", "GraphBatch", "LabelledGraphs", "MobileNet", "NasBench101", "NasBench201", "SearchSpace"]

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.networks.cost import Cost, count_cost
-from acenas.networks.supernet import SupernetNetwork
+from acenas.spaces.cost import Cost, count_cost
 from acenas.spaces.graphs import GraphBatch
+from acenas.spaces.supernet import SupernetNetwork
 
 
 class SearchSpace(ABC):

@@ -1,14 +1,12 @@
 """The shared-weight network: sampling of paths, training over several processes, scoring of paths."""
 
 from acenas.supernet.module import Supernet
-from acenas.supernet.ranks import Hardware
 from acenas.supernet.sampling import FairPaths, PathSampler, UniformPaths
 from acenas.supernet.scoring import Scoring, score_paths
 from acenas.supernet.training import SupernetTraining
 
 __all__ = [
     "FairPaths",
-    "Hardware",
     "PathSampler",
     "Scoring",
     "Supernet",

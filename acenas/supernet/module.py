@@ -13,10 +13,10 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from acenas.errors import UserError
-from acenas.networks.recipe import Recipe
-from acenas.networks.supernet import SupernetNetwork
 from acenas.spaces.base import SearchSpace
+from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.sampling import PathSampler
+from acenas.training.recipe import Recipe
 
 Average = Literal["users", "paths"]
 

@@ -21,11 +21,11 @@ from torch import Tensor
 from acenas.errors import UserError
 from acenas.files import write_text
 from acenas.images import Images, ImageTask
-from acenas.networks.supernet import PathStatistics, SupernetNetwork
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
-from acenas.supernet.ranks import Hardware, processes
+from acenas.spaces.supernet import PathStatistics, SupernetNetwork
 from acenas.tables import Provenance, WeakLabels
+from acenas.training.processes import Hardware, processes
 
 LABELS = ("weak.supernet", "weak.supernet_loss")
 

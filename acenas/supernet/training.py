@@ -12,19 +12,19 @@ import torch
 import torch.distributed as dist
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
-from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
+from pytorch_lightning.strategies import DDPStrategy
 
-from acenas.callbacks.training import EpochCheckpoint, quiet
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.images import ImageData, ImageTask
-from acenas.networks.recipe import Recipe
-from acenas.networks.supernet import SupernetNetwork
 from acenas.seeds import derive_seed
 from acenas.spaces.base import SearchSpace
+from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.module import Average, Supernet
-from acenas.supernet.ranks import Hardware, processes
 from acenas.supernet.sampling import PathSampler
+from acenas.training.lightning import fit
+from acenas.training.processes import Hardware, processes
+from acenas.training.recipe import Recipe
 
 
 class PathDDP(DDPStrategy):
@@ -165,38 +165,3 @@ def _fit(
     )
     network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return network
-
-
-def fit(
-    module: pl.LightningModule,
-    data: ImageData,
-    hardware: Hardware,
-    checkpoint: Path,
-    callbacks: Sequence[pl.Callback] = (),
-    **trainer_options: Any,
-) -> None:
-    """Trains `module` on images, as one of the processes; goes on after the last whole epoch that `checkpoint` holds.
-
-    Args:
-        module: is trained in place.
-        data: its images.
-        hardware: where.
-        checkpoint: written after each epoch, in the first process.
-        callbacks: of Lightning.
-        trainer_options: of Lightning's trainer; a strategy where there are several processes.
-    """
-    trainer_options.setdefault("strategy", SingleDeviceStrategy(hardware.device(0)))
-    with quiet(), torch.random.fork_rng(devices=[]):
-        trainer = pl.Trainer(
-            accelerator="gpu" if hardware.on_gpu else "cpu",
-            devices=hardware.devices,
-            num_nodes=hardware.num_nodes,
-            precision=hardware.precision,
-            callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
-            reload_dataloaders_every_n_epochs=1,
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **trainer_options,
-        )
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None)

@@ -1,7 +1,6 @@
 """The command `python -m acenas.tables list | info | verify | get | import | join`."""
 
 import argparse
-import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -212,7 +211,7 @@ def import_nb201(options: argparse.Namespace, console: Console) -> None:
 
 def import_nds_file(options: argparse.Namespace, console: Console) -> None:
     """Makes a table of an official file of NDS."""
-    from acenas.spaces.nds_cells import FAMILIES, from_genotype
+    from acenas.spaces.nds.cells import FAMILIES, from_genotype
     from acenas.tables.importers.nds import ToArch, import_nds
 
     def to_arch(family: str) -> ToArch:
@@ -322,27 +321,20 @@ def _space(name: str) -> Any:
 
 def _find_space(name: str) -> Any:
     """The search space with that name, or None where acenas has none."""
-    # Tables lie below spaces and never import them. This file is an entry point, and only here, where a user asks for
-    # the grammar to be checked, a space is loaded by its name (and torch with it, which `list` and `info` do without).
-    if not name.isidentifier():
-        return None
+    # Only where a user asks for the grammar to be checked: spaces import torch, which `list` and `info` do without.
     if name.startswith("nds_"):
         return _nds_grammar(name)
-    try:
-        module = importlib.import_module(f"acenas.spaces.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"acenas.spaces.{name}":
-            raise
-        return None
-    for value in vars(module).values():
-        if isinstance(value, type) and getattr(value, "name", None) == name:
-            return value()
-    return None
+    from acenas import spaces
+
+    known = {
+        getattr(value, "name", None): value for value in vars(spaces).values() if isinstance(value, type)
+    }
+    return known[name]() if name in known else None
 
 
 def _nds_grammar(name: str) -> Any:
     """The grammar of an NDS space, of any width and depth: those differ between its data sets."""
-    from acenas.spaces.nds_cells import FAMILIES, parse
+    from acenas.spaces.nds.cells import FAMILIES, parse
 
     if (family := FAMILIES.get(name.removeprefix("nds_"))) is None:
         return None

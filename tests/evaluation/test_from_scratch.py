@@ -21,13 +21,13 @@ from acenas.evaluation.from_scratch import (
     TrainingJudge,
     arch_folder,
 )
-from acenas.evaluation.training import accuracies, evaluation_batches, initialised
 from acenas.files import write_text
 from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits, ImageTask
-from acenas.networks.recipe import Recipe
 from acenas.seeds import torch_generator
-from acenas.spaces.nasbench201 import NasBench201
+from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import BenchmarkTable, find_table
+from acenas.training.common import accuracies, evaluation_batches, initialised
+from acenas.training.recipe import Recipe
 from tests.executors.work import ThisProcess
 
 HARDER = Augmentation(padding=1, noise=0.8)

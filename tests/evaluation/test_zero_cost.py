@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
-from acenas.networks.nasbench201 import NasBench201Network
+from acenas.spaces.nasbench201.network import NasBench201Network
 
 
 @pytest.fixture

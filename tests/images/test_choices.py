@@ -12,9 +12,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from acenas.__main__ import conf_dir
 from acenas.errors import UserError
 from acenas.images import CIFAR10, CIFAR100, Augmentation, Division, ImageNet16, ImageTask
+from acenas.run.config import conf_dir
 from tests.images.official import cifar10_files, cifar100_files, imagenet16_files, make_official, write
 from tests.images.test_encoded import encoded
 

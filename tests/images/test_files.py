@@ -24,7 +24,7 @@ from acenas.images import (
 )
 from acenas.images.base import ImagePart, Images
 from acenas.images.files import Crops
-from tests.final.example import CLASSES, task, write_data
+from tests.training.final.example import CLASSES, task, write_data
 
 
 @pytest.fixture(scope="module")

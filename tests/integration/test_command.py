@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from acenas.tables import BenchmarkTable, find_table
-from tests.callbacks.wandb_offline import offline_folders, read_offline_run
 from tests.integration.conftest import Command, command, environment, result, run_folders, summary
+from tests.report.live.wandb_offline import offline_folders, read_offline_run
 
 DEBUG = "experiment=debug"
 

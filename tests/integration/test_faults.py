@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from acenas import runs
+from acenas.report import runs
 from acenas.tables import WeakLabels
 from tests.integration.conftest import Command, command, environment, result, run_folders
 from tests.integration.test_live import SMALL

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from acenas.export.__main__ import main as export_main
-from acenas.final.__main__ import main as final_main
-from tests.final.example import write_data
+from acenas.run.commands.export import main as export_main
+from acenas.run.commands.final import main as final_main
 from tests.integration.conftest import Command, command, environment, result, run_folders, summary
 from tests.integration.test_live import SMALL
+from tests.training.final.example import write_data
 
 CELL = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 QUICK = (

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from acenas.__main__ import conf_dir
-from acenas.config import check_config
-from acenas.pipeline import run
+from acenas.run.config import check_config, conf_dir
+from acenas.run.pipeline import run
 from acenas.tables.__main__ import main
 from tests.integration.conftest import summary
 

@@ -9,10 +9,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from acenas.__main__ import conf_dir
-from acenas.config import check_config
 from acenas.errors import UserError
-from acenas.pipeline import run
+from acenas.run.config import check_config, conf_dir
+from acenas.run.pipeline import run
 from acenas.spaces import NasBench101
 from acenas.tables import TableMetadata, WeakLabels, write_table
 from tests.integration.conftest import summary

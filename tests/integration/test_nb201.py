@@ -8,9 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from acenas.__main__ import conf_dir
-from acenas.config import check_config
-from acenas.pipeline import run
+from acenas.run.config import check_config, conf_dir
+from acenas.run.pipeline import run
 from acenas.tables import BenchmarkTable, TableMetadata, WeakLabels, find_table, write_table
 from tests.integration.conftest import summary
 

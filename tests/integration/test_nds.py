@@ -10,16 +10,15 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from acenas.__main__ import conf_dir
-from acenas.config import check_config
 from acenas.errors import UserError
 from acenas.evaluation.from_scratch import TrainingEvaluator, TrainingJudge
 from acenas.images import Augmentation, Digits, ImageTask
-from acenas.networks.recipe import Recipe
-from acenas.pipeline import run
+from acenas.run.config import check_config, conf_dir
+from acenas.run.pipeline import run
 from acenas.spaces import NDS
-from acenas.spaces.nds_cells import FAMILIES
+from acenas.spaces.nds.cells import FAMILIES
 from acenas.tables import TableMetadata, WeakLabels, write_table
+from acenas.training.recipe import Recipe
 from tests.integration.conftest import summary
 
 FIXED = ("darts", "enas", "pnas")  # families with a file of one width and depth

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from acenas.report import FinishedSearch
+from acenas.report.summary import FinishedSearch
 
 ARCHS = ["a", "b", "c", "d", "e", "<f>"]
 OBSERVED = [50.0, 60.0, 70.0, 80.0, 90.0, 85.0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from acenas import runs
+from acenas.report import runs
 
 
 def finished_run(root: Path, number: int, overrides: Sequence[str] = (), **config: object) -> Path:

@@ -4,10 +4,9 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acenas.report import FinishedSearch, build_summary
 from acenas.report.page import build_page
-from acenas.report.summary import best_architectures, pareto_front
-from acenas.runs import headline
+from acenas.report.runs import headline
+from acenas.report.summary import FinishedSearch, best_architectures, build_summary, pareto_front
 from tests.report.example import finished_search
 
 # Of c, a, <f>, d in order of training; observed accuracies 70, 50, 85, 80.

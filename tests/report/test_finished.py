@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from acenas import runs
 from acenas.errors import UserError
+from acenas.report import runs
 from acenas.report.finished import method_names, read_runs, results_of
 from tests.report.runs import finished_run
 

@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from acenas.report import save_figure, search_curve, write_report
+from acenas.report.figures import save_figure, search_curve
+from acenas.report.page import write_report
 from tests.report.example import finished_search
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from acenas.report.__main__ import main
-from tests.callbacks.wandb_offline import offline_folders, read_offline_run
+from tests.report.live.wandb_offline import offline_folders, read_offline_run
 from tests.report.runs import finished_run
 from tests.report.test_page import Page
 

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from acenas.report import best_architectures, build_summary, round_metrics
+from acenas.report.summary import best_architectures, build_summary, round_metrics
 from tests.report.example import finished_search
 
 

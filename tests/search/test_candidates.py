@@ -9,10 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from acenas.callbacks import RoundResult, SearchCallback
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
-from acenas.networks.mobilenet import Skeleton, Stage
 from acenas.ranker import Ranker
 from acenas.search import (
     BestAndRandom,
@@ -22,7 +20,9 @@ from acenas.search import (
     Search,
     SearchResult,
 )
+from acenas.search.events import RoundResult, SearchCallback
 from acenas.spaces import GraphBatch, MobileNet
+from acenas.spaces.mobilenet.network import Skeleton, Stage
 
 SPACE = MobileNet(Skeleton((Stage(4, 4, 1), Stage(6, 4, 2), Stage(8, 4, 1)), in_channels=1))
 CANDIDATES = Candidates(samples=60, population=10, children=40, generations=6)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acenas.baselines import ObservedRanker
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
+from acenas.ranker.baselines import ObservedRanker
 from acenas.search import BestAndRandom, BudgetedSearch, RegularisedEvolution, SearchResult
 from acenas.spaces import NasBench201
 from tests.search.test_rounds import CountConvolutions, KilledError, Recorder

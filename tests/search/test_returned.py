@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from acenas.baselines.features import OneHot
-from acenas.baselines.regression import matern_and_noise
+from acenas.ranker.baselines.regression import matern_and_noise
 from acenas.search.returned import returned_after_each
 from acenas.spaces import NasBench201
+from acenas.spaces.features import OneHot
 
 SPACE = NasBench201()
 

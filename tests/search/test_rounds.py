@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from acenas.callbacks import RoundResult, SearchCallback
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.ranker import Ranker
 from acenas.search import BestAndRandom, BudgetedSearch, SearchResult
+from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.returned import returned_after_each
 from acenas.spaces import GraphBatch, NasBench201
 

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from acenas.images import Augmentation, ImageBatches, Images, ImageSource, ImageSplits, ImageTask
-from acenas.networks.recipe import Recipe
-from acenas.networks.supernet import SupernetNetwork
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import NasBench201
-from acenas.supernet import Hardware, PathSampler, SupernetTraining, UniformPaths
+from acenas.spaces.supernet import SupernetNetwork
+from acenas.supernet import PathSampler, SupernetTraining, UniformPaths
+from acenas.training.processes import Hardware
+from acenas.training.recipe import Recipe
 
 SPACE = NasBench201(channels=2, cells_per_stage=1, stages=1, in_channels=1)
 RECIPE = Recipe(

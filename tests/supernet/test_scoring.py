@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.images import Images
-from acenas.networks.nasbench201_supernet import NasBench201Supernet
-from acenas.supernet import Hardware, Scoring, score_paths
+from acenas.spaces.nasbench201.supernet import NasBench201Supernet
+from acenas.supernet import Scoring, score_paths
 from acenas.tables import WeakLabels
+from acenas.training.processes import Hardware
 from tests.supernet.example import SPACE, task
 
 ARCHS = SPACE.sample(25, torch.Generator().manual_seed(0))

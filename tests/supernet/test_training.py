@@ -7,8 +7,9 @@ import torch
 from pytorch_lightning.loggers import Logger
 
 from acenas.errors import UserError
-from acenas.networks.recipe import Recipe
-from acenas.supernet import FairPaths, Hardware, PathSampler, Supernet, SupernetTraining, UniformPaths
+from acenas.supernet import FairPaths, PathSampler, Supernet, SupernetTraining, UniformPaths
+from acenas.training.processes import Hardware
+from acenas.training.recipe import Recipe
 from tests.supernet.example import RECIPE, SPACE, assert_same_weights, plain_training, task, training
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from acenas.errors import UserError
-from acenas.spaces.nds_cells import FAMILIES, from_genotype, parse
+from acenas.spaces.nds.cells import FAMILIES, from_genotype, parse
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main
 from acenas.tables.importers import jsonlist

@@ -1,0 +1,6 @@
+"""The command `python -m acenas.benchmark`: methods side by side, over tasks, budgets and seeds."""
+
+from acenas.run.commands.benchmark import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Latency of architectures that were never measured, predicted from those that were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import KFold, cross_val_predict
+
+from acenas.errors import UserError
+from acenas.evaluation.costs.base import CostModel
+from acenas.spaces.base import SearchSpace
+from acenas.spaces.features import Counts
+from acenas.tables import BenchmarkTable, parse_column
+from acenas.tables.schema import Latency
+
+FOLDS = 10
+LEAST_SAMPLES = 20
+
+
+@dataclass(frozen=True)
+class PredictionError:
+    """How far predictions were from what was measured, on architectures that they were not fitted on.
+
+    Attributes:
+        samples: measured architectures.
+        milliseconds: mean absolute error.
+        percent: mean absolute error, of the measured latency.
+        kendall: of predicted and measured latencies.
+    """
+
+    samples: int
+    milliseconds: float
+    percent: float
+    kendall: float
+
+    def __str__(self) -> str:
+        return (
+            f"mean error {self.milliseconds:.3g} ms ({self.percent:.1f} %), Kendall {self.kendall:.3f}, "
+            f"cross-validated on {self.samples} measured architectures"
+        )
+
+
+class LatencyPredictor(CostModel):
+    """Ridge regression of the latency on the operations of an architecture and on which follows on which.
+
+    A network that runs one operation after the other takes the sum of their times, and the time of an operation
+    depends on the size of what comes before it. So the columns are how many nodes of each type its graph has, and how
+    many edges from each type to each (`Counts`). An architecture that was measured has its measured latency. All names
+    of a function have that of its canonical form; measure those, as `python -m acenas.latency` does.
+
+    Args:
+        space: of the architectures.
+        archs: n that were measured.
+        milliseconds: `[n]`, their latencies.
+        name: `latency_ms.<device>`.
+
+    Attributes:
+        error: of the predictions, from a 10-fold cross-validation.
+
+    Raises:
+        UserError: where fewer than 20 different ones were measured, or one of them is not of the space.
+    """
+
+    def __init__(
+        self, space: SearchSpace, archs: Sequence[str], milliseconds: NDArray[np.float64], name: str
+    ) -> None:
+        self.name, self._space = name, space
+        self._features = Counts(space.num_node_types)
+        names = zip(archs, space.canonical_all(archs), milliseconds.tolist(), strict=True)
+        # Of the names of one function the canonical one counts, if it was measured.
+        ordered = sorted(names, key=lambda each: each[0] == each[1])
+        known = {canonical: value for _, canonical, value in ordered if np.isfinite(value)}
+        if len(known) < LEAST_SAMPLES:
+            raise UserError(
+                f"{name}: {len(known)} different architectures were measured, and a predictor needs {LEAST_SAMPLES}; "
+                "measure more with python -m acenas.latency"
+            )
+        self._measured = known
+        rows, values = self._rows(list(known)), np.array(list(known.values()))
+        model = RidgeCV(np.logspace(-3, 3, 25))
+        held_out = cross_val_predict(model, rows, values, cv=KFold(FOLDS, shuffle=True, random_state=0))
+        self._model = model.fit(rows, values)
+        gap = np.abs(held_out - values)
+        self.error = PredictionError(
+            len(values),
+            float(gap.mean()),
+            float(100 * (gap / values).mean()),
+            float(kendalltau(held_out, values).statistic),
+        )
+        self.origin = f"predicted: {self.error}"
+
+    @classmethod
+    def from_file(cls, path: str | Path, space: SearchSpace, name: str) -> LatencyPredictor:
+        """Fitted on the column `<dataset>.<name>` of a table, as `python -m acenas.latency` makes it.
+
+        Raises:
+            UserError: where the file has no such column, or more than one, or as the class.
+        """
+        table = BenchmarkTable.open(path, space=space.name)
+        columns = [column for column in table.columns if column.split(".", 1)[-1] == name]
+        if len(columns) != 1:
+            there = [column for column in table.columns if isinstance(parse_column(column), Latency)]
+            raise UserError(
+                f"{path}: {len(columns)} columns end in {name}, and one is needed; it has {', '.join(there) or 'none'}"
+            )
+        return cls(space, table.archs, table.column(columns[0]), name)
+
+    def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """See `CostModel.values`."""
+        canonical = self._space.canonical_all(archs)
+        found = np.array([self._measured.get(arch, np.nan) for arch in canonical], np.float64)
+        missing = np.flatnonzero(np.isnan(found))
+        for part in np.split(missing, range(4096, len(missing), 4096)):
+            if len(part):
+                found[part] = self._model.predict(self._rows([canonical[i] for i in part.tolist()]))
+        return found
+
+    def _rows(self, canonical: Sequence[str]) -> NDArray[np.float64]:
+        return self._features.rows(self._space.encode(canonical))

@@ -1,0 +1,57 @@
+"""Costs that a table has, and those that can be counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acenas.evaluation.costs.base import CostModel
+from acenas.spaces.base import SearchSpace
+from acenas.tables import BenchmarkTable
+
+
+class TableCosts(CostModel):
+    """A column of a benchmark table.
+
+    Args:
+        table: with the column `<dataset>.<name>`.
+        dataset: of the table.
+        name: of the cost.
+    """
+
+    def __init__(self, table: BenchmarkTable, dataset: str, name: str) -> None:
+        self.name = name
+        self.origin = f"{dataset}.{name} of the table {table.path.stem}"
+        self._table, self._values = table, table.column(f"{dataset}.{name}")
+
+    def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """See `CostModel.values`. Raises `UserError` where an architecture is not in the table."""
+        return self._values[self._table.rows(archs)]
+
+
+class CountedCosts(CostModel):
+    """Parameters or operations, counted on the network (`acenas.spaces.cost`).
+
+    Args:
+        space: builds the networks.
+        num_classes: of their output.
+        image_shape: `(channels, height, width)`.
+        name: `params_m`, `macs_m` or `flops_m`.
+    """
+
+    def __init__(
+        self, space: SearchSpace, num_classes: int, image_shape: tuple[int, int, int], name: str
+    ) -> None:
+        self.name = name
+        self.origin = f"counted on the network for an image of {' x '.join(map(str, image_shape))}"
+        self._space, self._num_classes, self._image_shape = space, num_classes, image_shape
+
+    def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """See `CostModel.values`."""
+        found = np.zeros(len(archs))
+        for start in range(0, len(archs), 4096):  # in parts: a million rows of Python objects are slow
+            part = self._space.costs(archs[start : start + 4096], self._num_classes, self._image_shape)
+            found[start : start + 4096] = [getattr(cost, self.name) for cost in part]
+        return found

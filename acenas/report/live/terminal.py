@@ -1,0 +1,210 @@
+"""What the terminal shows of a run: a line for every round, and one live bar over epochs and rounds.
+
+Both write to Rich's shared console, so that lines appear above the bar, and Rich honours `NO_COLOR`. Where the output
+is not a terminal there is no bar but a plain line now and then.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any
+
+import pytorch_lightning as pl
+from rich import get_console
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from acenas.report import runs
+from acenas.report.live.metrics import RankingMetrics
+from acenas.search.events import RoundResult, SearchCallback
+
+COLUMNS = {
+    "round": "{:.0f}",
+    "trained": "{:.0f}",
+    "best observed": "{:.2f}",
+    "regret": "{:.2f}",
+    "NDCG@10": "{:.3f}",
+    "Kendall": "{:.3f}",
+    "top 10": "{:.2f}",
+    "seconds": "{:.1f}",
+}
+"""Columns of the table and how their values are written."""
+
+METRIC = {
+    "best observed": "best_observed_accuracy",
+    "regret": "regret",
+    "NDCG@10": "ndcg@10",
+    "Kendall": "kendall",
+    "top 10": "top10_observed_accuracy",
+}
+"""Columns that show one of `RankingMetrics`'."""
+
+
+class RoundTable(SearchCallback):
+    """A table that grows by one line per round: what was trained, how good the best is, how well the scores rank.
+
+    Accuracies are observed ones, in percent; `top 10` is the best of the ten best scored.
+
+    Args:
+        metrics: Stands before this in the list of callbacks and has measured the round already.
+        console: Rich's shared one where it is not given.
+    """
+
+    def __init__(self, metrics: RankingMetrics, console: Console | None = None) -> None:
+        self.metrics = metrics
+        self.console = console or get_console()
+        self._header_shown = False
+        self._since = time.monotonic()
+
+    def on_search_start(self, rounds: int, budget: int, done: int) -> None:
+        """Says what was done already."""
+        self._since = time.monotonic()
+        if done > 0:
+            self.console.print(f"Going on after round {done} of {rounds}.")
+
+    def on_round_end(self, result: RoundResult) -> None:
+        """Shows the line of the round."""
+        now = time.monotonic()
+        measured = self.metrics.rounds.get(result.round, {})
+        values = {column: measured.get(f"{result.stage}/{name}") for column, name in METRIC.items()}
+        values |= {"round": result.round, "trained": result.trained, "seconds": now - self._since}
+        self._since = now
+        table = Table(box=None, show_header=not self._header_shown, pad_edge=False, header_style="bold")
+        for column in COLUMNS:
+            table.add_column(column, justify="right", width=max(7, len(column)), no_wrap=True)
+        cells = [
+            ("–" if values[name] is None else text.format(values[name])) for name, text in COLUMNS.items()
+        ]
+        table.add_row(*cells)
+        self.console.print(table)
+        self._header_shown = True
+
+
+class RunProgress(pl.Callback, SearchCallback):
+    """One bar with the time left, over the epochs of every trainer it is given to and over the rounds of a search.
+
+    The same is told in the run's folder, for `python -m acenas.status`.
+
+    Build those trainers with `enable_progress_bar=False`. Use it as a context manager: an error must not leave the
+    terminal without its cursor.
+
+    Args:
+        console: Rich's shared one where it is not given.
+        plain_interval: Seconds between two lines where the output is not a terminal.
+        status: Of the run.
+    """
+
+    def __init__(
+        self,
+        console: Console | None = None,
+        plain_interval: float = 30.0,
+        status: runs.RunStatus | None = None,
+    ) -> None:
+        self.console = console or get_console()
+        self.plain_interval = plain_interval
+        self.status = status
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._epochs: TaskID | None = None
+        self._rounds: TaskID | None = None
+        self._last_line = self._moved = time.monotonic()
+
+    def __enter__(self) -> "RunProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Adds the bar of this trainer's epochs, from where a checkpoint left it."""
+        total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
+        self._epochs = self._bar.add_task("epochs", total=total, completed=trainer.current_epoch)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Moves it on within an epoch that takes long."""
+        if time.monotonic() - self._moved >= 1.0 and trainer.num_training_batches:
+            self._move(self._epochs, trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Moves it on."""
+        self._move(self._epochs, trainer.current_epoch + 1)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes it away."""
+        if self._epochs is not None:
+            self._bar.remove_task(self._epochs)
+        self._epochs = None
+
+    def chunks(self, description: str) -> Callable[[int, int], None]:
+        """What to call with the chunks of a work that are done and the number of all: the bar of that work."""
+        task: TaskID | None = None
+
+        def move(done: int, total: int) -> None:
+            nonlocal task
+            if task is None:
+                task = self._bar.add_task(description, total=total)
+            self._move(task, done)
+            if done == total:
+                self._bar.remove_task(task)
+
+        return move
+
+    def on_search_start(self, rounds: int, budget: int, done: int) -> None:
+        """Adds the bar of the rounds."""
+        self._rounds = self._bar.add_task("rounds", total=rounds, completed=done)
+
+    def on_round_start(self, round: int, archs: Sequence[str]) -> None:  # noqa: A002 (the field's word)
+        """Says how many are in training."""
+        if self._rounds is not None:
+            self._bar.update(self._rounds, description=f"rounds (training {len(archs)} architectures)")
+
+    def on_round_end(self, result: RoundResult) -> None:
+        """Moves it on."""
+        if self._rounds is not None:
+            self._bar.update(self._rounds, description="rounds")
+        if self.status:
+            best = result.observations["observed_accuracy"].max() if result.trained else None
+            self.status.tell(
+                round=result.round,
+                rounds=result.rounds,
+                trained=result.trained,
+                budget=result.budget,
+                best_observed_accuracy=best,
+            )
+        self._move(self._rounds, result.round)
+
+    def on_search_end(self) -> None:
+        """Takes it away."""
+        if self._rounds is not None:
+            self._bar.remove_task(self._rounds)
+        self._rounds = None
+
+    def _move(self, task_id: TaskID | None, completed: float) -> None:
+        if task_id is None:
+            return
+        self._moved = time.monotonic()
+        self._bar.update(task_id, completed=completed)
+        task = self._bar.tasks[self._bar.task_ids.index(task_id)]
+        if self.status:
+            self.status.tell(
+                unit=task.description, done=completed, total=task.total, seconds_left=task.time_remaining
+            )
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self._last_line >= self.plain_interval:
+            self._last_line = now
+            left = "" if task.time_remaining is None else f", about {task.time_remaining:.0f} s left"
+            of = "" if task.total is None else f" of {task.total:.0f}"
+            self.console.print(f"{task.description}: {completed:.4g}{of} done{left}")

@@ -1,0 +1,93 @@
+"""The command `python -m acenas.benchmark`: methods side by side, over tasks, budgets and seeds."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from acenas.errors import UserError
+from acenas.report import runs
+from acenas.run.config import conf_dir
+
+
+def check(cfg: DictConfig) -> None:
+    """Raises `UserError` where the benchmark asks for what is not defined, or for nothing."""
+    for group in ("methods", "tasks"):
+        defined = cfg.define[group]
+        if not cfg[group]:
+            raise UserError(f"{group} is empty; choose from {', '.join(defined)}")
+        for name in cfg[group]:
+            if name not in defined:
+                raise UserError(
+                    f"{group}: {name} is not defined; choose from {', '.join(defined)}, or define it: "
+                    f"+define.{group}.{name}='[\"KEY=VALUE\",...]'"
+                )
+    if cfg.reference not in cfg.methods:
+        raise UserError(f"reference={cfg.reference} is none of the methods: {', '.join(cfg.methods)}")
+    if not cfg.budgets or min(cfg.budgets) < 2 or cfg.seeds < 1:
+        raise UserError(f"budgets={cfg.budgets} must be numbers above 1, and seeds={cfg.seeds} above 0")
+
+
+def common_overrides(cfg: DictConfig) -> Sequence[str]:
+    """What all runs share."""
+    where = [f"output_root={cfg.output_root}", "logger.mode=disabled"]
+    return where + ([f"data_dir={cfg.data_dir}"] if cfg.data_dir else [])
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")
+def main(cfg: DictConfig) -> None:
+    """Runs a benchmark, goes on with it, or shows it."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        check(cfg)
+        with runs.only_process(folder):
+            failed = compare(cfg, folder)
+    except UserError as error:
+        runs.remove_if_unused(folder)
+        print(f"acenas: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(1 if failed else 0)
+
+
+def compare(cfg: DictConfig, folder: Path) -> int:
+    """Makes the runs and writes what `acenas.report` does for them; returns how many of them failed."""
+    from rich.console import Console  # takes seconds, all of it: after the checks
+
+    from acenas.files import write_text
+    from acenas.report.__main__ import write_comparison
+    from acenas.report.comparison import to_markdown
+    from acenas.report.comparison_page import build_comparison_page
+    from acenas.run.benchmark.grid import Benchmark
+
+    console = Console(stderr=True)
+    benchmark = Benchmark(
+        {name: list(cfg.define.methods[name]) for name in cfg.methods},
+        {name: list(cfg.define.tasks[name]) for name in cfg.tasks},
+        list(cfg.budgets),
+        range(cfg.first_seed, cfg.first_seed + cfg.seeds),
+        common_overrides(cfg),
+        conf_dir(),
+        cfg.jobs,
+    )
+    results, failed = benchmark.run(console)
+    if len(results):
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+        page = build_comparison_page(results, "Benchmark", relative_to=folder)
+        write_comparison(folder, results, cfg.reference, page)
+        text = to_markdown(results, cfg.reference)
+        print(text)
+    if not failed:
+        runs.finish(
+            folder, {"experiment": "benchmark", "methods": list(cfg.methods), "tasks": list(cfg.tasks)}
+        )
+    for job, reason in failed.items():
+        print(f"Failed: {job}\n{reason}", file=sys.stderr)
+    print(f"Benchmark folder: {folder}")
+    return len(failed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The command `python -m acenas.final`: measures the trained network of a run, or a checkpoint of its training."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from acenas.errors import UserError
+from acenas.images import ImageTask
+from acenas.run.found import made, open_network
+from acenas.training.processes import Hardware
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m acenas.final",
+        description="Measures the accuracy of the network that a run has trained, on the images of the run.",
+    )
+    parser.add_argument("run", type=Path, metavar="FOLDER", help="of a run")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="weights to measure instead, such as FOLDER/final/training.ckpt"
+    )
+    parser.add_argument("--part", choices=("train", "valid", "test"), default="test", help="default: test")
+    parser.add_argument("--batch", type=int, default=250, help="images at once (default: 250)")
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
+    options = parser.parse_args(arguments)
+    try:
+        device = Hardware(options.accelerator).device(0)
+        cfg, trained = open_network(options.run, options.checkpoint)
+        task: ImageTask = made(cfg.images)
+        accuracy = trained.measured(task, options.part, device, options.batch)
+    except UserError as error:
+        print(f"acenas: error: {error}", file=sys.stderr)
+        return 2
+    count = len(getattr(task.splits, options.part).labels)
+    print(f"{accuracy:.2f} % of {count} {options.part} images of {task.source.name}: {trained.facts.arch}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

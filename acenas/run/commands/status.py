@@ -1,0 +1,170 @@
+"""The command `python -m acenas.status`: how far the runs in a folder are.
+
+Nothing heavy is imported here: a thousand runs are shown in a second or two.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from acenas.report import runs
+
+STATES = {
+    "running": "green",
+    "queued": "cyan",
+    "done": "blue",
+    "pruned": "magenta",
+    "failed": "red",
+    "stopped": "yellow",
+}
+"""Of a run, and the colour it is shown in. Queued: SLURM has it. Pruned: a hyper-parameter search gave it up. Stopped:
+killed or interrupted; the same command goes on with it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of a run from outside.
+
+    Attributes:
+        folder: of the run.
+        state: one of `STATES`.
+        facts: `runs.RunStatus.facts`, where it told any.
+        problem: why it failed or was given up, in a line.
+    """
+
+    folder: Path
+    state: str
+    facts: dict[str, Any]
+    problem: str = ""
+
+
+def look_at(folder: Path) -> Run:
+    """The state of the run in `folder`."""
+    facts = _read(folder / runs.STATUS)
+    state, problem = runs.state(folder)
+    if state == "done":
+        summary = _read(folder / runs.SUMMARY)
+        facts |= {
+            "trained": summary.get("trained", facts.get("trained")),
+            "best_observed_accuracy": summary.get("returned", {}).get("observed_accuracy"),
+        }
+    return Run(folder, state, facts, problem)
+
+
+def in_queue(found: Sequence[Run]) -> list[Run]:
+    """The same runs, with the state `queued` where SLURM has the job of one that no process works in."""
+    stopped = [run.folder for run in found if run.state == "stopped"]
+    if not stopped or shutil.which("squeue") is None:
+        return list(found)
+    from acenas.executors.slurm import jobs_in_queue  # takes a moment
+
+    queued = jobs_in_queue(stopped)
+    return [replace(run, state="queued") if run.folder in queued else run for run in found]
+
+
+def show(found: Sequence[Run], root: Path, console: Console) -> None:
+    """One line for each run, then how many there are of each state."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("run", "state", "stage", "progress", "round", "trained", "best observed", "time left"):
+        right = column in ("round", "trained", "best observed", "time left")
+        grid.add_column(column, justify="right" if right else "left", no_wrap=True, overflow="fold")
+    for run in found:
+        facts = run.facts
+        running = run.state == "running"
+        name = str(run.folder.relative_to(root)) if run.folder != root else str(run.folder)
+        done, total = facts.get("done"), facts.get("total")
+        grid.add_row(
+            name,
+            f"[{STATES[run.state]}]{run.state}[/]",
+            "" if run.state == "done" else str(facts.get("stage") or ""),
+            f"{done:.0f} of {total:.0f} {facts.get('unit')}"
+            if run.state != "done" and done and total
+            else "",
+            _of(facts.get("round"), facts.get("rounds")) if run.state != "done" else "",
+            _of(facts.get("trained"), facts.get("budget")),
+            runs.number(facts.get("best_observed_accuracy")),
+            _duration(_left(facts)) if running else "",
+        )
+    console.print(grid)
+    for run in found:
+        if run.problem:
+            console.print(f"{run.state.title()}: {run.folder}: {run.problem}", markup=False, soft_wrap=True)
+    counts = Counter(run.state for run in found)
+    console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+
+
+def _left(facts: dict[str, Any]) -> float | None:
+    """Seconds of the stage's work left now; told some time ago."""
+    told = facts.get("seconds_left")
+    return None if told is None else max(0.0, told - (time.time() - facts.get("time", time.time())))
+
+
+def _of(value: float | None, total: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if total is None else f"{value:.0f}/{total:.0f}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file; nothing where there is none, or none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m acenas.status",
+        description="Shows how far the runs in a folder are: state, stage, rounds, best so far, time left.",
+        epilog="A run that stopped or failed goes on when its command is given again.",
+    )
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path("outputs"), help="of runs, or one run (default: outputs)"
+    )
+    parser.add_argument("--state", choices=STATES, help="only runs in this state")
+    parser.add_argument("--watch", type=float, metavar="SECONDS", help="look again so often, until Ctrl-C")
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        print(f"acenas: error: there is no folder {options.folder}; name one of runs", file=sys.stderr)
+        return 2
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 160)  # in a file or a pipe nothing needs to be cut
+    try:
+        while True:
+            found = in_queue([look_at(folder) for folder in runs.run_folders(options.folder)])
+            found = [run for run in found if options.state in (None, run.state)]
+            if not found:
+                console.print(f"No runs in {options.folder}.")
+            else:
+                show(found, options.folder, console)
+            if not options.watch:
+                return 0
+            time.sleep(options.watch)
+            console.clear()
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

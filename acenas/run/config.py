@@ -1,0 +1,235 @@
+"""What is checked of a composed config before anything heavy is imported, and the name of its run folder."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from acenas.errors import UserError
+from acenas.tables import check_table, parse_column
+from acenas.tables.schema import Accuracy
+
+NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
+"""Where a run lies and how it was started is not what it is."""
+
+EXAMPLE = {
+    "table": "nb201_digits",
+    "images": "digits",
+    "recipe": "digits",
+    "sampler": "uniform",
+    "scoring": "batch",
+}
+"""Groups that are empty unless another one needs them, and what a user can choose there."""
+
+
+COUNTED = ("params_m", "macs_m", "flops_m")
+"""Costs of an architecture that can be counted, in millions; see `acenas.spaces.cost.Cost`."""
+
+_COST = re.compile(rf"({'|'.join(COUNTED)})|latency_ms\.[A-Za-z0-9_-]+")
+
+
+def conf_dir() -> str:
+    """The folder of the configs: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return str(installed if installed.is_dir() else package.parent / "conf")
+
+
+def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
+    """Ten hexadecimal digits of the resolved config, whatever the keys `without`: equal configs, equal run folders."""
+    part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_IN_THE_HASH])
+    for key in without:
+        part[key] = None  # not removed: others refer to it
+    try:
+        content = OmegaConf.to_container(part, resolve=True)
+    except OmegaConfBaseException:  # check_config will say what is wrong with it
+        content = OmegaConf.to_container(part, resolve=False)
+    if isinstance(content, dict) and content.get("evaluator"):
+        content["evaluator"].pop("executor", None)  # where it trains is not what comes out
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+# Here, since the processes that a launcher starts import this file, and may run the command from another one.
+OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
+
+
+def weak_label_names(cfg: DictConfig) -> list[str]:
+    """The columns to pretrain on; none where `weak_labels` is empty or null."""
+    names = cfg.weak_labels
+    if not names:
+        return []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
+    """For each weak label of the table the column that holds it: its own name, or what `table.short_trainings` says."""
+    short = (cfg.table or {}).get("short_trainings") or {}
+    return {name: short.get(name, name) for name in weak_label_names(cfg)}
+
+
+def constraints_of(cfg: DictConfig) -> dict[str, float]:
+    """`search.constraints`: limits by the name of the cost.
+
+    A device may be a level of its own: `{latency_ms: {pixel3: 15}}` and `{latency_ms.pixel3: 15}` are the same.
+
+    Raises:
+        UserError: for an unknown cost, or a limit that is not a number above 0.
+    """
+    given = cfg.search.get("constraints") if cfg.search else None
+    found: dict[str, Any] = {}
+    for key, value in (given or {}).items():
+        nested = (
+            {f"{key}.{inner}": limit for inner, limit in value.items()} if isinstance(value, Mapping) else {}
+        )
+        found |= nested or {str(key): value}
+    for name, limit in found.items():
+        if not _COST.fullmatch(name):
+            raise UserError(
+                f"search.constraints: there is no cost {name}; choose {', '.join(COUNTED)} or latency_ms.<device>"
+            )
+        if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
+            raise UserError(f"search.constraints: {name} must be a number above 0, not {limit}")
+    return {name: float(limit) for name, limit in found.items()}
+
+
+def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
+    """Raises `UserError` where one of `keys` was given a value of another type, or sign, than its default has."""
+    for key in keys:
+        if (
+            key == "weak_labels"
+        ):  # a name, a list or nothing; the default may refer to a table that is not there
+            continue
+        default = OmegaConf.select(defaults, key, default=None)
+        value = OmegaConf.select(cfg, key, default=None)
+        if default is None or value is None:
+            continue
+        numbers = (int, float) if isinstance(default, float) else (int,)
+        expected, fits = {
+            bool: ("true or false", isinstance(value, bool)),
+            int: ("a whole number", isinstance(value, int) and not isinstance(value, bool)),
+            float: ("a number", isinstance(value, numbers) and not isinstance(value, bool)),
+            str: ("a name", isinstance(value, str)),
+            ListConfig: (f"a list, as in '{key}=[a,b]'", isinstance(value, ListConfig)),
+            DictConfig: ("a mapping", isinstance(value, DictConfig)),
+        }.get(type(default), ("", True))
+        if not fits:
+            if isinstance(default, DictConfig):
+                raise UserError(
+                    f"{key}={value} is not {expected}; choose one with {key.replace('.', '/')}={value}"
+                )
+            raise UserError(f"{key}={value} is not {expected}; the default is {key}={default}")
+        if expected in ("a whole number", "a number") and value < 0 <= default:
+            raise UserError(f"{key}={value} is below zero; the default is {key}={default}")
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
+    if OmegaConf.is_missing(cfg, "experiment"):
+        raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
+    for group in ("space", "evaluator", "judge", "supernet", "scoring", "final", "measurement"):
+        _check_needs(cfg, group)
+    if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
+        raise UserError("there is nothing to run: search, supernet, final and measurement are all empty")
+    if "_partial_" in (cfg.get("judge") or {}) and "recipe" not in (cfg.get("evaluator") or {}):
+        raise UserError("judge=train tests what evaluator=train has trained; choose both, or neither")
+    _check_final(cfg)
+    if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):
+        raise UserError(
+            "weak_labels come from the table, and there is none; name labels of a super-net, as in "
+            "weak_labels=[weak.supernet], or leave them out with weak_labels=[]"
+        )
+    if cfg.pretrain_on not in ("functions", "architectures"):
+        raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
+    if cfg.search:
+        _check_search(cfg)
+    if cfg.table:
+        _check_table(cfg)
+
+
+def _check_needs(cfg: DictConfig, group: str) -> None:
+    """Raises `UserError` where the choice of `group` takes a value from another group that is empty."""
+    choice = cfg.get(group)
+    if not choice:
+        return
+    written = OmegaConf.to_container(choice, resolve=False)
+    assert isinstance(written, dict)
+    for needed in [*_taken(written), *(["scoring"] if group == "supernet" else [])]:
+        if needed in EXAMPLE and not cfg.get(needed):
+            raise UserError(f"{group} needs {needed}; choose one, as in {needed}={EXAMPLE[needed]}")
+
+
+def _check_final(cfg: DictConfig) -> None:
+    named = [key for key in ("arch", "from_run") if cfg[key]]
+    if named and not cfg.final:
+        raise UserError(
+            f"{named[0]} names what final trains, and final is empty; choose one, as in final=imagenet_90"
+        )
+    sources = [*named, *(["search"] if cfg.search else [])]
+    if cfg.final and len(sources) != 1:
+        found = " and ".join(sources) or "nothing"
+        raise UserError(
+            f"final trains one network, and {found} names it; say either arch=ARCHITECTURE or from_run=FOLDER of a "
+            "finished search, or choose a search"
+        )
+    if cfg.export and not cfg.final and "recipe" not in (cfg.evaluator or {}):
+        raise UserError(
+            "export needs a network that the run has trained; choose final, as in final=imagenet_90, or evaluator=train"
+        )
+
+
+def _taken(written: object) -> Iterator[str]:
+    """The groups that the values within `written` are taken from."""
+    if isinstance(written, dict):
+        for value in written.values():
+            yield from _taken(value)
+    elif str(written).startswith("${"):
+        yield str(written)[2:-1].split(".")[0]
+
+
+def _check_search(cfg: DictConfig) -> None:
+    search = cfg.search
+    constraints_of(cfg)
+    num_final = search.get("num_final", 0)  # evolution has no last round of its own
+    growth = search.get("growth", 0.0)
+    if not 0 <= num_final < search.budget or search.per_round < 1 or growth < 0:
+        raise UserError(
+            f"search.budget={search.budget} must be larger than search.num_final={num_final}, "
+            f"search.per_round={search.per_round} at least 1, and search.growth={growth} at least 0"
+        )
+
+
+def _check_table(cfg: DictConfig) -> None:
+    table = cfg.table
+    if table.dataset not in table.protocols:
+        raise UserError(
+            f"table.dataset={table.dataset} is not a data set of table {table.name}; "
+            f"choose one of: {', '.join(table.protocols)}"
+        )
+    own = bool(
+        cfg.supernet or cfg.weak_labels_file
+    )  # what the run measures or reads itself is not in the table
+    _check_short_trainings(cfg)
+    columns = [table.observed, table.test, *([] if own else weak_label_columns(cfg).values())]
+    check_table(table.path, table.space, columns, cfg.data_dir)
+
+
+def _check_short_trainings(cfg: DictConfig) -> None:
+    """Raises `UserError` where a weak label is an accuracy that is not of a training shorter than the observed one."""
+    observed = parse_column(cfg.table.observed)
+    for name, column in weak_label_columns(cfg).items():
+        if name == column:
+            continue
+        short = parse_column(column)
+        if not (
+            isinstance(observed, Accuracy) and isinstance(short, Accuracy) and short.epochs < observed.epochs
+        ):
+            raise UserError(
+                f"table.short_trainings: {name} is taken from {column}, which is not an accuracy after fewer epochs "
+                f"than the observed {cfg.table.observed}; choose such a column"
+            )

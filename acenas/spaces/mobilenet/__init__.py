@@ -1,0 +1,1 @@
+"""The mobile space of ProxylessNAS: its grammar, networks and super-net."""

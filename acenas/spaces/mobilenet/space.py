@@ -1,0 +1,369 @@
+"""The mobile space of ProxylessNAS (Cai et al., ICLR 2019, arXiv 1812.00332), as TuNAS and AceNAS search it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import nn
+
+from acenas.errors import UserError
+from acenas.spaces.base import SearchSpace
+from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.drawing import draw_blocks
+from acenas.spaces.graphs import GraphBatch
+from acenas.spaces.mobilenet.network import InvertedResidual, MobileNetNetwork, Operation, Skeleton
+from acenas.spaces.mobilenet.supernet import MobileNetSupernet
+
+SKIP = "skip"
+"""The name of a block that is left out."""
+
+
+class MobileNet(SearchSpace):
+    """Networks of inverted residual blocks: stages joined by `:`, in each its blocks joined by `,`.
+
+    A block is `k<kernel>e<expansion>` or, but for the first of a stage, `skip`. Skips may stand anywhere in a stage;
+    what a network computes depends on the blocks that are left alone. With the default skeleton there are 21 blocks
+    in 6 stages: 6^6 * 7^15 ways to write a network, and 1554^5 * 6 networks.
+
+    Args:
+        skeleton: all but the blocks; a smaller one serves small images.
+        kernel_sizes: of the blocks' depthwise convolutions.
+        expansions: of the blocks.
+
+    Raises:
+        UserError: for an even or repeated kernel size or expansion.
+
+    >>> space = MobileNet(Skeleton(stages=((32, 3, 2), (40, 1, 2))))
+    >>> space.canonical("k3e6,skip,k5e3:k7e6")
+    'k3e6,k5e3,skip:k7e6'
+    >>> space.to_indices("k3e6,skip,k5e3:k7e6")
+    '0:0:0:0:1:0:0:0:1:1:0:0:0:2:1:0:0:0'
+    """
+
+    name = "mobilenet"
+
+    def __init__(
+        self,
+        skeleton: Skeleton | None = None,
+        kernel_sizes: Sequence[int] = (3, 5, 7),
+        expansions: Sequence[int] = (3, 6),
+    ) -> None:
+        self.skeleton = skeleton or Skeleton()
+        self.kernel_sizes, self.expansions = tuple(kernel_sizes), tuple(expansions)
+        for name, values in (("kernel_sizes", self.kernel_sizes), ("expansions", self.expansions)):
+            if not values or len(set(values)) < len(values) or min(values) < 1:
+                raise UserError(f"space: {name} are different numbers, at least 1, not {list(values)}")
+        if any(kernel % 2 == 0 for kernel in self.kernel_sizes):
+            raise UserError(f"space: kernel_sizes are odd, not {list(self.kernel_sizes)}")
+        self.operations = [Operation(*choice) for choice in product(self.kernel_sizes, self.expansions)]
+        """In the order of their numbers."""
+        self._names = [*map(str, self.operations), SKIP]
+        self._skip = len(self.operations)
+        self._depths = [stage.blocks for stage in self.skeleton.stages]
+        self.num_node_types = 1 + len(self._depths) * len(self.operations)
+        self._stages = [
+            _StageTexts(number, depth, self._names) for number, depth in enumerate(self._depths, start=1)
+        ]
+        self._costs: dict[
+            tuple[int, tuple[int, int, int]], tuple[NDArray[np.float64], NDArray[np.float64]]
+        ] = {}
+
+    # --- grammar ---
+
+    def blocks(self, arch: str) -> list[list[Operation | None]]:
+        """For each stage the operations of its blocks as written, None for a skip. Raises `UserError` as `validate`."""
+        self.validate(arch)
+        of_name = dict(zip(self._names, [*self.operations, None], strict=True))
+        return [[of_name[name] for name in stage.split(",")] for stage in arch.split(":")]
+
+    def from_blocks(self, blocks: Sequence[Sequence[Operation | None]]) -> str:
+        """The architecture with these operations; skips at the end of a stage may be left away."""
+        stages = [
+            [*map(_name, stage), *[SKIP] * (depth - len(stage))]
+            for stage, depth in zip(blocks, self._depths, strict=True)
+        ]
+        arch = ":".join(map(",".join, stages))
+        self.validate(arch)
+        return arch
+
+    def validate(self, arch: str) -> None:
+        """Raises `UserError` that names what is wrong where `arch` is not of this space."""
+        self._rows([arch])
+
+    def parse(self, text: str) -> str:
+        """See `SearchSpace.parse`: numbers joined by colons are TuNAS' encoding."""
+        return self.from_indices(text) if set(text) <= set("0123456789:") else super().parse(text)
+
+    def from_indices(self, indices: str) -> str:
+        """The architecture of TuNAS' encoding (Bender et al., CVPR 2020, arXiv 2008.06120), as it is written there.
+
+        Args:
+            indices: whole numbers joined by colons, 73 for the default skeleton. First those of the stem's filters,
+                of the fixed block's kernel and of its filters; then for each stage kernel, expansion and operation
+                (0 block, 1 skip) of each block, and its filters; last the head's filters. Kernels, expansions and
+                filters are numbered; all filters have a single choice, 0, and so has the fixed kernel here.
+
+        Raises:
+            UserError: where it is not one of this space.
+        """
+        expected = len(self._index_choices)
+        numbers = indices.split(":")
+        if len(numbers) != expected:
+            raise UserError(
+                f"not an encoding of this space: {len(numbers)} numbers joined by colons, not {expected}: {indices!r}"
+            )
+        values = []
+        for place, (number, choices) in enumerate(zip(numbers, self._index_choices, strict=True)):
+            if not (number.isdecimal() and int(number) < choices):
+                raise UserError(
+                    f"not an encoding of this space: number {place} is {number!r}, and can be 0 to {choices - 1}: "
+                    f"{indices!r}"
+                )
+            values.append(int(number))
+        left = iter(values[3:])
+        stages: list[list[Operation | None]] = []
+        for depth in self._depths:
+            stages.append([])
+            for _ in range(depth):
+                kernel, expansion, skipped = next(left), next(left), next(left)
+                operation = Operation(self.kernel_sizes[kernel], self.expansions[expansion])
+                stages[-1].append(None if skipped else operation)
+            next(left)
+        return self.from_blocks(stages)
+
+    def to_indices(self, arch: str) -> str:
+        """The reverse of `from_indices`; kernel and expansion of a skip, which mean nothing, are 0."""
+        numbers = [0, 0, 0]
+        for stage in self.blocks(arch):
+            for block in stage:
+                numbers += (
+                    [0, 0, 1]
+                    if block is None
+                    else [
+                        self.kernel_sizes.index(block.kernel_size),
+                        self.expansions.index(block.expansion),
+                        0,
+                    ]
+                )
+            numbers.append(0)
+        return ":".join(map(str, [*numbers, 0]))
+
+    @property
+    def _index_choices(self) -> list[int]:
+        """How many values each number of TuNAS' encoding can have."""
+        kernels, expansions = len(self.kernel_sizes), len(self.expansions)
+        of_stages = [
+            choices
+            for depth in self._depths
+            for choices in (*(kernels, expansions, 1), *(kernels, expansions, 2) * (depth - 1), 1)
+        ]
+        return [1, 1, 1, *of_stages, 1]
+
+    # --- equal functions ---
+
+    def canonical(self, arch: str) -> str:
+        """The same blocks with all skips at the end of their stage."""
+        return self.canonical_all([arch])[0]
+
+    def canonical_all(self, archs: Sequence[str]) -> list[str]:
+        """See `SearchSpace.canonical_all`; a million in seconds."""
+        columns = [
+            map(stage.canonical.__getitem__, rows)
+            for stage, rows in zip(self._stages, self._rows(archs).T.tolist(), strict=True)
+        ]
+        return list(map(":".join, zip(*columns, strict=True)))
+
+    # --- sampling and neighbours ---
+
+    def sample(self, n: int, generator: torch.Generator) -> list[str]:
+        """`n` networks drawn independently from the prior of AceNAS and TuNAS.
+
+        Every block's operation is uniform, and each block that can be skipped is, with probability 1/2.
+        """
+        columns = []
+        for depth in self._depths:
+            codes = torch.randint(self._skip, (n, depth), generator=generator)
+            skipped = torch.randint(2, (n, depth), generator=generator).bool()
+            skipped[:, 0] = False
+            columns.append(self._write_stage(codes.masked_fill(skipped, self._skip).numpy()))
+        return list(map(":".join, zip(*columns, strict=True)))
+
+    def _write_stage(self, codes: NDArray[np.int64]) -> list[str]:
+        """The texts of `codes` ``[A, blocks]``; each different one is written once."""
+        keys = codes @ (len(self._names) ** np.arange(codes.shape[1]))
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        texts = [",".join(self._names[code] for code in row) for row in codes[first].tolist()]
+        return [texts[i] for i in place.tolist()]
+
+    def neighbours(self, arch: str) -> list[str]:
+        """All other networks, in canonical form, one choice away from one of the ways to write `arch`.
+
+        A choice gives a block another operation, leaves one out that is not the first of its stage, or sets one in
+        after another.
+        """
+        texts = self.canonical(arch).split(":")
+        changed = [
+            ":".join([*texts[:i], other, *texts[i + 1 :]])
+            for i, depth in enumerate(self._depths)
+            for other in self._changes(texts[i].split(","), depth)
+        ]
+        return list(dict.fromkeys(changed))
+
+    def _changes(self, names: Sequence[str], depth: int) -> Iterator[str]:
+        """The texts of a stage after a choice; see `neighbours`."""
+        left = [name for name in names if name != SKIP]
+        changed = []
+        for place, before in enumerate(left):
+            changed += [
+                [*left[:place], name, *left[place + 1 :]] for name in self._names[:-1] if name != before
+            ]
+        changed += [[*left[:place], *left[place + 1 :]] for place in range(1, len(left))]
+        if len(left) < depth:
+            changed += [
+                [*left[:place], name, *left[place:]]
+                for place, name in product(range(1, len(left) + 1), self._names[:-1])
+            ]
+        return (",".join([*blocks, *[SKIP] * (depth - len(blocks))]) for blocks in changed)
+
+    # --- graphs ---
+
+    def encode(self, archs: Sequence[str]) -> GraphBatch:
+        """One graph per network: a chain of its blocks, along the data; a skipped block has no node; no globals.
+
+        Node types: 0 padding, then 1 + stage * operations + operation, so that one names both.
+        """
+        node = torch.zeros(len(archs), sum(self._depths), dtype=torch.long)
+        before = np.zeros(len(archs), np.int64)  # nodes of earlier stages
+        for number, (stage, rows) in enumerate(zip(self._stages, self._rows(archs).T, strict=True)):
+            codes = stage.codes[rows]
+            lengths = (codes < self._skip).sum(1)
+            for block in range(self._depths[number]):
+                (here,) = np.nonzero(block < lengths)
+                types = 1 + number * self._skip + codes[here, block]
+                node[torch.from_numpy(here), torch.from_numpy(before[here] + block)] = torch.from_numpy(types)
+            before += lengths
+        mask = node > 0
+        chain = torch.from_numpy(np.eye(node.shape[1], k=1, dtype=np.bool_))
+        return GraphBatch(node, chain & mask[:, None, :], mask, torch.zeros(len(node), 0))
+
+    # --- networks, costs and pictures ---
+
+    def build(self, arch: str, num_classes: int) -> nn.Module:
+        """The network of the blocks that are left, in the skeleton of this space."""
+        left = [[block for block in stage if block is not None] for stage in self.blocks(arch)]
+        return MobileNetNetwork(left, num_classes, self.skeleton)
+
+    def build_supernet(self, num_classes: int) -> MobileNetSupernet:
+        """The skeleton of this space with all operations at every block; a path is an architecture as written."""
+        return MobileNetSupernet(self.blocks, self.operations, num_classes, self.skeleton)
+
+    def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
+        """See `SearchSpace.costs`: sums over the blocks, a million networks in seconds."""
+        key = num_classes, image_shape
+        if key not in self._costs:
+            self._costs[key] = self._count_costs(*key)
+        fixed, of_blocks = self._costs[key]
+        totals = np.tile(fixed, (len(archs), 1))
+        first = 0
+        for stage, rows in zip(self._stages, self._rows(archs).T, strict=True):
+            codes = stage.codes
+            of_stages = of_blocks[first + np.arange(codes.shape[1]), codes].sum(1)
+            totals += of_stages[rows]
+            first += codes.shape[1]
+        return list(map(Cost._make, totals.tolist()))
+
+    def _count_costs(
+        self, num_classes: int, image_shape: tuple[int, int, int]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """All but the blocks ``[3]``, and each block by its operation ``[blocks, operations + 1, 3]``."""
+        skeleton, (_, height, width) = self.skeleton, image_shape
+        height, width = (-(-side // skeleton.stem_stride) for side in (height, width))
+        of_blocks = np.zeros((sum(self._depths), len(self._names), len(Cost._fields)))
+        with torch.device("meta"):
+            blocks = iter(of_blocks)
+            for stage, block in ((s, b) for s, depth in enumerate(self._depths) for b in range(depth)):
+                place = skeleton.place(stage, block)
+                of_blocks_here = next(blocks)
+                for number, operation in enumerate(self.operations):
+                    network = InvertedResidual(operation, place, skeleton.norm)
+                    of_blocks_here[number] = count_cost(network, (place.in_channels, height, width))
+                height, width = (-(-side // place.stride) for side in (height, width))
+            smallest = self.build(self.from_blocks([[self.operations[0]]] * len(self._depths)), num_classes)
+            fixed = np.array(count_cost(smallest, image_shape)) - of_blocks[self._first_blocks, 0].sum(0)
+        return fixed, of_blocks
+
+    def draw(self, arch: str) -> Figure:
+        """The blocks from left to right, by stage."""
+        left = [[block for block in stage if block is not None] for stage in self.blocks(arch)]
+        channels = [stage.channels for stage in self.skeleton.stages]
+        return draw_blocks(left, channels, max(self.kernel_sizes), self.expansions)
+
+    # --- from strings to numbers ---
+
+    @property
+    def _first_blocks(self) -> list[int]:
+        """Numbers of the blocks that cannot be skipped."""
+        return [sum(self._depths[:stage]) for stage in range(len(self._depths))]
+
+    def _rows(self, archs: Sequence[str]) -> NDArray[np.int64]:
+        """``[A, stages]``: where each stage of `archs` is in `_stages`. Stages recur, so each is read once."""
+        count = len(self._stages)
+        for arch in archs:
+            if arch.count(":") != count - 1:
+                raise UserError(
+                    f"not a network of this space: {arch.count(':') + 1} stages joined by colons, not {count}: {arch!r}"
+                )
+        rows = np.zeros((count, len(archs)), np.int64)
+        for start in range(0, len(archs), 4096):  # in parts: a million short strings at once cost more
+            texts = ":".join(archs[start : start + 4096]).split(":")
+            for number, stage in enumerate(self._stages):
+                rows[number, start : start + 4096] = [*map(stage.__getitem__, texts[number::count])]
+        return rows.T
+
+
+class _StageTexts(dict[str, int]):
+    """Numbers the texts of one stage as they come.
+
+    Args:
+        number: of the stage, from 1.
+        depth: blocks of the stage.
+        names: of the operations, the skip last.
+
+    Attributes:
+        canonical: for each text that of its canonical form.
+    """
+
+    def __init__(self, number: int, depth: int, names: Sequence[str]) -> None:
+        super().__init__()
+        self.number, self.depth, self.names = number, depth, names
+        self.canonical: list[str] = []
+        self._codes: list[list[int]] = []
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """``[texts, depth]``: the operations of the canonical form of each text."""
+        return np.array(self._codes, np.int64).reshape(-1, self.depth)
+
+    def __missing__(self, text: str) -> int:
+        names, where = text.split(","), f"in stage {self.number} of a network, {text!r}"
+        if len(names) != self.depth:
+            raise UserError(f"{where}: {len(names)} blocks joined by commas, not {self.depth}")
+        for name in names:
+            if name not in self.names:
+                raise UserError(f"{where}: unknown block {name!r}; known: {', '.join(self.names)}")
+        if names[0] == SKIP:
+            raise UserError(f"{where}: the first block of a stage cannot be skipped")
+        names.sort(key=SKIP.__eq__)  # stable: skips last
+        self.canonical.append(",".join(names))
+        self._codes.append([self.names.index(name) for name in names])
+        self[text] = len(self)
+        return self[text]
+
+
+def _name(block: Operation | None) -> str:
+    return SKIP if block is None else str(block)

@@ -1,0 +1,65 @@
+"""The super-net of the mobile space: every operation at every block, each with weights of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from acenas.spaces.memo import Memo
+from acenas.spaces.mobilenet.network import InvertedResidual, Operation, Skeleton, block_name
+from acenas.spaces.supernet import SupernetNetwork, without_running_averages
+
+BlocksOf = Callable[[str], Sequence[Sequence[Operation | None]]]
+"""For each stage of an architecture the operation of each of its blocks, None where one is skipped."""
+
+
+class MobileNetSupernet(SupernetNetwork):
+    """Stem, first block, all operations at every block, head: a path takes one operation of a block, or skips it.
+
+    A path equals the stand-alone network of its architecture. Nothing is shared between the operations of a block, as
+    in the super-net of AceNAS (arXiv 2108.03001). An architecture is taken as it is written: that block 2 is skipped
+    and block 3 is not are other weights than the other way round.
+
+    Args:
+        blocks_of: the blocks of an architecture.
+        operations: of every block.
+        num_classes: logits of the output.
+        skeleton: all else.
+    """
+
+    def __init__(
+        self, blocks_of: BlocksOf, operations: Sequence[Operation], num_classes: int, skeleton: Skeleton
+    ) -> None:
+        super().__init__()
+        self._blocks_of = blocks_of
+
+        def choice(stage: int, block: int) -> nn.ModuleDict:
+            place = skeleton.place(stage, block)
+            return nn.ModuleDict({str(op): InvertedResidual(op, place, skeleton.norm) for op in operations})
+
+        depths = [stage.blocks for stage in skeleton.stages]
+        self.layers = nn.ModuleDict(skeleton.layers(choice, depths, num_classes))
+        without_running_averages(self)
+
+    def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
+        """See `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
+        x = images
+        for layer in self._path(arch):
+            x = layer(x)
+        return x
+
+    def active_parameters(self, arch: str) -> list[nn.Parameter]:
+        """See `SupernetNetwork.active_parameters`."""
+        return [parameter for layer in self._path(arch) for parameter in layer.parameters()]
+
+    def _path(self, arch: str) -> Iterator[nn.Module]:
+        """The layers of `arch`, in their order."""
+        yield self.layers["stem"]
+        yield self.layers["first"]
+        for stage, operations in enumerate(self._blocks_of(arch)):
+            for block, operation in enumerate(operations):
+                if operation is not None:
+                    yield cast(nn.ModuleDict, self.layers[block_name(stage, block)])[str(operation)]
+        yield self.layers["head"]

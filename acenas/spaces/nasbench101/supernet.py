@@ -1,0 +1,146 @@
+"""The super-net of NAS-Bench-101: the benchmark's network with every operation on each of five vertices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from acenas.spaces.memo import Memo
+from acenas.spaces.nasbench101.network import (
+    NASBENCH101_OPERATIONS,
+    cell_output,
+    nasbench101_skeleton,
+    vertex_channels,
+)
+from acenas.spaces.sliced import SlicedConvBNReLU
+from acenas.spaces.supernet import SupernetNetwork, without_running_averages
+
+_OUTPUT = 6  # number of the output's place, however many vertices a cell has
+_KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}
+_POOL = "maxpool3x3"
+assert {*_KERNELS, _POOL} == set(NASBENCH101_OPERATIONS)
+
+CellOf = Callable[[str], tuple[NDArray[np.bool_], Sequence[str]]]
+"""The pruned cell of an architecture: adjacency ``[V, V]`` and V names, its vertices numbered along the data."""
+
+
+class SharedVertexCell(nn.Module):
+    """A cell with every operation on each of its five inner places, all as wide as the output.
+
+    Vertex v of a path stands on place v, and takes the first of that place's channels. Every place, and the output,
+    has a projection of its own.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.projections = nn.ModuleDict(
+            {str(place): SlicedConvBNReLU(in_channels, out_channels, 1) for place in range(1, _OUTPUT + 1)}
+        )
+        self.operations = nn.ModuleDict(
+            {
+                str(place): nn.ModuleDict(
+                    {
+                        name: SlicedConvBNReLU(out_channels, out_channels, kernel)
+                        for name, kernel in _KERNELS.items()
+                    }
+                )
+                for place in range(1, _OUTPUT)
+            }
+        )
+
+    def forward(self, x: Tensor, matrix: NDArray[np.bool_], operations: Sequence[str]) -> Tensor:
+        """`[B, in_channels, H, W]` to `[B, out_channels, H, W]`, by the cell ``[V, V]`` with V `operations`."""
+        channels = vertex_channels(matrix, self.in_channels, self.out_channels)
+        inputs = [np.flatnonzero(column).tolist() for column in matrix.T]
+
+        def project(target: int, value: Tensor) -> Tensor:
+            return cast(Tensor, self._projection(target, len(inputs))(value, channels[target]))
+
+        def operate(target: int, value: Tensor) -> Tensor:
+            if operations[target] == _POOL:
+                return F.max_pool2d(value, 3, stride=1, padding=1)
+            return cast(Tensor, self._operation(target, operations)(value, channels[target]))
+
+        return cell_output(x, inputs, channels, project, operate)
+
+    def path(self, matrix: NDArray[np.bool_], operations: Sequence[str]) -> list[nn.Module]:
+        """The modules of the cell ``[V, V]`` with V `operations`."""
+        size = len(matrix)
+        projections = [self._projection(target, size) for target in np.flatnonzero(matrix[0]).tolist()]
+        convolutions = [
+            self._operation(vertex, operations)
+            for vertex in range(1, size - 1)
+            if operations[vertex] != _POOL
+        ]
+        return projections + convolutions
+
+    def _projection(self, target: int, size: int) -> nn.Module:
+        return self.projections[str(_OUTPUT if target == size - 1 else target)]
+
+    def _operation(self, vertex: int, operations: Sequence[str]) -> nn.Module:
+        return cast(nn.ModuleDict, self.operations[str(vertex)])[operations[vertex]]
+
+
+class NasBench101Supernet(SupernetNetwork):
+    """Stem, stages of shared cells with a max pool between two stages, head (AceNAS, arXiv 2108.03001).
+
+    A path equals the stand-alone network of its cell, whose kernels are the first channels of the shared ones.
+
+    Args:
+        cell_of: the cell of an architecture.
+        num_classes: logits of the output.
+        in_channels: channels of the images.
+        channels: of the first stage; each further stage doubles them.
+        cells_per_stage: cells in a stage.
+        stages: number of stages.
+    """
+
+    def __init__(
+        self,
+        cell_of: CellOf,
+        num_classes: int,
+        *,
+        in_channels: int = 3,
+        channels: int = 128,
+        cells_per_stage: int = 3,
+        stages: int = 3,
+    ) -> None:
+        super().__init__()
+        self._cell_of = lru_cache(maxsize=4096)(cell_of)
+        self.layers = nn.ModuleDict(
+            nasbench101_skeleton(
+                SharedVertexCell,
+                num_classes,
+                in_channels=in_channels,
+                channels=channels,
+                cells_per_stage=cells_per_stage,
+                stages=stages,
+            )
+        )
+        without_running_averages(self)
+
+    def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
+        """See `SupernetNetwork.forward`; cells share no beginning, so `memo` is not used."""
+        x, cell = images, self._cell_of(arch)
+        for layer in self.layers.values():
+            x = layer(x, *cell) if isinstance(layer, SharedVertexCell) else layer(x)
+        return x
+
+    def active_parameters(self, arch: str) -> list[nn.Parameter]:
+        """See `SupernetNetwork.active_parameters`: whole kernels, of which a path may use the first channels only."""
+        cell = self._cell_of(arch)
+        parts: list[nn.Module] = []
+        for layer in self.layers.values():
+            parts += layer.path(*cell) if isinstance(layer, SharedVertexCell) else [layer]
+        return [parameter for part in parts for parameter in part.parameters()]

@@ -1,0 +1,180 @@
+"""The network of NAS-Bench-201 (Dong and Yang, ICLR 2020, arXiv 2001.00326, figure 1)."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+
+from acenas.spaces.memo import Memo
+from acenas.spaces.nasbench201.operations import ReLUConvBN, Zero, nasbench201_operation
+
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+"""(source, target) of the six operations, in the order of the architecture string."""
+
+
+def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None = None) -> Tensor:
+    """Node 3 of a cell: node 0 is `x`, and each further node is the sum of its incoming edges.
+
+    Args:
+        x: `[B, C, H, W]`.
+        edges: the operation of each of `EDGES`; None for `none`: adding zeros costs time and changes nothing.
+        memo: remembers what does not change from cell to cell.
+
+    Returns:
+        `[B, C, H, W]`.
+    """
+    nodes: list[Tensor | None] = [x]
+    for target in range(1, 4):
+        incoming = []
+        for (source, end), edge in zip(EDGES, edges, strict=True):
+            if end == target and edge is not None:
+                node = nodes[source]
+                node = x.new_zeros(x.shape) if node is None else node
+                incoming.append(edge(node) if memo is None else memo(edge, edge, node))
+        if len(incoming) < 2:
+            nodes.append(incoming[0] if incoming else None)
+        else:
+            # Node 3 is different in every cell.
+            nodes.append(_add(*incoming) if memo is None or target == 3 else memo(target, _add, *incoming))
+    return x.new_zeros(x.shape) if nodes[3] is None else nodes[3]
+
+
+def _add(first: Tensor, *others: Tensor) -> Tensor:
+    return sum(others, start=first)
+
+
+class NasBench201Cell(nn.Module):
+    """Four nodes; each is the sum of its incoming edges, node 0 is the input and node 3 the output.
+
+    Args:
+        operations: six names of `NASBENCH201_OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
+        channels: of input and output.
+
+    Raises:
+        ValueError: where there are not six operations, or one is unknown.
+    """
+
+    def __init__(self, operations: Sequence[str], channels: int) -> None:
+        super().__init__()
+        if len(operations) != len(EDGES):
+            raise ValueError(f"a cell has {len(EDGES)} operations, not {len(operations)}: {list(operations)}")
+        self.operations = tuple(operations)
+        self.edges = nn.ModuleDict(
+            {
+                f"{source}{target}": nasbench201_operation(name, channels)
+                for (source, target), name in zip(EDGES, operations, strict=True)
+            }
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, H, W]` to `[B, C, H, W]`."""
+        return cell_output(x, [None if isinstance(edge, Zero) else edge for edge in self.edges.values()])
+
+    def extra_repr(self) -> str:
+        """The six operations by edge."""
+        return ", ".join(f"{s}{t}={name}" for (s, t), name in zip(EDGES, self.operations, strict=True))
+
+
+class ReductionBlock(nn.Module):
+    """The residual block between two stages: half the height and width, more channels.
+
+    Two ReLU-convolution-normalisation layers, the first with stride 2, beside a 2 x 2 average pool and a 1 x 1
+    convolution without normalisation.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv_a = ReLUConvBN(in_channels, out_channels, 3, stride=2)
+        self.conv_b = ReLUConvBN(out_channels, out_channels, 3)
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, stride=2), nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, in_channels, H, W]` to `[B, out_channels, H / 2, W / 2]`."""
+        out: Tensor = self.shortcut(x) + self.conv_b(self.conv_a(x))
+        return out
+
+
+def nasbench201_skeleton(
+    make_cell: Callable[[int], nn.Module],
+    num_classes: int,
+    *,
+    in_channels: int = 3,
+    channels: int = 16,
+    cells_per_stage: int = 5,
+    stages: int = 3,
+) -> OrderedDict[str, nn.Module]:
+    """The layers of the network by name: stem, stages of cells with a reduction block between two stages, head.
+
+    Args:
+        make_cell: makes the cell of so many channels.
+        num_classes: logits of the output.
+        in_channels: channels of the images.
+        channels: of the first stage; each further stage doubles them.
+        cells_per_stage: cells in a stage.
+        stages: number of stages.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["stem"] = nn.Sequential(
+        nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+    )
+    width = channels
+    for stage in range(1, stages + 1):
+        if stage > 1:
+            layers[f"reduction{stage - 1}"] = ReductionBlock(width, 2 * width)
+            width *= 2
+        for cell in range(1, cells_per_stage + 1):
+            layers[f"stage{stage}_cell{cell}"] = make_cell(width)
+    layers["head"] = nn.Sequential(
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, num_classes),
+    )
+    return layers
+
+
+class NasBench201Network(nn.Sequential):
+    """Stem, stages of equal cells with a reduction block between two stages, head.
+
+    The defaults are the benchmark's network: stages of 5 cells with 16, 32 and 64 channels.
+
+    Args:
+        operations: six names of `NASBENCH201_OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
+        num_classes: logits of the output.
+        in_channels: channels of the images.
+        channels: of the first stage; each further stage doubles them.
+        cells_per_stage: cells in a stage.
+        stages: number of stages.
+
+    Raises:
+        ValueError: where there are not six operations, or one is unknown.
+
+    >>> network = NasBench201Network(["nor_conv_3x3"] * 6, num_classes=10)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    1531546
+    """
+
+    def __init__(
+        self,
+        operations: Sequence[str],
+        num_classes: int,
+        *,
+        in_channels: int = 3,
+        channels: int = 16,
+        cells_per_stage: int = 5,
+        stages: int = 3,
+    ) -> None:
+        super().__init__(
+            nasbench201_skeleton(
+                lambda width: NasBench201Cell(operations, width),
+                num_classes,
+                in_channels=in_channels,
+                channels=channels,
+                cells_per_stage=cells_per_stage,
+                stages=stages,
+            )
+        )
+        self.operations = tuple(operations)

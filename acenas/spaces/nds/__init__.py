@@ -1,0 +1,1 @@
+"""NDS, the network design spaces: DARTS, ENAS, PNAS, NASNet and AmoebaNet, their networks and super-nets."""

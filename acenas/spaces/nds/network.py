@@ -1,0 +1,515 @@
+"""The networks of the NDS cell spaces: DARTS, ENAS, PNAS, NASNet and AmoebaNet in one skeleton.
+
+Radosavovic et al. (ICCV 2019, arXiv 1905.13214, appendix) train the cells of five papers in the skeleton of DARTS (Liu
+et al., ICLR 2019, arXiv 1806.09055): a stem, cells of which two halve height and width and double the channels, a head.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.sliced import SlicedBatchNorm2d, SlicedConv2d, SlicedSequential
+
+NONE = "none"
+"""The operation that gives zeros: what it reads does not matter."""
+
+Nodes = Sequence[tuple[tuple[str, int], tuple[str, int]]]
+"""For each node of a cell its two inputs, as the name of the operation and the state that it reads.
+
+State 0 is the output of the cell before the previous one, state 1 that of the previous one, state 2 + i is node i.
+"""
+
+StemName = Literal["cifar", "imagenet"]
+
+
+class CellGraph(NamedTuple):
+    """A cell: its nodes, and the states that are joined to its output."""
+
+    nodes: Nodes
+    outputs: tuple[int, ...]
+
+    @property
+    def reads(self) -> tuple[bool, bool]:
+        """Whether anything but `none` reads state 0, and state 1."""
+        read = {source for node in self.nodes for name, source in node if name != NONE}
+        return 0 in read, 1 in read
+
+
+# --- operations ---
+
+
+def nds_operation(name: str, channels: int, stride: int) -> nn.Module:
+    """The operation called `name`, which keeps the number of channels, `channels` at most.
+
+    Layers are sliced: in a super-net an input may have fewer channels. Pools have no normalisation, and averages do
+    not count the padding. `none` is no module: see `cell_output`.
+
+    Args:
+        name: such as `sep_conv_3x3`.
+        channels: the most channels of its input.
+        stride: 1, or 2 to halve height and width.
+
+    Raises:
+        ValueError: where there is no such operation.
+    """
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 else FactorizedReduce(channels)
+    kind, _, size = name.rpartition("_")
+    kernel = int(size[-1]) if size[-1:].isdigit() else 0
+    match kind:
+        case "max_pool":
+            return nn.MaxPool2d(kernel, stride, padding=kernel // 2)
+        case "avg_pool":
+            return nn.AvgPool2d(kernel, stride, padding=kernel // 2, count_include_pad=False)
+        case "conv":
+            return SlicedSequential(
+                nn.ReLU(), _convolution(channels, kernel, stride), SlicedBatchNorm2d(channels)
+            )
+        case "sep_conv":
+            first, second = (_separable(channels, kernel, s) for s in (stride, 1))
+            return SlicedSequential(*first, *second)
+        case "dil_conv":
+            return SlicedSequential(*_separable(channels, kernel, stride, dilation=2))
+        case "dil_sep_conv":
+            first, second = (_separable(channels, kernel, s, dilation=2) for s in (stride, 1))
+            return SlicedSequential(*first, *second)
+        case "conv_3x1" | "conv_7x1":
+            return SlicedSequential(
+                nn.ReLU(),
+                _convolution(channels, (1, kernel), (1, stride)),
+                _convolution(channels, (kernel, 1), (stride, 1)),
+                SlicedBatchNorm2d(channels),
+            )
+    raise ValueError(f"unknown operation {name!r}")
+
+
+def _convolution(
+    channels: int,
+    kernel: int | tuple[int, int],
+    stride: int | tuple[int, int] = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> SlicedConv2d:
+    height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = (height // 2 * dilation, width // 2 * dilation)
+    return SlicedConv2d(
+        channels, channels, kernel, stride, padding, dilation=dilation, groups=groups, bias=False
+    )
+
+
+def _separable(channels: int, kernel: int, stride: int, dilation: int = 1) -> list[nn.Module]:
+    """ReLU, depthwise convolution, 1 × 1 convolution, normalisation."""
+    return [
+        nn.ReLU(),
+        _convolution(channels, kernel, stride, dilation, groups=channels),
+        _convolution(channels, 1),
+        SlicedBatchNorm2d(channels),
+    ]
+
+
+class Projection(nn.Module):
+    """ReLU, 1 × 1 convolution, normalisation: from any number of channels to those of a cell.
+
+    Args:
+        in_channels: most channels of the input.
+        out_channels: most channels of the output.
+        halve: halves height and width too, by two convolutions of stride 2 on grids one pixel apart, each for half of
+            the channels, which are joined ("factorized reduction").
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, halve: bool = False) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.halve = in_channels, out_channels, halve
+        self.relu = nn.ReLU()
+        if halve:
+            half = out_channels // 2
+            self.conv = SlicedConv2d(in_channels, half, 1, stride=2, bias=False)
+            self.conv_shifted = SlicedConv2d(in_channels, out_channels - half, 1, stride=2, bias=False)
+        else:
+            self.conv = SlicedConv2d(in_channels, out_channels, 1, bias=False)
+        self.norm = SlicedBatchNorm2d(out_channels)
+
+    def forward(
+        self, x: Tensor, out_channels: int | None = None, inputs: Sequence[slice] | None = None
+    ) -> Tensor:
+        """`[B, c, H, W]` to `[B, out_channels, H, W]`, or half of H and W, rounded up; see `SlicedConv2d.forward`."""
+        width = self.out_channels if out_channels is None else out_channels
+        x = self.relu(x)
+        if not self.halve:
+            return cast(Tensor, self.norm(self.conv(x, width, inputs)))
+        odd = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # so that both grids are of one size
+        joined = [
+            self.conv(x, width // 2, inputs),
+            self.conv_shifted(odd[:, :, 1:, 1:], width - width // 2, inputs),
+        ]
+        return cast(Tensor, self.norm(torch.cat(joined, dim=1)))
+
+
+class FactorizedReduce(Projection):
+    """A skip of stride 2: as many channels as the input has, half of its height and width."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, halve=True)
+
+    def forward(
+        self, x: Tensor, out_channels: int | None = None, inputs: Sequence[slice] | None = None
+    ) -> Tensor:
+        """`[B, c, H, W]` to `[B, c, H / 2, W / 2]`."""
+        return super().forward(x, x.shape[1] if out_channels is None else out_channels, inputs)
+
+
+# --- cells ---
+
+
+def cell_output(
+    before: Tensor,
+    last: Tensor,
+    graph: CellGraph,
+    reduction: bool,
+    operate: Callable[[int, int, Tensor], Tensor],
+) -> Tensor:
+    """The output of a cell: each node is the sum of two operations on earlier states.
+
+    Args:
+        before: state 0, `[B, C, H, W]`.
+        last: state 1, of the same shape.
+        graph: the cell.
+        reduction: whether operations on states 0 and 1 halve height and width.
+        operate: the operation of a node (its number) on its first or second input (0 or 1), of the state that it
+            reads. It is not asked for `none`.
+
+    Returns:
+        `[B, C * outputs, H', W']`.
+    """
+    states = [before, last]
+    for node, inputs in enumerate(graph.nodes):
+        terms = [
+            operate(node, place, states[source])
+            for place, (name, source) in enumerate(inputs)
+            if name != NONE
+        ]
+        if terms:
+            states.append(sum(terms[1:], start=terms[0]))
+        else:
+            height, width = (-(-size // (2 if reduction else 1)) for size in last.shape[2:])
+            states.append(last.new_zeros(*last.shape[:2], height, width))
+    return torch.cat([states[state] for state in graph.outputs], dim=1)
+
+
+class Source(NamedTuple):
+    """Where an input of a cell comes from.
+
+    Attributes:
+        kind: the stem, a normal cell or a reduction cell.
+        channels: of the stem's output, or of each node of the cell.
+    """
+
+    kind: Literal["stem", "normal", "reduce"]
+    channels: int
+
+
+@dataclass(frozen=True)
+class CellPlace:
+    """A cell of the network before it is known what is in it.
+
+    Attributes:
+        stage: 0, 1 or 2.
+        position: in its stage, from 0.
+        channels: of each of its nodes.
+        reduction: whether it is a reduction cell; those are the first of stages 1 and 2.
+        halve_before: whether the output of the cell before the previous one is to be halved: where the previous one
+            is a reduction cell.
+        before: the output of the cell before the previous one.
+        last: the output of the previous cell.
+    """
+
+    stage: int
+    position: int
+    channels: int
+    reduction: bool
+    halve_before: bool
+    before: Source
+    last: Source
+
+
+def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
+    """The cells of a network of `depth` cells, the first of them with `width` channels.
+
+    Cells depth // 3 and 2 * depth // 3, counted from 0, are reduction cells.
+
+    Raises:
+        ValueError: where there are fewer than three cells.
+    """
+    if depth < 3:
+        raise ValueError(f"a network has at least 3 cells, not {depth}")
+    before = last = Source("stem", 3 * width if stem == "cifar" else width)
+    places: list[CellPlace] = []
+    halved = stem == "imagenet"  # by the second part of the stem
+    starts = (0, depth // 3, 2 * depth // 3)
+    for index in range(depth):
+        stage = sum(index >= start for start in starts[1:])
+        reduction = stage > 0 and index == starts[stage]
+        channels = width * 2**stage
+        places.append(CellPlace(stage, index - starts[stage], channels, reduction, halved, before, last))
+        before, last = last, Source("reduce" if reduction else "normal", channels)
+        halved = reduction
+    return places
+
+
+class Cells(NamedTuple):
+    """The two cells of an architecture."""
+
+    normal: CellGraph
+    reduce: CellGraph
+
+    def at(self, place: CellPlace) -> CellGraph:
+        """The one that stands in `place`."""
+        return self.reduce if place.reduction else self.normal
+
+    def channels(self, source: Source) -> int:
+        """All channels of an input of a cell."""
+        joined = {"stem": 1, "normal": len(self.normal.outputs), "reduce": len(self.reduce.outputs)}
+        return source.channels * joined[source.kind]
+
+    def features(self, places: Sequence[CellPlace]) -> int:
+        """Channels of the output of the last of `places`."""
+        return places[-1].channels * len(self.at(places[-1]).outputs)
+
+
+def live_cells(cells: Cells, depth: int) -> list[bool]:
+    """Which outputs the logits depend on: those of the two stem parts, then those of the `depth` cells.
+
+    An output is read by the next cell as its state 1 and by the one after that as its state 0, or not at all.
+    """
+    starts = {depth // 3, 2 * depth // 3}
+    live = [False] * (depth + 1) + [True]
+    for index in reversed(range(depth)):
+        if live[index + 2]:
+            reads_before, reads_last = (cells.reduce if index in starts else cells.normal).reads
+            live[index] |= reads_before
+            live[index + 1] |= reads_last
+    return live
+
+
+class NDSCell(nn.Module):
+    """A cell in its place.
+
+    Args:
+        graph: the cell.
+        place: where it stands.
+        before: channels of the output of the cell before the previous one.
+        last: channels of the output of the previous cell.
+    """
+
+    def __init__(self, graph: CellGraph, place: CellPlace, before: int, last: int) -> None:
+        super().__init__()
+        self.graph, self.reduction = graph, place.reduction
+        self.project_before = Projection(before, place.channels, halve=place.halve_before)
+        self.project_last = Projection(last, place.channels)
+        self.operations = nn.ModuleDict(
+            {
+                f"{node}{input_}": nds_operation(name, place.channels, stride(place.reduction, source))
+                for node, inputs in enumerate(graph.nodes)
+                for input_, (name, source) in enumerate(inputs)
+                if name != NONE
+            }
+        )
+
+    def forward(self, before: Tensor, last: Tensor) -> Tensor:
+        """The outputs of the two cells before it to its own."""
+        return cell_output(
+            self.project_before(before),
+            self.project_last(last),
+            self.graph,
+            self.reduction,
+            lambda node, input_, state: cast(Tensor, self.operations[f"{node}{input_}"](state)),
+        )
+
+    def extra_repr(self) -> str:
+        """The nodes and what is joined."""
+        nodes = " + ".join(f"({a}~{i}, {b}~{j})" for (a, i), (b, j) in self.graph.nodes)
+        return f"{nodes} -> {list(self.graph.outputs)}, reduction={self.reduction}"
+
+
+def stride(reduction: bool, source: int) -> int:
+    """The stride of an operation on state `source`: 2 in a reduction cell where that is an input of the cell."""
+    return 2 if reduction and source < 2 else 1
+
+
+# --- the network ---
+
+
+class Stem(nn.Module):
+    """From the images to the two inputs of the first cell.
+
+    `cifar`: one 3 × 3 convolution to 3 × `width` channels, for both. `imagenet`: three of stride 2, the first for
+    width / 2 channels; the output of the second is the first input, half as high and wide as it the second.
+
+    Args:
+        name: which.
+        in_channels: channels of the images.
+        width: most channels of the first cell.
+
+    Raises:
+        ValueError: where there is no such stem.
+    """
+
+    def __init__(self, name: StemName, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.name, self.width = name, width
+        if name == "cifar":
+            self.first = _stem_part(in_channels, 3 * width, stride=1)
+        elif name == "imagenet":
+            half = width // 2
+            self.first = nn.Sequential(
+                *_stem_part(in_channels, half, stride=2), nn.ReLU(), *_stem_part(half, width, stride=2)
+            )
+            self.second = nn.Sequential(nn.ReLU(), *_stem_part(width, width, stride=2))
+        else:
+            raise ValueError(f"unknown stem {name!r}; there are cifar and imagenet")
+
+    def forward(self, images: Tensor, width: int | None = None) -> tuple[Tensor, Tensor]:
+        """`[B, C, H, W]` to the two inputs of a first cell of `width` channels; None for all."""
+        width = self.width if width is None else width
+        if self.name == "cifar":
+            output = _run(self.first, images, [3 * width])
+            return output, output
+        first = _run(self.first, images, [width // 2, width])
+        return first, _run(self.second, first, [width])
+
+    def path(self, first: bool, second: bool) -> list[nn.Module]:
+        """The parts that the two inputs depend on, of which `first` and `second` are read."""
+        if self.name == "cifar":
+            return [self.first] if first or second else []
+        return [self.first, self.second] if second else [self.first] if first else []
+
+
+def _stem_part(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+    conv = SlicedConv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+    return nn.Sequential(conv, SlicedBatchNorm2d(out_channels))
+
+
+def _run(layers: nn.Sequential, x: Tensor, widths: Sequence[int]) -> Tensor:
+    """`layers`, whose convolutions give so many channels."""
+    remaining = iter(widths)
+    for layer in layers:
+        x = layer(x, next(remaining)) if isinstance(layer, SlicedConv2d) else layer(x)
+    return x
+
+
+def nds_head(channels: int, num_classes: int) -> nn.Sequential:
+    """Global average pool and a linear layer."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+class NDSNetwork(nn.Module):
+    """Stem, cells, head, without the auxiliary head that some trainings add for their gradients.
+
+    Args:
+        cells: the normal and the reduction cell.
+        width: channels of the first cells; each of two reduction cells doubles them.
+        depth: number of cells.
+        num_classes: logits of the output.
+        stem: for small images (`cifar`) or large ones (`imagenet`).
+        in_channels: channels of the images.
+
+    Raises:
+        ValueError: where an operation or a stem is unknown, or there are fewer than three cells.
+
+    >>> cell = CellGraph(((("skip_connect", 0), ("max_pool_3x3", 1)), (("skip_connect", 2), ("skip_connect", 2))), (3,))
+    >>> NDSNetwork(Cells(cell, cell), 8, 3, num_classes=10)(torch.zeros(2, 3, 8, 8)).shape
+    torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        cells: Cells,
+        width: int,
+        depth: int,
+        num_classes: int,
+        *,
+        stem: StemName = "cifar",
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        places = cell_places(width, depth, stem)
+        self.stem = Stem(stem, in_channels, width)
+        self.cells = nn.ModuleList(
+            NDSCell(cells.at(place), place, cells.channels(place.before), cells.channels(place.last))
+            for place in places
+        )
+        self.head = nds_head(cells.features(places), num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`[B, C, H, W]` to `[B, num_classes]`."""
+        before, last = self.stem(images)
+        for cell in self.cells:
+            before, last = last, cell(before, last)
+        return cast(Tensor, self.head(last))
+
+
+# --- costs ---
+
+
+def nds_cost(
+    cells: Cells,
+    width: int,
+    depth: int,
+    num_classes: int,
+    *,
+    image_shape: tuple[int, int, int],
+    stem: StemName = "cifar",
+) -> Cost:
+    """What `count_cost` says of the `NDSNetwork`, as the sum over its parts, of which few differ: far faster."""
+    places = cell_places(width, depth, stem)
+    before_size = size = image_shape[1:]
+    if stem == "imagenet":
+        before_size = _half(_half(size))
+        size = _half(before_size)
+    parts = [_stem_cost(stem, width, image_shape)]
+    for place in places:
+        channels, inside = place.channels, _half(size) if place.reduction else size
+        parts.append(
+            _projection_cost(cells.channels(place.before), channels, place.halve_before, before_size)
+        )
+        parts.append(_projection_cost(cells.channels(place.last), channels, False, size))
+        for name, source in itertools.chain.from_iterable(cells.at(place).nodes):
+            if name != NONE:
+                step = stride(place.reduction, source)
+                parts.append(_operation_cost(name, channels, step, size if source < 2 else inside))
+        before_size, size = size, inside
+    parts.append(_head_cost(cells.features(places), num_classes, size))
+    return Cost(*(round(sum(values), 6) for values in zip(*parts, strict=True)))
+
+
+def _half(size: tuple[int, int]) -> tuple[int, int]:
+    return (size[0] + 1) // 2, (size[1] + 1) // 2
+
+
+@cache
+def _stem_cost(stem: StemName, width: int, image_shape: tuple[int, int, int]) -> Cost:
+    return count_cost(Stem(stem, image_shape[0], width), image_shape)
+
+
+@cache
+def _projection_cost(in_channels: int, channels: int, halve: bool, size: tuple[int, int]) -> Cost:
+    return count_cost(Projection(in_channels, channels, halve), (in_channels, *size))
+
+
+@cache
+def _operation_cost(name: str, channels: int, step: int, size: tuple[int, int]) -> Cost:
+    return count_cost(nds_operation(name, channels, step), (channels, *size))
+
+
+@cache
+def _head_cost(features: int, num_classes: int, size: tuple[int, int]) -> Cost:
+    return count_cost(nds_head(features, num_classes), (features, *size))

@@ -1,0 +1,211 @@
+"""The super-net of an NDS cell space: the deepest and widest network with every operation on every edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import cast
+
+from torch import Tensor, nn
+
+from acenas.spaces.memo import Memo
+from acenas.spaces.nds.network import (
+    NONE,
+    CellPlace,
+    Cells,
+    Projection,
+    Source,
+    Stem,
+    StemName,
+    cell_output,
+    cell_places,
+    live_cells,
+    nds_operation,
+    stride,
+)
+from acenas.spaces.sliced import SlicedLinear
+from acenas.spaces.supernet import SupernetNetwork, without_running_averages
+
+CellsOf = Callable[[str], tuple[Cells, int, int]]
+"""The cells, the width and the depth of an architecture. Raises `UserError` where it is none of the super-net's."""
+
+
+class SharedNDSCell(nn.Module):
+    """A cell with every operation on each of its edges, as wide as its widest path.
+
+    Its inputs come from cells, of which some nodes are joined, or from the stem, and may have to be halved: each of
+    these has a projection of its own. In its kernels the channels of a node have their place, whichever nodes are
+    joined, and a narrower path takes the first ones of each.
+
+    Args:
+        operations: names of all operations.
+        nodes: of a cell.
+        places: where paths of any depth see it, at its full width.
+    """
+
+    def __init__(self, operations: Sequence[str], nodes: int, places: Sequence[CellPlace]) -> None:
+        super().__init__()
+        self.nodes = nodes
+        channels, reduction = places[0].channels, places[0].reduction
+
+        def projection(source: Source, halve: bool) -> Projection:
+            inputs = source.channels * (1 if source.kind == "stem" else nodes)
+            return Projection(inputs, channels, halve)
+
+        self.project_before = nn.ModuleDict(
+            {
+                _kind(place.before, place.halve_before): projection(place.before, place.halve_before)
+                for place in places
+            }
+        )
+        self.project_last = nn.ModuleDict(
+            {_kind(place.last): projection(place.last, False) for place in places}
+        )
+        self.operations = nn.ModuleDict(
+            {
+                f"{node}_{source}": nn.ModuleDict(
+                    {
+                        name: nds_operation(name, channels, stride(reduction, source))
+                        for name in operations
+                        if name != NONE
+                    }
+                )
+                for node in range(nodes)
+                for source in range(node + 2)
+            }
+        )
+
+    def forward(self, before: Tensor, last: Tensor, cells: Cells, place: CellPlace) -> Tensor:
+        """The output of the cell of `cells` that stands in `place`, of those of the two cells before it."""
+        graph = cells.at(place)
+        computed: dict[tuple[int, int, str], Tensor] = {}  # both inputs of a node may be the same
+
+        def operate(node: int, input_: int, state: Tensor) -> Tensor:
+            name, source = graph.nodes[node][input_]
+            key = node, source, name
+            if key not in computed:
+                computed[key] = self._operation(*key)(state)
+            return computed[key]
+
+        return cell_output(
+            self._project(self._before(place), before, place.before, cells, place.channels),
+            self._project(self._last(place), last, place.last, cells, place.channels),
+            graph,
+            place.reduction,
+            operate,
+        )
+
+    def path(self, cells: Cells, place: CellPlace) -> list[nn.Module]:
+        """The modules that the output depends on, each once."""
+        graph = cells.at(place)
+        projections = [self._before(place), self._last(place)]
+        edges = {
+            (node, source, name): None
+            for node, inputs in enumerate(graph.nodes)
+            for name, source in inputs
+            if name != NONE
+        }
+        return [
+            *(part for part, read in zip(projections, graph.reads, strict=True) if read),
+            *(self._operation(*edge) for edge in edges),
+        ]
+
+    def _before(self, place: CellPlace) -> Projection:
+        return cast(Projection, self.project_before[_kind(place.before, place.halve_before)])
+
+    def _last(self, place: CellPlace) -> Projection:
+        return cast(Projection, self.project_last[_kind(place.last)])
+
+    def _operation(self, node: int, source: int, name: str) -> nn.Module:
+        return cast(nn.ModuleDict, self.operations[f"{node}_{source}"])[name]
+
+    def _project(
+        self, projection: Projection, x: Tensor, source: Source, cells: Cells, channels: int
+    ) -> Tensor:
+        return cast(
+            Tensor,
+            projection(x, channels, node_channels(source, cells, projection.in_channels // self.nodes)),
+        )
+
+
+def _kind(source: Source, halve: bool = False) -> str:
+    return ("stem" if source.kind == "stem" else "cells") + ("_halved" if halve else "")
+
+
+def node_channels(source: Source, cells: Cells, most: int) -> list[slice]:
+    """Where the channels of `source` stand among those of all nodes of a cell, `most` for each node."""
+    if source.kind == "stem":
+        return [slice(source.channels)]
+    outputs = (cells.normal if source.kind == "normal" else cells.reduce).outputs
+    return [slice((state - 2) * most, (state - 2) * most + source.channels) for state in outputs]
+
+
+class NDSSupernet(SupernetNetwork):
+    """Stem, three stages of shared cells, head (AceNAS, arXiv 2108.03001).
+
+    A cell belongs to its position in its stage: a path of fewer cells takes the first ones of each stage. A path equals
+    the stand-alone network of its architecture, whose kernels are the first channels of the shared ones. Where a node
+    applies one operation to one state twice, both are the same shared operation.
+
+    Args:
+        cells_of: the cells, width and depth of an architecture.
+        operations: names of all operations.
+        nodes: of a cell.
+        width: of the widest architecture.
+        depths: of all architectures.
+        num_classes: logits of the output.
+        stem: for small images (`cifar`) or large ones (`imagenet`).
+        in_channels: channels of the images.
+    """
+
+    def __init__(
+        self,
+        cells_of: CellsOf,
+        operations: Sequence[str],
+        nodes: int,
+        width: int,
+        depths: Sequence[int],
+        num_classes: int,
+        *,
+        stem: StemName = "cifar",
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        self._cells_of = lru_cache(maxsize=4096)(cells_of)
+        self._places = lru_cache(maxsize=256)(lambda path_width, depth: cell_places(path_width, depth, stem))
+        self.stem = Stem(stem, in_channels, width)
+        places: dict[str, list[CellPlace]] = {}
+        for depth in depths:
+            for place in self._places(width, depth):
+                places.setdefault(_name(place), []).append(place)
+        self.cells = nn.ModuleDict(
+            {name: SharedNDSCell(operations, nodes, places[name]) for name in sorted(places)}
+        )
+        self.features = width * 4
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.classifier = SlicedLinear(self.features * nodes, num_classes)
+        without_running_averages(self)
+
+    def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
+        """See `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
+        cells, width, depth = self._cells_of(arch)
+        before, last = self.stem(images, width)
+        places = self._places(width, depth)
+        for place in places:
+            before, last = last, self.cells[_name(place)](before, last, cells, place)
+        output = Source("reduce" if places[-1].reduction else "normal", places[-1].channels)
+        return cast(Tensor, self.classifier(self.head(last), node_channels(output, cells, self.features)))
+
+    def active_parameters(self, arch: str) -> list[nn.Parameter]:
+        """See `SupernetNetwork.active_parameters`: whole kernels, of which a path may use the first channels only."""
+        cells, width, depth = self._cells_of(arch)
+        stem_before, stem_last, *live = live_cells(cells, depth)
+        parts = self.stem.path(stem_before, stem_last)
+        for place, is_live in zip(self._places(width, depth), live, strict=True):
+            if is_live:
+                parts += cast(SharedNDSCell, self.cells[_name(place)]).path(cells, place)
+        return [parameter for part in [*parts, self.classifier] for parameter in part.parameters()]
+
+
+def _name(place: CellPlace) -> str:
+    return f"stage{place.stage + 1}_cell{place.position + 1}"

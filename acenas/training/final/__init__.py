@@ -1,0 +1,9 @@
+"""The network that a search found: trained to its full accuracy on one device or many, measured, and exported."""
+
+from acenas.training.final.formats import Export
+from acenas.training.final.module import FinalNetwork
+from acenas.training.final.network import NetworkFacts, TrainedNetwork
+from acenas.training.final.origin import Origin
+from acenas.training.final.training import FinalTraining
+
+__all__ = ["Export", "FinalNetwork", "FinalTraining", "NetworkFacts", "Origin", "TrainedNetwork"]

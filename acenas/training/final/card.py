@@ -1,0 +1,125 @@
+"""The model card of a network: what it is, how it was found, how good, how costly, and how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from acenas.report.runs import number
+from acenas.training.final.network import NetworkFacts
+from acenas.training.final.origin import Origin
+
+PARTS = {"valid": "validation", "test": "test"}
+
+
+EXAMPLES = {
+    "network.torchscript.pt": """```python
+import torch
+logits = torch.jit.load("network.torchscript.pt")(images)
+```""",
+    "network.onnx": """```python
+import onnxruntime
+(logits,) = onnxruntime.InferenceSession("network.onnx").run(None, {"images": images})
+```""",
+}
+"""How each file is used; `images` are prepared as the card says."""
+
+
+def model_card(facts: NetworkFacts, origin: Origin, files: Mapping[str, float]) -> str:
+    """Markdown.
+
+    Args:
+        facts: of the network.
+        origin: how it was found; accuracies of other seeds.
+        files: names of the exported files, and the largest difference of each from the network, as a part of the
+            largest logit.
+    """
+    channels, height, width = facts.image_shape
+    sections = {
+        f"A network for {facts.dataset}": [
+            f"It tells {facts.num_classes} classes apart in images of {channels} x {height} x {width} (channels, "
+            f"height, width). Its architecture is of the search space `{facts.space}`:",
+            f"```\n{facts.arch}\n```",
+        ],
+        "Accuracy": _accuracy(facts, origin),
+        "How it was found": [" ".join(origin.lines)],
+        "Cost": _cost(facts, origin),
+        "Training": [f"{facts.training}.", *_damage(facts)],
+        "Use": _use(facts, files),
+        "Classes": _classes(facts),
+    }
+    texts = [
+        "\n\n".join([f"{'##' if place else '#'} {title}", *lines])
+        for place, (title, lines) in enumerate(sections.items())
+        if lines
+    ]
+    return "\n\n".join(texts) + "\n"
+
+
+def _accuracy(facts: NetworkFacts, origin: Origin) -> list[str]:
+    seeds = origin.seeds or {facts.seed: facts.accuracy}
+    rows = [
+        "| images | this network | mean over seeds | standard deviation | seeds |",
+        "|---|---|---|---|---|",
+    ]
+    for part, title in PARTS.items():
+        known = [accuracy[part] for accuracy in seeds.values() if part in accuracy]
+        if part in facts.accuracy:
+            spread = number(float(np.std(known, ddof=1))) if len(known) > 1 else number(None)
+            rows.append(
+                f"| {title} | {number(facts.accuracy[part])} % | {number(float(np.mean(known)))} % | {spread} | "
+                f"{len(known)} |"
+            )
+    about = (
+        "In percent of the images; a seed is a training of the same architecture in the same way, from other first "
+        "weights and in another order of the images."
+    )
+    if len(seeds) == 1:
+        about += " It was trained with one seed, so nothing is known of the spread."
+    return ["\n".join(rows), about]
+
+
+def _cost(facts: NetworkFacts, origin: Origin) -> list[str]:
+    rows = [
+        "| parameters | multiply-adds | operations |",
+        "|---|---|---|",
+        f"| {facts.params_m:.4g} million | {facts.macs_m:.4g} million | {facts.flops_m:.4g} million |",
+    ]
+    about = (
+        "For one image. Multiply-adds are those of convolutions and linear layers; operations are those and the "
+        "ones of normalisation, activation and pooling."
+    )
+    latency = [f"| {device} | {milliseconds:.4g} ms |" for device, milliseconds in origin.latency_ms.items()]
+    if latency:
+        latency = ["\n".join(["| device | latency of one image |", "|---|---|", *latency])]
+    return ["\n".join(rows), about, *(latency or ["Its latency on a device was not measured."])]
+
+
+def _damage(facts: NetworkFacts) -> list[str]:
+    if not facts.damaged:
+        return []
+    some = ", ".join(f"`{name}`" for name in list(facts.damaged)[:10])
+    return [f"{len(facts.damaged)} images could not be read and were left out: {some}."]
+
+
+def _use(facts: NetworkFacts, files: Mapping[str, float]) -> list[str]:
+    mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (facts.mean, facts.std))
+    prepared = f"First, {facts.preparation}. " if facts.preparation else ""
+    shape = ", ".join(map(str, ("batch", *facts.image_shape)))
+    held = "\n".join(f"- `{name}`: differs from the network by {files[name]:.1g}" for name in files)
+    return [
+        f"{prepared}Pixels as the data set holds them (bytes, channels first"
+        f"{', RGB' if facts.image_shape[0] == 3 else ''}) are normalised "
+        f"for each channel: `(pixel - mean) / std` with mean {mean} and std {std}. The input is float32 "
+        f"`[{shape}]`, the output a logit for each class, `[batch, {facts.num_classes}]`.",
+        "Files, compared with the network on random inputs; differences are parts of the largest logit:",
+        held,
+        *(EXAMPLES[name] for name in files),
+    ]
+
+
+def _classes(facts: NetworkFacts) -> list[str]:
+    if not facts.classes:
+        return [f"Numbers from 0 to {facts.num_classes - 1}; the data set tells no names."]
+    return [", ".join(f"{label} {name}" for label, name in enumerate(facts.classes)) + "."]

@@ -1,0 +1,166 @@
+"""A trained network and all that someone who uses it must know, as files in a folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from acenas.errors import UserError
+from acenas.files import atomic_path, write_text
+from acenas.images import ImageTask
+from acenas.spaces.base import SearchSpace
+from acenas.training.common import accuracies
+
+WEIGHTS = "network.pt"
+FACTS = "network.json"
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What is known of a trained network; plain values.
+
+    Attributes:
+        arch: what was trained, in the grammar of its space.
+        space: its name.
+        dataset: name of the images.
+        num_classes: logits.
+        image_shape: `(channels, height, width)` of an input.
+        mean: of each channel, in the unit of bytes; is subtracted from an input.
+        std: of each channel, in the unit of bytes; an input is divided by it.
+        params_m: millions of parameters.
+        macs_m: millions of multiply-adds for one image, see `acenas.spaces.cost.Cost`.
+        flops_m: millions of operations for one image, see there.
+        training: how it was trained, without the seed.
+        seed: of the training.
+        preparation: what was done with images before they were normalised.
+        classes: names of the classes, where they are known.
+        accuracy: in percent, by part of the images: `valid` and `test`.
+        damaged: files that could not be read, and why.
+    """
+
+    arch: str
+    space: str
+    dataset: str
+    num_classes: int
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    params_m: float
+    macs_m: float
+    flops_m: float
+    training: str
+    seed: int
+    preparation: str = ""
+    classes: tuple[str, ...] = ()
+    accuracy: dict[str, float] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, space: SearchSpace, arch: str, task: ImageTask, training: str, seed: int) -> Self:
+        """Those that are known before a training."""
+        splits = task.splits
+        (cost,) = space.costs([arch], splits.num_classes, splits.image_shape)
+        return cls(
+            arch=arch,
+            space=space.name,
+            dataset=task.source.name,
+            num_classes=splits.num_classes,
+            image_shape=splits.image_shape,
+            mean=splits.mean,
+            std=splits.std,
+            training=training,
+            seed=seed,
+            preparation=splits.preparation,
+            classes=splits.classes,
+            **cost._asdict(),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            UserError: where the file is missing or damaged.
+        """
+        try:
+            read = json.loads(path.read_text(encoding="utf-8"))
+            values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in read.items()}
+            return cls(**values)
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} does not tell of a trained network ({error}); its run must have ended"
+            ) from None
+
+    def save(self, path: Path) -> None:
+        """Writes them as JSON."""
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+    """A network with its weights, on the CPU and in evaluation mode, and what is known of it."""
+
+    network: nn.Module
+    facts: NetworkFacts
+
+    @classmethod
+    def of(cls, space: SearchSpace, facts: NetworkFacts, weights: Path) -> Self:
+        """The network that `facts` tell of, with the weights of a file: of `save`, or a checkpoint of its training.
+
+        Raises:
+            UserError: where the file is missing or holds no weights of this network.
+        """
+        network = space.build(facts.arch, facts.num_classes).eval()
+        try:
+            state = torch.load(weights, map_location="cpu", weights_only=True)
+            if "state_dict" in state:  # a checkpoint of Lightning, of a whole module
+                state = {
+                    name.removeprefix("network."): tensor.float() if tensor.is_floating_point() else tensor
+                    for name, tensor in state["state_dict"].items()
+                }
+            network.load_state_dict(state)
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{weights} holds no weights of the network {facts.arch} ({reason})") from error
+        return cls(network, facts)
+
+    @classmethod
+    def load(cls, folder: Path, space: SearchSpace) -> Self:
+        """Reads what `save` wrote; raises `UserError` as `of` and `NetworkFacts.load`, and for another space."""
+        facts = NetworkFacts.load(folder / FACTS)
+        if facts.space != space.name:
+            raise UserError(f"{folder} holds a network of the space {facts.space}, not of {space.name}")
+        return cls.of(space, facts, folder / WEIGHTS)
+
+    def save(self, folder: Path) -> None:
+        """Writes `network.pt`, the weights alone, and `network.json`, the facts."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / WEIGHTS) as temporary:
+            torch.save(self.network.state_dict(), temporary)
+        self.facts.save(folder / FACTS)
+
+    def measured(self, task: ImageTask, part: str, device: torch.device, batch_size: int) -> float:
+        """Accuracy on the images of `part` (`train`, `valid` or `test`), in percent, in float32.
+
+        Raises:
+            UserError: where the images have other classes than the network.
+        """
+        if task.splits.num_classes != self.facts.num_classes:
+            raise UserError(
+                f"the network tells {self.facts.num_classes} classes apart, and {task.source.name} has "
+                f"{task.splits.num_classes}"
+            )
+        network = self.network.to(device)
+        batches = task.evaluation_batches(part, batch_size, device)  # type: ignore[arg-type]
+        (accuracy,) = accuracies(network, batches)
+        self.network.cpu()
+        return accuracy
+
+    def with_facts(self, **changes: Any) -> TrainedNetwork:
+        """The same network, of which more is known."""
+        return TrainedNetwork(self.network, replace(self.facts, **changes))

@@ -1,0 +1,201 @@
+"""The stage `final`: trains a found network, on one device or many, and goes on where it was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
+from pytorch_lightning.strategies import DDPStrategy
+
+from acenas.errors import UserError
+from acenas.images import ImageData, ImageTask
+from acenas.spaces.base import SearchSpace
+from acenas.training.common import initialised
+from acenas.training.final.module import FinalNetwork
+from acenas.training.final.network import FACTS, NetworkFacts, TrainedNetwork
+from acenas.training.lightning import fit
+from acenas.training.processes import Hardware, processes
+from acenas.training.recipe import Recipe
+
+LearnFrom = Literal["train", "train_and_valid"]
+"""The images to learn from: those for training alone, with validation images to watch, or both."""
+
+
+@dataclass(frozen=True, eq=False)
+class FinalTraining:
+    """How a found network is trained.
+
+    A step is of `recipe.batch_size` images: of all processes together, and of several batches one after another where
+    they are more than fit on the devices. On one machine the weights are a function of all that is here, with or
+    without a kill in between.
+
+    Attributes:
+        space: builds the network.
+        arch: what to train; its canonical form is.
+        task: images and their augmentation.
+        recipe: of the training.
+        hardware: where.
+        seed: of first weights, order of images, augmentation and dropout.
+        device_batch: images at once on a device; batch normalisation is over so many.
+        dropout: part of the inputs of the last linear layer that is set to 0 while training.
+        learn_from: `train`, with the validation images to watch, or `train_and_valid`.
+        channels_last: memory layout; faster on GPUs in bfloat16.
+
+    Raises:
+        UserError: where a value makes no sense, or steps do not divide into batches.
+    """
+
+    space: SearchSpace
+    arch: str
+    task: ImageTask
+    recipe: Recipe
+    hardware: Hardware = Hardware()  # noqa: RUF009 (frozen)
+    seed: int = 0
+    device_batch: int = 256
+    dropout: float = 0.0
+    learn_from: LearnFrom = "train"
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        self.space.validate(self.arch)
+        if self.device_batch < 1:
+            raise UserError(f"final: device_batch must be at least 1, not {self.device_batch}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"final: dropout lies between 0 and below 1, not at {self.dropout}")
+        if self.learn_from not in ("train", "train_and_valid"):
+            raise UserError(f"final: learn_from is train or train_and_valid, not {self.learn_from!r}")
+        at_once = self.device_batch * self.hardware.world_size
+        if self.recipe.batch_size % at_once:
+            raise UserError(
+                f"final: a step of {self.recipe.batch_size} images does not divide into batches of "
+                f"{self.hardware.world_size} processes x {self.device_batch} images; choose another device_batch, such "
+                f"as {self._fitting_batch()}, or recipe.batch_size"
+            )
+
+    def _fitting_batch(self) -> int:
+        """The largest batch of a device, up to the one asked for, into which a step divides; 1 where there is none."""
+        share, rest = divmod(self.recipe.batch_size, self.hardware.world_size)
+        fitting = [n for n in range(1, min(self.device_batch, share) + 1) if not rest and share % n == 0]
+        return max(fitting, default=1)
+
+    @property
+    def accumulate(self) -> int:
+        """Batches of a step, in each process."""
+        return self.recipe.batch_size // (self.device_batch * self.hardware.world_size)
+
+    @property
+    def image_count(self) -> int:
+        """Images to learn from."""
+        splits = self.task.splits
+        return len(splits.train.labels) + (0 if self.learn_from == "train" else len(splits.valid.labels))
+
+    def run(
+        self, folder: str | Path, callbacks: Sequence[pl.Callback] = (), loggers: Sequence[Logger] = ()
+    ) -> TrainedNetwork:
+        """Trains what `folder` does not hold yet; called again after a kill, it goes on after the last whole epoch.
+
+        Writes `training.ckpt` after each epoch, and in the end `network.pt` and `network.json`, in the first process
+        alone. What is logged: `FinalNetwork`.
+
+        Args:
+            folder: of this training alone.
+            callbacks: of Lightning, in the first process.
+            loggers: of Lightning, in the first process.
+
+        Returns:
+            The trained network, in every process that a launcher has started.
+
+        Raises:
+            UserError: where the images do not fill a step, the hardware is not there, or `folder` holds another
+                network.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / FACTS).exists():
+            return TrainedNetwork.load(folder, self.space)
+        if self.image_count < self.recipe.batch_size:
+            raise UserError(
+                f"final: {self.image_count} training images do not fill a step of {self.recipe.batch_size}; choose a "
+                "smaller recipe.batch_size"
+            )
+        facts = self.facts  # before the training, so that what is wrong with the images comes up first
+        with processes(self.hardware, _fit, self, folder) as environment:
+            module = _fit(environment, self, folder, callbacks, loggers)
+            trained = TrainedNetwork(module.network.eval(), facts).with_facts(
+                accuracy=module.accuracy, damaged=module.damaged
+            )
+            if environment is None or environment.global_rank() == 0:
+                trained.save(folder)
+        return trained
+
+    @property
+    def facts(self) -> NetworkFacts:
+        """What is known of the network before it is trained."""
+        canonical = self.space.canonical(self.arch)
+        return NetworkFacts.of(self.space, canonical, self.task, self.description, self.seed)
+
+    @property
+    def description(self) -> str:
+        """How the network is trained, but for the seed."""
+        dropout = f", dropout {self.dropout}" if self.dropout else ""
+        return (
+            f"{self.recipe.epochs} epochs on {self.image_count} images of {self.task.source.name} ({self.learn_from}) "
+            f"with {self.recipe}, {self.task.augmentation}{dropout}, {self.device_batch} images at once on a device, "
+            f"{self.hardware.precision}"
+        )
+
+
+def _fit(
+    environment: ClusterEnvironment | None,
+    training: FinalTraining,
+    folder: Path,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
+) -> FinalNetwork:
+    """The training as one of the processes sees it."""
+    hardware, task, recipe = training.hardware, training.task, training.recipe
+    arch = training.space.canonical(training.arch)
+    network = initialised(lambda: training.space.build(arch, task.splits.num_classes), training.seed)
+    alone = training.learn_from == "train"
+    images = task.splits.train if alone else task.splits.train.joined(task.splits.valid)
+    steps = training.image_count // recipe.batch_size
+    module = FinalNetwork(
+        network.to(
+            hardware.dtype
+        ),  # Lightning would load a checkpoint before it changes the type of the weights
+        task,
+        images,
+        alone,
+        recipe,
+        training.seed,
+        steps=steps,
+        device_batch=training.device_batch,
+        dropout=training.dropout,
+        channels_last=training.channels_last,
+    )
+    trainer_options: dict[str, Any] = {"log_every_n_steps": steps}  # nothing is logged within an epoch
+    if environment is not None:
+        # Running averages are averaged over processes after an epoch; sending those of the first would undo it.
+        trainer_options["strategy"] = DDPStrategy(
+            cluster_environment=environment, process_group_backend=hardware.backend, broadcast_buffers=False
+        )
+    fit(
+        module,
+        ImageData(task, training.device_batch, training.seed, images, training.accumulate),
+        hardware,
+        folder / "training.ckpt",
+        callbacks,
+        max_epochs=recipe.epochs,
+        accumulate_grad_batches=training.accumulate,
+        gradient_clip_val=recipe.gradient_clip,
+        logger=list(loggers) or False,
+        **trainer_options,
+    )
+    network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return module

@@ -1,0 +1,144 @@
+"""How networks are trained: stochastic gradient descent or RMSProp, with warm-up and a cosine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from acenas.errors import UserError
+from acenas.training.rmsprop import TensorFlowRMSProp
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """SGD with momentum; the learning rate rises linearly from 0, then falls to 0 along a cosine, step by step.
+
+    Attributes:
+        epochs: passes over the training images; images that do not fill the last batch wait for the next pass.
+        batch_size: images of a step; of each process where a super-net is trained, else of all processes together.
+        learning_rate: the highest.
+        momentum: of SGD.
+        nesterov: whether the momentum is Nesterov's.
+        weight_decay: of all parameters.
+        warmup_epochs: in which the learning rate rises.
+        label_smoothing: part of the target that is spread over all classes.
+        gradient_clip: the largest norm of the gradient of all parameters together; None for no limit.
+
+    Raises:
+        UserError: where a value is out of range.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    warmup_epochs: float = 0.0
+    label_smoothing: float = 0.0
+    gradient_clip: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise UserError(
+                f"recipe: warmup_epochs lies between 0 and below epochs={self.epochs}, not at {self.warmup_epochs}"
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"recipe: label_smoothing lies between 0 and 1, not at {self.label_smoothing}")
+        if self.gradient_clip is not None and self.gradient_clip <= 0:
+            raise UserError(f"recipe: gradient_clip must be above 0 or null, not {self.gradient_clip}")
+
+    def over(self, epochs: int) -> Recipe:
+        """The same over `epochs` epochs: the warm-up is the same part of all steps."""
+        return replace(self, epochs=epochs, warmup_epochs=self.warmup_epochs * epochs / self.epochs)
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """For all parameters; those without a gradient are left as they are, momentum and weight decay included."""
+        return torch.optim.SGD(
+            network.parameters(),
+            lr=self.learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            foreach=True,  # one call for all parameters: there are many and they are small
+        )
+
+    def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR:
+        """The learning rate over `steps` steps in all; to be stepped after each of them."""
+        return LambdaLR(optimizer, lambda step: self.schedule(step, steps))
+
+    def schedule(self, step: int, steps: int) -> float:
+        """Part of the highest learning rate in step `step` of `steps`, counted from 0."""
+        rising = self.warmup_epochs / self.epochs * steps
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The mean cross-entropy of `logits` `[B, K]` and `labels` `[B]`."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+@dataclass(frozen=True)
+class RMSPropRecipe(Recipe):
+    """RMSProp as TensorFlow has it; weight decay is of the kernels of convolutions alone.
+
+    Attributes:
+        decay: of the mean square of the gradient.
+        eps: is added to the mean square before its root is taken.
+        warmup_from: the learning rate of the first step, where there is a warm-up.
+
+    Raises:
+        UserError: where a value is out of range.
+    """
+
+    decay: float = 0.9
+    eps: float = 1.0
+    warmup_from: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.decay < 1 or self.eps <= 0:
+            raise UserError(
+                f"recipe: decay={self.decay} lies between 0 and below 1, and eps={self.eps} above 0"
+            )
+        if self.warmup_epochs and not 0 < self.warmup_from <= self.learning_rate:
+            raise UserError(
+                f"recipe: warmup_from={self.warmup_from} lies above 0 and at most at the learning rate, "
+                f"{self.learning_rate}"
+            )
+        if self.nesterov:
+            raise UserError("recipe: this RMSProp has no Nesterov momentum; say nesterov=false")
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """See `Recipe.optimizer`; two groups: kernels of convolutions, and the rest, which does not decay."""
+        kernels = {id(layer.weight) for layer in network.modules() if isinstance(layer, nn.Conv2d)}
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in network.parameters() if id(p) in kernels]},
+            {"params": [p for p in network.parameters() if id(p) not in kernels], "weight_decay": 0.0},
+        ]
+        return TensorFlowRMSProp(
+            [group for group in groups if group["params"]],
+            lr=self.learning_rate,
+            decay=self.decay,
+            momentum=self.momentum,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+        )
+
+    def schedule(self, step: int, steps: int) -> float:
+        """See `Recipe.schedule`."""
+        rising = self.warmup_epochs / self.epochs * steps
+        if step < rising:
+            start = self.warmup_from / self.learning_rate
+            return start + (1 - start) * step / rising
+        return super().schedule(step, steps)

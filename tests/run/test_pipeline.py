@@ -1,0 +1,138 @@
+"""What a run may know, and what it must not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from acenas.errors import UserError
+from acenas.evaluation import TableJudge
+from acenas.files import atomic_path
+from acenas.run.config import conf_dir, run_hash
+from acenas.run.pipeline import Run, assist, run
+from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
+
+
+def config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose("config", ["experiment=debug", "logger.mode=disabled", *overrides])
+
+
+def run_in(folder: Path, *overrides: str) -> Path:
+    folder.mkdir()
+    run(config(*overrides), folder)
+    return folder
+
+
+def embedded() -> pd.DataFrame:
+    table = BenchmarkTable.open(find_table("nb201_digits"))
+    columns = {name: table.column(name) for name in table.columns if table.is_numeric(name)}
+    return pd.DataFrame({"arch": table.archs, **columns})
+
+
+def test_test_accuracies_cannot_change_a_search(tmp_path: Path) -> None:
+    """The same search on a table whose test accuracies are replaced: other results are reported, none is found."""
+    frame = embedded()
+    frame["digits.latency_ms.phone"] = np.where(
+        np.arange(len(frame)) % 2, 2.5, np.nan
+    )  # not measured everywhere
+    changed = frame.copy()
+    for name in frame.columns:
+        if ".test." in name:
+            changed[name] = 100.0 - frame[name].to_numpy()
+    folders = []
+    for name, content in {"true": frame, "changed": changed}.items():
+        write_table(content, tmp_path / f"{name}.parquet", TableMetadata(space="nasbench201"))
+        folders.append(run_in(tmp_path / name, f"table.path={tmp_path / name}.parquet"))
+    for file in ("observations.parquet", "scores.parquet"):
+        left, right = (pd.read_parquet(folder / file) for folder in folders)
+        pd.testing.assert_frame_equal(left, right)
+    true, other = ((folder / "summary.json").read_text() for folder in folders)
+    assert true != other, "the report does read test accuracies"
+    costs = json.loads(true)["returned"]["costs"]
+    assert {"params_m", "flops_m"} <= costs.keys() and costs.get("latency_ms.phone") in (2.5, None)
+
+
+def test_the_judge_is_made_after_the_search_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_before_judging = []
+    made = TableJudge.__init__
+
+    def watched(self: TableJudge, path: str, space: str, test: str) -> None:
+        trained_before_judging.append(len(pd.read_parquet(tmp_path / "run" / "observations.parquet")))
+        made(self, path, space, test)
+
+    monkeypatch.setattr(TableJudge, "__init__", watched)
+    run_in(tmp_path / "run")
+    assert set(trained_before_judging) == {12}
+
+
+def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Path) -> None:
+    scores = [
+        pd.read_parquet(run_in(tmp_path / loss, f"loss={loss}") / "scores.parquet")
+        for loss in ("mse", "ranknet")
+    ]
+    assert np.array_equal(scores[0]["pretrained"], scores[1]["pretrained"])
+    assert not np.array_equal(scores[0]["round_1"], scores[1]["round_1"])
+
+
+def test_only_the_first_process_tells_how_far_a_run_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+    monkeypatch.setattr(Run, "supernet_labels", lambda one, _: told.append(one.progress.status))
+    assist(config("experiment=digits_supernet"), tmp_path)
+    assert told == [None]
+
+
+def test_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "file") as one, atomic_path(tmp_path / "file") as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "one"
+
+
+def test_the_hash_is_that_of_the_resolved_config() -> None:
+    assert run_hash(config()) == run_hash(config("output_root=elsewhere", "fresh=true"))
+    different = {run_hash(config(o)) for o in ("seed=1", "loss=mse", "search.budget=13", "weak_labels=[]")}
+    assert len(different | {run_hash(config())}) == 5
+    assert run_hash(config("seed=1"), without=["seed"]) == run_hash(config("seed=2"), without=["seed"])
+
+
+def test_a_search_keeps_to_its_constraints_and_is_compared_with_what_keeps_them(tmp_path: Path) -> None:
+    folder = run_in(tmp_path / "run", "search.constraints={params_m: 0.004, flops_m: 0.22}")
+    frame = embedded().set_index("arch")
+    kept = frame[(frame["digits.params_m"] <= 0.004) & (frame["digits.flops_m"] <= 0.22)]
+    assert 100 < len(kept) < len(frame) / 2
+    trained = pd.read_parquet(folder / "observations.parquet")["arch"]
+    assert set(trained) <= set(kept.index)
+    assert set(pd.read_parquet(folder / "scores.parquet")["arch"]) == set(kept.index)
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["best_known"]["test_accuracy"] == pytest.approx(kept["digits.test.10"].max())
+    assert summary["constraints"]["returned"]["params_m"] <= 0.004
+    front = [row["arch"] for row in summary["constraints"]["pareto_front"]]
+    assert summary["returned"]["arch"] in front and set(front) <= set(trained)
+    assert (folder / "costs.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("constraints", "message"),
+    [
+        (
+            "{params_m: 0.0001}",
+            "none of 6,466 architectures has params_m <= 0.0001 .* the least of each is params_m",
+        ),
+        ("{latency_ms.pixel3: 3}", "nothing here tells latency_ms.pixel3; the table has .*params_m"),
+    ],
+)
+def test_constraints_that_nothing_keeps_or_tells_are_an_error(
+    tmp_path: Path, constraints: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_in(tmp_path / "run", f"search.constraints={constraints}")

@@ -1,0 +1,122 @@
+"""The state of runs as seen from outside, and that looking is quick."""
+
+import fcntl
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from acenas.errors import UserError
+from acenas.executors.slurm import NOTE
+from acenas.report import runs
+from acenas.run.commands import status
+
+
+def run_in(root: Path, name: str, **facts: object) -> Path:
+    folder = root / name
+    with runs.only_process(folder):
+        runs.RunStatus(folder).tell(now=True, **facts)
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    search = {"stage": "search", "unit": "rounds", "total": 4, "rounds": 4, "budget": 12}
+    run_in(tmp_path, "a/running", **search, done=2, round=2, trained=6, best_observed_accuracy=91.5)
+    run_in(tmp_path, "a/stopped", **search, done=1, round=1, trained=3, best_observed_accuracy=90.25)
+    done = run_in(tmp_path, "b/done", **search, done=4, round=4, trained=12)
+    runs.finish(done, {"trained": 12, "returned": {"observed_accuracy": 93.0}, "seconds": {"total": 7.0}})
+    failing = run_in(tmp_path, "b/failed", stage="pretrain")
+    with pytest.raises(UserError), runs.only_process(failing):
+        raise UserError("the table is gone")
+    (tmp_path / "b" / "no run").mkdir()
+    (done / "deep" / "below").mkdir(parents=True)
+    (done / "deep" / "below" / runs.LOCK).touch()
+    return tmp_path
+
+
+def test_every_state_is_told_from_the_others(root: Path) -> None:
+    with (root / "a" / "running" / runs.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = {run.folder.name: run for run in map(status.look_at, runs.run_folders(root))}
+    assert {name: run.state for name, run in found.items()} == {
+        name: name for name in ("running", "stopped", "done", "failed")
+    }
+    assert found["failed"].problem == "UserError: the table is gone"
+    assert found["done"].facts["best_observed_accuracy"] == 93.0
+
+
+def test_a_stopped_run_whose_job_slurm_has_is_queued(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, name in enumerate(("a/running", "a/stopped", "b/done")):
+        (root / name / NOTE).write_text(f"logs/{number}")
+    programs = root / ".programs"
+    programs.mkdir()
+    (programs / "squeue").write_text("#!/bin/sh\necho 1\necho 2\n")
+    (programs / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    found = status.in_queue([status.look_at(folder) for folder in runs.run_folders(root)])
+    assert {run.folder.name: run.state for run in found} == {
+        "running": "stopped",  # no longer: SLURM does not know its job
+        "stopped": "queued",
+        "done": "done",
+        "failed": "failed",
+    }
+
+
+def test_an_error_is_forgotten_when_the_run_goes_on(root: Path) -> None:
+    with runs.only_process(root / "b" / "failed"):
+        assert status.look_at(root / "b" / "failed").state == "running"
+    assert status.look_at(root / "b" / "failed").state == "stopped"
+
+
+def test_looking_at_a_run_does_not_keep_another_process_out(root: Path) -> None:
+    with (root / "a" / "stopped" / runs.LOCK).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        start = time.monotonic()
+        with pytest.raises(UserError, match="another process"), runs.only_process(root / "a" / "stopped"):
+            pass
+        assert time.monotonic() - start > 0.2, "a look takes an instant; it is waited for"
+
+
+def test_the_command_shows_a_line_for_each_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status.main([str(root)]) == 0
+    _, *lines, problem, counts = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["a/running", "stopped"],
+        ["a/stopped", "stopped"],
+        ["b/done", "done"],
+        ["b/failed", "failed"],
+    ]
+    assert lines[1].split()[2:] == ["search", "1", "of", "4", "rounds", "1/4", "3/12", "90.25"]
+    assert problem.endswith("b/failed: UserError: the table is gone")
+    assert counts == "1 done, 1 failed, 2 stopped"
+    assert status.main([str(root), "--state", "done"]) == 0
+    assert "a/running" not in capsys.readouterr().out
+    assert status.main([str(root / "nowhere")]) == 2
+
+
+def test_a_file_that_is_being_written_is_no_error(root: Path) -> None:
+    (root / "a" / "stopped" / runs.STATUS).write_text('{"stage": "sea')
+    assert status.look_at(root / "a" / "stopped").facts == {}
+
+
+def test_a_thousand_runs_are_shown_within_two_seconds_without_heavy_imports(tmp_path: Path) -> None:
+    for i in range(1000):
+        folder = tmp_path / f"sweep{i % 10}" / f"{i:010x}"
+        folder.mkdir(parents=True)
+        (folder / runs.LOCK).touch()
+        (folder / runs.STATUS).write_text(json.dumps({"stage": "search", "round": i, "rounds": 2000}))
+    code = (
+        "import sys, time; start = time.monotonic(); from acenas.run.commands.status import main; main(sys.argv[1:]);"
+        "print(time.monotonic() - start); print([m for m in ('torch', 'pandas', 'hydra') if m in sys.modules])"
+    )
+    fastest = float("inf")
+    for _ in range(3):  # other tests run beside it
+        out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+        *_, counts, seconds, heavy = out.stdout.splitlines()
+        assert counts == "1000 stopped" and heavy == "[]"
+        fastest = min(fastest, float(seconds))
+    assert fastest < 2
