@@ -6,39 +6,46 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint types check wheel clean
+.PHONY: help setup setup-dev run test test-all lint types check wheel clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.installed ## make .venv and install acenas with all it needs
+setup: $(VENV)/.installed ## make .venv and install acenas with what a run needs
+setup-dev: $(VENV)/.installed-dev ## the same with what tests, lint and types need
 
-$(VENV)/.installed: pyproject.toml
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "acenas needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/pip
+	$(BIN)/python .ci/install.py --editable .
 	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/pip # with an extra of pyproject.toml
+	$(BIN)/python .ci/install.py --editable '.[$*]'
+	@touch $@ $(VENV)/.installed
 
 run: setup ## run the main job: rank NAS-Bench-201 cells and find the best
 	$(BIN)/python -m acenas experiment=nb201_ltr
 
-test: setup ## pass the tests (the slow ones apart)
+test: setup-dev ## pass the tests (the slow ones apart)
 	$(PYTEST)
 
-test-all: setup ## pass all tests, the slow ones too
+test-all: setup-dev ## pass all tests, the slow ones too
 	$(PYTEST) -m 'slow or not slow'
 
-lint: setup ## ruff: rules and format
+lint: setup-dev ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup ## mypy, strict
+types: setup-dev ## mypy, strict
 	$(BIN)/mypy
 
 check: lint types test ## what CI runs
 
-wheel: setup ## build dist/acenas-*.whl
+wheel: setup-dev ## build dist/acenas-*.whl
 	$(BIN)/python -m build --wheel
 
 clean: ## remove .venv and caches; runs in outputs/ stay
