@@ -1,4 +1,4 @@
-"""Set-up: what the user's pip is told reaches uv, and pip installs where uv does not."""
+"""Set-up: what the user's pip is told reaches uv, and pip installs where uv does not; files about the project agree."""
 
 import importlib.util
 import os
@@ -8,13 +8,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
-INSTALL = Path(__file__).parents[1] / ".ci" / "install.py"
+import acenas
+
+CHECKOUT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def install() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("install", INSTALL)
+    spec = importlib.util.spec_from_file_location("install", CHECKOUT / ".ci" / "install.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -84,3 +87,11 @@ def test_pip_installs_where_uv_does_not(
     monkeypatch.setattr(install.subprocess, "run", run)
     assert install.install(["--editable", "."]) == 0
     assert succeeded == [installer]
+
+
+def test_the_citation_and_the_changelog_are_of_this_version() -> None:
+    assert yaml.safe_load((CHECKOUT / "CITATION.cff").read_text())["version"] == acenas.__version__
+    newest = next(
+        line for line in (CHECKOUT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")
+    )
+    assert newest.split()[1] == acenas.__version__
