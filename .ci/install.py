@@ -54,6 +54,8 @@ def install(arguments: list[str]) -> int:
     if subprocess.run([*PIP, "install", "--quiet", "uv"]).returncode == 0:
         listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=True).stdout
         uv = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, *arguments]
+        if sys.dont_write_bytecode:  # else each process would compile all that it imports
+            uv.append("--compile-bytecode")
         if subprocess.run(uv, env=os.environ | uv_settings(listed, os.environ)).returncode == 0:
             return 0
     print("uv could not install this; pip does, which takes a few minutes", file=sys.stderr)
