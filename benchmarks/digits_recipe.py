@@ -24,7 +24,7 @@ from torch import nn
 from acenas.evaluation.from_scratch import TrainingEvaluator
 from acenas.images import Augmentation, Digits, ImageTask
 from acenas.seeds import numpy_generator
-from acenas.spaces.nasbench201.network import EDGES
+from acenas.spaces.nasbench201.cells import EDGES
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import find_table
 from acenas.training.common import train

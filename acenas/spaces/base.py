@@ -1,10 +1,13 @@
 """What every search space can do. A user adds a space by writing one class and one YAML."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
 from acenas.errors import UserError
@@ -12,21 +15,42 @@ from acenas.spaces.cost import Cost, count_cost
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.supernet import SupernetNetwork
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # half a second to import, for those who draw
+
 
 class SearchSpace(ABC):
-    """A set of architectures, each a string in the space's own grammar; the string is its identity everywhere."""
+    """A set of architectures, each a string in the space's own grammar; the string is its identity everywhere.
+
+    A space must have `name`, `num_node_types` and `encode`, and either `enumerate` or, where it is too large to list,
+    `validate` and `sample`. The other methods have defaults, to be overridden where more is known; those that cannot
+    do without more raise `UserError`.
+    """
 
     name: str
     """The name that tables of this space carry in their metadata."""
     num_node_types: int
     """Values of `GraphBatch.node` are below this."""
+    node_names: Sequence[str] = ()
+    """The name of each node type in pictures; by default its number."""
 
-    @abstractmethod
+    # --- the architectures ---
+
+    def enumerate(self) -> Sequence[str]:
+        """All architectures, always in the same order. Raises `NotImplementedError` where there are too many."""
+        raise NotImplementedError(f"{self.name} is too large to list; use sample()")
+
     def validate(self, arch: str) -> None:
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
+        if arch not in self._members:
+            raise UserError(f"not an architecture of the space {self.name}: {arch!r}")
+
+    @cached_property
+    def _members(self) -> frozenset[str]:
+        return frozenset(self.enumerate())
 
     def parse(self, text: str) -> str:
-        """The architecture that `text` names, in this space's grammar or in another published encoding of it.
+        """Returns the architecture that `text` names, in this space's grammar or in another published encoding of it.
 
         Raises:
             UserError: as `validate`.
@@ -34,12 +58,26 @@ class SearchSpace(ABC):
         self.validate(text)
         return text
 
-    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> list[str]:
+        """Draws `n` architectures independently and uniformly."""
+        archs = self.enumerate()
+        return [archs[i] for i in torch.randint(len(archs), (n,), generator=generator).tolist()]
+
+    def neighbours(self, arch: str) -> list[str]:
+        """Returns all architectures that differ from `arch` in one choice. Raises `UserError` where none are known."""
+        raise UserError(
+            f"the space {self.name} knows no neighbours; search it with search=greedy or half_best"
+        )
+
+    # --- equal functions ---
+
     def canonical(self, arch: str) -> str:
-        """The simplest architecture (a string of this space) that computes the same function as `arch`."""
+        """Returns the simplest architecture that computes the same function as `arch`; by default `arch` itself."""
+        self.validate(arch)
+        return arch
 
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """`canonical` of each of `archs`; spaces where that is slow one by one have a faster way."""
+        """Returns `canonical` of each of `archs`; spaces where that is slow one by one have a faster way."""
         return [self.canonical(arch) for arch in archs]
 
     def distinct(self, archs: Sequence[str]) -> list[int]:
@@ -50,34 +88,39 @@ class SearchSpace(ABC):
                 position[canonical] = i
         return sorted(position.values())
 
-    @abstractmethod
-    def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """`n` architectures drawn independently and uniformly."""
-
-    def enumerate(self) -> Sequence[str]:
-        """All architectures, always in the same order. Raises `NotImplementedError` where there are too many."""
-        raise NotImplementedError(f"{self.name} is too large to list; use sample()")
-
-    @abstractmethod
-    def neighbours(self, arch: str) -> list[str]:
-        """All architectures that differ from `arch` in one choice."""
+    # --- graphs and pictures ---
 
     @abstractmethod
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """`archs` as graphs, in their order."""
+        """Returns `archs` as graphs, in their order; edges lead from lower to higher nodes."""
 
-    @abstractmethod
+    def draw(self, arch: str) -> Figure:
+        """Draws `arch`; by default the graphs of `encode`."""
+        from acenas.spaces.drawing import draw_vertex_cells
+
+        names = self.node_names or [str(kind) for kind in range(self.num_node_types)]
+        graph = self.encode([arch])
+        cells = {}
+        for number, item in enumerate(graph.to_pyg().to_data_list(), start=1):
+            edges = [(source, target) for source, target in item.edge_index.T.tolist()]
+            cells["" if number == 1 else f"graph {number}"] = (
+                edges,
+                [names[kind] for kind in item.x.tolist()],
+            )
+        return draw_vertex_cells(cells)
+
+    # --- networks; a space that is only ranked needs none of these ---
+
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """The stand-alone network of `arch`, with fresh weights."""
+        """Builds the stand-alone network of `arch`, with fresh weights. Raises `UserError` where the space has none."""
+        raise UserError(f"the space {self.name} builds no networks; search a table of it")
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """What the networks of `archs` cost for one image of `image_shape` `(channels, height, width)`."""
+        """Counts what the networks of `archs` cost for one image of `image_shape` `(channels, height, width)`."""
         return [count_cost(self.build(arch, num_classes), image_shape) for arch in archs]
 
-    # --- for a super-net; spaces without one need none of these ---
-
     def build_supernet(self, num_classes: int) -> SupernetNetwork:
-        """A network of all architectures, which share its fresh weights.
+        """Builds a network of all architectures, which share its fresh weights.
 
         Raises:
             UserError: where the space has none.
@@ -85,11 +128,11 @@ class SearchSpace(ABC):
         raise UserError(f"the space {self.name} has no super-net; choose weak labels that need none")
 
     def connected(self, arch: str) -> bool:
-        """Whether the output of `arch` depends on its input at all."""
+        """Returns whether the output of `arch` depends on its input at all."""
         return True
 
     def sample_fair(self, generator: torch.Generator) -> list[str]:
-        """As many architectures as a choice has operations; over them, every choice takes each of these once.
+        """Draws as many architectures as a choice has operations, so that every choice takes each of them once.
 
         That is strict fairness (FairNAS, Chu et al., arXiv 1907.01845, section 3.2): one step on all of them trains
         every operation equally often. Each of the architectures alone is uniformly distributed.
@@ -98,9 +141,3 @@ class SearchSpace(ABC):
             UserError: where the choices of the space are not all of one size.
         """
         raise UserError(f"the space {self.name} cannot be sampled fairly; sample it uniformly")
-
-    # --- pictures ---
-
-    @abstractmethod
-    def draw(self, arch: str) -> Figure:
-        """A picture of `arch`."""

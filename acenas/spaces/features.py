@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from acenas.spaces.graphs import GraphBatch
 
@@ -54,13 +55,14 @@ class OneHot(Features):
         self._varying: Tensor | None = None
         """`[N, N]` or `[K, N, N]`, bool: the edges that are there in some and not in others, given their ends."""
 
+    @override
     def fit(self, graphs: GraphBatch) -> None:
-        """See `Features.fit`."""
         both_ends = graphs.mask.unsqueeze(-1) & graphs.mask.unsqueeze(-2)
         self._varying = graphs.adjacency.any(dim=0) & (both_ends & ~graphs.adjacency).any(dim=0)
 
+    @override
     def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
-        """See `Features.rows`; without edges before the first `fit`."""
+        """`[B, F]`; without edges before the first `fit`."""
         types = F.one_hot(graphs.node, self.num_node_types).flatten(start_dim=1)
         if self._varying is None:
             return _joined(types, graphs)
@@ -79,8 +81,8 @@ class Counts(Features):
     array([[1., 1., 0., 1., 0., 0.]])
     """
 
+    @override
     def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
-        """See `Features.rows`."""
         types = F.one_hot(graphs.node, self.num_node_types).float() * graphs.mask.unsqueeze(-1)
         edges = types.transpose(-1, -2) @ graphs.adjacency.float() @ types
         counts = torch.cat([types.sum(dim=-2), edges.flatten(start_dim=-2)], dim=-1)
@@ -99,12 +101,12 @@ class Paths(Features):
         super().__init__(num_node_types)
         self._known = np.zeros(0, dtype=np.int64)
 
+    @override
     def fit(self, graphs: GraphBatch) -> None:
-        """See `Features.fit`."""
         self._known = np.unique(paths(graphs)[1].numpy())
 
+    @override
     def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
-        """See `Features.rows`."""
         arch, path = (part.numpy() for part in paths(graphs))
         rows = np.zeros((len(graphs), len(self._known)))
         column = np.searchsorted(self._known, path)

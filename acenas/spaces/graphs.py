@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
-from torch_geometric.utils import dense_to_sparse
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Batch  # a second to import, for those who convert
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class GraphBatch:
 
         Where an architecture has K graphs they follow one another: graph `b * K + k`, each with the globals of b.
         """
+        from torch_geometric.data import Batch, Data
+        from torch_geometric.utils import dense_to_sparse
+
         size = self.node.shape[-1]
         node, mask = self.node.reshape(-1, size), self.mask.reshape(-1, size)
         adjacency = self.adjacency.reshape(-1, size, size)

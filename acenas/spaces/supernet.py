@@ -1,21 +1,49 @@
-"""Networks whose weights many architectures share, and their batch normalisation."""
+"""Networks whose weights many architectures share, their batch normalisation, and what paths compute in common."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from types import TracebackType
 
 from torch import Tensor, nn
 
-from acenas.spaces.memo import Memo
+
+class Memo:
+    """Keeps the last result of each slot, for paths that begin alike and see the same images.
+
+    For inference only: a result is not computed again where the inputs are the very same tensors, even if weights
+    have changed since.
+
+    >>> import torch
+    >>> memo, x = Memo(), torch.ones(1)
+    >>> memo("negative", torch.neg, x) is memo("negative", torch.neg, x)
+    True
+    >>> memo("negative", torch.neg, torch.zeros(1))
+    tensor([-0.])
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[Hashable, tuple[tuple[Tensor, ...], Tensor]] = {}
+
+    def __call__(self, slot: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """Returns `function(*inputs)`; computes it only where the last call of this slot had other tensors."""
+        known, result = self._slots.get(slot, ((), None))
+        if (
+            result is None
+            or len(known) != len(inputs)
+            or any(a is not b for a, b in zip(known, inputs, strict=True))
+        ):
+            result = function(*inputs)
+            self._slots[slot] = (inputs, result)
+        return result
 
 
 class SupernetNetwork(nn.Module, ABC):
     """A network that computes any architecture of its space with one set of weights.
 
-    Batch normalisation keeps no running averages: those would mix paths. It takes the statistics of the batch, in
-    evaluation too, or those that `PathStatistics` measured for the very path.
+    Batch normalisation keeps no running averages, which would mix paths. It uses the statistics of the batch, in
+    evaluation too, or those that `PathStatistics` measured for the path.
     """
 
     @abstractmethod
@@ -25,8 +53,8 @@ class SupernetNetwork(nn.Module, ABC):
         Args:
             images: `[B, C, H, W]`, float.
             arch: an architecture of the space.
-            memo: of these very images, made by `memo`; architectures that begin alike then share that beginning.
-                For inference only.
+            memo: made by `memo` for these images: architectures that begin alike share the results of that
+                beginning. For inference only.
 
         Returns:
             `[B, K]`.
@@ -37,12 +65,12 @@ class SupernetNetwork(nn.Module, ABC):
         """The parameters that get a gradient from a path through `arch`."""
 
     def memo(self) -> Memo | None:
-        """What `forward` can use for one batch of images; None where sharing would not pay."""
+        """Returns a memo for one batch of images, to be given to `forward`; None where sharing would not pay."""
         return None
 
 
 def without_running_averages(network: nn.Module) -> None:
-    """Batch normalisation takes the statistics of the batch from now on, in evaluation too."""
+    """Makes batch normalisation use the statistics of the batch, in evaluation too."""
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.track_running_stats = False
@@ -52,10 +80,10 @@ def without_running_averages(network: nn.Module) -> None:
 class PathStatistics:
     """Batch normalisation with the statistics of one path at a time, measured on images that are not evaluated.
 
-    What a path answers to an image then does not depend on the other images of the batch.
+    The logits of an image then do not depend on the other images of its batch.
 
     Args:
-        network: has no running averages; within the context it has those of the path measured last.
+        network: without running averages; within the context it has those of the path measured last.
 
     Example::
 
@@ -83,13 +111,14 @@ class PathStatistics:
             layer.momentum = 0.1
 
     def measure(self, arch: str, batches: Sequence[Tensor], memos: Sequence[Memo | None]) -> None:
-        """Mean and variance of each layer's input on the path `arch`: their means over `batches`.
+        """Sets the mean and variance of each layer's input on the path `arch`, averaged over `batches`.
 
         Args:
             arch: the path.
             batches: k batches of images `[B, C, H, W]`, the same for all paths.
-            memos: one for each batch, which must have seen the same paths in the same order as those of the images
-                that are evaluated: what they share, its statistics are still there.
+            memos: one for each batch, or None. It must be called with the same paths in the same order as the memo
+                of the evaluated images: a beginning that both take from their memo is not run again, and its layers
+                keep the statistics that an earlier path with this beginning gave them.
         """
         for layer in self._layers:
             layer.training = True

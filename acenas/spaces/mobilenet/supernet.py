@@ -7,9 +7,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from acenas.spaces.memo import Memo
 from acenas.spaces.mobilenet.network import InvertedResidual, Operation, Skeleton, block_name
-from acenas.spaces.supernet import SupernetNetwork, without_running_averages
+from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
 BlocksOf = Callable[[str], Sequence[Sequence[Operation | None]]]
 """For each stage of an architecture the operation of each of its blocks, None where one is skipped."""

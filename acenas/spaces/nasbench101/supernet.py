@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from acenas.spaces.memo import Memo
 from acenas.spaces.nasbench101.network import (
     NASBENCH101_OPERATIONS,
     cell_output,
@@ -19,7 +18,7 @@ from acenas.spaces.nasbench101.network import (
     vertex_channels,
 )
 from acenas.spaces.sliced import SlicedConvBNReLU
-from acenas.spaces.supernet import SupernetNetwork, without_running_averages
+from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
 _OUTPUT = 6  # number of the output's place, however many vertices a cell has
 _KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}

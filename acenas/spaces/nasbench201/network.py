@@ -3,13 +3,64 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from acenas.spaces.memo import Memo
-from acenas.spaces.nasbench201.operations import ReLUConvBN, Zero, nasbench201_operation
+from acenas.spaces.nasbench201.cells import EDGES, OPERATIONS, OUTPUT
+from acenas.spaces.supernet import Memo
 
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-"""(source, target) of the six operations, in the order of the architecture string."""
+# --- operations: each keeps the shape of its input `[B, C, H, W]` ---
+
+
+class ReLUConvBN(nn.Sequential):
+    """ReLU, convolution without bias, batch normalisation: the order of NAS-Bench-201 and DARTS.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd; the padding keeps height and width where the stride is 1.
+        stride: of the convolution.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+
+
+class Zero(nn.Module):
+    """The operation `none`: zeros in the shape of its input, through which no gradient flows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros like `x`."""
+        return torch.zeros_like(x)
+
+
+def nasbench201_operation(name: str, channels: int) -> nn.Module:
+    """The operation called `name` for inputs of `channels` channels, as in the benchmark (arXiv 2001.00326, §2.1).
+
+    The average of `avg_pool_3x3` does not count the padding, and no normalisation follows it.
+
+    Raises:
+        ValueError: where `name` is not one of `OPERATIONS`.
+    """
+    match name:
+        case "none":
+            return Zero()
+        case "skip_connect":
+            return nn.Identity()
+        case "nor_conv_1x1":
+            return ReLUConvBN(channels, channels, 1)
+        case "nor_conv_3x3":
+            return ReLUConvBN(channels, channels, 3)
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    raise ValueError(f"unknown operation {name!r}; NAS-Bench-201 has {', '.join(OPERATIONS)}")
+
+
+# --- cells ---
 
 
 def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None = None) -> Tensor:
@@ -18,13 +69,13 @@ def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None 
     Args:
         x: `[B, C, H, W]`.
         edges: the operation of each of `EDGES`; None for `none`: adding zeros costs time and changes nothing.
-        memo: remembers what does not change from cell to cell.
+        memo: keeps what does not change from cell to cell.
 
     Returns:
         `[B, C, H, W]`.
     """
     nodes: list[Tensor | None] = [x]
-    for target in range(1, 4):
+    for target in range(1, OUTPUT + 1):
         incoming = []
         for (source, end), edge in zip(EDGES, edges, strict=True):
             if end == target and edge is not None:
@@ -34,9 +85,12 @@ def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None 
         if len(incoming) < 2:
             nodes.append(incoming[0] if incoming else None)
         else:
-            # Node 3 is different in every cell.
-            nodes.append(_add(*incoming) if memo is None or target == 3 else memo(target, _add, *incoming))
-    return x.new_zeros(x.shape) if nodes[3] is None else nodes[3]
+            # The output is different in every cell.
+            nodes.append(
+                _add(*incoming) if memo is None or target == OUTPUT else memo(target, _add, *incoming)
+            )
+    output = nodes[OUTPUT]
+    return x.new_zeros(x.shape) if output is None else output
 
 
 def _add(first: Tensor, *others: Tensor) -> Tensor:
@@ -47,7 +101,7 @@ class NasBench201Cell(nn.Module):
     """Four nodes; each is the sum of its incoming edges, node 0 is the input and node 3 the output.
 
     Args:
-        operations: six names of `NASBENCH201_OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
+        operations: six names of `OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
         channels: of input and output.
 
     Raises:
@@ -73,6 +127,9 @@ class NasBench201Cell(nn.Module):
     def extra_repr(self) -> str:
         """The six operations by edge."""
         return ", ".join(f"{s}{t}={name}" for (s, t), name in zip(EDGES, self.operations, strict=True))
+
+
+# --- the network ---
 
 
 class ReductionBlock(nn.Module):
@@ -142,7 +199,7 @@ class NasBench201Network(nn.Sequential):
     The defaults are the benchmark's network: stages of 5 cells with 16, 32 and 64 channels.
 
     Args:
-        operations: six names of `NASBENCH201_OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
+        operations: six names of `OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
         num_classes: logits of the output.
         in_channels: channels of the images.
         channels: of the first stage; each further stage doubles them.

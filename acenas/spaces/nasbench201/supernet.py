@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
 from torch import Tensor, nn
+from typing_extensions import override
 
-from acenas.spaces.memo import Memo
-from acenas.spaces.nasbench201.network import EDGES, cell_output, nasbench201_skeleton
-from acenas.spaces.nasbench201.operations import NASBENCH201_OPERATIONS, nasbench201_operation
-from acenas.spaces.supernet import SupernetNetwork, without_running_averages
+from acenas.spaces.nasbench201.cells import EDGES, OPERATIONS, is_connected, live_operations
+from acenas.spaces.nasbench201.network import cell_output, nasbench201_operation, nasbench201_skeleton
+from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
 
 class SharedCell(nn.Module):
@@ -25,11 +24,7 @@ class SharedCell(nn.Module):
         self.edges = nn.ModuleDict(
             {
                 f"{source}{target}": nn.ModuleDict(
-                    {
-                        name: nasbench201_operation(name, channels)
-                        for name in NASBENCH201_OPERATIONS
-                        if name != "none"
-                    }
+                    {name: nasbench201_operation(name, channels) for name in OPERATIONS if name != "none"}
                 )
                 for source, target in EDGES
             }
@@ -85,8 +80,8 @@ class NasBench201Supernet(SupernetNetwork):
         )
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """See `SupernetNetwork.forward`."""
         operations = live_operations(arch)
         x = images
         for name, layer in self.layers.items():
@@ -98,8 +93,8 @@ class NasBench201Supernet(SupernetNetwork):
                 x = layer(x)
         return x
 
+    @override
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """See `SupernetNetwork.active_parameters`."""
         operations = live_operations(arch)
         parts: list[nn.Module] = []
         for layer in self.layers.values():
@@ -111,33 +106,8 @@ class NasBench201Supernet(SupernetNetwork):
                 parts.append(layer)
         return [parameter for part in parts for parameter in part.parameters()]
 
+    @override
     def memo(self) -> Memo | None:
-        """A memo where there is one cell only: of more cells, only the first ever begins alike."""
+        """Returns a memo where there is a single cell: of several, only the first has the same input on all paths."""
         cells = sum(isinstance(layer, SharedCell) for layer in self.layers.values())
         return Memo() if cells == 1 else None
-
-
-@cache
-def live_operations(arch: str) -> tuple[str, ...]:
-    """The operations of `arch`, in the order of `EDGES`, with `none` on every edge that leads nowhere.
-
-    >>> live_operations("|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|")
-    ('none', 'none', 'none', 'skip_connect', 'none', 'nor_conv_3x3')
-    """
-    operations = [term.split("~")[0] for node in arch.split("+") for term in node.strip("|").split("|")]
-    leads_on = {3}
-    for i, (source, target) in reversed(list(enumerate(EDGES))):
-        if target not in leads_on:
-            operations[i] = "none"
-        elif operations[i] != "none":
-            leads_on.add(source)
-    return tuple(operations)
-
-
-def is_connected(operations: Sequence[str]) -> bool:
-    """Whether a way without `none` leads from the input of a cell to its output."""
-    reached = {0}
-    for (source, target), name in zip(EDGES, operations, strict=True):
-        if source in reached and name != "none":
-            reached.add(target)
-    return 3 in reached

@@ -8,7 +8,6 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from acenas.spaces.memo import Memo
 from acenas.spaces.nds.network import (
     NONE,
     CellPlace,
@@ -24,7 +23,7 @@ from acenas.spaces.nds.network import (
     stride,
 )
 from acenas.spaces.sliced import SlicedLinear
-from acenas.spaces.supernet import SupernetNetwork, without_running_averages
+from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
 CellsOf = Callable[[str], tuple[Cells, int, int]]
 """The cells, the width and the depth of an architecture. Raises `UserError` where it is none of the super-net's."""

@@ -6,8 +6,14 @@ import torch
 from torch import nn
 
 from acenas.spaces.cost import count_cost
-from acenas.spaces.nasbench201.network import EDGES, NasBench201Cell, NasBench201Network, ReductionBlock
-from acenas.spaces.nasbench201.operations import NASBENCH201_OPERATIONS, Zero, nasbench201_operation
+from acenas.spaces.nasbench201.cells import EDGES, OPERATIONS
+from acenas.spaces.nasbench201.network import (
+    NasBench201Cell,
+    NasBench201Network,
+    ReductionBlock,
+    Zero,
+    nasbench201_operation,
+)
 
 # Operations by edge, then parameters and multiply-adds in millions as the benchmark's files store them (CIFAR-10).
 PUBLISHED = [
@@ -57,8 +63,8 @@ def test_costs_are_those_that_the_benchmark_published(
 def test_costs_follow_the_closed_form(classes: int, size: int) -> None:
     generator = torch.Generator().manual_seed(size + classes)
     for _ in range(4):
-        choice = torch.randint(len(NASBENCH201_OPERATIONS), (len(EDGES),), generator=generator)
-        operations = [NASBENCH201_OPERATIONS[i] for i in choice.tolist()]
+        choice = torch.randint(len(OPERATIONS), (len(EDGES),), generator=generator)
+        operations = [OPERATIONS[i] for i in choice.tolist()]
         cost = count_cost(NasBench201Network(operations, classes), (3, size, size))
         assert cost.params_m * 1e6 == pytest.approx(formula_params(operations, classes))
         assert cost.macs_m * 1e6 == pytest.approx(formula_macs(operations, classes, size))
@@ -107,7 +113,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_cell_is_the_sum_over_all_edges(seed: int) -> None:
     torch.manual_seed(seed)
-    operations = [NASBENCH201_OPERATIONS[i] for i in torch.randint(5, (6,)).tolist()]
+    operations = [OPERATIONS[i] for i in torch.randint(5, (6,)).tolist()]
     cell = NasBench201Cell(operations, 4).eval()
     x = torch.randn(2, 4, 6, 6)
     nodes = {0: x}

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from acenas.errors import UserError
 from acenas.spaces import NasBench201
 from acenas.spaces.base import SearchSpace
-from acenas.spaces.nasbench201.network import EDGES
-from acenas.spaces.nasbench201.operations import NASBENCH201_OPERATIONS
+from acenas.spaces.nasbench201.cells import EDGES, OPERATIONS
 from acenas.spaces.nasbench201.supernet import NasBench201Supernet
 from acenas.spaces.supernet import PathStatistics
 
@@ -167,7 +166,7 @@ def test_no_running_averages_in_training_either() -> None:
 def test_fair_samples_take_each_operation_of_each_edge_once(seed: int) -> None:
     archs = SMALL.sample_fair(torch.Generator().manual_seed(seed))
     for edge in range(len(EDGES)):
-        assert Counter(SMALL.operations(arch)[edge] for arch in archs) == Counter(NASBENCH201_OPERATIONS)
+        assert Counter(SMALL.operations(arch)[edge] for arch in archs) == Counter(OPERATIONS)
 
 
 def test_connected_cells_are_those_whose_logits_depend_on_the_images() -> None:
