@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-NASBENCH101_OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
-"""The operations of NAS-Bench-101, in the official order."""
+from acenas.spaces.nasbench101.cells import OPERATIONS
+
+KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}
+"""Kernel sizes of the operations that are convolutions; the other one is a 3 × 3 max pool."""
 
 
 class ConvBNReLU(nn.Sequential):
@@ -38,16 +40,13 @@ def nasbench101_operation(name: str, channels: int) -> nn.Module:
     """The operation called `name`, which keeps the shape `[B, channels, H, W]`.
 
     Raises:
-        ValueError: where `name` is not one of `NASBENCH101_OPERATIONS`.
+        ValueError: where `name` is not one of `OPERATIONS`.
     """
-    match name:
-        case "conv3x3-bn-relu":
-            return ConvBNReLU(channels, channels, 3)
-        case "conv1x1-bn-relu":
-            return ConvBNReLU(channels, channels, 1)
-        case "maxpool3x3":
-            return nn.MaxPool2d(3, stride=1, padding=1)
-    raise ValueError(f"unknown operation {name!r}; NAS-Bench-101 has {', '.join(NASBENCH101_OPERATIONS)}")
+    if name not in OPERATIONS:
+        raise ValueError(f"unknown operation {name!r}; NAS-Bench-101 has {', '.join(OPERATIONS)}")
+    if name in KERNELS:
+        return ConvBNReLU(channels, channels, KERNELS[name])
+    return nn.MaxPool2d(3, stride=1, padding=1)
 
 
 def vertex_channels(matrix: NDArray[np.bool_], in_channels: int, out_channels: int) -> list[int]:

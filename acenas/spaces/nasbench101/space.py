@@ -5,26 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import nn
+from typing_extensions import override
 
-from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
-from acenas.spaces.drawing import draw_vertex_cell
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.nasbench101.cells import (
-    MAX_EDGES,
     MAX_VERTICES,
     OPERATIONS,
     adjacency,
@@ -32,16 +29,26 @@ from acenas.spaces.nasbench101.cells import (
     canonical,
     is_pruned_cell,
     labels,
-    official_hash,
-    official_hashes,
     pack,
     pairs,
     unpack,
 )
+from acenas.spaces.nasbench101.grammar import (
+    Cell,
+    canonical_cell,
+    closure,
+    from_graph,
+    parse,
+    parse_all,
+    to_cell,
+    write,
+)
+from acenas.spaces.nasbench101.hashes import official_hash, official_hashes
 from acenas.spaces.nasbench101.network import NasBench101Network
 from acenas.spaces.nasbench101.supernet import NasBench101Supernet
 
-INPUT, OUTPUT = "input", "output"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _HASHES_SHA256 = "1f4a7db984f8bb44da50e51b6c7e830bd26a761a39d60997ef500b7610ef0449"
 """Of the official hashes of all cells, in the order of `NasBench101.enumerate`."""
@@ -91,28 +98,26 @@ class NasBench101(SearchSpace):
 
     # --- grammar ---
 
-    def cell(self, arch: str) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-        """The pruned cell: adjacency ``[V, V]`` (source, target) and V names. Raises `UserError` as `validate`."""
-        code = self._codes([arch])
-        vertices, edges, operations = unpack(code)
-        size = int(vertices[0])
-        inner = labels(size, operations)[0, 1:-1].tolist()
-        return adjacency(size, edges)[0], (INPUT, *(OPERATIONS[label] for label in inner), OUTPUT)
+    def cell(self, arch: str) -> Cell:
+        """Returns adjacency ``[V, V]`` and V names of the pruned cell. Raises `UserError` as `validate`."""
+        return to_cell(parse(arch))
 
     def from_cell(self, matrix: NDArray[np.bool_], operations: Sequence[str]) -> str:
-        """The architecture with this adjacency ``[V, V]`` and these V names, as it is written."""
+        """Returns the architecture with this adjacency ``[V, V]`` and these V names, as it is written."""
         arch = "".join("01"[int(digit)] for digit in np.asarray(matrix).ravel()) + ":" + ",".join(operations)
         self.validate(arch)
         return arch
 
+    @override
     def validate(self, arch: str) -> None:
-        """Raises `UserError` that names what is wrong where `arch` is not a cell of this space."""
-        _code(arch)
+        parse(arch)
 
+    @override
     def enumerate(self) -> Sequence[str]:
         """The canonical forms of all 423,624 cells, those of fewer vertices first. Made once, in seconds."""
         return self._archs
 
+    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """`n` canonical cells, drawn independently.
 
@@ -122,43 +127,43 @@ class NasBench101(SearchSpace):
         orders are then more likely than others.
         """
         if self.distribution == "uniform":
-            return [
-                self._archs[i] for i in torch.randint(len(self._archs), (n,), generator=generator).tolist()
-            ]
+            return super().sample(n, generator)
         weights = torch.tensor([float(2**size) for size in range(2, MAX_VERTICES + 1)])
         drawn = torch.multinomial(weights, n, replacement=True, generator=generator).tolist() if n else []
-        return _write(canonical(np.array([_draw_published(2 + i, generator) for i in drawn], np.int64)))
+        return write(canonical(np.array([_draw_published(2 + i, generator) for i in drawn], np.int64)))
 
+    @override
     def neighbours(self, arch: str) -> list[str]:
         """All other cells, in canonical form, one change away from `arch`.
 
         A change flips an edge (without making a circle; what is then off every way is pruned), changes an operation,
         or sets a new vertex between two vertices, with any operation: the reverse of cutting it off.
         """
-        code = self._codes([arch])
+        code = parse_all([arch])
         vertices, edges, operations = (int(part[0]) for part in unpack(code))
         matrix, ops = adjacency(vertices, np.array([edges]))[0], labels(vertices, np.array([operations]))[0]
-        reaches, found = _closure(matrix), []
+        reaches, found = closure(matrix), []
         for vertex, other in product(range(1, vertices - 1), range(len(OPERATIONS))):
             changed = ops.copy()
             changed[vertex] = other
-            found.append(_from_graph(matrix, changed))
+            found.append(from_graph(matrix, changed))
         for source, target in product(range(vertices - 1), range(1, vertices)):
             if reaches[target, source]:  # itself, or an edge that would close a circle
                 continue
             flipped = matrix.copy()
             flipped[source, target] ^= True
-            found.append(_from_graph(flipped, ops))
+            found.append(from_graph(flipped, ops))
             if vertices < MAX_VERTICES:
                 grown = np.zeros((vertices + 1, vertices + 1), np.bool_)
-                grown[1:, 1:] = matrix  # the new vertex is number 0 here; `_from_graph` sorts
+                grown[1:, 1:] = matrix  # the new vertex is number 0 here; `from_graph` sorts
                 grown[source + 1, 0] = grown[0, target + 1] = True
-                found += [_from_graph(grown, np.array([new, *ops])) for new in range(len(OPERATIONS))]
+                found += [from_graph(grown, np.array([new, *ops])) for new in range(len(OPERATIONS))]
         codes = np.unique(canonical(np.array([cell for cell in found if cell is not None], np.int64)))
-        return _write(codes[codes != canonical(code)])
+        return write(codes[codes != canonical(code)])
 
     # --- equal cells ---
 
+    @override
     def canonical(self, arch: str) -> str:
         """The cell of the same graph, pruned, that is first in the benchmark's enumeration: the one that it trained.
 
@@ -168,20 +173,20 @@ class NasBench101(SearchSpace):
         """
         return self.canonical_all([arch])[0]
 
+    @override
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
         """`canonical` of many cells, hundreds of thousands in a second or two."""
-        return _write(canonical(self._codes(archs)))
+        return write(canonical(parse_all(archs)))
 
     def official_hash(self, arch: str) -> str:
         """The hash of the pruned cell by which the benchmark knows it, 32 hexadecimal digits."""
-        matrix, operations = self.cell(arch)
-        return official_hash(
-            matrix.tolist(), [-1, *(OPERATIONS.index(name) for name in operations[1:-1]), -2]
-        )
+        vertices, edges, operations = unpack(parse_all([arch]))
+        size = int(vertices[0])
+        return official_hash(adjacency(size, edges)[0].tolist(), labels(size, operations)[0].tolist())
 
     def hash_all(self, archs: Sequence[str]) -> list[str]:
         """`official_hash` of many cells, tens of thousands in a second."""
-        return _hexadecimal(official_hashes(self._codes(archs)).tobytes())
+        return _hexadecimal(official_hashes(parse_all(archs)).tobytes())
 
     def official_hashes(self) -> list[str]:
         """`official_hash` of all cells of `enumerate`: half a minute once, then from the user's cache folder."""
@@ -194,12 +199,13 @@ class NasBench101(SearchSpace):
 
     # --- graphs ---
 
+    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """One graph of 7 nodes per cell, its vertices in the order of the canonical form; no globals.
 
         Edges follow the data. Node types: 0 padding, 1 input, 2 output, 3 + index of the operation.
         """
-        codes = canonical(self._codes(archs))
+        codes = canonical(parse_all(archs))
         node = np.zeros((len(codes), MAX_VERTICES), np.int64)
         matrix = np.zeros((len(codes), MAX_VERTICES, MAX_VERTICES), np.bool_)
         sizes, edges, operations = unpack(codes)
@@ -214,46 +220,45 @@ class NasBench101(SearchSpace):
 
     # --- networks and pictures ---
 
+    @override
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """The network of the canonical form in the skeleton of this space.
 
         Where the vertices before the output cannot share its channels evenly, the first ones are one channel wider,
         and the order of the vertices makes networks of different sizes: the benchmark trained the canonical one.
         """
-        return NasBench101Network(
-            *self.cell(self.canonical(arch)),
-            num_classes,
-            in_channels=self.in_channels,
-            channels=self.channels,
-            cells_per_stage=self.cells_per_stage,
-            stages=self.stages,
-        )
+        matrix, operations = canonical_cell(arch)
+        return NasBench101Network(matrix, operations, num_classes, **self._skeleton)
 
+    @override
     def build_supernet(self, num_classes: int) -> NasBench101Supernet:
         """The skeleton of this space with all operations on every vertex; a path is the canonical form of its cell."""
-        return NasBench101Supernet(
-            lambda arch: self.cell(self.canonical(arch)),
-            num_classes,
-            in_channels=self.in_channels,
-            channels=self.channels,
-            cells_per_stage=self.cells_per_stage,
-            stages=self.stages,
-        )
+        return NasBench101Supernet(num_classes, **self._skeleton)
 
+    @property
+    def _skeleton(self) -> dict[str, int]:
+        return {
+            "in_channels": self.in_channels,
+            "channels": self.channels,
+            "cells_per_stage": self.cells_per_stage,
+            "stages": self.stages,
+        }
+
+    @override
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """See `SearchSpace.costs`; counted on networks without values, which is a hundred times as fast."""
+        """As `SearchSpace.costs`; counted on networks without values, which is a hundred times as fast."""
         with torch.device("meta"):
             return super().costs(archs, num_classes, image_shape)
 
+    @override
     def draw(self, arch: str) -> Figure:
         """The pruned cell: its vertices from left to right, each by the longest way that leads to it."""
+        from acenas.spaces.drawing import draw_vertex_cells
+
         matrix, operations = self.cell(arch)
-        return draw_vertex_cell([(s, t) for s, t in np.argwhere(matrix).tolist()], operations)
+        return draw_vertex_cells({"": ([(s, t) for s, t in np.argwhere(matrix).tolist()], operations)})
 
     # --- the whole space, made once when it is first needed ---
-
-    def _codes(self, archs: Sequence[str]) -> NDArray[np.int64]:
-        return np.fromiter((_code(arch) for arch in archs), np.int64, len(archs))
 
     @cached_property
     def _all(self) -> NDArray[np.int64]:
@@ -261,122 +266,11 @@ class NasBench101(SearchSpace):
 
     @cached_property
     def _archs(self) -> list[str]:
-        return _write(self._all)
-
-
-# --- from strings to numbers and back ---
-
-
-def _code(arch: str) -> int:
-    """The number of the pruned cell `arch`. Matrices and operations recur, so each is read once."""
-    matrix, _, operations = arch.partition(":")
-    try:
-        kept, code = _read_matrix(matrix)
-        return code | _read_operations(operations, kept)
-    except ValueError as error:
-        raise UserError(f"not a NAS-Bench-101 cell: {arch!r}: {error}") from None
-
-
-@lru_cache(maxsize=1 << 18)
-def _read_matrix(digits: str) -> tuple[tuple[int, ...], int]:
-    """The vertices that pruning keeps (and how many there were, last), and the cell's number without operations.
-
-    Raises:
-        ValueError: says what is wrong.
-    """
-    size = round(len(digits) ** 0.5)
-    if size * size != len(digits) or not 2 <= size <= MAX_VERTICES:
-        raise ValueError(
-            f"expected 4, 9, 16, 25, 36 or 49 digits (V × V of an adjacency, V from 2 to 7) before ':', "
-            f"found {len(digits)}"
-        )
-    if set(digits) - {"0", "1"}:
-        raise ValueError("the adjacency before ':' has digits other than 0 and 1")
-    matrix = np.array([digit == "1" for digit in digits]).reshape(size, size)
-    if np.tril(matrix).any():
-        source, target = np.argwhere(np.tril(matrix))[0].tolist()
-        raise ValueError(f"edge {source} → {target} leads backwards; number the vertices along the data")
-    reaches = _closure(matrix)
-    kept = np.flatnonzero(reaches[0] & reaches[:, -1])
-    if not kept.size:
-        raise ValueError("no way leads from the input to the output")
-    pruned = matrix[np.ix_(kept, kept)]
-    if pruned.sum() > MAX_EDGES:
-        raise ValueError(f"it has {pruned.sum()} edges, and {MAX_EDGES} are the most")
-    return (*kept.tolist(), size), int(pack(len(kept), _edge_bits(pruned), 0))
-
-
-@lru_cache(maxsize=1 << 18)
-def _read_operations(text: str, kept: tuple[int, ...]) -> int:
-    """The operations of the vertices `kept[:-1]` of `kept[-1]` as a number. Raises `ValueError` as `_read_matrix`."""
-    names = text.split(",")
-    if len(names) != kept[-1]:
-        raise ValueError(f"expected {kept[-1]} operations after ':', as many as vertices, found {len(names)}")
-    if names[0] != INPUT or names[-1] != OUTPUT:
-        raise ValueError(f"the operations after ':' must begin with {INPUT} and end with {OUTPUT}")
-    for name in names[1:-1]:
-        if name not in OPERATIONS:
-            raise ValueError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
-    return _operation_number([OPERATIONS.index(names[vertex]) for vertex in kept[1:-2]])
-
-
-def _operation_number(inner: Sequence[int]) -> int:
-    number = 0
-    for label in inner:
-        number = 3 * number + int(label)
-    return number
-
-
-def _edge_bits(matrix: NDArray[np.bool_]) -> int:
-    return sum(int(matrix[pair]) << shift for shift, pair in enumerate(pairs(len(matrix))))
-
-
-def _write(codes: NDArray[np.int64]) -> list[str]:
-    """The strings of cells."""
-    result = np.empty(len(codes), object)
-    sizes, edges, operations = unpack(codes)
-    for size in np.unique(sizes).tolist():
-        rows = np.flatnonzero(sizes == size)
-        distinct, place = np.unique(edges[rows], return_inverse=True)
-        digits = np.array(list("01"))[adjacency(size, distinct).reshape(len(distinct), -1).astype(np.intp)]
-        matrices = ["".join(row) + ":" for row in digits.tolist()]
-        names = [",".join((INPUT, *inner, OUTPUT)) for inner in product(OPERATIONS, repeat=size - 2)]
-        result[rows] = [
-            matrices[i] + names[j] for i, j in zip(place.tolist(), operations[rows].tolist(), strict=True)
-        ]
-    return [str(arch) for arch in result]
-
-
-# --- graphs ---
-
-
-def _closure(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``[V, V]``: whether a way, of no edge or more, leads from one vertex to another."""
-    reaches = matrix | np.eye(len(matrix), dtype=np.bool_)
-    for _ in range(3):  # ways of up to 8 edges
-        reaches = reaches @ reaches
-    return reaches
-
-
-def _from_graph(matrix: NDArray[np.bool_], vertex_labels: NDArray[np.int64]) -> int | None:
-    """The number of the pruned cell of a graph without circles whose vertices are in any order.
-
-    None where no way leads from the input (label -1) to the output (-2), or too many edges are left.
-    """
-    reaches = _closure(matrix)
-    first, last = np.flatnonzero(vertex_labels == -1)[0], np.flatnonzero(vertex_labels == -2)[0]
-    kept = np.flatnonzero(reaches[first] & reaches[:, last])
-    if not kept.size or matrix[np.ix_(kept, kept)].sum() > MAX_EDGES:
-        return None
-    order = kept[
-        reaches[np.ix_(kept, kept)].sum(0).argsort(kind="stable")
-    ]  # all that lead to a vertex before it
-    inner = vertex_labels[order[1:-1]]
-    return int(pack(len(order), _edge_bits(matrix[np.ix_(order, order)]), _operation_number(inner)))
+        return write(self._all)
 
 
 def _draw_published(size: int, generator: torch.Generator) -> int:
-    """See `NasBench101.sample`. Few matrices are cells, so hundreds are drawn at once, and the first counts."""
+    """Draws a cell as `NasBench101.sample` says; few matrices are cells: hundreds are drawn, the first one counts."""
     while True:
         edges = torch.randint(1 << len(pairs(size)), (256,), generator=generator).numpy()
         valid = edges[is_pruned_cell(adjacency(size, edges))]

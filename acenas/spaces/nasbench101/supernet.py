@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import override
 
-from acenas.spaces.nasbench101.network import (
-    NASBENCH101_OPERATIONS,
-    cell_output,
-    nasbench101_skeleton,
-    vertex_channels,
-)
+from acenas.spaces.nasbench101.cells import MAX_VERTICES
+from acenas.spaces.nasbench101.grammar import canonical_cell
+from acenas.spaces.nasbench101.network import KERNELS, cell_output, nasbench101_skeleton, vertex_channels
 from acenas.spaces.sliced import SlicedConvBNReLU
 from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
-_OUTPUT = 6  # number of the output's place, however many vertices a cell has
-_KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}
-_POOL = "maxpool3x3"
-assert {*_KERNELS, _POOL} == set(NASBENCH101_OPERATIONS)
-
-CellOf = Callable[[str], tuple[NDArray[np.bool_], Sequence[str]]]
-"""The pruned cell of an architecture: adjacency ``[V, V]`` and V names, its vertices numbered along the data."""
+_OUTPUT = MAX_VERTICES - 1  # place of the output, however many vertices a cell has
 
 
 class SharedVertexCell(nn.Module):
@@ -51,7 +42,7 @@ class SharedVertexCell(nn.Module):
                 str(place): nn.ModuleDict(
                     {
                         name: SlicedConvBNReLU(out_channels, out_channels, kernel)
-                        for name, kernel in _KERNELS.items()
+                        for name, kernel in KERNELS.items()
                     }
                 )
                 for place in range(1, _OUTPUT)
@@ -67,7 +58,7 @@ class SharedVertexCell(nn.Module):
             return cast(Tensor, self._projection(target, len(inputs))(value, channels[target]))
 
         def operate(target: int, value: Tensor) -> Tensor:
-            if operations[target] == _POOL:
+            if operations[target] not in KERNELS:
                 return F.max_pool2d(value, 3, stride=1, padding=1)
             return cast(Tensor, self._operation(target, operations)(value, channels[target]))
 
@@ -80,7 +71,7 @@ class SharedVertexCell(nn.Module):
         convolutions = [
             self._operation(vertex, operations)
             for vertex in range(1, size - 1)
-            if operations[vertex] != _POOL
+            if operations[vertex] in KERNELS
         ]
         return projections + convolutions
 
@@ -94,10 +85,10 @@ class SharedVertexCell(nn.Module):
 class NasBench101Supernet(SupernetNetwork):
     """Stem, stages of shared cells with a max pool between two stages, head (AceNAS, arXiv 2108.03001).
 
-    A path equals the stand-alone network of its cell, whose kernels are the first channels of the shared ones.
+    A path equals the stand-alone network of its cell's canonical form, whose kernels are the first channels of the
+    shared ones.
 
     Args:
-        cell_of: the cell of an architecture.
         num_classes: logits of the output.
         in_channels: channels of the images.
         channels: of the first stage; each further stage doubles them.
@@ -107,7 +98,6 @@ class NasBench101Supernet(SupernetNetwork):
 
     def __init__(
         self,
-        cell_of: CellOf,
         num_classes: int,
         *,
         in_channels: int = 3,
@@ -116,7 +106,6 @@ class NasBench101Supernet(SupernetNetwork):
         stages: int = 3,
     ) -> None:
         super().__init__()
-        self._cell_of = lru_cache(maxsize=4096)(cell_of)
         self.layers = nn.ModuleDict(
             nasbench101_skeleton(
                 SharedVertexCell,
@@ -129,16 +118,18 @@ class NasBench101Supernet(SupernetNetwork):
         )
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """See `SupernetNetwork.forward`; cells share no beginning, so `memo` is not used."""
-        x, cell = images, self._cell_of(arch)
+        """As `SupernetNetwork.forward`; cells share no beginning, so `memo` is not used."""
+        x, cell = images, canonical_cell(arch)
         for layer in self.layers.values():
             x = layer(x, *cell) if isinstance(layer, SharedVertexCell) else layer(x)
         return x
 
+    @override
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """See `SupernetNetwork.active_parameters`: whole kernels, of which a path may use the first channels only."""
-        cell = self._cell_of(arch)
+        """Returns whole kernels, of which a path may use the first channels only."""
+        cell = canonical_cell(arch)
         parts: list[nn.Module] = []
         for layer in self.layers.values():
             parts += layer.path(*cell) if isinstance(layer, SharedVertexCell) else [layer]

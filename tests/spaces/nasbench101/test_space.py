@@ -19,10 +19,11 @@ from acenas.errors import UserError
 from acenas.spaces import GraphBatch, NasBench101
 from acenas.spaces.nasbench101 import space as module
 from acenas.spaces.nasbench101.cells import OPERATIONS, all_cells
+from acenas.spaces.nasbench101.grammar import write
 from acenas.spaces.nasbench101.md5 import md5
 
 SPACE = NasBench101()
-SMALL = module._write(all_cells(5))
+SMALL = write(all_cells(5))
 CONV1, CONV3, POOL = OPERATIONS[1], OPERATIONS[0], OPERATIONS[2]
 
 

@@ -1,0 +1,116 @@
+"""The hash by which NAS-Bench-101 knows a cell (`graph_util.hash_module` of its repository), of one and of many."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acenas.spaces.nasbench101.cells import Codes, adjacency, labels, parts, unpack
+from acenas.spaces.nasbench101.md5 import hexadecimal, md5
+
+
+def official_hash(matrix: Sequence[Sequence[int]], vertex_labels: Sequence[int]) -> str:
+    """Returns the hash of a pruned cell, 32 hexadecimal digits.
+
+    Args:
+        matrix: ``V × V``, 0 or 1, (source, target).
+        vertex_labels: V of them: -1 for the input, -2 for the output, else the index of the operation.
+    """
+    size = range(len(vertex_labels))
+    ins = [[u for u in size if matrix[u][v]] for v in size]
+    outs = [[u for u in size if matrix[v][u]] for v in size]
+    hashes = [_md5(str((len(outs[v]), len(ins[v]), int(vertex_labels[v])))) for v in size]
+    for _ in size:
+        hashes = [
+            _md5(
+                "".join(sorted(hashes[u] for u in ins[v]))
+                + "|"
+                + "".join(sorted(hashes[u] for u in outs[v]))
+                + "|"
+                + hashes[v]
+            )
+            for v in size
+        ]
+    return _md5(str(sorted(hashes)))
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def official_hashes(codes: Codes) -> NDArray[np.uint8]:
+    """`official_hash` of many cells: ``[N]`` numbers to ``[N, 16]`` bytes."""
+    result = np.empty((len(codes), 16), np.uint8)
+    size, edges, operations = unpack(codes)
+    for vertices in np.unique(size).tolist():
+        rows = np.flatnonzero(size == vertices)
+        for part in parts(len(rows)):
+            some = rows[part]
+            result[some] = _hash_cells(adjacency(vertices, edges[some]), labels(vertices, operations[some]))
+    return result
+
+
+def _hash_cells(matrix: NDArray[np.bool_], vertex_labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """As `official_hash`, for ``[B, V, V]`` and ``[B, V]``: ``[B, 16]``."""
+    count, size = vertex_labels.shape
+    degrees_out, degrees_in = matrix.sum(2).ravel(), matrix.sum(1).ravel()
+    kinds, kind = np.unique(
+        np.stack([degrees_out, degrees_in, vertex_labels.ravel()], axis=1), axis=0, return_inverse=True
+    )
+    first = [bytes.fromhex(_md5(str(tuple(row)))) for row in kinds.tolist()]
+    digests = np.frombuffer(b"".join(first), np.uint8).reshape(-1, 16)[kind.ravel()]
+
+    # Vertices of equal degrees have their neighbours in one array; those with as many neighbours have messages of
+    # one length.
+    rows_in = matrix.transpose(0, 2, 1).reshape(-1, size)
+    rows_out = matrix.reshape(-1, size)
+    groups: dict[int, list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]] = {}
+    for degree_in, degree_out in np.unique(np.stack([degrees_in, degrees_out], axis=1), axis=0).tolist():
+        vertices = np.flatnonzero((degrees_in == degree_in) & (degrees_out == degree_out))
+        offset = (vertices // size * size)[:, None]
+        ins = rows_in[vertices].nonzero()[1].reshape(len(vertices), degree_in) + offset
+        outs = rows_out[vertices].nonzero()[1].reshape(len(vertices), degree_out) + offset
+        groups.setdefault(degree_in + degree_out, []).append((vertices, ins, outs))
+    for _ in range(size):
+        text, order = hexadecimal(digests), _ranks(digests)
+        digests = np.empty_like(digests)
+        for group in groups.values():
+            messages = [
+                _join(text, [_sorted_by(order, ins), b"|", _sorted_by(order, outs), b"|", vertices[:, None]])
+                for vertices, ins, outs in group
+            ]
+            digests[np.concatenate([vertices for vertices, _, _ in group])] = md5(np.concatenate(messages))
+    everyone = _sorted_by(_ranks(digests), np.arange(count * size).reshape(count, size))
+    listed: list[bytes | NDArray[np.int64]] = [b"['", everyone[:, :1]]
+    for place in range(1, size):
+        listed += [b"', '", everyone[:, place : place + 1]]
+    return md5(_join(hexadecimal(digests), [*listed, b"']"]))
+
+
+def _ranks(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """``[N]``: the first 64 bits of each digest as a number. No two different digests of cells agree in these."""
+    return digests.view(">u8")[:, 0].astype(np.uint64)
+
+
+def _sorted_by(order: NDArray[np.uint64], vertices: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each row of `vertices` ``[N, D]``, ascending by `order`."""
+    if vertices.shape[1] < 2:
+        return vertices
+    return np.take_along_axis(vertices, order[vertices].argsort(axis=1), axis=1)
+
+
+def _join(text: NDArray[np.uint8], parts: Sequence[bytes | NDArray[np.int64]]) -> NDArray[np.uint8]:
+    """``[N, L]``: the rows of `text` that each part ``[N, D]`` names, and the bytes between them."""
+    count = next(len(part) for part in parts if not isinstance(part, bytes))
+    return np.concatenate(
+        [
+            np.broadcast_to(np.frombuffer(part, np.uint8), (count, len(part)))
+            if isinstance(part, bytes)
+            else text[part].reshape(count, -1)
+            for part in parts
+        ],
+        axis=1,
+    )
