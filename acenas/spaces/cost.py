@@ -1,4 +1,15 @@
-"""What a network costs: parameters, and the operations of one forward pass, counted as it runs."""
+"""What a network costs: parameters, and the operations of one forward pass, counted as it runs.
+
+"FLOPs" has two meanings in this field's tables, and neither counts a multiply-add as two:
+
+- Multiply-adds, `Cost.macs_m` here, are what the official files of NAS-Bench-201 call flops, and so do those of NDS (by
+  the code of its authors) and of AceNAS. A table imported from such a file holds them as `<dataset>.flops_m`.
+- `Cost.flops_m` adds normalisation, ReLU and average pools, as the counter of Archai does, which some collections of
+  NAS-Bench-201 figures follow. Tables measured by acenas and the labels that it counts hold these as
+  `<dataset>.flops_m`.
+
+The first cell of NAS-Bench-201 on CIFAR-10 has 15.65 million by the first and 17.96 million by the second.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +24,11 @@ class Cost(NamedTuple):
 
     Attributes:
         params_m: trainable parameters.
-        macs_m: multiply-adds of convolutions and linear layers, a linear layer's bias included. NAS-Bench-201's own
-            figures (its API's `flops`) follow this convention.
-        flops_m: multiply-adds of convolutions and linear layers without bias, and also 2 operations per element of
-            batch normalisation, 1 of ReLU, k * k per output of an average pool, and (h + 1) * (w + 1) per output
-            of a global pool over h x w. It is the convention of the counter of Archai, which other published
-            tables follow, `cifar10.flops_m` of NAS-Bench-201 among them.
+        macs_m: multiply-adds of convolutions and linear layers; a linear layer's bias counts one for each output, as
+            in NAS-Bench-201.
+        flops_m: multiply-adds of convolutions and of linear layers without bias, each counted as one, and 2 per
+            element of batch normalisation, 1 per element of ReLU, k * k per output of an average pool, and
+            (h + 1) * (w + 1) per output of a global pool over h x w.
     """
 
     params_m: float

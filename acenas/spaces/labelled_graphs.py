@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import torch
-from matplotlib.figure import Figure
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
-from acenas.spaces.drawing import draw_vertex_cells
 from acenas.spaces.graphs import GraphBatch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Graph(NamedTuple):
@@ -23,11 +25,12 @@ class Graph(NamedTuple):
 
 
 class LabelledGraphs(SearchSpace):
-    """Architectures `edges:tags`, such as `0-1,0-2,1-2:0,4,1`, whose networks nobody here can build.
+    """Architectures `edges:tags`, such as `0-1,0-2,1-2:0,4,1`, whose networks cannot be built here.
 
     `edges` are pairs of nodes, the lower number first; `tags`, whole numbers from 0 on, are those of nodes 0, 1, ...
     Several graphs of an architecture are joined by `/`, and hyper-parameters follow a `;`: `0-1:0,1/0-1:0,2;16,20`.
-    Such are the files of AceNAS' authors. They can be ranked, and searched among those of a table.
+    The files of AceNAS' authors hold such graphs. Those of a table can be ranked and searched. What the tags mean is
+    not known, so each architecture is its own canonical form.
 
     Args:
         tags: how many different ones there are.
@@ -50,7 +53,7 @@ class LabelledGraphs(SearchSpace):
     def write(
         graphs: Sequence[tuple[Sequence[tuple[int, int]], Sequence[int]]], hyperparameters: Sequence[float]
     ) -> str:
-        """The architecture of these graphs (edges and tags of each). Raises `UserError` where there is none."""
+        """Returns the architecture of these graphs (edges and tags of each). Raises `UserError` where there is none."""
         written = "/".join(
             ",".join(f"{source}-{target}" for source, target in sorted(edges))
             + ":"
@@ -63,33 +66,32 @@ class LabelledGraphs(SearchSpace):
         _read(arch)
         return arch
 
+    @override
     def validate(self, arch: str) -> None:
-        """Raises `UserError` that names what is wrong where `arch` is not written as this space has it."""
         _read(arch)
 
-    def canonical(self, arch: str) -> str:
-        """The same: what the tags mean is not known, so nothing tells which graphs compute the same."""
-        self.validate(arch)
-        return arch
-
+    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """Raises `UserError`: there are those of a table, and no others."""
+        """Raises `UserError`: only the architectures of a table are known."""
         self._unknown("drawn")
 
+    @override
     def neighbours(self, arch: str) -> list[str]:
-        """Raises `UserError`: see `sample`."""
+        """Raises `UserError`, as `sample`."""
         self._unknown("changed")
 
+    @override
     def build(self, arch: str, num_classes: int) -> NoReturn:
-        """Raises `UserError`: see `sample`."""
+        """Raises `UserError`, as `sample`."""
         self._unknown("built")
 
+    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """The graphs, node type 1 + tag; the globals are log(1 + |h|) of each hyper-parameter h, with its sign.
+        """Returns the graphs, node type 1 + tag; the globals are log(1 + |h|) of each hyper-parameter h, with its sign.
 
         Raises:
-            UserError: where an architecture is larger, or has other tags, than this space was told, or has not as many
-                graphs or hyper-parameters as the others.
+            UserError: where an architecture is larger, or has other tags, than the space allows, or not as many graphs
+                or hyper-parameters as the first one.
         """
         read = [_read(arch) for arch in archs]
         node = torch.zeros(len(archs), self.graphs, self.nodes, dtype=torch.long)
@@ -109,8 +111,11 @@ class LabelledGraphs(SearchSpace):
         values = torch.tensor([hyperparameters for _, hyperparameters in read]).reshape(len(archs), -1)
         return GraphBatch(node, adjacency, node > 0, values.sign() * values.abs().log1p())
 
+    @override
     def draw(self, arch: str) -> Figure:
-        """The graphs below each other, their nodes by their tags; the hyper-parameters above."""
+        """Draws the graphs below each other, their nodes by their tags, and the hyper-parameters above."""
+        from acenas.spaces.drawing import draw_vertex_cells
+
         graphs, hyperparameters = _read(arch)
         names = ["", *(f"graph {number}" for number in range(2, len(graphs) + 1))]
         cells = {

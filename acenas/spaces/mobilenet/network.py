@@ -11,16 +11,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, nn
 
 from acenas.errors import UserError
-
-
-class Operation(NamedTuple):
-    """What an inverted residual block does: the kernel of its depthwise convolution, and how far it widens before."""
-
-    kernel_size: int
-    expansion: int
-
-    def __str__(self) -> str:
-        return f"k{self.kernel_size}e{self.expansion}"
+from acenas.spaces.mobilenet.blocks import Operation
 
 
 class Place(NamedTuple):

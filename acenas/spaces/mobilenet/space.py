@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost, count_cost
-from acenas.spaces.drawing import draw_blocks
 from acenas.spaces.graphs import GraphBatch
-from acenas.spaces.mobilenet.network import InvertedResidual, MobileNetNetwork, Operation, Skeleton
+from acenas.spaces.mobilenet.blocks import SKIP, Operation, StageTexts
+from acenas.spaces.mobilenet.network import InvertedResidual, MobileNetNetwork, Skeleton
 from acenas.spaces.mobilenet.supernet import MobileNetSupernet
 
-SKIP = "skip"
-"""The name of a block that is left out."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class MobileNet(SearchSpace):
@@ -67,7 +68,7 @@ class MobileNet(SearchSpace):
         self._depths = [stage.blocks for stage in self.skeleton.stages]
         self.num_node_types = 1 + len(self._depths) * len(self.operations)
         self._stages = [
-            _StageTexts(number, depth, self._names) for number, depth in enumerate(self._depths, start=1)
+            StageTexts(number, depth, self._names) for number, depth in enumerate(self._depths, start=1)
         ]
         self._costs: dict[
             tuple[int, tuple[int, int, int]], tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -76,31 +77,32 @@ class MobileNet(SearchSpace):
     # --- grammar ---
 
     def blocks(self, arch: str) -> list[list[Operation | None]]:
-        """For each stage the operations of its blocks as written, None for a skip. Raises `UserError` as `validate`."""
+        """Returns the operations of the blocks of each stage as written, None for a skip. Raises `UserError`."""
         self.validate(arch)
         of_name = dict(zip(self._names, [*self.operations, None], strict=True))
         return [[of_name[name] for name in stage.split(",")] for stage in arch.split(":")]
 
     def from_blocks(self, blocks: Sequence[Sequence[Operation | None]]) -> str:
-        """The architecture with these operations; skips at the end of a stage may be left away."""
+        """Returns the architecture with these operations; skips at the end of a stage may be left out."""
         stages = [
-            [*map(_name, stage), *[SKIP] * (depth - len(stage))]
+            [*(SKIP if block is None else str(block) for block in stage), *[SKIP] * (depth - len(stage))]
             for stage, depth in zip(blocks, self._depths, strict=True)
         ]
         arch = ":".join(map(",".join, stages))
         self.validate(arch)
         return arch
 
+    @override
     def validate(self, arch: str) -> None:
-        """Raises `UserError` that names what is wrong where `arch` is not of this space."""
         self._rows([arch])
 
+    @override
     def parse(self, text: str) -> str:
-        """See `SearchSpace.parse`: numbers joined by colons are TuNAS' encoding."""
+        """As `SearchSpace.parse`: numbers joined by colons are TuNAS' encoding."""
         return self.from_indices(text) if set(text) <= set("0123456789:") else super().parse(text)
 
     def from_indices(self, indices: str) -> str:
-        """The architecture of TuNAS' encoding (Bender et al., CVPR 2020, arXiv 2008.06120), as it is written there.
+        """Returns the architecture of TuNAS' encoding (Bender et al., CVPR 2020, arXiv 2008.06120), as written there.
 
         Args:
             indices: whole numbers joined by colons, 73 for the default skeleton. First those of the stem's filters,
@@ -137,7 +139,7 @@ class MobileNet(SearchSpace):
         return self.from_blocks(stages)
 
     def to_indices(self, arch: str) -> str:
-        """The reverse of `from_indices`; kernel and expansion of a skip, which mean nothing, are 0."""
+        """Reverses `from_indices`; kernel and expansion of a skip, which mean nothing, are 0."""
         numbers = [0, 0, 0]
         for stage in self.blocks(arch):
             for block in stage:
@@ -166,12 +168,14 @@ class MobileNet(SearchSpace):
 
     # --- equal functions ---
 
+    @override
     def canonical(self, arch: str) -> str:
-        """The same blocks with all skips at the end of their stage."""
+        """Returns the same blocks with all skips at the end of their stage."""
         return self.canonical_all([arch])[0]
 
+    @override
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """See `SearchSpace.canonical_all`; a million in seconds."""
+        """As `SearchSpace.canonical_all`; a million in seconds."""
         columns = [
             map(stage.canonical.__getitem__, rows)
             for stage, rows in zip(self._stages, self._rows(archs).T.tolist(), strict=True)
@@ -180,8 +184,9 @@ class MobileNet(SearchSpace):
 
     # --- sampling and neighbours ---
 
+    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """`n` networks drawn independently from the prior of AceNAS and TuNAS.
+        """Draws `n` networks independently from the prior of AceNAS and TuNAS.
 
         Every block's operation is uniform, and each block that can be skipped is, with probability 1/2.
         """
@@ -200,8 +205,9 @@ class MobileNet(SearchSpace):
         texts = [",".join(self._names[code] for code in row) for row in codes[first].tolist()]
         return [texts[i] for i in place.tolist()]
 
+    @override
     def neighbours(self, arch: str) -> list[str]:
-        """All other networks, in canonical form, one choice away from one of the ways to write `arch`.
+        """Returns all other networks, in canonical form, one choice away from one of the ways to write `arch`.
 
         A choice gives a block another operation, leaves one out that is not the first of its stage, or sets one in
         after another.
@@ -232,8 +238,9 @@ class MobileNet(SearchSpace):
 
     # --- graphs ---
 
+    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """One graph per network: a chain of its blocks, along the data; a skipped block has no node; no globals.
+        """Returns one graph per network: the chain of its blocks, without those that are skipped; no globals.
 
         Node types: 0 padding, then 1 + stage * operations + operation, so that one names both.
         """
@@ -253,17 +260,20 @@ class MobileNet(SearchSpace):
 
     # --- networks, costs and pictures ---
 
+    @override
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """The network of the blocks that are left, in the skeleton of this space."""
+        """Builds the network of the blocks that are left, in the skeleton of this space."""
         left = [[block for block in stage if block is not None] for stage in self.blocks(arch)]
         return MobileNetNetwork(left, num_classes, self.skeleton)
 
+    @override
     def build_supernet(self, num_classes: int) -> MobileNetSupernet:
-        """The skeleton of this space with all operations at every block; a path is an architecture as written."""
+        """Builds this skeleton with all operations at every block; a path is an architecture as written."""
         return MobileNetSupernet(self.blocks, self.operations, num_classes, self.skeleton)
 
+    @override
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """See `SearchSpace.costs`: sums over the blocks, a million networks in seconds."""
+        """As `SearchSpace.costs`: sums over the blocks, a million networks in seconds."""
         key = num_classes, image_shape
         if key not in self._costs:
             self._costs[key] = self._count_costs(*key)
@@ -297,8 +307,11 @@ class MobileNet(SearchSpace):
             fixed = np.array(count_cost(smallest, image_shape)) - of_blocks[self._first_blocks, 0].sum(0)
         return fixed, of_blocks
 
+    @override
     def draw(self, arch: str) -> Figure:
-        """The blocks from left to right, by stage."""
+        """Draws the blocks from left to right, by stage."""
+        from acenas.spaces.drawing import draw_blocks
+
         left = [[block for block in stage if block is not None] for stage in self.blocks(arch)]
         channels = [stage.channels for stage in self.skeleton.stages]
         return draw_blocks(left, channels, max(self.kernel_sizes), self.expansions)
@@ -324,46 +337,3 @@ class MobileNet(SearchSpace):
             for number, stage in enumerate(self._stages):
                 rows[number, start : start + 4096] = [*map(stage.__getitem__, texts[number::count])]
         return rows.T
-
-
-class _StageTexts(dict[str, int]):
-    """Numbers the texts of one stage as they come.
-
-    Args:
-        number: of the stage, from 1.
-        depth: blocks of the stage.
-        names: of the operations, the skip last.
-
-    Attributes:
-        canonical: for each text that of its canonical form.
-    """
-
-    def __init__(self, number: int, depth: int, names: Sequence[str]) -> None:
-        super().__init__()
-        self.number, self.depth, self.names = number, depth, names
-        self.canonical: list[str] = []
-        self._codes: list[list[int]] = []
-
-    @property
-    def codes(self) -> NDArray[np.int64]:
-        """``[texts, depth]``: the operations of the canonical form of each text."""
-        return np.array(self._codes, np.int64).reshape(-1, self.depth)
-
-    def __missing__(self, text: str) -> int:
-        names, where = text.split(","), f"in stage {self.number} of a network, {text!r}"
-        if len(names) != self.depth:
-            raise UserError(f"{where}: {len(names)} blocks joined by commas, not {self.depth}")
-        for name in names:
-            if name not in self.names:
-                raise UserError(f"{where}: unknown block {name!r}; known: {', '.join(self.names)}")
-        if names[0] == SKIP:
-            raise UserError(f"{where}: the first block of a stage cannot be skipped")
-        names.sort(key=SKIP.__eq__)  # stable: skips last
-        self.canonical.append(",".join(names))
-        self._codes.append([self.names.index(name) for name in names])
-        self[text] = len(self)
-        return self[text]
-
-
-def _name(block: Operation | None) -> str:
-    return SKIP if block is None else str(block)

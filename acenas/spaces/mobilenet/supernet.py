@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from torch import Tensor, nn
+from typing_extensions import override
 
-from acenas.spaces.mobilenet.network import InvertedResidual, Operation, Skeleton, block_name
+from acenas.spaces.mobilenet.blocks import Operation
+from acenas.spaces.mobilenet.network import InvertedResidual, Skeleton, block_name
 from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
 BlocksOf = Callable[[str], Sequence[Sequence[Operation | None]]]
@@ -42,15 +44,16 @@ class MobileNetSupernet(SupernetNetwork):
         self.layers = nn.ModuleDict(skeleton.layers(choice, depths, num_classes))
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """See `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
+        """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
         x = images
         for layer in self._path(arch):
             x = layer(x)
         return x
 
+    @override
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """See `SupernetNetwork.active_parameters`."""
         return [parameter for layer in self._path(arch) for parameter in layer.parameters()]
 
     def _path(self, arch: str) -> Iterator[nn.Module]:

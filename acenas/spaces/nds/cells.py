@@ -1,4 +1,4 @@
-"""Architectures of the NDS spaces (Radosavovic et al., ICCV 2019, arXiv 1905.13214): genotypes and their strings.
+"""Architectures of the NDS spaces (Radosavovic et al., ICCV 2019, arXiv 1905.13214): cells, genotypes, strings.
 
 An architecture is a normal cell, a reduction cell, a width and a depth. A cell has n nodes; each is the sum of two
 operations on earlier states. State 0 is the output of the cell before the previous one, state 1 that of the previous
@@ -10,17 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from acenas.errors import UserError
 
 Cell = tuple[tuple[tuple[str, int], tuple[str, int]], ...]
 """For each node its two inputs, as the name of the operation and the state that it reads."""
 
+NONE = "none"
+"""The operation that gives zeros, whatever it reads."""
+
 _STATES = frozenset(map(str, range(10)))
 
 MIN_DEPTH = 3
 """A network has three stages."""
+
+
+class CellGraph(NamedTuple):
+    """A cell: its nodes, and the states that are joined to its output."""
+
+    nodes: Cell
+    outputs: tuple[int, ...]
+
+    @property
+    def reads(self) -> tuple[bool, bool]:
+        """Whether anything but `none` reads state 0, and state 1."""
+        read = {source for node in self.nodes for name, source in node if name != NONE}
+        return 0 in read, 1 in read
 
 
 @dataclass(frozen=True)
@@ -44,7 +60,7 @@ class Family:
     imagenet_widths: tuple[int, ...] = (32, 48, 64, 80)
 
     def outputs(self, cell: Cell) -> tuple[int, ...]:
-        """The states that are joined to the output of `cell`, ascending: what the official files call `concat`."""
+        """Returns the states joined to the output of `cell`, ascending: what the official files call `concat`."""
         states = range(2, len(cell) + 2)
         if self.output == "all":
             return tuple(states)
@@ -104,8 +120,49 @@ class Architecture:
         )
 
 
+@lru_cache(maxsize=1 << 16)
+def canonical_cell(cell: Cell, operations: tuple[str, ...]) -> Cell:
+    """Returns `cell` with its nodes, and the two inputs of each node, in the first of all possible orders.
+
+    Nodes are placed one by one, of those that may come next the first in order. Nodes that are equal so far may be
+    told apart by what reads them, so each of them is tried.
+    """
+    best: list[tuple[tuple[int, int], ...]] | None = None
+
+    def place(number_of: dict[int, int], placed: list[tuple[tuple[int, int], ...]]) -> None:
+        """Goes on from states that have numbers: those of the inputs and of the nodes placed so far."""
+        nonlocal best
+        if best is not None and placed > best[: len(placed)]:
+            return
+        if len(placed) == len(cell):
+            best = list(placed)
+            return
+        ready = {}
+        for node, inputs in enumerate(cell):
+            if node + 2 not in number_of and all(
+                name == NONE or state in number_of for name, state in inputs
+            ):
+                ready[node] = tuple(
+                    sorted(
+                        (0 if name == NONE else number_of[state], operations.index(name))
+                        for name, state in inputs
+                    )
+                )
+        first = min(ready.values())
+        for node, written in ready.items():
+            if written == first:
+                place({**number_of, node + 2: len(placed) + 2}, [*placed, written])
+
+    place({0: 0, 1: 1}, [])
+    assert best is not None
+    return tuple(((operations[a], i), (operations[b], j)) for (i, a), (j, b) in best)
+
+
+# --- strings and genotypes ---
+
+
 def parse(family: Family, arch: str) -> Architecture:
-    """The architecture that `arch` writes: `normal=CELL;reduce=CELL;width=16;depth=20`.
+    """Returns the architecture that `arch` writes: `normal=CELL;reduce=CELL;width=16;depth=20`.
 
     A cell is `|op~state|op~state|` for each node, joined by `+`.
 
@@ -132,7 +189,7 @@ def parse(family: Family, arch: str) -> Architecture:
 
 
 def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth: int) -> Architecture:
-    """The architecture of the fields `genotype`, `width` and `depth` of the official files (`net` of a record).
+    """Returns the architecture of the fields `genotype`, `width` and `depth` of the official files (`net` of a record).
 
     Args:
         family: whose rules hold.
@@ -143,7 +200,7 @@ def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth
 
     Raises:
         UserError: where a field is missing or no such architecture exists; also where the states joined to the output
-            are others than the family's rule says: the string could not tell.
+            are not those of the family's rule, which a string cannot express.
     """
     try:
         cells = []

@@ -17,31 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.nds.cells import MIN_DEPTH, NONE, CellGraph
 from acenas.spaces.sliced import SlicedBatchNorm2d, SlicedConv2d, SlicedSequential
 
-NONE = "none"
-"""The operation that gives zeros: what it reads does not matter."""
-
-Nodes = Sequence[tuple[tuple[str, int], tuple[str, int]]]
-"""For each node of a cell its two inputs, as the name of the operation and the state that it reads.
-
-State 0 is the output of the cell before the previous one, state 1 that of the previous one, state 2 + i is node i.
-"""
-
 StemName = Literal["cifar", "imagenet"]
-
-
-class CellGraph(NamedTuple):
-    """A cell: its nodes, and the states that are joined to its output."""
-
-    nodes: Nodes
-    outputs: tuple[int, ...]
-
-    @property
-    def reads(self) -> tuple[bool, bool]:
-        """Whether anything but `none` reads state 0, and state 1."""
-        read = {source for node in self.nodes for name, source in node if name != NONE}
-        return 0 in read, 1 in read
 
 
 # --- operations ---
@@ -244,17 +223,17 @@ class CellPlace:
 def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
     """The cells of a network of `depth` cells, the first of them with `width` channels.
 
-    Cells depth // 3 and 2 * depth // 3, counted from 0, are reduction cells.
+    The first cells of the second and third stage are reduction cells.
 
     Raises:
         ValueError: where there are fewer than three cells.
     """
-    if depth < 3:
-        raise ValueError(f"a network has at least 3 cells, not {depth}")
+    if depth < MIN_DEPTH:
+        raise ValueError(f"a network has at least {MIN_DEPTH} cells, not {depth}")
     before = last = Source("stem", 3 * width if stem == "cifar" else width)
     places: list[CellPlace] = []
     halved = stem == "imagenet"  # by the second part of the stem
-    starts = (0, depth // 3, 2 * depth // 3)
+    starts = _stage_starts(depth)
     for index in range(depth):
         stage = sum(index >= start for start in starts[1:])
         reduction = stage > 0 and index == starts[stage]
@@ -263,6 +242,11 @@ def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
         before, last = last, Source("reduce" if reduction else "normal", channels)
         halved = reduction
     return places
+
+
+def _stage_starts(depth: int) -> tuple[int, int, int]:
+    """The first cell of each stage, counted from 0."""
+    return 0, depth // 3, 2 * depth // 3
 
 
 class Cells(NamedTuple):
@@ -286,15 +270,15 @@ class Cells(NamedTuple):
 
 
 def live_cells(cells: Cells, depth: int) -> list[bool]:
-    """Which outputs the logits depend on: those of the two stem parts, then those of the `depth` cells.
+    """Returns which outputs the logits depend on: those of the two stem parts, then those of the `depth` cells.
 
     An output is read by the next cell as its state 1 and by the one after that as its state 0, or not at all.
     """
-    starts = {depth // 3, 2 * depth // 3}
+    reductions = _stage_starts(depth)[1:]
     live = [False] * (depth + 1) + [True]
     for index in reversed(range(depth)):
         if live[index + 2]:
-            reads_before, reads_last = (cells.reduce if index in starts else cells.normal).reads
+            reads_before, reads_last = (cells.reduce if index in reductions else cells.normal).reads
             live[index] |= reads_before
             live[index + 1] |= reads_last
     return live

@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from matplotlib.figure import Figure
 from torch import nn
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
-from acenas.spaces.drawing import draw_vertex_cells
 from acenas.spaces.graphs import GraphBatch
-from acenas.spaces.nds.cells import FAMILIES, MIN_DEPTH, Architecture, Cell, Family, from_genotype, parse
-from acenas.spaces.nds.network import NONE, CellGraph, Cells, NDSNetwork, StemName, live_cells, nds_cost
+from acenas.spaces.nds.cells import (
+    FAMILIES,
+    MIN_DEPTH,
+    NONE,
+    Architecture,
+    Cell,
+    CellGraph,
+    Family,
+    canonical_cell,
+    from_genotype,
+    parse,
+)
+from acenas.spaces.nds.network import Cells, NDSNetwork, StemName, live_cells, nds_cost
 from acenas.spaces.nds.supernet import NDSSupernet
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BEFORE, LAST, OUTPUT, SUM = 1, 2, 3, 4
 """Node types of `NDS.encode`: the two inputs, the output, the sum that is a node of the cell; then the operations."""
@@ -99,7 +112,7 @@ class NDS(SearchSpace):
     # --- grammar ---
 
     def architecture(self, arch: str) -> Architecture:
-        """The parts of `arch`, of any width and depth. Raises `UserError` where it is not of the grammar."""
+        """Returns the parts of `arch`, of any width and depth. Raises `UserError` where it is not of the grammar."""
         return parse(self.family, arch)
 
     def from_genotype(self, genotype: Mapping[str, Any], width: int, depth: int) -> str:
@@ -110,12 +123,13 @@ class NDS(SearchSpace):
         """
         return str(from_genotype(self.family, genotype, width, depth))
 
+    @override
     def validate(self, arch: str) -> None:
-        """Raises `UserError` that names what is wrong where `arch` is not of this space."""
         self._member(arch)
 
+    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """`n` architectures, drawn as AceNAS trains its super-net (arXiv 2108.03001).
+        """Draws `n` architectures as AceNAS trains its super-net (arXiv 2108.03001).
 
         Width and depth are uniform, and so are, for each of the two inputs of a node, independently, the operation and
         the state among those that the node may read.
@@ -141,6 +155,7 @@ class NDS(SearchSpace):
             for normal, reduce, width, depth in zip(draw_cells(), draw_cells(), widths, depths, strict=True)
         ]
 
+    @override
     def neighbours(self, arch: str) -> list[str]:
         """All architectures that differ in one operation, in the state that one reads, in the width or in the depth."""
         whole = self._member(arch)
@@ -161,8 +176,9 @@ class NDS(SearchSpace):
 
     # --- equal functions ---
 
+    @override
     def canonical(self, arch: str) -> str:
-        """The same cells with their nodes, and the two inputs of each node, in the first of all possible orders.
+        """Returns the same cells with nodes, and the two inputs of each node, in the first of all possible orders.
 
         Two architectures have one canonical form exactly where they differ in these orders, or in what `none` reads:
         then one set of weights, in another order, gives both one function. (Not identified are functions that are
@@ -173,15 +189,16 @@ class NDS(SearchSpace):
         return str(
             replace(
                 whole,
-                normal=_canonical_cell(whole.normal, self.family.operations),
-                reduce=_canonical_cell(whole.reduce, self.family.operations),
+                normal=canonical_cell(whole.normal, self.family.operations),
+                reduce=canonical_cell(whole.reduce, self.family.operations),
             )
         )
 
     # --- graphs ---
 
+    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """Two graphs per architecture, the normal and the reduction cell; width and depth as globals.
+        """Returns two graphs per architecture, the normal and the reduction cell; width and depth as globals.
 
         A graph has a node for each input of the cell that is read, for each operation, for each sum of two (a node of
         the cell), and for the output; edges follow the data. `none` is not in the graph. It is the graph of the
@@ -191,7 +208,7 @@ class NDS(SearchSpace):
         """
         architectures = [self.architecture(arch) for arch in archs]
         graphs = [
-            _cell_graph(_canonical_cell(cell, self.family.operations), self.family)
+            _cell_graph(canonical_cell(cell, self.family.operations), self.family)
             for arch in architectures
             for cell in (arch.normal, arch.reduce)
         ]
@@ -211,12 +228,14 @@ class NDS(SearchSpace):
         """The two cells with the nodes that are joined to their outputs, the width and the depth."""
         return self._parts(self.architecture(arch))
 
+    @override
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """The network of `arch`, without the auxiliary head that the benchmark's trainings may have had."""
+        """Builds the network of `arch`, without the auxiliary head that the benchmark's trainings may have had."""
         return NDSNetwork(*self.cells(arch), num_classes, stem=self.stem, in_channels=self.in_channels)
 
+    @override
     def build_supernet(self, num_classes: int) -> NDSSupernet:
-        """The widest and deepest network of this space with all operations on every edge."""
+        """Builds the widest and deepest network of this space with all operations on every edge."""
         return NDSSupernet(
             lambda arch: self._parts(self._member(arch)),
             self.family.operations,
@@ -228,21 +247,26 @@ class NDS(SearchSpace):
             in_channels=self.in_channels,
         )
 
+    @override
     def connected(self, arch: str) -> bool:
-        """Whether a way without `none` leads from the stem through the cells to the head."""
+        """Returns whether a path without `none` leads from the stem through the cells to the head."""
         cells, _, depth = self.cells(arch)
         return any(live_cells(cells, depth)[:2])
 
+    @override
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """See `SearchSpace.costs`; counted part by part, on networks without values, thousands a second."""
+        """As `SearchSpace.costs`; counted part by part, on networks without values, thousands a second."""
         with torch.device("meta"):
             return [
                 nds_cost(*self.cells(arch), num_classes, image_shape=image_shape, stem=self.stem)
                 for arch in archs
             ]
 
+    @override
     def draw(self, arch: str) -> Figure:
-        """Both cells, side by side: every node a sum of two operations."""
+        """Draws both cells below each other: every node a sum of two operations."""
+        from acenas.spaces.drawing import draw_vertex_cells
+
         whole = self.architecture(arch)
         return draw_vertex_cells(
             {
@@ -271,43 +295,6 @@ class NDS(SearchSpace):
     def _parts(self, whole: Architecture) -> tuple[Cells, int, int]:
         graphs = (CellGraph(cell, self.family.outputs(cell)) for cell in (whole.normal, whole.reduce))
         return Cells(*graphs), whole.width, whole.depth
-
-
-@lru_cache(maxsize=1 << 16)
-def _canonical_cell(cell: Cell, operations: tuple[str, ...]) -> Cell:
-    """See `NDS.canonical`: nodes are placed one by one, of those that may come next the first in order.
-
-    Nodes that are equal so far may be told apart by what reads them, so each of them is tried.
-    """
-    best: list[tuple[tuple[int, int], ...]] | None = None
-
-    def place(number_of: dict[int, int], placed: list[tuple[tuple[int, int], ...]]) -> None:
-        """Goes on from states that have numbers: those of the inputs and of the nodes placed so far."""
-        nonlocal best
-        if best is not None and placed > best[: len(placed)]:
-            return
-        if len(placed) == len(cell):
-            best = list(placed)
-            return
-        ready = {}
-        for node, inputs in enumerate(cell):
-            if node + 2 not in number_of and all(
-                name == NONE or state in number_of for name, state in inputs
-            ):
-                ready[node] = tuple(
-                    sorted(
-                        (0 if name == NONE else number_of[state], operations.index(name))
-                        for name, state in inputs
-                    )
-                )
-        first = min(ready.values())
-        for node, written in ready.items():
-            if written == first:
-                place({**number_of, node + 2: len(placed) + 2}, [*placed, written])
-
-    place({0: 0, 1: 1}, [])
-    assert best is not None
-    return tuple(((operations[a], i), (operations[b], j)) for (i, a), (j, b) in best)
 
 
 @lru_cache(maxsize=1 << 16)

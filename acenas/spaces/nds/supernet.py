@@ -7,9 +7,10 @@ from functools import lru_cache
 from typing import cast
 
 from torch import Tensor, nn
+from typing_extensions import override
 
+from acenas.spaces.nds.cells import NONE
 from acenas.spaces.nds.network import (
-    NONE,
     CellPlace,
     Cells,
     Projection,
@@ -185,8 +186,9 @@ class NDSSupernet(SupernetNetwork):
         self.classifier = SlicedLinear(self.features * nodes, num_classes)
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """See `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
+        """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
         cells, width, depth = self._cells_of(arch)
         before, last = self.stem(images, width)
         places = self._places(width, depth)
@@ -195,8 +197,9 @@ class NDSSupernet(SupernetNetwork):
         output = Source("reduce" if places[-1].reduction else "normal", places[-1].channels)
         return cast(Tensor, self.classifier(self.head(last), node_channels(output, cells, self.features)))
 
+    @override
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """See `SupernetNetwork.active_parameters`: whole kernels, of which a path may use the first channels only."""
+        """Returns whole kernels, of which a path may use the first channels only."""
         cells, width, depth = self._cells_of(arch)
         stem_before, stem_last, *live = live_cells(cells, depth)
         parts = self.stem.path(stem_before, stem_last)

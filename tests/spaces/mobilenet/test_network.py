@@ -4,10 +4,10 @@ from torch import Tensor, nn
 
 from acenas.spaces import MobileNet
 from acenas.spaces.cost import count_cost
+from acenas.spaces.mobilenet.blocks import Operation
 from acenas.spaces.mobilenet.network import (
     InvertedResidual,
     MobileNetNetwork,
-    Operation,
     Place,
     Skeleton,
     Stage,

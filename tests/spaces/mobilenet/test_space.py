@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from acenas.errors import UserError
 from acenas.spaces import MobileNet
 from acenas.spaces.cost import count_cost
-from acenas.spaces.mobilenet.network import Operation, Skeleton, Stage
+from acenas.spaces.mobilenet.blocks import Operation
+from acenas.spaces.mobilenet.network import Skeleton, Stage
 
 SPACE = MobileNet()
 SMALL = MobileNet(

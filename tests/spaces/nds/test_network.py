@@ -4,9 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acenas.spaces.cost import count_cost
-from acenas.spaces.nds.cells import FAMILIES
+from acenas.spaces.nds.cells import FAMILIES, CellGraph
 from acenas.spaces.nds.network import (
-    CellGraph,
     Cells,
     NDSCell,
     NDSNetwork,
