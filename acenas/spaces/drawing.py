@@ -1,21 +1,22 @@
 """Pictures of cells."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
+_CENTRE: Any = {"ha": "center", "va": "center"}
+
 # Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
 _COLOURS = {
     "skip_connect": "#999999",
-    "avg_pool_3x3": "#E69F00",
-    "nor_conv_1x1": "#56B4E9",
-    "nor_conv_3x3": "#0072B2",
-    "maxpool3x3": "#E69F00",
-    "conv1x1-bn-relu": "#56B4E9",
-    "conv3x3-bn-relu": "#0072B2",
-    **dict.fromkeys(["avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7"], "#E69F00"),
+    **dict.fromkeys(
+        ["avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7", "maxpool3x3"], "#E69F00"
+    ),
+    **dict.fromkeys(["nor_conv_1x1", "conv1x1-bn-relu"], "#56B4E9"),
+    **dict.fromkeys(["nor_conv_3x3", "conv3x3-bn-relu"], "#0072B2"),
     **dict.fromkeys(["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"], "#0072B2"),
     **dict.fromkeys(["dil_conv_3x3", "dil_conv_5x5", "dil_sep_conv_3x3"], "#009E73"),
     **dict.fromkeys(["conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"], "#CC79A7"),
@@ -49,7 +50,7 @@ _LABELS = {
 
 
 def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Figure:
-    """A cell whose operations sit on its edges: nodes in a row, edges as arcs coloured by operation.
+    """Draws a cell with operations on edges: nodes in a row, edges as arcs coloured by operation.
 
     Args:
         edges: (source, target, operation) of every edge that is drawn; the first node is the input and the last
@@ -80,8 +81,7 @@ def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Fig
         axes.annotate(
             _LABELS.get(operation, operation),
             ((source + target) / 2, -bend * span / 2),
-            ha="center",
-            va="center",
+            **_CENTRE,
             fontsize=8,
             color=colour,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"},
@@ -91,8 +91,7 @@ def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Fig
         axes.annotate(
             name,
             (node, 0),
-            ha="center",
-            va="center",
+            **_CENTRE,
             fontsize=10,
             bbox={"boxstyle": "circle,pad=0.35", "facecolor": "white", "edgecolor": "#333333"},
         )
@@ -102,23 +101,14 @@ def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Fig
     return figure
 
 
-def draw_vertex_cell(edges: Sequence[tuple[int, int]], operations: Sequence[str]) -> Figure:
-    """A cell whose operations sit on its vertices, from left to right by the longest way that leads to each.
-
-    Args:
-        edges: (source, target) of every edge; vertices are numbered along the data.
-        operations: of each vertex.
-    """
-    return draw_vertex_cells({"": (edges, operations)})
-
-
 def draw_vertex_cells(
     cells: Mapping[str, tuple[Sequence[tuple[int, int]], Sequence[str]]], title: str = ""
 ) -> Figure:
-    """Several cells below each other, each as `draw_vertex_cell`.
+    """Draws cells below each other: operations on vertices, from left to right by the longest path to each.
 
     Args:
-        cells: edges and operations of each, by its title.
+        cells: by title, (source, target) of every edge and the operation of every vertex; vertices are numbered along
+            the data.
         title: of the whole.
     """
     layouts = [_columns(*cell) for cell in cells.values()]
@@ -170,8 +160,7 @@ def _draw_vertex_cell(
         axes.annotate(
             _LABELS.get(operation, operation),
             place[vertex],
-            ha="center",
-            va="center",
+            **_CENTRE,
             fontsize=8,
             bbox={
                 "boxstyle": "round,pad=0.4",
@@ -192,13 +181,13 @@ def draw_blocks(
     largest: int,
     expansions: Sequence[int],
 ) -> Figure:
-    """A chain of blocks: a box as high as its kernel is wide, coloured by its expansion, stage by stage.
+    """Draws a chain of blocks: a box as high as its kernel is wide, coloured by its expansion, stage by stage.
 
     Args:
         stages: (kernel size, expansion) of every block.
         channels: of each stage.
-        largest: kernel size there is.
-        expansions: all there are.
+        largest: the largest kernel size of the space.
+        expansions: all of the space.
     """
     colours = dict(zip(expansions, ("#56B4E9", "#0072B2", "#E69F00", "#D55E00", "#009E73"), strict=False))
     count = sum(map(len, stages)) + 0.6 * len(stages)

@@ -60,7 +60,6 @@ class OneHot(Features):
         both_ends = graphs.mask.unsqueeze(-1) & graphs.mask.unsqueeze(-2)
         self._varying = graphs.adjacency.any(dim=0) & (both_ends & ~graphs.adjacency).any(dim=0)
 
-    @override
     def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
         """`[B, F]`; without edges before the first `fit`."""
         types = F.one_hot(graphs.node, self.num_node_types).flatten(start_dim=1)

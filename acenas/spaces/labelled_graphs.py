@@ -70,22 +70,18 @@ class LabelledGraphs(SearchSpace):
     def validate(self, arch: str) -> None:
         _read(arch)
 
-    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """Raises `UserError`: only the architectures of a table are known."""
         self._unknown("drawn")
 
-    @override
     def neighbours(self, arch: str) -> list[str]:
         """Raises `UserError`, as `sample`."""
         self._unknown("changed")
 
-    @override
     def build(self, arch: str, num_classes: int) -> NoReturn:
         """Raises `UserError`, as `sample`."""
         self._unknown("built")
 
-    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns the graphs, node type 1 + tag; the globals are log(1 + |h|) of each hyper-parameter h, with its sign.
 
@@ -111,7 +107,6 @@ class LabelledGraphs(SearchSpace):
         values = torch.tensor([hyperparameters for _, hyperparameters in read]).reshape(len(archs), -1)
         return GraphBatch(node, adjacency, node > 0, values.sign() * values.abs().log1p())
 
-    @override
     def draw(self, arch: str) -> Figure:
         """Draws the graphs below each other, their nodes by their tags, and the hyper-parameters above."""
         from acenas.spaces.drawing import draw_vertex_cells

@@ -96,7 +96,6 @@ class MobileNet(SearchSpace):
     def validate(self, arch: str) -> None:
         self._rows([arch])
 
-    @override
     def parse(self, text: str) -> str:
         """As `SearchSpace.parse`: numbers joined by colons are TuNAS' encoding."""
         return self.from_indices(text) if set(text) <= set("0123456789:") else super().parse(text)
@@ -168,12 +167,10 @@ class MobileNet(SearchSpace):
 
     # --- equal functions ---
 
-    @override
     def canonical(self, arch: str) -> str:
         """Returns the same blocks with all skips at the end of their stage."""
         return self.canonical_all([arch])[0]
 
-    @override
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
         """As `SearchSpace.canonical_all`; a million in seconds."""
         columns = [
@@ -184,7 +181,6 @@ class MobileNet(SearchSpace):
 
     # --- sampling and neighbours ---
 
-    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """Draws `n` networks independently from the prior of AceNAS and TuNAS.
 
@@ -205,7 +201,6 @@ class MobileNet(SearchSpace):
         texts = [",".join(self._names[code] for code in row) for row in codes[first].tolist()]
         return [texts[i] for i in place.tolist()]
 
-    @override
     def neighbours(self, arch: str) -> list[str]:
         """Returns all other networks, in canonical form, one choice away from one of the ways to write `arch`.
 
@@ -238,7 +233,6 @@ class MobileNet(SearchSpace):
 
     # --- graphs ---
 
-    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns one graph per network: the chain of its blocks, without those that are skipped; no globals.
 
@@ -260,18 +254,15 @@ class MobileNet(SearchSpace):
 
     # --- networks, costs and pictures ---
 
-    @override
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """Builds the network of the blocks that are left, in the skeleton of this space."""
         left = [[block for block in stage if block is not None] for stage in self.blocks(arch)]
         return MobileNetNetwork(left, num_classes, self.skeleton)
 
-    @override
     def build_supernet(self, num_classes: int) -> MobileNetSupernet:
         """Builds this skeleton with all operations at every block; a path is an architecture as written."""
         return MobileNetSupernet(self.blocks, self.operations, num_classes, self.skeleton)
 
-    @override
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """As `SearchSpace.costs`: sums over the blocks, a million networks in seconds."""
         key = num_classes, image_shape
@@ -307,7 +298,6 @@ class MobileNet(SearchSpace):
             fixed = np.array(count_cost(smallest, image_shape)) - of_blocks[self._first_blocks, 0].sum(0)
         return fixed, of_blocks
 
-    @override
     def draw(self, arch: str) -> Figure:
         """Draws the blocks from left to right, by stage."""
         from acenas.spaces.drawing import draw_blocks

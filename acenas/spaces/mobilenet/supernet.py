@@ -44,7 +44,6 @@ class MobileNetSupernet(SupernetNetwork):
         self.layers = nn.ModuleDict(skeleton.layers(choice, depths, num_classes))
         without_running_averages(self)
 
-    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
         """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
         x = images

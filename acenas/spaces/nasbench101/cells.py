@@ -66,7 +66,7 @@ def labels(vertices: int, operations: Codes) -> NDArray[np.int64]:
 
 
 def canonical(codes: Codes) -> Codes:
-    """For each cell, the one with the smallest number among those that differ only in the order of their vertices.
+    """Returns for each cell the one with the smallest number among those that differ in the order of vertices alone.
 
     All orders are tried in which edges lead forwards, so two cells have one canonical form exactly where they are
     isomorphic.
@@ -97,14 +97,14 @@ def canonical(codes: Codes) -> Codes:
 
 
 def is_pruned_cell(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``[N]``: which of ``[N, V, V]`` have at most 9 edges, and every vertex on a way from the first to the last."""
-    # In a graph without circles that is where every vertex has a way in and a way out.
+    """``[N]``: which of ``[N, V, V]`` have at most 9 edges, and every vertex on a path from the first to the last."""
+    # In a graph without cycles these have an edge into and out of every vertex.
     pruned = np.logical_and(matrix[:, :-1].any(2), matrix[:, :, 1:].any(1)).all(axis=1)
     return np.asarray(pruned & (matrix.sum((1, 2)) <= MAX_EDGES))
 
 
 def all_cells(max_vertices: int = MAX_VERTICES) -> Codes:
-    """The canonical forms of all cells of up to `max_vertices` vertices, ascending.
+    """Returns the canonical forms of all cells of up to `max_vertices` vertices, ascending.
 
     >>> [len(all_cells(vertices)) for vertices in (2, 3, 4, 5)]
     [1, 7, 91, 2532]
@@ -123,7 +123,7 @@ def all_cells(max_vertices: int = MAX_VERTICES) -> Codes:
 
 @cache
 def _orders(vertices: int) -> list[tuple[int, ...]]:
-    """All places that the vertices can take: the input stays first and the output last."""
+    """All orders of the vertices: the input stays first and the output last."""
     return [(0, *inner, vertices - 1) for inner in itertools.permutations(range(1, vertices - 1))]
 
 

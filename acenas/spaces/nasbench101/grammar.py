@@ -48,12 +48,16 @@ def parse_all(archs: Sequence[str]) -> Codes:
     return np.fromiter((parse(arch) for arch in archs), np.int64, len(archs))
 
 
+def to_graph(code: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Returns adjacency ``[V, V]`` and labels ``[V]`` of the cell of this number: the reverse of `from_graph`."""
+    vertices, edges, operations = unpack(np.array([code], np.int64))
+    return adjacency(int(vertices[0]), edges)[0], labels(int(vertices[0]), operations)[0]
+
+
 def to_cell(code: int) -> Cell:
     """Returns adjacency and names of the cell of this number."""
-    vertices, edges, operations = unpack(np.array([code], np.int64))
-    size = int(vertices[0])
-    inner = labels(size, operations)[0, 1:-1].tolist()
-    return adjacency(size, edges)[0], (INPUT, *(OPERATIONS[label] for label in inner), OUTPUT)
+    matrix, vertex_labels = to_graph(code)
+    return matrix, (INPUT, *(OPERATIONS[label] for label in vertex_labels[1:-1].tolist()), OUTPUT)
 
 
 @lru_cache(maxsize=4096)
@@ -64,7 +68,7 @@ def canonical_cell(arch: str) -> Cell:
 
 @lru_cache(maxsize=1 << 18)
 def _read_matrix(digits: str) -> tuple[tuple[int, ...], int]:
-    """The vertices that pruning keeps (and how many there were, last), and the cell's number without operations.
+    """Returns the vertices that pruning keeps, followed by how many there were, and the number without operations.
 
     Raises:
         ValueError: says what is wrong.
@@ -84,7 +88,7 @@ def _read_matrix(digits: str) -> tuple[tuple[int, ...], int]:
     reaches = closure(matrix)
     kept = np.flatnonzero(reaches[0] & reaches[:, -1])
     if not kept.size:
-        raise ValueError("no way leads from the input to the output")
+        raise ValueError("no path leads from the input to the output")
     pruned = matrix[np.ix_(kept, kept)]
     if pruned.sum() > MAX_EDGES:
         raise ValueError(f"it has {pruned.sum()} edges, and {MAX_EDGES} are the most")
@@ -93,7 +97,7 @@ def _read_matrix(digits: str) -> tuple[tuple[int, ...], int]:
 
 @lru_cache(maxsize=1 << 18)
 def _read_operations(text: str, kept: tuple[int, ...]) -> int:
-    """The operations of the vertices `kept[:-1]` of `kept[-1]` as a number. Raises `ValueError` as `_read_matrix`."""
+    """Returns the number of the operations of vertices `kept[:-1]`, out of `kept[-1]`. Raises `ValueError`."""
     names = text.split(",")
     if len(names) != kept[-1]:
         raise ValueError(f"expected {kept[-1]} operations after ':', as many as vertices, found {len(names)}")
@@ -136,17 +140,17 @@ def write(codes: NDArray[np.int64]) -> list[str]:
 
 
 def closure(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``[V, V]``: whether a way, of no edge or more, leads from one vertex to another."""
+    """``[V, V]``: whether a path, of no edge or more, leads from one vertex to another."""
     reaches = matrix | np.eye(len(matrix), dtype=np.bool_)
-    for _ in range(3):  # ways of up to 8 edges
+    for _ in range(3):  # paths of up to 8 edges
         reaches = reaches @ reaches
     return reaches
 
 
 def from_graph(matrix: NDArray[np.bool_], vertex_labels: NDArray[np.int64]) -> int | None:
-    """The number of the pruned cell of a graph without circles whose vertices are in any order.
+    """Returns the number of the pruned cell of a graph without cycles whose vertices are in any order.
 
-    None where no way leads from the input to the output, or too many edges are left.
+    None where no path leads from the input to the output, or too many edges are left.
     """
     reaches = closure(matrix)
     first, last = (

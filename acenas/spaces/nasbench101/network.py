@@ -125,14 +125,14 @@ class NasBench101Cell(nn.Module):
     """A directed graph of operations, as `cell_output` says; a projection is a 1 × 1 convolution with BN and ReLU.
 
     Args:
-        matrix: ``[V, V]`` bool, (source, target), edges above the diagonal; every vertex is on a way from the first
+        matrix: ``[V, V]`` bool, (source, target), edges above the diagonal; every vertex is on a path from the first
             to the last one.
         operations: V names; those of the first and last vertex are not looked at.
         in_channels: channels of the input.
         out_channels: channels of the output.
 
     Raises:
-        ValueError: where an operation is unknown, a vertex is on no way, or as `vertex_channels`.
+        ValueError: where an operation is unknown, a vertex is on no path, or as `vertex_channels`.
     """
 
     def __init__(
@@ -219,10 +219,7 @@ class NasBench101Network(nn.Sequential):
         matrix: ``[V, V]`` bool, (source, target), of a pruned cell.
         operations: V names, from `input` to `output`.
         num_classes: logits of the output.
-        in_channels: channels of the images.
-        channels: of the first stage; each further stage doubles them.
-        cells_per_stage: cells in a stage.
-        stages: number of stages.
+        skeleton: the other arguments of `nasbench101_skeleton`.
 
     Raises:
         ValueError: as `NasBench101Cell`.
@@ -234,23 +231,12 @@ class NasBench101Network(nn.Sequential):
     """
 
     def __init__(
-        self,
-        matrix: NDArray[np.bool_],
-        operations: Sequence[str],
-        num_classes: int,
-        *,
-        in_channels: int = 3,
-        channels: int = 128,
-        cells_per_stage: int = 3,
-        stages: int = 3,
+        self, matrix: NDArray[np.bool_], operations: Sequence[str], num_classes: int, **skeleton: int
     ) -> None:
         super().__init__(
             nasbench101_skeleton(
                 lambda width, out_channels: NasBench101Cell(matrix, operations, width, out_channels),
                 num_classes,
-                in_channels=in_channels,
-                channels=channels,
-                cells_per_stage=cells_per_stage,
-                stages=stages,
+                **skeleton,
             )
         )

@@ -21,28 +21,7 @@ from acenas.files import atomic_path
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.graphs import GraphBatch
-from acenas.spaces.nasbench101.cells import (
-    MAX_VERTICES,
-    OPERATIONS,
-    adjacency,
-    all_cells,
-    canonical,
-    is_pruned_cell,
-    labels,
-    pack,
-    pairs,
-    unpack,
-)
-from acenas.spaces.nasbench101.grammar import (
-    Cell,
-    canonical_cell,
-    closure,
-    from_graph,
-    parse,
-    parse_all,
-    to_cell,
-    write,
-)
+from acenas.spaces.nasbench101 import cells, grammar
 from acenas.spaces.nasbench101.hashes import official_hash, official_hashes
 from acenas.spaces.nasbench101.network import NasBench101Network
 from acenas.spaces.nasbench101.supernet import NasBench101Supernet
@@ -59,7 +38,7 @@ class NasBench101(SearchSpace):
 
     `matrix` holds the V × V digits of the adjacency, row by row, row = source and column = target, all edges above
     the diagonal. `operations` are the V names joined by commas, `input` first and `output` last. These are the
-    fields `adjacency` and `operations` of the benchmark's own file, joined by a colon. Vertices off every way from
+    fields `adjacency` and `operations` of the benchmark's own file, joined by a colon. Vertices on no path from
     input to output may be written; they are pruned, and what is left may have up to 9 edges.
 
     Args:
@@ -80,7 +59,7 @@ class NasBench101(SearchSpace):
     """
 
     name = "nasbench101"
-    num_node_types = 3 + len(OPERATIONS)  # padding, input, output, operations
+    num_node_types = 3 + len(cells.OPERATIONS)  # padding, input, output, operations
 
     def __init__(
         self,
@@ -90,17 +69,19 @@ class NasBench101(SearchSpace):
         in_channels: int = 3,
         distribution: Literal["uniform", "published"] = "uniform",
     ) -> None:
-        self.channels = channels
-        self.cells_per_stage = cells_per_stage
-        self.stages = stages
-        self.in_channels = in_channels
+        self._skeleton = {
+            "channels": channels,
+            "cells_per_stage": cells_per_stage,
+            "stages": stages,
+            "in_channels": in_channels,
+        }
         self.distribution = distribution
 
     # --- grammar ---
 
-    def cell(self, arch: str) -> Cell:
+    def cell(self, arch: str) -> grammar.Cell:
         """Returns adjacency ``[V, V]`` and V names of the pruned cell. Raises `UserError` as `validate`."""
-        return to_cell(parse(arch))
+        return grammar.to_cell(grammar.parse(arch))
 
     def from_cell(self, matrix: NDArray[np.bool_], operations: Sequence[str]) -> str:
         """Returns the architecture with this adjacency ``[V, V]`` and these V names, as it is written."""
@@ -110,16 +91,14 @@ class NasBench101(SearchSpace):
 
     @override
     def validate(self, arch: str) -> None:
-        parse(arch)
+        grammar.parse(arch)
 
-    @override
     def enumerate(self) -> Sequence[str]:
         """The canonical forms of all 423,624 cells, those of fewer vertices first. Made once, in seconds."""
         return self._archs
 
-    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """`n` canonical cells, drawn independently.
+        """Draws `n` canonical cells independently.
 
         `uniform`: all distinct cells are equally likely. `published`, as AceNAS trains its super-net: the number of
         vertices V is 2 to 7 with weight 2^V; operations are uniform and every edge is there with probability 1/2,
@@ -128,44 +107,46 @@ class NasBench101(SearchSpace):
         """
         if self.distribution == "uniform":
             return super().sample(n, generator)
-        weights = torch.tensor([float(2**size) for size in range(2, MAX_VERTICES + 1)])
+        weights = torch.tensor([float(2**size) for size in range(2, cells.MAX_VERTICES + 1)])
         drawn = torch.multinomial(weights, n, replacement=True, generator=generator).tolist() if n else []
-        return write(canonical(np.array([_draw_published(2 + i, generator) for i in drawn], np.int64)))
+        return grammar.write(
+            cells.canonical(np.array([_draw_published(2 + i, generator) for i in drawn], np.int64))
+        )
 
-    @override
     def neighbours(self, arch: str) -> list[str]:
-        """All other cells, in canonical form, one change away from `arch`.
+        """Returns all other cells, in canonical form, one change away from `arch`.
 
-        A change flips an edge (without making a circle; what is then off every way is pruned), changes an operation,
-        or sets a new vertex between two vertices, with any operation: the reverse of cutting it off.
+        A change flips an edge, without making a cycle (vertices that are then on no path are pruned), changes an
+        operation, or sets a new vertex, with any operation, between two vertices: the reverse of pruning one.
         """
-        code = parse_all([arch])
-        vertices, edges, operations = (int(part[0]) for part in unpack(code))
-        matrix, ops = adjacency(vertices, np.array([edges]))[0], labels(vertices, np.array([operations]))[0]
-        reaches, found = closure(matrix), []
-        for vertex, other in product(range(1, vertices - 1), range(len(OPERATIONS))):
+        code = grammar.parse(arch)
+        matrix, ops = grammar.to_graph(code)
+        vertices = len(matrix)
+        reaches, found = grammar.closure(matrix), []
+        for vertex, other in product(range(1, vertices - 1), range(len(cells.OPERATIONS))):
             changed = ops.copy()
             changed[vertex] = other
-            found.append(from_graph(matrix, changed))
+            found.append(grammar.from_graph(matrix, changed))
         for source, target in product(range(vertices - 1), range(1, vertices)):
-            if reaches[target, source]:  # itself, or an edge that would close a circle
+            if reaches[target, source]:  # itself, or an edge that would close a cycle
                 continue
             flipped = matrix.copy()
             flipped[source, target] ^= True
-            found.append(from_graph(flipped, ops))
-            if vertices < MAX_VERTICES:
+            found.append(grammar.from_graph(flipped, ops))
+            if vertices < cells.MAX_VERTICES:
                 grown = np.zeros((vertices + 1, vertices + 1), np.bool_)
                 grown[1:, 1:] = matrix  # the new vertex is number 0 here; `from_graph` sorts
                 grown[source + 1, 0] = grown[0, target + 1] = True
-                found += [from_graph(grown, np.array([new, *ops])) for new in range(len(OPERATIONS))]
-        codes = np.unique(canonical(np.array([cell for cell in found if cell is not None], np.int64)))
-        return write(codes[codes != canonical(code)])
+                found += [
+                    grammar.from_graph(grown, np.array([new, *ops])) for new in range(len(cells.OPERATIONS))
+                ]
+        codes = np.unique(cells.canonical(np.array([cell for cell in found if cell is not None], np.int64)))
+        return grammar.write(codes[codes != cells.canonical(np.array([code]))])
 
     # --- equal cells ---
 
-    @override
     def canonical(self, arch: str) -> str:
-        """The cell of the same graph, pruned, that is first in the benchmark's enumeration: the one that it trained.
+        """Returns the pruned cell of the same graph that is first in the benchmark's enumeration: the one it trained.
 
         Two cells have one canonical form exactly where their pruned graphs are isomorphic, which is where the
         benchmark's hashes agree: there are 423,624. (Cells of different graphs may still compute one function, such
@@ -173,23 +154,21 @@ class NasBench101(SearchSpace):
         """
         return self.canonical_all([arch])[0]
 
-    @override
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """`canonical` of many cells, hundreds of thousands in a second or two."""
-        return write(canonical(parse_all(archs)))
+        """Returns `canonical` of many cells, hundreds of thousands in a second or two."""
+        return grammar.write(cells.canonical(grammar.parse_all(archs)))
 
     def official_hash(self, arch: str) -> str:
-        """The hash of the pruned cell by which the benchmark knows it, 32 hexadecimal digits."""
-        vertices, edges, operations = unpack(parse_all([arch]))
-        size = int(vertices[0])
-        return official_hash(adjacency(size, edges)[0].tolist(), labels(size, operations)[0].tolist())
+        """Returns the hash of the pruned cell by which the benchmark knows it, 32 hexadecimal digits."""
+        matrix, vertex_labels = grammar.to_graph(grammar.parse(arch))
+        return official_hash(matrix.tolist(), vertex_labels.tolist())
 
     def hash_all(self, archs: Sequence[str]) -> list[str]:
-        """`official_hash` of many cells, tens of thousands in a second."""
-        return _hexadecimal(official_hashes(parse_all(archs)).tobytes())
+        """Returns `official_hash` of many cells, tens of thousands in a second."""
+        return _hexadecimal(official_hashes(grammar.parse_all(archs)).tobytes())
 
     def official_hashes(self) -> list[str]:
-        """`official_hash` of all cells of `enumerate`: half a minute once, then from the user's cache folder."""
+        """Returns `official_hash` of all cells: computed once in half a minute, then read from the user's cache."""
         path = user_cache_path("acenas") / "nasbench101_hashes.bin"
         digests = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(digests).hexdigest() != _HASHES_SHA256:
@@ -199,60 +178,46 @@ class NasBench101(SearchSpace):
 
     # --- graphs ---
 
-    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """One graph of 7 nodes per cell, its vertices in the order of the canonical form; no globals.
+        """Returns one graph of 7 nodes per cell, its vertices in the order of the canonical form; no globals.
 
         Edges follow the data. Node types: 0 padding, 1 input, 2 output, 3 + index of the operation.
         """
-        codes = canonical(parse_all(archs))
-        node = np.zeros((len(codes), MAX_VERTICES), np.int64)
-        matrix = np.zeros((len(codes), MAX_VERTICES, MAX_VERTICES), np.bool_)
-        sizes, edges, operations = unpack(codes)
+        codes = cells.canonical(grammar.parse_all(archs))
+        node = np.zeros((len(codes), cells.MAX_VERTICES), np.int64)
+        matrix = np.zeros((len(codes), cells.MAX_VERTICES, cells.MAX_VERTICES), np.bool_)
+        sizes, edges, operations = cells.unpack(codes)
         for size in np.unique(sizes).tolist():
             rows = np.flatnonzero(sizes == size)
-            node_type = labels(size, operations[rows]) + 3
+            node_type = cells.labels(size, operations[rows]) + 3
             node_type[:, 0], node_type[:, -1] = 1, 2
             node[rows, :size] = node_type
-            matrix[rows, :size, :size] = adjacency(size, edges[rows])
+            matrix[rows, :size, :size] = cells.adjacency(size, edges[rows])
         node_tensor = torch.from_numpy(node)
         return GraphBatch(node_tensor, torch.from_numpy(matrix), node_tensor > 0, torch.zeros(len(codes), 0))
 
     # --- networks and pictures ---
 
-    @override
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """The network of the canonical form in the skeleton of this space.
+        """Builds the network of the canonical form in the skeleton of this space.
 
         Where the vertices before the output cannot share its channels evenly, the first ones are one channel wider,
         and the order of the vertices makes networks of different sizes: the benchmark trained the canonical one.
         """
-        matrix, operations = canonical_cell(arch)
+        matrix, operations = grammar.canonical_cell(arch)
         return NasBench101Network(matrix, operations, num_classes, **self._skeleton)
 
-    @override
     def build_supernet(self, num_classes: int) -> NasBench101Supernet:
-        """The skeleton of this space with all operations on every vertex; a path is the canonical form of its cell."""
+        """Builds this skeleton with all operations on every vertex; a path is the canonical form of its cell."""
         return NasBench101Supernet(num_classes, **self._skeleton)
 
-    @property
-    def _skeleton(self) -> dict[str, int]:
-        return {
-            "in_channels": self.in_channels,
-            "channels": self.channels,
-            "cells_per_stage": self.cells_per_stage,
-            "stages": self.stages,
-        }
-
-    @override
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """As `SearchSpace.costs`; counted on networks without values, which is a hundred times as fast."""
         with torch.device("meta"):
             return super().costs(archs, num_classes, image_shape)
 
-    @override
     def draw(self, arch: str) -> Figure:
-        """The pruned cell: its vertices from left to right, each by the longest way that leads to it."""
+        """Draws the pruned cell: its vertices from left to right, each by the longest path that leads to it."""
         from acenas.spaces.drawing import draw_vertex_cells
 
         matrix, operations = self.cell(arch)
@@ -262,21 +227,21 @@ class NasBench101(SearchSpace):
 
     @cached_property
     def _all(self) -> NDArray[np.int64]:
-        return all_cells()
+        return cells.all_cells()
 
     @cached_property
     def _archs(self) -> list[str]:
-        return write(self._all)
+        return grammar.write(self._all)
 
 
 def _draw_published(size: int, generator: torch.Generator) -> int:
     """Draws a cell as `NasBench101.sample` says; few matrices are cells: hundreds are drawn, the first one counts."""
     while True:
-        edges = torch.randint(1 << len(pairs(size)), (256,), generator=generator).numpy()
-        valid = edges[is_pruned_cell(adjacency(size, edges))]
+        edges = torch.randint(1 << len(cells.pairs(size)), (256,), generator=generator).numpy()
+        valid = edges[cells.is_pruned_cell(cells.adjacency(size, edges))]
         if valid.size:
             operations = torch.randint(3 ** (size - 2), (1,), generator=generator)
-            return int(pack(size, int(valid[0]), int(operations)))
+            return int(cells.pack(size, int(valid[0]), int(operations)))
 
 
 def _hexadecimal(digests: bytes) -> list[str]:

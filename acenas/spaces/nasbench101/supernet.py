@@ -9,7 +9,6 @@ import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from typing_extensions import override
 
 from acenas.spaces.nasbench101.cells import MAX_VERTICES
 from acenas.spaces.nasbench101.grammar import canonical_cell
@@ -90,35 +89,14 @@ class NasBench101Supernet(SupernetNetwork):
 
     Args:
         num_classes: logits of the output.
-        in_channels: channels of the images.
-        channels: of the first stage; each further stage doubles them.
-        cells_per_stage: cells in a stage.
-        stages: number of stages.
+        skeleton: the other arguments of `nasbench101_skeleton`.
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        in_channels: int = 3,
-        channels: int = 128,
-        cells_per_stage: int = 3,
-        stages: int = 3,
-    ) -> None:
+    def __init__(self, num_classes: int, **skeleton: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict(
-            nasbench101_skeleton(
-                SharedVertexCell,
-                num_classes,
-                in_channels=in_channels,
-                channels=channels,
-                cells_per_stage=cells_per_stage,
-                stages=stages,
-            )
-        )
+        self.layers = nn.ModuleDict(nasbench101_skeleton(SharedVertexCell, num_classes, **skeleton))
         without_running_averages(self)
 
-    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
         """As `SupernetNetwork.forward`; cells share no beginning, so `memo` is not used."""
         x, cell = images, canonical_cell(arch)
@@ -126,7 +104,6 @@ class NasBench101Supernet(SupernetNetwork):
             x = layer(x, *cell) if isinstance(layer, SharedVertexCell) else layer(x)
         return x
 
-    @override
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
         """Returns whole kernels, of which a path may use the first channels only."""
         cell = canonical_cell(arch)

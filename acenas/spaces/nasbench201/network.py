@@ -201,10 +201,7 @@ class NasBench201Network(nn.Sequential):
     Args:
         operations: six names of `OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
         num_classes: logits of the output.
-        in_channels: channels of the images.
-        channels: of the first stage; each further stage doubles them.
-        cells_per_stage: cells in a stage.
-        stages: number of stages.
+        skeleton: the other arguments of `nasbench201_skeleton`.
 
     Raises:
         ValueError: where there are not six operations, or one is unknown.
@@ -214,24 +211,8 @@ class NasBench201Network(nn.Sequential):
     1531546
     """
 
-    def __init__(
-        self,
-        operations: Sequence[str],
-        num_classes: int,
-        *,
-        in_channels: int = 3,
-        channels: int = 16,
-        cells_per_stage: int = 5,
-        stages: int = 3,
-    ) -> None:
+    def __init__(self, operations: Sequence[str], num_classes: int, **skeleton: int) -> None:
         super().__init__(
-            nasbench201_skeleton(
-                lambda width: NasBench201Cell(operations, width),
-                num_classes,
-                in_channels=in_channels,
-                channels=channels,
-                cells_per_stage=cells_per_stage,
-                stages=stages,
-            )
+            nasbench201_skeleton(lambda width: NasBench201Cell(operations, width), num_classes, **skeleton)
         )
         self.operations = tuple(operations)

@@ -46,10 +46,12 @@ class NasBench201(SearchSpace):
     def __init__(
         self, channels: int = 16, cells_per_stage: int = 5, stages: int = 3, in_channels: int = 3
     ) -> None:
-        self.channels = channels
-        self.cells_per_stage = cells_per_stage
-        self.stages = stages
-        self.in_channels = in_channels
+        self._skeleton = {
+            "channels": channels,
+            "cells_per_stage": cells_per_stage,
+            "stages": stages,
+            "in_channels": in_channels,
+        }
 
     # --- the architectures ---
 
@@ -65,12 +67,10 @@ class NasBench201(SearchSpace):
     def validate(self, arch: str) -> None:
         cells.number_of(arch)
 
-    @override
     def enumerate(self) -> Sequence[str]:
         """All 15,625 cells, the last edge changing fastest."""
         return cells.all_archs()
 
-    @override
     def neighbours(self, arch: str) -> list[str]:
         """Returns the 24 cells that differ from `arch` in the operation of one edge."""
         operations = cells.parse(arch)
@@ -83,7 +83,6 @@ class NasBench201(SearchSpace):
 
     # --- equal functions ---
 
-    @override
     def canonical(self, arch: str) -> str:
         """Returns the simplest cell with the same function: fewest FLOPs, then fewest operations, then first in order.
 
@@ -94,7 +93,6 @@ class NasBench201(SearchSpace):
 
     # --- graphs and pictures ---
 
-    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns one graph of 8 nodes per cell: the input, one node per edge of the cell, the output; no globals.
 
@@ -105,7 +103,6 @@ class NasBench201(SearchSpace):
         numbers = np.array([cells.number_of(arch) for arch in archs], np.int64)
         return _graphs()[torch.from_numpy(cells.canonical_numbers()[numbers])]
 
-    @override
     def draw(self, arch: str) -> Figure:
         """Draws the cell as four nodes and their operations."""
         from acenas.spaces.drawing import draw_edge_cell
@@ -116,36 +113,23 @@ class NasBench201(SearchSpace):
 
     # --- networks ---
 
-    @override
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """Builds the network of `arch` in the skeleton of this space; the operations are those of `arch` as written."""
         return NasBench201Network(cells.parse(arch), num_classes, **self._skeleton)
 
-    @override
     def build_supernet(self, num_classes: int) -> NasBench201Supernet:
         """Builds the skeleton of this space with all operations on every edge."""
         return NasBench201Supernet(num_classes, **self._skeleton)
-
-    @property
-    def _skeleton(self) -> dict[str, int]:
-        return {
-            "in_channels": self.in_channels,
-            "channels": self.channels,
-            "cells_per_stage": self.cells_per_stage,
-            "stages": self.stages,
-        }
 
     @override
     def connected(self, arch: str) -> bool:
         return cells.is_connected(cells.parse(arch))
 
-    @override
     def sample_fair(self, generator: torch.Generator) -> list[str]:
         """Draws five cells in which every edge carries each of the five operations once."""
         edges = [torch.randperm(len(OPERATIONS), generator=generator).tolist() for _ in EDGES]
         return [cells.write([OPERATIONS[code] for code in codes]) for codes in zip(*edges, strict=True)]
 
-    @override
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """As `SearchSpace.costs`; an operation costs the same on every edge, so only one cell of each is counted."""
 

@@ -48,36 +48,16 @@ class NasBench201Supernet(SupernetNetwork):
 
     Args:
         num_classes: logits of the output.
-        in_channels: channels of the images.
-        channels: of the first stage; each further stage doubles them.
-        cells_per_stage: cells in a stage.
-        stages: number of stages.
+        skeleton: the other arguments of `nasbench201_skeleton`.
 
     >>> network = NasBench201Supernet(num_classes=10)
     >>> sum(parameter.numel() for parameter in network.parameters())
     1699546
     """
 
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        in_channels: int = 3,
-        channels: int = 16,
-        cells_per_stage: int = 5,
-        stages: int = 3,
-    ) -> None:
+    def __init__(self, num_classes: int, **skeleton: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleDict(
-            nasbench201_skeleton(
-                SharedCell,
-                num_classes,
-                in_channels=in_channels,
-                channels=channels,
-                cells_per_stage=cells_per_stage,
-                stages=stages,
-            )
-        )
+        self.layers = nn.ModuleDict(nasbench201_skeleton(SharedCell, num_classes, **skeleton))
         without_running_averages(self)
 
     @override
@@ -106,7 +86,6 @@ class NasBench201Supernet(SupernetNetwork):
                 parts.append(layer)
         return [parameter for part in parts for parameter in part.parameters()]
 
-    @override
     def memo(self) -> Memo | None:
         """Returns a memo where there is a single cell: of several, only the first has the same input on all paths."""
         cells = sum(isinstance(layer, SharedCell) for layer in self.layers.values())

@@ -7,7 +7,7 @@ et al., ICLR 2019, arXiv 1806.09055): a stem, cells of which two halve height an
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple, cast
@@ -459,19 +459,20 @@ def nds_cost(
     if stem == "imagenet":
         before_size = _half(_half(size))
         size = _half(before_size)
-    parts = [_stem_cost(stem, width, image_shape)]
+    parts = [_part_cost(Stem, (stem, image_shape[0], width), image_shape)]
     for place in places:
         channels, inside = place.channels, _half(size) if place.reduction else size
-        parts.append(
-            _projection_cost(cells.channels(place.before), channels, place.halve_before, before_size)
-        )
-        parts.append(_projection_cost(cells.channels(place.last), channels, False, size))
+        before, last = cells.channels(place.before), cells.channels(place.last)
+        parts.append(_part_cost(Projection, (before, channels, place.halve_before), (before, *before_size)))
+        parts.append(_part_cost(Projection, (last, channels), (last, *size)))
         for name, source in itertools.chain.from_iterable(cells.at(place).nodes):
             if name != NONE:
-                step = stride(place.reduction, source)
-                parts.append(_operation_cost(name, channels, step, size if source < 2 else inside))
+                operation = name, channels, stride(place.reduction, source)
+                input_size = size if source < 2 else inside
+                parts.append(_part_cost(nds_operation, operation, (channels, *input_size)))
         before_size, size = size, inside
-    parts.append(_head_cost(cells.features(places), num_classes, size))
+    features = cells.features(places)
+    parts.append(_part_cost(nds_head, (features, num_classes), (features, *size)))
     return Cost(*(round(sum(values), 6) for values in zip(*parts, strict=True)))
 
 
@@ -480,20 +481,7 @@ def _half(size: tuple[int, int]) -> tuple[int, int]:
 
 
 @cache
-def _stem_cost(stem: StemName, width: int, image_shape: tuple[int, int, int]) -> Cost:
-    return count_cost(Stem(stem, image_shape[0], width), image_shape)
-
-
-@cache
-def _projection_cost(in_channels: int, channels: int, halve: bool, size: tuple[int, int]) -> Cost:
-    return count_cost(Projection(in_channels, channels, halve), (in_channels, *size))
-
-
-@cache
-def _operation_cost(name: str, channels: int, step: int, size: tuple[int, int]) -> Cost:
-    return count_cost(nds_operation(name, channels, step), (channels, *size))
-
-
-@cache
-def _head_cost(features: int, num_classes: int, size: tuple[int, int]) -> Cost:
-    return count_cost(nds_head(features, num_classes), (features, *size))
+def _part_cost(
+    make: Callable[..., nn.Module], arguments: tuple[Hashable, ...], input_shape: tuple[int, int, int]
+) -> Cost:
+    return count_cost(make(*arguments), input_shape)

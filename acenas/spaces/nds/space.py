@@ -127,7 +127,6 @@ class NDS(SearchSpace):
     def validate(self, arch: str) -> None:
         self._member(arch)
 
-    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """Draws `n` architectures as AceNAS trains its super-net (arXiv 2108.03001).
 
@@ -155,7 +154,6 @@ class NDS(SearchSpace):
             for normal, reduce, width, depth in zip(draw_cells(), draw_cells(), widths, depths, strict=True)
         ]
 
-    @override
     def neighbours(self, arch: str) -> list[str]:
         """All architectures that differ in one operation, in the state that one reads, in the width or in the depth."""
         whole = self._member(arch)
@@ -176,7 +174,6 @@ class NDS(SearchSpace):
 
     # --- equal functions ---
 
-    @override
     def canonical(self, arch: str) -> str:
         """Returns the same cells with nodes, and the two inputs of each node, in the first of all possible orders.
 
@@ -196,7 +193,6 @@ class NDS(SearchSpace):
 
     # --- graphs ---
 
-    @override
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns two graphs per architecture, the normal and the reduction cell; width and depth as globals.
 
@@ -228,12 +224,10 @@ class NDS(SearchSpace):
         """The two cells with the nodes that are joined to their outputs, the width and the depth."""
         return self._parts(self.architecture(arch))
 
-    @override
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """Builds the network of `arch`, without the auxiliary head that the benchmark's trainings may have had."""
         return NDSNetwork(*self.cells(arch), num_classes, stem=self.stem, in_channels=self.in_channels)
 
-    @override
     def build_supernet(self, num_classes: int) -> NDSSupernet:
         """Builds the widest and deepest network of this space with all operations on every edge."""
         return NDSSupernet(
@@ -247,13 +241,11 @@ class NDS(SearchSpace):
             in_channels=self.in_channels,
         )
 
-    @override
     def connected(self, arch: str) -> bool:
         """Returns whether a path without `none` leads from the stem through the cells to the head."""
         cells, _, depth = self.cells(arch)
         return any(live_cells(cells, depth)[:2])
 
-    @override
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """As `SearchSpace.costs`; counted part by part, on networks without values, thousands a second."""
         with torch.device("meta"):
@@ -262,7 +254,6 @@ class NDS(SearchSpace):
                 for arch in archs
             ]
 
-    @override
     def draw(self, arch: str) -> Figure:
         """Draws both cells below each other: every node a sum of two operations."""
         from acenas.spaces.drawing import draw_vertex_cells

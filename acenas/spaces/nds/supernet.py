@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import cast
 
 from torch import Tensor, nn
-from typing_extensions import override
 
 from acenas.spaces.nds.cells import NONE
 from acenas.spaces.nds.network import (
@@ -186,7 +185,6 @@ class NDSSupernet(SupernetNetwork):
         self.classifier = SlicedLinear(self.features * nodes, num_classes)
         without_running_averages(self)
 
-    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
         """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
         cells, width, depth = self._cells_of(arch)
@@ -197,7 +195,6 @@ class NDSSupernet(SupernetNetwork):
         output = Source("reduce" if places[-1].reduction else "normal", places[-1].channels)
         return cast(Tensor, self.classifier(self.head(last), node_channels(output, cells, self.features)))
 
-    @override
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
         """Returns whole kernels, of which a path may use the first channels only."""
         cells, width, depth = self._cells_of(arch)

@@ -263,7 +263,7 @@ def test_encoding_is_the_graph_of_the_canonical_cell() -> None:
         ("0100:input,conv", "end with output"),
         ("0x00:input,output", "digits other than 0 and 1"),
         ("0110:input,output", "edge 1 → 0 leads backwards"),
-        ("0000:input,output", "no way leads"),
+        ("0000:input,output", "no path leads"),
         ("010001000:input,conv5x5,output", "unknown operation 'conv5x5'"),
         ("0" * 64 + ":input,output", "found 64"),
         (

@@ -1,0 +1,54 @@
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from acenas.errors import UserError
+from acenas.spaces import GraphBatch, SearchSpace
+
+
+class Letters(SearchSpace):
+    """Two letters, one after the other: all that a space must have."""
+
+    name = "letters"
+    num_node_types = 4
+    node_names = ("", "a", "b", "c")
+
+    def enumerate(self) -> Sequence[str]:
+        return ["ab", "bc", "ca"]
+
+    def encode(self, archs: Sequence[str]) -> GraphBatch:
+        node = torch.tensor([[self.node_names.index(letter) for letter in arch] for arch in archs])
+        edge = torch.tensor([[False, True], [False, False]])
+        return GraphBatch(node, edge.expand(len(archs), 2, 2), node > 0, torch.zeros(len(archs), 0))
+
+
+SPACE = Letters()
+
+
+def test_a_space_needs_its_architectures_and_their_graphs_alone() -> None:
+    drawn = SPACE.sample(200, torch.Generator().manual_seed(0))
+    assert set(drawn) == {"ab", "bc", "ca"} and drawn == SPACE.sample(200, torch.Generator().manual_seed(0))
+    assert SPACE.parse("bc") == SPACE.canonical("bc") == "bc"
+    assert SPACE.canonical_all(["ca", "ab"]) == ["ca", "ab"]
+    assert SPACE.distinct(["ab", "ca"]) == [0, 1]
+    (axes,) = SPACE.draw("ca").axes
+    assert [text.get_text() for text in axes.texts] == ["c", "a"]
+    for ask in (SPACE.validate, SPACE.parse, SPACE.canonical):
+        with pytest.raises(UserError, match="not an architecture of the space letters: 'cb'"):
+            ask("cb")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda: SPACE.neighbours("ab"), "knows no neighbours; search it with search=greedy"),
+        (lambda: SPACE.build("ab", 10), "builds no networks"),
+        (lambda: SPACE.costs(["ab"], 10, (3, 8, 8)), "builds no networks"),
+        (lambda: SPACE.build_supernet(10), "has no super-net"),
+        (lambda: SPACE.sample_fair(torch.Generator()), "cannot be sampled fairly"),
+    ],
+)
+def test_what_cannot_be_done_without_more_is_an_error(ask: Callable[[], object], message: str) -> None:
+    with pytest.raises(UserError, match=f"the space letters {message}"):
+        ask()
