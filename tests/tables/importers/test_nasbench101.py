@@ -200,7 +200,7 @@ TWELVE = records((12,))[0]
         ),
         (
             b"".join(tfrecords.frame(change(data, adjacency="0000")) for data in records((4,), ARCHS[:1])),
-            "no way leads from the input to the output",
+            "no path leads from the input to the output",
         ),
     ],
 )
