@@ -10,8 +10,7 @@ import torch
 
 from acenas.errors import UserError
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.official import check_md5, data_root, missing
-from acenas.images.pickles import images_of_batch
+from acenas.images.official import check_md5, data_root, images_of_batch, missing
 from acenas.images.splits import Division
 
 PAGE = "https://image-net.org/download-images (downsampled ImageNet, 16 x 16)"

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from acenas.errors import UserError
-from acenas.pickles import load_plain
+from acenas.files import load_plain
 from acenas.tables.importers.files import check_file, sha256
 from acenas.tables.importers.jsonlist import read_items
 from acenas.tables.importers.own import Unit, percent

@@ -10,15 +10,17 @@ import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import pyarrow as pa
 
 from acenas.errors import UserError
-from acenas.pickles import load_plain
+from acenas.files import PlainUnpickler, load_plain
 from acenas.tables.importers.files import check_file
 from acenas.tables.importers.kept import KeptParts
+from acenas.tables.importers.shrinking import ShrinkingUnpickler
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
 WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
@@ -161,7 +163,7 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
             yield len(meta), index, info, str(file)
         return
     load = _load_pickle if path.name.endswith(".pbz2") else _load_pth
-    content = load(path, _shrink_trial)
+    content = load(path, partial(ShrinkingUnpickler, shrink=_shrink_trial))
     meta = _meta(content, path)
     infos = content.get("arch2infos")
     if not isinstance(infos, Mapping):
@@ -188,9 +190,6 @@ def _check_arch(info: Any, arch: str, path: Path) -> None:
             )
 
 
-Shrink = Callable[[dict[Any, Any]], object]
-
-
 def _shrink_trial(filled: dict[Any, Any]) -> None:
     """Drops of a trial all that `_row` does not read: most of its curves. Other dicts stay as they are."""
     if "eval_acc1es" not in filled or "train_losses" not in filled:
@@ -209,17 +208,17 @@ def _shrink_trial(filled: dict[Any, Any]) -> None:
         times[0] = total
 
 
-def _load_pickle(path: Path, shrink: Shrink | None = None) -> Any:
+def _load_pickle(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler) -> Any:
     check_file(path, WHAT)
     with bz2.open(path) as file:
-        return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, shrink)
+        return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, unpickler)
 
 
 _BUFFER = 1 << 20  # bytes: archives hand out a few at a time slowly
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-def _load_pth(path: Path, shrink: Shrink | None = None) -> Any:
+def _load_pth(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler) -> Any:
     """What `torch.save` wrote: an archive with the pickle `data.pkl`, or, before torch 1.6, pickles in a row."""
     check_file(path, WHAT)
     if zipfile.is_zipfile(path):
@@ -228,12 +227,12 @@ def _load_pth(path: Path, shrink: Shrink | None = None) -> Any:
             if name is None:
                 raise UserError(f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}")
             with archive.open(name) as file:
-                return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, shrink)
+                return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, unpickler)
     with path.open("rb", buffering=_BUFFER) as file:
         magic, _version, _system = (load_plain(file, path) for _ in range(3))
         if magic != _LEGACY_MAGIC:
             raise UserError(f"{path} is a pickle, but none that torch saved; name {WHAT}")
-        return load_plain(file, path, shrink)
+        return load_plain(file, path, unpickler)
 
 
 # --- one cell ---

@@ -1,11 +1,8 @@
 import bz2
 import pickle
-import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,6 @@ import pytest
 import torch
 
 from acenas.errors import UserError
-from acenas.pickles import load_plain
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main
@@ -174,24 +170,6 @@ def test_an_import_of_a_folder_that_was_killed_goes_on_where_it_was(
     assert seen == [3]
     assert out.read_bytes() == whole
     assert sorted(tmp_path.iterdir()) == [out, folder]
-
-
-def record_size(seen: list[int], filled: dict[Any, Any]) -> None:
-    seen.append(len(filled))
-
-
-def test_values_that_a_pickle_repeats_are_the_same_where_it_is_shrunk(tmp_path: Path) -> None:
-    """References to earlier values, by every protocol and with gaps in their numbers."""
-    shared = ["a", {"b": 1.5}]
-    content = {"x": shared, "y": [shared, "a", "b", "c" * 300], "z": {str(i): i for i in range(2500)}}
-    for protocol in (2, 4):
-        for data in (pickle.dumps(content, protocol), pickletools.optimize(pickle.dumps(content, protocol))):
-            seen: list[int] = []
-            read = load_plain(BytesIO(data), tmp_path, partial(record_size, seen))
-            assert read == content and read["x"] is read["y"][0]
-            assert max(seen) == 2500
-    with pytest.raises(UserError, match="value 4,000,000,000 comes after"):
-        load_plain(BytesIO(b"\x80\x02}r" + (4_000_000_000).to_bytes(4, "little") + b"."), tmp_path, print)
 
 
 def test_files_of_numpy_1_are_read(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
+import io
 import os
 import pickle
 import pickletools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acenas.errors import UserError
-from acenas.images.pickles import images_of_batch, unpickle
+from acenas.files import load_plain
 from tests.images.official import pixels, python2_pickle
+
+
+def unpickle(content: bytes, name: str) -> Any:
+    return load_plain(io.BytesIO(content), name)
 
 
 def test_the_fixture_is_what_python_2_wrote() -> None:
@@ -68,31 +74,3 @@ def test_a_damaged_file_is_an_error_that_names_it(data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(content) - 1))
     with pytest.raises(UserError, match="data_batch_3"):
         unpickle(content[:cut], "data_batch_3")
-
-
-GOOD = pixels(2, 2, 0)
-
-
-@pytest.mark.parametrize(
-    ("batch", "says"),
-    [
-        ([1, 2], "holds a list"),
-        ({"data": GOOD}, "has no 'labels'; it holds 'data'"),
-        ({"labels": [1, 2]}, "has no 'data'"),
-        ({"data": GOOD[:, :-1].copy(), "labels": [1, 2]}, r"N x 12 bytes, not \(2, 11\) uint8"),
-        ({"data": [1, 2], "labels": [1, 2]}, "N x 12 bytes"),
-        ({"data": GOOD, "labels": [1]}, "must be 2 whole numbers"),
-        ({"data": GOOD, "labels": ["a", "b"]}, "must be 2 whole numbers"),
-        ({"data": GOOD, "labels": [1, 10]}, "must lie between 0 and 9, not 1 and 10"),
-        ({"data": GOOD, "labels": [-1, 1]}, "must lie between 0 and 9, not -1 and 1"),
-    ],
-)
-def test_another_format_is_an_error_that_says_what_is_wrong(batch: object, says: str) -> None:
-    with pytest.raises(UserError, match=says):
-        images_of_batch(python2_pickle(batch), "data_batch_1", "labels", 2, 0, 9)
-
-
-def test_keys_may_be_bytes() -> None:
-    content = pickle.dumps({b"data": GOOD, b"labels": [3, 4]}, protocol=2)
-    images, labels = images_of_batch(content, "batch", "labels", 2, 0, 9)
-    assert labels.tolist() == [3, 4] and np.array_equal(images.numpy(), GOOD.reshape(2, 3, 2, 2))
