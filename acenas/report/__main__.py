@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError
-from acenas.files import atomic_path, write_text
+from acenas.files import atomic_path, build_trusted, write_text
 from acenas.report.comparison import comparison, cost_columns, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
@@ -22,6 +21,7 @@ from acenas.report.finished import FinishedRun, method_names, read_runs, results
 from acenas.report.page import as_element
 from acenas.report.runs import number
 from acenas.report.summary import cost_unit
+from acenas.spaces import SearchSpace
 
 PICTURES = 6
 """Architectures that are drawn."""
@@ -56,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choices=("offline", "online"),
         help="record the comparison in W&B too, beside the runs and linked with them",
     )
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="draw architectures of search spaces of this module too, which runs its code; once for each",
+    )
     options = parser.parse_args(arguments)
     try:
         found, left_out = read_runs(options.runs)
@@ -68,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"acenas: error: {error}", file=sys.stderr)
         return 2
     results = results_of(found, methods)
+    pictures, not_drawn = best_pictures(found, options.trust)
+    left_out |= not_drawn
     out: Path = options.out
     write_comparison(
         out,
@@ -76,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         build_comparison_page(
             results,
             options.title,
-            pictures=best_pictures(found),
+            pictures=pictures,
             rankings=rankings(found, methods),
             left_out=left_out,
             relative_to=out,
@@ -160,13 +169,24 @@ def log_comparison(
         log_artifacts(loggers, [("comparison", files)], reports)
 
 
-def best_pictures(found: Sequence[FinishedRun]) -> list[tuple[str, Figure]]:
-    """The architectures returned, those with the highest test accuracy first, each with what is known of it."""
+def best_pictures(
+    found: Sequence[FinishedRun], trust: Sequence[str] = ()
+) -> tuple[list[tuple[str, Figure]], dict[Path, str]]:
+    """Draws the architectures returned, those with the highest test accuracy first.
+
+    Args:
+        found: the runs.
+        trust: modules beside `acenas.spaces` that a run's configuration may take its search space from.
+
+    Returns:
+        The pictures, each with a line about the architecture; and the folders whose space was not opened, with why.
+    """
     by_arch: dict[tuple[str, str], list[FinishedRun]] = {}
     for run in found:
         by_arch.setdefault((run.task, run.summary["returned"]["arch"]), []).append(run)
     ordered = sorted(by_arch.items(), key=lambda item: -item[1][0].summary["returned"]["test_accuracy"])
-    pictures = []
+    pictures: list[tuple[str, Figure]] = []
+    not_drawn: dict[Path, str] = {}
     for (task, arch), its in ordered[:PICTURES]:
         returned = its[0].summary["returned"]
         facts = [
@@ -175,21 +195,18 @@ def best_pictures(found: Sequence[FinishedRun]) -> list[tuple[str, Figure]]:
             f"returned by {len(its)} of {sum(run.task == task for run in found)} runs",
             *(f"{value:.3g} {cost_unit(name)}" for name, value in returned.get("costs", {}).items()),
         ]
-        pictures.append((f"{', '.join(facts)}; {arch}", _draw(its[0], arch)))
-    return pictures
+        try:
+            pictures.append((f"{', '.join(facts)}; {arch}", _draw(its[0], arch, trust)))
+        except UserError as error:
+            not_drawn[its[0].folder] = f"no picture of its architecture: {error}"
+    return pictures, not_drawn
 
 
-def _draw(run: FinishedRun, arch: str) -> Figure:
-    """The picture that the run's space draws."""
-    module, _, name = str(run.config["space._target_"]).rpartition(".")
-    prefix = "space."
-    arguments = {
-        key.removeprefix(prefix): value
-        for key, value in run.config.items()
-        if key.startswith(prefix) and key != "space._target_"
-    }
-    figure: Figure = getattr(importlib.import_module(module), name)(**arguments).draw(arch)
-    return figure
+def _draw(run: FinishedRun, arch: str, trust: Sequence[str]) -> Figure:
+    space = build_trusted(run.space, ["acenas.spaces", *trust])
+    if not isinstance(space, SearchSpace):
+        raise UserError(f"its configuration describes no search space, but {space!r:.100}")
+    return space.draw(arch)
 
 
 def rankings(found: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:

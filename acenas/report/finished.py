@@ -37,12 +37,15 @@ class FinishedRun:
         config: its keys, dotted, as in `search.budget`.
         summary: the content of `summary.json`.
         overrides: that were given for it, but for those of `NO_DIFFERENCE`; none where they are not known.
+        space: the configuration of its search space, as it is in the file. It may come from a stranger: see
+            `acenas.files.build_trusted`.
     """
 
     folder: Path
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
     overrides: Sequence[str] = ()
+    space: Any = None
 
     @property
     def task(self) -> str:
@@ -91,7 +94,9 @@ def _read(folder: Path) -> FinishedRun:
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return FinishedRun(folder, dict(_flat(config)), summary, method_overrides(folder))
+        return FinishedRun(
+            folder, dict(_flat(config)), summary, method_overrides(folder), config.get("space")
+        )
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
 

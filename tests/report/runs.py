@@ -8,8 +8,12 @@ import yaml
 
 from acenas.report import runs
 
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|"
 
-def finished_run(root: Path, number: int, overrides: Sequence[str] = (), **config: object) -> Path:
+
+def finished_run(
+    root: Path, number: int, overrides: Sequence[str] = (), returned: str = CELL, **config: object
+) -> Path:
     """A finished run of one round per training, whose accuracies grow with its number."""
     folder = root / f"{number:010x}"
     (folder / ".hydra").mkdir(parents=True)
@@ -35,7 +39,7 @@ def finished_run(root: Path, number: int, overrides: Sequence[str] = (), **confi
         "dataset": "cifar10",
         "trained": 20,
         "returned": {
-            "arch": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|",
+            "arch": returned,
             "observed_accuracy": 90.0,
             "test_accuracy": accuracies[-1],
             "costs": {"params_m": 1.0 + seed, "latency_ms.pixel3": 2.5},  # type: ignore[operator]

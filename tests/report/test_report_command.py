@@ -1,7 +1,9 @@
 """`python -m acenas.report`: its files, its page, and the page in a browser."""
 
 import json
+import pickle
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from acenas.files import build_trusted
 from acenas.report.__main__ import main
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
 from tests.report.runs import finished_run
@@ -68,6 +72,87 @@ def test_a_comparison_is_a_wandb_run_that_names_those_it_compares(tmp_path: Path
     reports = json.loads(comparison.metadata)["made_from"]
     assert len(reports) == 2 and all(name.startswith("report-") for name in reports)
     assert "index.html" in [entry.path for entry in comparison.manifest.contents]
+
+
+MOBILE = {
+    "_target_": "acenas.spaces.MobileNet",
+    "skeleton": {
+        "_target_": "acenas.spaces.mobilenet.network.Skeleton",
+        "stages": [[8, 2, 2], [16, 1, 1]],
+        "in_channels": 1,
+        "stem_channels": 8,
+        "stem_stride": 1,
+        "first_channels": 8,
+        "head_channels": 32,
+        "norm_momentum": 0.1,
+        "norm_eps": 0.001,
+    },
+    "kernel_sizes": [3, 5],
+    "expansions": [2, 4],
+}
+
+
+def test_a_space_with_a_nested_configuration_is_drawn(tmp_path: Path) -> None:
+    arch = build_trusted(MOBILE, ["acenas.spaces"]).sample(1, torch.Generator().manual_seed(0))[0]
+    finished_run(tmp_path / "runs", 0, returned=arch, space=MOBILE)
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    assert f"; {arch}</figcaption>" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"_target_": "os.system", "command": "touch {made}"},
+        {"_target_": "builtins.eval", "source": "open('{made}', 'w')"},
+        {"_target_": "pandas.read_pickle", "filepath_or_buffer": "{pickle}"},
+        {"_target_": "acenas.files.write_text", "path": "{made}", "text": ""},
+        {"_target_": "acenas.files.Path.touch", "self": "{made}"},
+        {"_target_": "acenas.spaces.base.torch.load", "f": "{pickle}", "weights_only": False},
+        {"_target_": "acenas.spaces.mobilenet.space.partial", "func": "{made}"},
+    ],
+    ids=lambda target: str(target["_target_"]),
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_nothing_that_a_strangers_configuration_names_is_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: dict[str, object], nested: bool
+) -> None:
+    made, evil = tmp_path / "made", tmp_path / "evil.pkl"
+    evil.write_bytes(pickle.dumps(Evil(made)))
+    named = {
+        key: value.format(made=made, pickle=evil) if isinstance(value, str) else value
+        for key, value in target.items()
+    }
+    space = {"_target_": "acenas.spaces.MobileNet", "skeleton": [named]} if nested else named
+    folder = finished_run(tmp_path / "runs", 0, space=space)
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    assert not made.exists()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Left out")]
+    assert str(folder) in line and str(target["_target_"]) in line and "--trust MODULE" in line
+    assert (tmp_path / "out" / "comparison.md").exists()
+
+
+class Evil:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_space_of_ones_own_is_drawn_where_its_module_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own_space.py").write_text(
+        "from acenas.spaces import NasBench201\nclass Own(NasBench201):\n    name = 'own'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    finished_run(tmp_path / "runs", 0, space={"_target_": "own_space.Own"})
+    arguments = [str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    page = tmp_path / "out" / "index.html"
+    assert main(arguments) == 0 and "own_space" not in sys.modules
+    assert "not of acenas.spaces" in capsys.readouterr().err and "cifar10: test" not in page.read_text()
+    assert main([*arguments, "--trust", "own_space"]) == 0
+    assert "Left out" not in capsys.readouterr().err and "cifar10: test" in page.read_text()
 
 
 def test_mistakes_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
