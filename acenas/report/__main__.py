@@ -135,7 +135,7 @@ def log_comparison(
     title: str,
     mode: Literal["offline", "online"],
 ) -> None:
-    """Makes a W&B run of type `report` of the comparison: its table and page, linked with the runs that it compares.
+    """Logs the comparison as a W&B run of type `report`: its table and page, linked with the runs that it compares.
 
     It lies in the runs' project; its configuration has their ids (`runs`), its artifact those of their reports.
 
@@ -148,7 +148,7 @@ def log_comparison(
     """
     import wandb  # slow, as is what follows
 
-    from acenas.report.live import log_artifacts, made_in, run_loggers
+    from acenas.report.live import artifacts_of_run, log_artifacts, run_loggers
 
     ids = [file.read_text().strip() for run in found if (file := run.folder / "wandb_id.txt").exists()]
     with run_loggers(
@@ -165,7 +165,7 @@ def log_comparison(
         for logger in loggers[1:]:
             logger.log_metrics({"report/comparison": table})  # type: ignore[dict-item]
         files = [out / name for name in ("index.html", "comparison.csv", "results.parquet", "curves.png")]
-        reports = [made for run in found for made in made_in(run.folder) if made[0] == "report"]
+        reports = [one for run in found for one in artifacts_of_run(run.folder) if one[0] == "report"]
         log_artifacts(loggers, [("comparison", files)], reports)
 
 

@@ -33,9 +33,9 @@ from acenas.report.live import (
     RankingMetrics,
     RoundTable,
     RunProgress,
+    artifacts_of_run,
     log_artifacts,
     log_best_architectures,
-    made_in,
 )
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
@@ -51,7 +51,7 @@ from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
 from acenas.tables import BenchmarkTable, WeakLabels, find_table, parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
-from acenas.tables.weak_labels import COUNTED
+from acenas.tables.weak_labels import COUNTED_PROVENANCE
 from acenas.training.final import TrainedNetwork
 from acenas.training.final.formats import Export
 
@@ -170,7 +170,7 @@ class Run:
                 with clock.stage("export"):
                     result["export"] = self.export(identity | result)
             uses = [("weak_labels", [Path(cfg.weak_labels_file)])] if cfg.weak_labels_file else []
-            log_artifacts(loggers, made_in(self.folder), uses)
+            log_artifacts(loggers, artifacts_of_run(self.folder), uses)
         return identity | result | clock.summary()
 
     # --- weak labels ---
@@ -497,7 +497,7 @@ def with_costs(labels: WeakLabels, space: SearchSpace, task: ImageTask) -> WeakL
             labels.archs,
             cost_names(source),
             np.array([(cost.params_m, cost.flops_m) for cost in costs]).reshape(-1, 2),
-            dict.fromkeys(cost_names(source), COUNTED),
+            dict.fromkeys(cost_names(source), COUNTED_PROVENANCE),
         )
     )
 

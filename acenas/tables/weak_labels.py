@@ -27,8 +27,8 @@ from acenas.tables.table import ArchIndex, BenchmarkTable
 if TYPE_CHECKING:
     import pandas as pd
 
-COUNTED = Provenance(images="none", weights="none", duration="none: counted from the architecture")
-"""Where FLOPs and parameters come from."""
+COUNTED_PROVENANCE = Provenance(images="none", weights="none", duration="none: counted from the architecture")
+"""Provenance of FLOPs and parameters."""
 
 
 class WeakLabels:
@@ -197,7 +197,7 @@ def _check_short_training(name: str, kept_in: str) -> None:
 def _default_provenance(name: str) -> Provenance:
     match parse_column(name):
         case Flops() | Parameters():
-            return COUNTED
+            return COUNTED_PROVENANCE
         case Accuracy(dataset=dataset, epochs=epochs):
             return Provenance(
                 f"validation images of {dataset}",

@@ -7,7 +7,7 @@ import pytest
 from acenas.errors import UserError
 from acenas.tables.schema import Provenance, TableMetadata, write_table
 from acenas.tables.table import BenchmarkTable
-from acenas.tables.weak_labels import COUNTED, WeakLabels
+from acenas.tables.weak_labels import COUNTED_PROVENANCE, WeakLabels
 
 SUPERNET = Provenance("validation images", "super-net of 16 channels", "10 s")
 NAMES = ["weak.supernet", "d.flops_m", "d.latency_ms.phone"]
@@ -52,14 +52,16 @@ def test_every_label_says_where_it_comes_from(table: BenchmarkTable) -> None:
     labels = WeakLabels.from_table(table, NAMES)
     assert labels.provenance == {
         "weak.supernet": SUPERNET,
-        "d.flops_m": COUNTED,
+        "d.flops_m": COUNTED_PROVENANCE,
         "d.latency_ms.phone": Provenance(),
     }
 
 
 def test_no_labels_and_no_architectures_are_fine(table: BenchmarkTable) -> None:
     assert WeakLabels.from_table(table, []).values(["a", "b"]).shape == (2, 0)
-    assert WeakLabels("toy", [], ["weak.x"], np.zeros((0, 1)), {"weak.x": COUNTED}).values(["a"]).shape == (
+    assert WeakLabels("toy", [], ["weak.x"], np.zeros((0, 1)), {"weak.x": COUNTED_PROVENANCE}).values(
+        ["a"]
+    ).shape == (
         1,
         1,
     )
@@ -92,9 +94,9 @@ def test_wrong_frames_are_refused(table: BenchmarkTable) -> None:
     with pytest.raises(UserError, match="named twice"):
         WeakLabels.from_table(table, ["weak.supernet", "weak.supernet"])
     with pytest.raises(UserError, match="architecture a is there twice"):
-        WeakLabels("toy", ["a", "a"], ["weak.x"], np.zeros((2, 1)), {"weak.x": COUNTED})
+        WeakLabels("toy", ["a", "a"], ["weak.x"], np.zeros((2, 1)), {"weak.x": COUNTED_PROVENANCE})
     with pytest.raises(ValueError, match="shape"):
-        WeakLabels("toy", ["a"], ["weak.x"], np.zeros((1, 2)), {"weak.x": COUNTED})
+        WeakLabels("toy", ["a"], ["weak.x"], np.zeros((1, 2)), {"weak.x": COUNTED_PROVENANCE})
 
 
 def test_short_trainings_are_labels_where_they_are_declared(table: BenchmarkTable) -> None:
@@ -125,10 +127,12 @@ def test_labels_come_back_from_their_file(table: BenchmarkTable, tmp_path: Path)
 
 def test_labels_of_two_sources_stand_beside_each_other(table: BenchmarkTable) -> None:
     one = WeakLabels.from_table(table, ["weak.supernet"])
-    two = WeakLabels("toy", ["c", "a"], ["d.flops_m"], np.array([[6.0], [4.0]]), {"d.flops_m": COUNTED})
+    two = WeakLabels(
+        "toy", ["c", "a"], ["d.flops_m"], np.array([[6.0], [4.0]]), {"d.flops_m": COUNTED_PROVENANCE}
+    )
     both = one.beside(two)
     np.testing.assert_array_equal(both.values(["a", "b", "c"]), [[1, 4], [np.nan, np.nan], [3, 6]])
-    assert both.provenance == {"weak.supernet": SUPERNET, "d.flops_m": COUNTED}
+    assert both.provenance == {"weak.supernet": SUPERNET, "d.flops_m": COUNTED_PROVENANCE}
     with pytest.raises(UserError, match="named twice"):
         both.beside(two)
     with pytest.raises(ValueError, match="do not go together"):

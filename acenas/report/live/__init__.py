@@ -1,6 +1,6 @@
 """What a search and Lightning report, while they run, to W&B, CSV and the terminal."""
 
-from acenas.report.live.artifacts import log_artifacts, made_in
+from acenas.report.live.artifacts import artifacts_of_run, log_artifacts
 from acenas.report.live.best import log_best_architectures
 from acenas.report.live.loggers import CSVMetrics, SafeWandbLogger, run_loggers
 from acenas.report.live.metrics import RankingMetrics
@@ -12,8 +12,8 @@ __all__ = [
     "RoundTable",
     "RunProgress",
     "SafeWandbLogger",
+    "artifacts_of_run",
     "log_artifacts",
     "log_best_architectures",
-    "made_in",
     "run_loggers",
 ]

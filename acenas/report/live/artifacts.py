@@ -1,4 +1,4 @@
-"""What a run made and what it was made from, as W&B artifacts: super-net, weak labels, ranker, report."""
+"""W&B artifacts of a run and their lineage: super-net, weak labels, ranker, report."""
 
 from __future__ import annotations
 
@@ -14,58 +14,59 @@ from acenas.report.live.loggers import SafeWandbLogger
 if TYPE_CHECKING:
     from wandb import Artifact
 
-Files = tuple[str, Sequence[Path]]
+ArtifactFiles = tuple[str, Sequence[Path]]
 """A kind of artifact, and its files."""
 
-MADE = {
+KINDS = {
     "supernet": ("supernet/supernet.pt",),
     "weak_labels": ("weak_labels.parquet",),
     "ranker": ("pretrain/ranker.pt",),
     "report": ("report.html", "report.png", "observations.parquet", "scores.parquet"),
 }
-"""Kinds of artifacts of a run in the order in which one is made from another, and their files in its folder."""
+"""Kinds of artifacts in the order in which one is made from another, and their files in the run folder."""
 
 
-def made_in(folder: Path) -> list[Files]:
-    """What a run has made, of `MADE`."""
-    found = [
-        (kind, [folder / name for name in names if (folder / name).exists()]) for kind, names in MADE.items()
+def artifacts_of_run(folder: Path) -> list[ArtifactFiles]:
+    """Returns the artifacts of `KINDS` that the run in `folder` has made."""
+    present = [
+        (kind, [folder / name for name in names if (folder / name).exists()]) for kind, names in KINDS.items()
     ]
-    return [(kind, files) for kind, files in found if files]
+    return [(kind, files) for kind, files in present if files]
 
 
 def artifact_name(kind: str, files: Sequence[Path]) -> str:
-    """Names an artifact by its content, so that another run that uses a copy of the files names it the same."""
+    """Returns a name that depends on the content alone, so that a copy of the files has the same name in any run."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return f"{kind}-{digest.hexdigest()[:10]}"
 
 
-def log_artifacts(loggers: Sequence[Logger], made: Sequence[Files], uses: Sequence[Files] = ()) -> None:
-    """Logs what was made to those of `loggers` that are W&B, and links it with what it was made from.
+def log_artifacts(
+    loggers: Sequence[Logger], outputs: Sequence[ArtifactFiles], inputs: Sequence[ArtifactFiles] = ()
+) -> None:
+    """Logs artifacts to those of `loggers` that are W&B, each linked with what it was made from.
 
-    W&B draws the lineage of online runs. Offline, it records what a run makes but cannot record what it uses; each
-    artifact therefore names what it was made from as well, in its metadata (`made_from`), and the run in its
-    configuration (`uses`).
+    W&B draws the lineage of online runs. Offline, it records what a run makes but cannot record what it uses; so each
+    artifact also names its sources in its metadata (`made_from`), and the run in its configuration (`uses`).
 
     Args:
         loggers: of the run.
-        made: each from the one before it.
-        uses: of other runs; what the first of `made` was made from.
+        outputs: artifacts of the run, each made from the one before it.
+        inputs: artifacts of other runs, from which the first of `outputs` was made.
     """
     for logger in loggers:
         if isinstance(logger, SafeWandbLogger):
-            logger.attempt(lambda logger=logger: _log(logger, made, uses))  # type: ignore[misc]
+            logger.attempt(lambda logger=logger: _log(logger, outputs, inputs))  # type: ignore[misc]
 
 
-def _log(logger: SafeWandbLogger, made: Sequence[Files], uses: Sequence[Files]) -> None:
-    run, source = logger.experiment, [artifact_name(kind, files) for kind, files in uses]
-    if uses:
+def _log(logger: SafeWandbLogger, outputs: Sequence[ArtifactFiles], inputs: Sequence[ArtifactFiles]) -> None:
+    run, source = logger.experiment, [artifact_name(kind, files) for kind, files in inputs]
+    if inputs:
         run.config.update({"uses": source}, allow_val_change=True)
-    for kind, files in uses if not run.offline else ():
+    for kind, files in inputs if not run.offline else ():
         run.use_artifact(_artifact(kind, files, []))
-    for kind, files in made:
+    for kind, files in outputs:
         run.log_artifact(_artifact(kind, files, source))
         source = [artifact_name(kind, files)]
 

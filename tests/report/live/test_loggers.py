@@ -16,7 +16,7 @@ import wandb
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import Logger
 
-from acenas.report.live.artifacts import artifact_name, log_artifacts, made_in
+from acenas.report.live.artifacts import artifact_name, artifacts_of_run, log_artifacts
 from acenas.report.live.best import log_best_architectures
 from acenas.report.live.loggers import CSVMetrics, SafeWandbLogger, run_loggers
 from acenas.report.live.metrics import RankingMetrics
@@ -277,7 +277,7 @@ def test_what_was_made_and_from_what_is_recorded(tmp_path: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(file.name)
     with run_loggers(run) as loggers:
-        log_artifacts(loggers, made_in(run), [("weak_labels", [other])])
+        log_artifacts(loggers, artifacts_of_run(run), [("weak_labels", [other])])
     read = read_offline_run(offline_folders(run)[0])
     labels = artifact_name("weak_labels", [other])
     (ranker, report) = read.artifacts.values()
