@@ -1,4 +1,4 @@
-"""Random changes to images, made for a whole batch at once on the device that holds it."""
+"""Random augmentation of a whole batch at once, on its device."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from acenas.images.base import ImageSplits
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Crop, flip, colours, noise and cutout, each drawn for every image anew, in this order.
+    """Crop, flip, colour jitter, noise and cutout, drawn independently for every image, applied in this order.
 
     Attributes:
-        padding: images are padded with black by so many pixels on each side and cut out at random in their own size.
+        padding: pixels of black padding on each side, from which a random crop of the original size is taken.
         flip: half of the images are mirrored left to right.
         colour: brightness, contrast and saturation, in this order, are each multiplied by a number between 1 - `colour`
             and 1 + `colour`, and what leaves the range of bytes is cut off; needs images of three channels.
@@ -43,7 +43,7 @@ class Augmentation:
             raise UserError(f"augmentation: colour must be at most 1, not {self.colour}")
 
     def __call__(self, images: Tensor, splits: ImageSplits, generator: torch.Generator) -> Tensor:
-        """Changed and normalised images.
+        """Returns augmented and normalised images.
 
         Args:
             images: `[B, C, H, W]`, uint8, of `splits`.
@@ -82,9 +82,9 @@ def _random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Te
 
 
 def _coloured(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Brightness, contrast and saturation of each image changed; float, within 0 and 255.
+    """Changes brightness, contrast and saturation of each image; float, within 0 and 255.
 
-    Each mixes the image with another one: black, its mean grey, and its grey picture.
+    Each mixes the image with another one: black, its mean grey, and its grey-scale version.
     """
     factors = torch.rand(3, len(images), 1, 1, 1, generator=generator, device=images.device)
     brightness, contrast, saturation = 1 + strength * (2 * factors - 1)

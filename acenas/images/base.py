@@ -1,4 +1,4 @@
-"""Image data sets in three parts, each held in memory as the bytes it comes in, or read from the disk as needed."""
+"""Image data sets in three parts, each held in memory as bytes, or read from the disk as needed."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class ImagePart(Protocol):
         """The files that were found damaged so far, and why."""
 
     def part(self, indices: Tensor) -> Self:
-        """Those of `indices`, `[M]` long."""
+        """Selects the images of `indices`, `[M]` long."""
 
     def joined(self, other: Self) -> Self:
-        """These and then those of `other`."""
+        """Appends the images of `other`."""
 
     def to(self, device: torch.device) -> Self:
-        """On `device`, where they are in memory."""
+        """Copies the images to `device` where they are held in memory."""
 
     def batches(self, indices: Iterable[Tensor], crops: int | None = None) -> Iterator[Images]:
-        """A batch for each of `indices`.
+        """Yields a batch for each of `indices`.
 
         Args:
             indices: `[B]` long, for each batch.
@@ -65,7 +65,7 @@ class ImagePart(Protocol):
         """
 
     def content(self) -> Iterator[bytes]:
-        """What results depend on, for checksums."""
+        """Yields the bytes that results depend on, for checksums."""
 
 
 class Images(NamedTuple):
@@ -81,37 +81,37 @@ class Images(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """See `ImagePart`."""
+        """(C, H, W) of an image."""
         _, channels, height, width = self.images.shape
         return channels, height, width
 
     @property
     def names(self) -> None:
-        """See `ImagePart`: they have none."""
+        """None: images in memory have no files of their own."""
 
     @property
     def damaged(self) -> dict[str, str]:
-        """See `ImagePart`: none of them is."""
+        """Always empty."""
         return {}
 
     def part(self, indices: Tensor) -> Images:
-        """See `ImagePart`."""
+        """Selects the images of `indices`, `[M]` long."""
         return Images(self.images[indices], self.labels[indices])
 
     def joined(self, other: Images) -> Images:
-        """See `ImagePart`."""
+        """Appends the images of `other`."""
         return Images(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]))
 
     def to(self, device: torch.device) -> Images:
-        """See `ImagePart`."""
+        """Copies the images to `device`."""
         return Images(self.images.to(device), self.labels.to(device))
 
     def batches(self, indices: Iterable[Tensor], crops: int | None = None) -> Iterator[Images]:
-        """See `ImagePart`; they all have one size already."""
+        """Yields a batch for each of `indices`; `crops` is ignored, since all images have one size."""
         return map(self.part, indices)
 
     def content(self) -> Iterator[bytes]:
-        """See `ImagePart`."""
+        """Yields the bytes of images and labels."""
         for tensor in self:
             yield tensor.numpy().tobytes()
 
@@ -128,7 +128,7 @@ class ImageSplits:
         mean: of each channel, in the unit of the bytes.
         std: standard deviation of each channel, in the unit of the bytes.
         classes: their names, where the data set tells them.
-        preparation: what is done with an image before it is measured on, in words; empty for nothing.
+        preparation: how an image is prepared before a network is measured on it, in words; empty for nothing.
     """
 
     train: ImagePart
@@ -146,7 +146,7 @@ class ImageSplits:
         return self.train.shape
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Bytes `[B, C, H, W]` to float32 with mean 0 and deviation 1 for each channel, on their device."""
+        """Converts bytes `[B, C, H, W]` to float32 with mean 0 and deviation 1 for each channel, on their device."""
         mean, std = _of_channels(self.mean, images.device), _of_channels(self.std, images.device)
         return (images.float() - mean) / std
 

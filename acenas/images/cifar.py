@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
@@ -63,8 +64,8 @@ class Cifar(ImageSource):
                 f"folder {self.folder}/ there; it comes from {PAGE}"
             )
 
+    @override
     def load(self) -> ImageSplits:
-        """See `ImageSource.load`."""
         read = {name: self._images(name, content) for name, content in self._files()}
         train, test = (
             Images(*(torch.cat(tensors) for tensors in zip(*(read[name] for name in names), strict=True)))

@@ -1,4 +1,4 @@
-"""Encoded images opened with Pillow, and what goes wrong with them."""
+"""Opens encoded images with Pillow; names its errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def open_image(file: str | IO[bytes]) -> Image.Image:
-    """The image of a path or of an open file; raises one of `DAMAGE`, and so may all that is done with it."""
+    """Opens the image of a path or of an open file. This, and all later use of it, may raise one of `DAMAGE`."""
     return Image.open(file, formats=FORMATS)
 
 
 def reason(error: BaseException) -> str:
-    """Why an image cannot be read; Pillow's own words may name the object in memory, which says nothing to a reader."""
+    """Returns why an image cannot be read; Pillow's own message may hold nothing but an object's address."""
     return "of no known format" if isinstance(error, UnidentifiedImageError) else str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from sklearn.datasets import load_digits
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.images.base import Images, ImageSource, ImageSplits
@@ -35,8 +36,8 @@ class Digits(ImageSource):
         self.valid = valid
         self.test = test
 
+    @override
     def load(self) -> ImageSplits:
-        """See `ImageSource.load`."""
         data = load_digits()
         images = torch.tensor(data.images, dtype=torch.float32)[:, None]
         labels = torch.tensor(data.target, dtype=torch.long)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from rich import get_console
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.files import atomic_path
@@ -83,8 +84,8 @@ class EncodedImages(ImageSource):
                     f"({label_column}); set data_dir to the folder that holds it"
                 )
 
+    @override
     def load(self) -> ImageSplits:
-        """See `ImageSource.load`."""
         train, test = self._read(self.train), self._read(self.test)
         if train.images.shape[1:] != test.images.shape[1:]:
             raise UserError(

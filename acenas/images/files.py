@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
@@ -40,19 +41,18 @@ Interpolation = Literal["bilinear", "bicubic", "lanczos"]
 
 @dataclass(frozen=True)
 class Crops:
-    """What is cut out of an image and brought to one size, in one step.
+    """Crops an image and resizes the crop, in one step.
 
-    To train, a part of random area and shape (Szegedy et al., arXiv 1409.4842, section 6); to measure, the square in
-    the middle.
+    For training, a crop of random area and shape (Szegedy et al., arXiv 1409.4842, section 6); for measuring, the
+    centre square.
 
     Attributes:
-        size: height and width of what comes out, in pixels.
-        scale: smallest and largest part of the image's area, to train.
-        ratio: smallest and largest ratio of width to height, to train.
-        interpolations: one of them is drawn for each image, to train.
-        centre: side of the square in the middle, as a part of the image's shorter side: 0.875 is a crop of 224 out of
-            256.
-        interpolation: to measure.
+        size: height and width of the result, in pixels.
+        scale: smallest and largest part of the image's area, for training.
+        ratio: smallest and largest ratio of width to height, for training.
+        interpolations: one of them is drawn for each image, for training.
+        centre: side of the centre square as a part of the image's shorter side: 0.875 is a crop of 224 out of 256.
+        interpolation: for measuring.
 
     Raises:
         UserError: where a value makes no sense.
@@ -88,13 +88,13 @@ class Crops:
             raise UserError("images: interpolations must name at least one")
 
     def middle(self, width: int, height: int) -> Box:
-        """The square to measure on."""
+        """Returns the centre square, for measuring."""
         side = self.centre * min(width, height)
         left, upper = (width - side) / 2, (height - side) / 2
         return left, upper, left + side, upper + side
 
     def random(self, width: int, height: int, generator: np.random.Generator) -> Box:
-        """A part to train on: one that fits of ten that are drawn, else the largest in the middle of fitting shape."""
+        """Draws a crop for training: the first of ten that fits, else the largest centre crop of an allowed shape."""
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
         for _ in range(10):
             area = width * height * generator.uniform(*self.scale)
@@ -109,11 +109,11 @@ class Crops:
         return left, upper, left + w, upper + h
 
     def read(self, path: Path, generator: np.random.Generator | None) -> NDArray[np.uint8]:
-        """The image of a file, `[3, size, size]`; grey ones become colour images of three equal channels.
+        """Reads the image of a file as `[3, size, size]`; a grey image gets three equal channels.
 
         Args:
             path: of the file.
-            generator: draws the part to train on; None for the square in the middle.
+            generator: draws the crop for training; None for the centre square.
 
         Raises:
             one of `DAMAGE`: where it cannot be read.
@@ -156,7 +156,7 @@ class ImageFiles:
 
     @property
     def images(self) -> Tensor:
-        """See `ImagePart`; they are not held in memory."""
+        """Raises `UserError`: the images are not held in memory."""
         raise UserError(
             f"the images of {self.folder} are read from the disk as they are needed, and this needs all of them in "
             "memory (as noise on evaluated images, or zero-cost scores do); choose images that are small enough"
@@ -164,15 +164,15 @@ class ImageFiles:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """See `ImagePart`."""
+        """(C, H, W) of an image of a batch."""
         return 3, self.crops.size, self.crops.size
 
     def part(self, indices: Tensor) -> ImageFiles:
-        """See `ImagePart`."""
+        """Selects the files of `indices`, `[M]` long."""
         return replace(self, names=self.names[indices.numpy()], labels=self.labels[indices], damaged={})
 
     def joined(self, other: ImageFiles) -> ImageFiles:
-        """See `ImagePart`; both must be of one folder.
+        """Appends the files of `other`, which must be of the same folder.
 
         Raises:
             UserError: where they are not.
@@ -186,11 +186,11 @@ class ImageFiles:
         return replace(self, names=names, labels=labels, damaged={})
 
     def to(self, device: torch.device) -> ImageFiles:
-        """See `ImagePart`; they stay on the disk, and their batches come in the memory of the processor."""
+        """Returns this object: the images stay on the disk, and their batches are on the CPU."""
         return self
 
     def batches(self, indices: Iterable[Tensor], crops: int | None = None) -> Iterator[Images]:
-        """See `ImagePart`; the crop of an image is a function of the seed and the image alone.
+        """Yields a batch for each of `indices`; the crop of an image depends on the seed `crops` and the image alone.
 
         Raises:
             UserError: for damaged files, where they are fatal, or where there is nothing else in a batch.
@@ -207,15 +207,15 @@ class ImageFiles:
             pin_memory=torch.cuda.is_available(),
         )
         for images, labels, damaged in loader:
-            self._tell(damaged)
+            self._report(damaged)
             if len(labels):
                 yield Images(images, labels)
 
     def content(self) -> Iterator[bytes]:
-        """See `ImagePart`: names and labels, and how the files are read; not what is in them."""
+        """Yields names, labels and how the files are read; not what is in them."""
         yield from (self.names.tobytes(), self.labels.numpy().tobytes(), repr(self.crops).encode())
 
-    def _tell(self, damaged: Sequence[tuple[str, str]]) -> None:
+    def _report(self, damaged: Sequence[tuple[str, str]]) -> None:
         for name, why in damaged:
             if self.on_damage == "fail":
                 raise UserError(
@@ -243,7 +243,7 @@ class _Batch(NamedTuple):
 
 
 class _Reader(Dataset[_Batch]):
-    """Reads the batch of given numbers, in a worker process; a damaged file is told, not raised."""
+    """Reads the batch of given indices in a worker process; returns the damaged files rather than raising."""
 
     def __init__(self, files: ImageFiles, crops: int | None) -> None:
         self.files = files
@@ -329,8 +329,9 @@ class ImageFolder(ImageSource):
                     "with a path and a label on each line; set data_dir to the folder that holds it"
                 )
 
+    @override
     def load(self) -> ImageSplits:
-        """See `ImageSource.load`; lists the files, and opens none of them."""
+        """Lists the files, and opens none of them."""
         train_names, train_labels, classes = self._listed(self.train)
         test_names, test_labels, test_classes = self._listed(self.test)
         num_classes = len(classes) or int(train_labels.max()) + 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
@@ -73,8 +74,8 @@ class ImageNet16(ImageSource):
             if not (self.folder / file).is_file():
                 raise missing(self.folder / file, md5, PAGE)
 
+    @override
     def load(self) -> ImageSplits:
-        """See `ImageSource.load`."""
         train, test = (self._joined(files) for files in (self.train_files, self.test_files))
         return ImageSplits(*self.division.divide(train, test), self.num_classes, self.mean, self.std)
 

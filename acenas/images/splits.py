@@ -1,4 +1,4 @@
-"""How the two official parts of a data set become three: for training, for validation, for testing."""
+"""Divides the two official parts of a data set into three: training, validation and test."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.images.base import ImagePart
@@ -28,7 +29,7 @@ class ThreeParts(NamedTuple):
 
 
 class Division(ABC):
-    """Cuts one official part of a data set in two.
+    """Divides one official part of a data set in two.
 
     Args:
         of: `train`: the official training images are divided for training and validation, and all official test
@@ -46,21 +47,21 @@ class Division(ABC):
 
     @abstractmethod
     def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """Numbers of the images of the first and of the second part.
+        """Returns the indices of the images of the first and of the second part.
 
         Args:
-            count: images that there are.
+            count: number of images.
             names: `[count]`, paths of their files, UTF-8; None where they have none.
 
         Returns:
-            Two `[N]`, long, without a common number and each number below `count`.
+            Two `[N]`, long, disjoint, each index below `count`.
 
         Raises:
             UserError: where the division does not fit `count` images.
         """
 
     def divide(self, train: ImagePart, test: ImagePart) -> ThreeParts:
-        """The three parts of a data set.
+        """Divides a data set into three parts.
 
         Args:
             train: the official training images.
@@ -97,8 +98,9 @@ class RandomDivision(Division):
         self.sizes = _two([1 if size is None else size for size in sizes])
         self.seed = seed
 
+    @override
     def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """See `Division.indices`; in ascending order."""
+        """Returns both in ascending order."""
         order = torch.randperm(count, generator=torch_generator(self.seed, "images", "division"))
         sizes = (max(count - self.sizes[1], 1), self.sizes[1]) if self.first_takes_the_rest else self.sizes
         first, second, _ = _cut(order, sizes)
@@ -126,8 +128,8 @@ class OrderedDivision(Division):
         super().__init__(of)
         self.sizes = _two(sizes)
 
+    @override
     def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """See `Division.indices`."""
         first, second, _ = _cut(torch.arange(count), self.sizes)
         return first, second
 
@@ -175,8 +177,9 @@ class FileDivision(Division):
         if not self.path.is_file():
             raise UserError(f"the index file {self.path} is missing; the official ones come from {self.page}")
 
+    @override
     def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """See `Division.indices`; in the order of the file."""
+        """Returns both in the order of the file."""
         content = self.path.read_bytes()
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if self.md5 is not None and found != self.md5:
@@ -244,8 +247,9 @@ class NameDivision(Division):
                 "choose a division by seed"
             )
 
+    @override
     def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """See `Division.indices`; in ascending order."""
+        """Returns both in ascending order."""
         if names is None:
             raise UserError(f"{self.path} names images, and these have no names; choose a division by seed")
         wanted = {line.strip().rpartition(b"/")[2] for line in self.path.read_bytes().splitlines()} - {b""}

@@ -1,4 +1,4 @@
-"""What networks are trained and measured on: images, and what is done to them on their way into a network."""
+"""An image data set with its augmentation: what networks are trained and measured on."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from acenas.seeds import torch_generator
 class ImageTask:
     """An image data set with its augmentation, for training and for measuring.
 
-    Images that are small and easy are told apart by every network, and then chance ranks the networks. They are made
-    harder by measuring, too, on augmented images (`evaluation`): several draws of each, the same for every network,
-    so that two networks differ by their answers and not by their questions.
+    Every network classifies small and easy images correctly, and then chance ranks the networks. Measuring on augmented
+    images (`evaluation`) makes the task harder: several draws of each image, the same for every network, so that two
+    networks are compared on equal inputs.
 
     Attributes:
         source: where the images come from.
         augmentation: of training images.
         evaluation: of validation and test images; none by default.
-        draws: times that each image is evaluated; more than once makes sense with `evaluation` only.
+        draws: how often each image is evaluated; more than once makes sense only with `evaluation`.
 
     Raises:
         UserError: where `draws` is below 1.
@@ -49,7 +49,7 @@ class ImageTask:
         return self.source.load()
 
     def augmented(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Training images `[B, C, H, W]` uint8 as a network gets them, float32, on their device."""
+        """Augments and normalises training images `[B, C, H, W]` uint8 to float32, on their device."""
         return self.augmentation(images, self.splits, generator)
 
     def evaluation_batches(
@@ -60,20 +60,20 @@ class ImageTask:
         rank: int = 0,
         world_size: int = 1,
     ) -> Iterator[Images]:
-        """The images of `part`, `draws` times, as a network gets them; always the same.
+        """Yields the images of `part` normalised, `draws` times; the same in every call.
 
         Args:
             part: of the splits.
             batch_size: images of a batch; the last of a draw may be smaller.
             device: to put the batches on.
-            rank: of this process: it gets every batch of which the number leaves this rest.
+            rank: of this process: it gets the batches `rank`, `rank + world_size`, ...
             world_size: processes that share the batches.
 
         Yields:
             `images` `[B, C, H, W]` float32 and `labels` `[B]`.
 
         Raises:
-            UserError: where images that do not fit into memory are to be changed.
+            UserError: where `evaluation` changes images that are not held in memory.
         """
         everything: ImagePart = getattr(self.splits, part)
         unchanged = self.evaluation == Augmentation()
