@@ -3,12 +3,11 @@
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from acenas.files import write_text
@@ -30,71 +29,14 @@ from acenas.report.summary import (
     pareto_front,
 )
 
-STYLE_SHEET = """:root { color-scheme: light dark; --ground: #fff; --card: #f4f4f6; --ink: #1c1c21; --faint: #62626b; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #16161a; --card: #232329; --ink: #ececf1; --faint: #a5a5b0; }
-}
-body { margin: 0 auto; max-width: 70rem; padding: 1rem; background: var(--ground); color: var(--ink);
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin-bottom: 0; }
-h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
-p.sub, dt, figcaption, th { color: var(--faint); }
-code { overflow-wrap: anywhere; font-size: .85rem; }
-dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem; }
-dl.facts div { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
-dd { margin: 0; font-size: 1.35rem; font-weight: 600; }
-.plots, .cells { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
-.cells { grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); }
-.plots svg { width: 100%; height: auto; }
-figure { margin: 0; background: var(--card); border-radius: .5rem; padding: .6rem; }
-figure img { width: 100%; background: #fff; border-radius: .3rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { text-align: right; padding: .25rem .75rem .25rem 0; font-variant-numeric: tabular-nums; }
-td:not(.text) { white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-pre { background: var(--card); border-radius: .5rem; padding: .8rem; overflow-x: auto; font-size: .8rem; }
-@media print {
-  body { max-width: none; padding: 0; font-size: 11pt; }
-  .plots { grid-template-columns: 1fr 1fr; }
-  .wide { overflow: visible; }
-  figure, dl.facts div, tr { break-inside: avoid; }
-  h2, h3 { break-after: avoid; }
-}
-"""
-"""Of every page: light and dark, for a narrow screen and for paper."""
-
-_PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-$style</style>
-</head>
-<body>
-<h1>$title</h1>
-<p class="sub">$subtitle</p>
-<h2>Returned architecture</h2>
-<p><code>$returned</code></p>
-<dl class="facts">$facts</dl>
-<h2>The search</h2>
-<div class="plots"><figure>$curve</figure><figure>$scatter</figure></div>
-$constraints<h2>Metrics of the last round</h2>
-<div class="wide">$metrics</div>
-<h2>Best trained architectures</h2>
-<div class="cells">$cells</div>
-<h2>Rounds</h2>
-<div class="wide">$rounds</div>
-<h2>Time and versions</h2>
-<div class="wide">$seconds</div>
-<p class="sub">$versions</p>
-<details><summary>Configuration</summary><pre>$configuration</pre></details>
-</body>
-</html>
-""")
+PAGES = Environment(
+    loader=PackageLoader("acenas.report"),
+    autoescape=lambda name: name is not None and name.endswith(".html"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+"""The templates of all pages; text in them is escaped unless it is marked as safe."""
 
 
 def write_report(
@@ -144,81 +86,64 @@ def build_page(
     top = {
         name.split("_")[0].removeprefix("top"): name for name in summary["metrics"] if name.startswith("top")
     }
-    return _PAGE.substitute(
-        style=STYLE_SHEET,
-        title=escape(f"{summary['experiment']} · {summary['table']} {summary['dataset']}"),
-        subtitle=escape(f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds"),
-        returned=escape(returned["arch"]),
-        facts="".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items()),
-        curve=inline_svg(search_curve(search)),
-        scatter=inline_svg(score_scatter(search)),
-        constraints=_constraints(search) if search.limits else "",
-        metrics=_table(
-            ["first k by score", *top],
+    return PAGES.get_template("report.html").render(
+        title=f"{summary['experiment']} · {summary['table']} {summary['dataset']}",
+        subtitle=f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds",
+        returned=returned["arch"],
+        facts=facts,
+        figures=[inline_svg(search_curve(search)), inline_svg(score_scatter(search))],
+        **_constraints(search),
+        metrics_header=["first k by score", *top],
+        metrics=[
+            ["NDCG@k", *(number(summary["metrics"][f"ndcg@{k}"], 3) for k in top)],
             [
-                ["NDCG@k", *(number(summary["metrics"][f"ndcg@{k}"], 3) for k in top)],
-                [
-                    "test accuracy of the best observed (%)",
-                    *(number(summary["metrics"][name]) for name in top.values()),
-                ],
+                "test accuracy of the best observed (%)",
+                *(number(summary["metrics"][name]) for name in top.values()),
             ],
-        )
-        + f"<p>Kendall {number(summary['metrics']['kendall'], 3)}, "
-        f"Spearman {number(summary['metrics']['spearman'], 3)}</p>",
-        cells="".join(
-            _cell(number, row, picture, {} if properties is None else dict(properties.loc[row["arch"]]))
-            for (number, row), picture in zip(enumerate(best.to_dict("records"), 1), pictures, strict=True)
-        ),
-        rounds=_table(
-            ["architectures trained", "test accuracy of the returned (%)", "NDCG@10"],
-            [
-                [str(row["trained"]), number(row["returned_test_accuracy"]), number(row["ndcg@10"], 3)]
-                for row in summary["curve"]
-            ],
-        ),
-        seconds=_table(
-            ["stage", "seconds"], [[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()]
-        ),
-        versions=escape(", ".join(f"{name} {version}" for name, version in summary["versions"].items())),
-        configuration=escape(configuration),
-    )
-
-
-def _constraints(search: FinishedSearch) -> str:
-    """Each limit with what the returned architecture costs, and the front of accuracy and cost."""
-    limits = _table(
-        ["cost", "limit", "returned", "where the figure comes from"],
-        [
-            [
-                name,
-                f"{limit:g}",
-                f"{search.costs[name][search.returned]:.4g}",
-                search.cost_origins.get(name, ""),
-            ]
-            for name, limit in search.limits.items()
         ],
+        correlations=f"Kendall {number(summary['metrics']['kendall'], 3)}, "
+        f"Spearman {number(summary['metrics']['spearman'], 3)}",
+        cells=[
+            _cell(row, picture, {} if properties is None else dict(properties.loc[row["arch"]]))
+            for row, picture in zip(best.to_dict("records"), pictures, strict=True)
+        ],
+        rounds=[
+            [str(row["trained"]), number(row["returned_test_accuracy"]), number(row["ndcg@10"], 3)]
+            for row in summary["curve"]
+        ],
+        seconds=[[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()],
+        versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
+        configuration=configuration,
     )
-    front = pareto_front(search)
-    rows = [
+
+
+def _constraints(search: FinishedSearch) -> dict[str, Any]:
+    """Each limit with the cost of the returned architecture, and the front of accuracy and cost."""
+    if not search.limits:
+        return {"limits": []}
+    limits = [
+        [name, f"{limit:g}", f"{search.costs[name][search.returned]:.4g}", search.cost_origins.get(name, "")]
+        for name, limit in search.limits.items()
+    ]
+    front = [
         [
             number(row["observed_accuracy"]),
             number(row["test_accuracy"]),
             *(f"{row[name]:.4g}" for name in search.limits),
             row["arch"],
         ]
-        for row in front.to_dict("records")
+        for row in pareto_front(search).to_dict("records")
     ]
-    return (
-        f'<h2>Constraints</h2>\n<div class="wide">{limits}</div>\n'
-        f'<div class="plots"><figure>{inline_svg(cost_fronts(search))}</figure></div>\n'
-        "<p>No other trained architecture is as accurate at as low a cost as one of these:</p>\n"
-        f'<div class="wide">{_table(["observed (%)", "test (%)", *search.limits, "architecture"], rows)}</div>\n'
-    )
+    return {
+        "limits": limits,
+        "cost_fronts": inline_svg(cost_fronts(search)),
+        "front_header": ["observed (%)", "test (%)", *search.limits, "architecture"],
+        "front": front,
+    }
 
 
-def _cell(place: int, row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]) -> str:
-    """The picture of an architecture and what is known of it."""
-    image = base64.b64encode(figure_bytes(picture, "png")).decode()
+def _cell(row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]) -> tuple[str, str, str]:
+    """An architecture, its picture and what is known of it."""
     facts = [
         f"observed {number(row['observed_accuracy'])} %",
         f"test {number(row['test_accuracy'])} %",
@@ -226,26 +151,20 @@ def _cell(place: int, row: Mapping[Any, Any], picture: Figure, properties: Mappi
         f"round {row['round']} ({row['reason']})",
         *(f"{value:.3g} {cost_unit(name)}" for name, value in properties.items() if value == value),
     ]
-    arch = escape(row["arch"])
-    return (
-        f'<figure><img alt="{arch}" src="data:image/png;base64,{image}">'
-        f"<figcaption><b>{place}.</b> {escape(', '.join(facts))}<br><code>{arch}</code></figcaption></figure>"
-    )
+    return row["arch"], inline_png(picture), ", ".join(facts)
+
+
+def inline_png(figure: Figure) -> str:
+    """Returns `figure` as a URL that holds the picture itself."""
+    return f"data:image/png;base64,{base64.b64encode(figure_bytes(figure, 'png')).decode()}"
 
 
 def inline_svg(figure: Figure) -> str:
-    """`figure` as an element of the page, whose ink follows the page's text colour."""
+    """Returns `figure` as an element of the page, with lines and text in the page's text colour."""
     return as_element(figure_bytes(figure, "svg").decode())
 
 
 def as_element(svg: str) -> str:
-    """An SVG file of a figure as an element of the page, whose ink follows the page's text colour."""
+    """Turns the SVG file of a figure into an element of the page, with lines and text in the page's text colour."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     return svg.replace(INK, "currentColor")
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """An HTML table; the cells are plain text."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
