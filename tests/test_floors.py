@@ -55,6 +55,7 @@ def test_imports_go_down(path: Path) -> None:
         assert top != "lightning", f"{path}: import pytorch_lightning everywhere, never lightning beside it"
         assert room in ONLY_IN.get(top, {room}), f"{path} imports {top}"
         assert top not in NEVER_IN.get(room, set()), f"{path} imports {top}"
+        assert top != "wandb" or path.parent.name == "live", f"{path}: only report/live knows W&B"
         if top == "acenas" and rest and rest[0] != room and str(path.relative_to(ROOT)) not in TO_MEND:
             assert FLOORS[rest[0]] <= FLOORS[room], f"{path} on floor {FLOORS[room]} imports {module}"
 

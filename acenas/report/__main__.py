@@ -146,9 +146,7 @@ def log_comparison(
         title: of the comparison.
         mode: of W&B.
     """
-    import wandb  # slow, as is what follows
-
-    from acenas.report.live import artifacts_of_run, log_artifacts, run_loggers
+    from acenas.report.live import artifacts_of_run, log_artifacts, log_table, run_loggers  # slow
 
     ids = [file.read_text().strip() for run in found if (file := run.folder / "wandb_id.txt").exists()]
     with run_loggers(
@@ -161,9 +159,7 @@ def log_comparison(
         tags=[task[:64] for task in dict.fromkeys(results["task"])],
         config={"runs": ids, "methods": list(dict.fromkeys(results["method"]))},
     ) as loggers:
-        table = wandb.Table(dataframe=pd.read_csv(out / "comparison.csv"))
-        for logger in loggers[1:]:
-            logger.log_metrics({"report/comparison": table})  # type: ignore[dict-item]
+        log_table(loggers, "report/comparison", pd.read_csv(out / "comparison.csv"))
         files = [out / name for name in ("index.html", "comparison.csv", "results.parquet", "curves.png")]
         reports = [one for run in found for one in artifacts_of_run(run.folder) if one[0] == "report"]
         log_artifacts(loggers, [("comparison", files)], reports)

@@ -35,7 +35,7 @@ from acenas.report.live import (
     RunProgress,
     artifacts_of_run,
     log_artifacts,
-    log_best_architectures,
+    log_table,
 )
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
@@ -428,7 +428,9 @@ class Run:
             for logger in loggers:
                 logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
         best = best_architectures(finished)
-        log_best_architectures(loggers, best, [self.space.draw(arch) for arch in best["arch"]])
+        log_table(
+            loggers, "report/best_architectures", best, [self.space.draw(arch) for arch in best["arch"]]
+        )
         costs = self.costs(best["arch"].to_list())
         write_report(self.folder, finished, self.space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
         summary = build_summary(finished)

@@ -1,7 +1,7 @@
-"""The loggers of one run: `metrics.csv` in the run folder, and the same metrics in Weights & Biases.
+"""The loggers of a run: `metrics.csv` in the run folder, and the same metrics in Weights & Biases.
 
-The CSV is the run's memory: it survives a kill, and a resumed W&B run is filled from it. Where W&B fails, the run
-goes on without it after one warning.
+The CSV survives a kill, and a resumed W&B run is filled from it. Where W&B fails, the run continues without it after
+one warning.
 """
 
 import csv
@@ -32,7 +32,7 @@ STEP_METRIC = {
     "search": "search/trained",
     "train": "train/epoch",
 }
-"""What a stage's metrics are drawn against in W&B."""
+"""The step metric of each stage in W&B."""
 
 BEST_OF = {
     "search/best_observed_accuracy": "max",
@@ -49,11 +49,11 @@ BEST_OF = {
 """Metrics whose best value W&B keeps in the run's summary, beside the last one."""
 
 RowKey = tuple[str, int | None]
-"""Stage and step: what makes a row of `metrics.csv` one of a kind."""
+"""Stage and step, which identify a row of `metrics.csv`."""
 
 
 def by_stage(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sorts `stage/metric` by stage; a name without one, such as Lightning's `epoch`, joins the only stage.
+    """Groups `stage/metric` by stage; a name without stage, such as Lightning's `epoch`, is put into the only stage.
 
     >>> by_stage({"pretrain/loss": 0.5, "epoch": 3})
     {'pretrain': {'pretrain/loss': 0.5, 'pretrain/epoch': 3}}
@@ -73,14 +73,14 @@ def by_stage(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 class CSVMetrics(Logger):
-    """Keeps one CSV file: a row for every step of every stage, a column for every metric.
+    """Writes one CSV file: a row for every step of every stage, a column for every metric.
 
-    Lightning's own `CSVLogger` deletes the file it finds; this one goes on with it. A step that is logged
-    again adds to its row and replaces what was there, so a resumed run repeats no line. Every call is on disk
-    when it returns: a new row is appended in one write, anything else rewrites the file atomically.
+    Lightning's `CSVLogger` deletes an existing file; this one continues it. A step that is logged again updates its
+    row, so a resumed run repeats no line. Every call has written the file when it returns: a new row is appended in
+    one write, anything else rewrites the file atomically.
 
     Args:
-        path: The file; made where it is missing, continued where it is not.
+        path: of the file, which is created or continued.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -104,7 +104,7 @@ class CSVMetrics(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Writes `metrics`, named `stage/metric`, to their stage's row of `step` (`None`: a row too)."""
+        """Writes `metrics`, named `stage/metric`, to the row of their stage and `step` (None has a row of its own)."""
         for stage, row in by_stage(metrics).items():
             key, values = (stage, step), {name: float(value) for name, value in row.items()}
             known_columns, new_row = values.keys() <= set(self.columns), key not in self.rows
@@ -134,7 +134,7 @@ class CSVMetrics(Logger):
             writer.writerows(self._line(key) for key in self.rows)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: the run folder holds the resolved configuration."""
+        """Does nothing; the run folder holds the resolved configuration."""
 
     @property
     def save_dir(self) -> str:
@@ -153,11 +153,11 @@ class CSVMetrics(Logger):
 
 
 class SafeWandbLogger(WandbLogger):
-    """Lightning's `WandbLogger` around a run that is already open, which can fail without stopping anything.
+    """Lightning's `WandbLogger` around an open run, whose failure does not stop the training.
 
     Args:
-        run: The open W&B run.
-        logged: What W&B has of earlier, interrupted runs; it is not logged again.
+        run: the open W&B run.
+        logged: metrics that W&B has from earlier, interrupted runs; they are not logged again.
     """
 
     def __init__(self, run: "Run", logged: Mapping[RowKey, Mapping[str, float]]) -> None:
@@ -166,7 +166,7 @@ class SafeWandbLogger(WandbLogger):
         self.broken = False
 
     def attempt(self, action: Callable[[], None]) -> None:
-        """Runs `action`; should W&B fail, says so once and logs nothing from then on."""
+        """Runs `action`. Where W&B fails, warns once and logs nothing from then on."""
         if self.broken:
             return
         try:
@@ -176,12 +176,12 @@ class SafeWandbLogger(WandbLogger):
             log.warning("W&B failed and is left out from here on (metrics.csv has everything): %s", error)
 
     def close(self, exit_code: int) -> None:
-        """Ends the W&B run; `broken` says whether it is whole."""
+        """Ends the W&B run; `broken` is true afterwards where it is incomplete."""
         self.attempt(lambda: self.experiment.finish(exit_code=exit_code))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Logs `metrics`, named `stage/metric`; what W&B has of a step already is left out."""
+        """Logs `metrics`, named `stage/metric`, without those that W&B already has for this step."""
         for stage, row in by_stage(metrics).items():
             new = {name: value for name, value in row.items() if ((stage, step), name) not in self._logged}
             axis = STEP_METRIC.get(stage)
@@ -211,23 +211,23 @@ def run_loggers(
 ) -> Iterator[list[Logger]]:
     """Opens the loggers of the run in `folder` and closes them when the block ends, however it ends.
 
-    The W&B run's id is kept in `wandb_id.txt`, so that a resumed run goes on as the same W&B run. W&B cannot
-    continue an offline run in place: the new offline folder is filled from `metrics.csv` and replaces the
-    interrupted one, so that `wandb sync` on the folder that is left sends the whole run.
+    The W&B run's id is kept in `wandb_id.txt`, so that a resumed run continues the same W&B run. W&B cannot continue
+    an offline run in place: the new offline folder is filled from `metrics.csv` and replaces the interrupted one, so
+    that `wandb sync` on the remaining folder sends the whole run.
 
     Args:
-        folder: The run folder.
-        mode: `"offline"` needs neither an account nor a network; `"online"` sends, and becomes offline where
+        folder: the run folder.
+        mode: `"offline"` needs neither an account nor a network; `"online"` sends, and falls back to offline where
             W&B cannot be reached; with `"disabled"` there is only the CSV and W&B is never imported.
-        project: The W&B project.
-        group: What W&B puts together; experiment and configuration hash without the seed.
+        project: of W&B.
+        group: of W&B; the experiment and the hash of its configuration without the seed.
         job_type: `"supernet"`, `"search"`, `"train"` or `"report"`.
-        name: The name W&B shows.
-        tags: W&B tags.
-        config: The resolved configuration, as plain values.
+        name: of the W&B run.
+        tags: of the W&B run.
+        config: the resolved configuration, as plain values.
 
     Yields:
-        The loggers, `metrics.csv` first. Give them to the trainers and to `RankingMetrics`.
+        The loggers, `metrics.csv` first, for the trainers and `RankingMetrics`.
     """
     folder = Path(folder)
     metrics_csv = CSVMetrics(folder / "metrics.csv")
@@ -241,7 +241,7 @@ def run_loggers(
         loggers.append(wandb_logger)
     exit_code = 1
     try:
-        # W&B keeps what a table refers to apart until it is sent; in the run folder rather than in the home folder.
+        # W&B stages the files of tables until they are sent: in the run folder rather than in the home folder.
         with _environment("WANDB_DATA_DIR", str(folder.resolve() / "wandb")):
             yield loggers
         exit_code = 0
@@ -264,12 +264,12 @@ def run_loggers(
 def _open_logger(
     folder: Path, mode: Literal["offline", "online"], options: dict[str, Any], metrics_csv: CSVMetrics
 ) -> SafeWandbLogger | None:
-    """A logger of a W&B run that has what `metrics.csv` has; None where W&B cannot be had."""
+    """Opens a W&B run that holds what `metrics.csv` holds; returns its logger, or None where W&B is not available."""
     run = _open_wandb(folder, mode, options)
     if run is None:
         return None
     logger = SafeWandbLogger(run, logged=metrics_csv.rows)
-    logger.attempt(lambda: _go_on(run, folder, metrics_csv.rows))
+    logger.attempt(lambda: _restore(run, folder, metrics_csv.rows))
     return logger
 
 
@@ -294,7 +294,7 @@ def _environment(name: str, value: str) -> Iterator[None]:
 
 
 def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[str, Any]) -> "Run | None":
-    """An open W&B run; offline where online fails, None where both do."""
+    """Opens a W&B run; offline where online fails. Returns None where both fail."""
     id_file = folder / "wandb_id.txt"
     if not id_file.exists():
         write_text(id_file, secrets.token_hex(4))
@@ -340,8 +340,8 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
     return None
 
 
-def _go_on(run: "Run", folder: Path, rows: Mapping[RowKey, Mapping[str, float]]) -> None:
-    """Says what to draw against what, and brings a new run up to where the interrupted one was."""
+def _restore(run: "Run", folder: Path, rows: Mapping[RowKey, Mapping[str, float]]) -> None:
+    """Defines step metrics and summaries, and fills a new run with the metrics of the interrupted one."""
     for stage, step_metric in STEP_METRIC.items():
         run.define_metric(step_metric, hidden=True)
         run.define_metric(f"{stage}/*", step_metric=step_metric)

@@ -1,4 +1,4 @@
-"""How well the search ranks the space: measured beside the search, for people; nothing decides by it."""
+"""Ranking metrics over the whole space. They are for people; no decision of a search depends on them."""
 
 from collections.abc import Sequence
 
@@ -7,27 +7,28 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
+from typing_extensions import override
 
 from acenas.ranking.metrics import ranking_metrics
 from acenas.search.events import RoundResult, SearchCallback
 
 
 class RankingMetrics(SearchCallback):
-    """Compares the scores with the observed accuracies of the whole space after each round and after pretraining.
+    """Compares scores with the observed accuracies of the whole space after each round and after pretraining.
 
-    It logs `ndcg@{1,3,10,30}`, `kendall`, `spearman` and `top{1,3,10,30}_observed_accuracy` as `pretrain/…` (without
+    Logs `ndcg@{1,3,10,30}`, `kendall`, `spearman` and `top{1,3,10,30}_observed_accuracy` as `pretrain/…` (without
     a step) or as `search/…` (the step is the number of trained architectures). With the latter come `search/round`,
     `search/trained`, `search/best_observed_accuracy` (percent) and `search/regret` (percentage points of observed
     accuracy from the best trained to the best known).
 
     Args:
-        known_archs: Every architecture whose observed accuracy is known. Where none is, as when all are trained from
-            scratch, there is nothing honest to compare the scores with, and ranking metrics and regret are left out.
-        known_accuracy: Their observed accuracies, percent; `[K]`.
-        loggers: Where the metrics go.
+        known_archs: all architectures whose observed accuracy is known. Where there are none, as when all are trained
+            from scratch, ranking metrics and regret are left out.
+        known_accuracy: their observed accuracies, percent; `[K]`.
+        loggers: of the run.
 
     Attributes:
-        rounds: The metrics of each round of this process, by round (0: pretraining), named as they are logged.
+        rounds: the metrics of each round of this process, by round (0: pretraining), named as they are logged.
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class RankingMetrics(SearchCallback):
         self.loggers = loggers
         self.rounds: dict[int, dict[str, float]] = {}
 
+    @override
     def on_round_end(self, result: RoundResult) -> None:
-        """Measures and logs."""
         metrics: dict[str, float] = {}
         observed = self.known.reindex(list(result.archs)).to_numpy()
         if not np.isnan(observed).all():

@@ -1,7 +1,7 @@
-"""What the terminal shows of a run: a line for every round, and one live bar over epochs and rounds.
+"""The terminal: a line for every round, and a live progress bar over epochs and rounds.
 
-Both write to Rich's shared console, so that lines appear above the bar, and Rich honours `NO_COLOR`. Where the output
-is not a terminal there is no bar but a plain line now and then.
+Both write to Rich's shared console, so that lines appear above the bar; Rich respects `NO_COLOR`. Where the output is
+not a terminal, a plain line from time to time replaces the bar.
 """
 
 import time
@@ -14,6 +14,7 @@ from rich import get_console
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from typing_extensions import override
 
 from acenas.report import runs
 from acenas.report.live.metrics import RankingMetrics
@@ -29,7 +30,7 @@ COLUMNS = {
     "top 10": "{:.2f}",
     "seconds": "{:.1f}",
 }
-"""Columns of the table and how their values are written."""
+"""Columns of the table, and the format of their values."""
 
 METRIC = {
     "best observed": "best_observed_accuracy",
@@ -38,17 +39,17 @@ METRIC = {
     "Kendall": "kendall",
     "top 10": "top10_observed_accuracy",
 }
-"""Columns that show one of `RankingMetrics`'."""
+"""Columns that show a metric of `RankingMetrics`."""
 
 
 class RoundTable(SearchCallback):
-    """A table that grows by one line per round: what was trained, how good the best is, how well the scores rank.
+    """Prints a table row after each round: number trained, best accuracy, ranking metrics.
 
-    Accuracies are observed ones, in percent; `top 10` is the best of the ten best scored.
+    Accuracies are observed ones, in percent; `top 10` is the best of the ten architectures with the highest scores.
 
     Args:
-        metrics: Stands before this in the list of callbacks and has measured the round already.
-        console: Rich's shared one where it is not given.
+        metrics: the callback that measures the round; it must come before this one in the list of callbacks.
+        console: Rich's shared one by default.
     """
 
     def __init__(self, metrics: RankingMetrics, console: Console | None = None) -> None:
@@ -57,14 +58,14 @@ class RoundTable(SearchCallback):
         self._header_shown = False
         self._since = time.monotonic()
 
+    @override
     def on_search_start(self, rounds: int, budget: int, done: int) -> None:
-        """Says what was done already."""
         self._since = time.monotonic()
         if done > 0:
             self.console.print(f"Going on after round {done} of {rounds}.")
 
+    @override
     def on_round_end(self, result: RoundResult) -> None:
-        """Shows the line of the round."""
         now = time.monotonic()
         measured = self.metrics.rounds.get(result.round, {})
         values = {column: measured.get(f"{result.stage}/{name}") for column, name in METRIC.items()}
@@ -82,17 +83,17 @@ class RoundTable(SearchCallback):
 
 
 class RunProgress(pl.Callback, SearchCallback):
-    """One bar with the time left, over the epochs of every trainer it is given to and over the rounds of a search.
+    """Shows one progress bar with the time left, over the epochs of trainers and the rounds of a search.
 
-    The same is told in the run's folder, for `python -m acenas.status`.
+    Also writes the progress to the run folder, for `python -m acenas.status`.
 
-    Build those trainers with `enable_progress_bar=False`. Use it as a context manager: an error must not leave the
-    terminal without its cursor.
+    Build the trainers with `enable_progress_bar=False`. Use this as a context manager, so that an error does not leave
+    the terminal without its cursor.
 
     Args:
-        console: Rich's shared one where it is not given.
-        plain_interval: Seconds between two lines where the output is not a terminal.
-        status: Of the run.
+        console: Rich's shared one by default.
+        plain_interval: seconds between two lines where the output is not a terminal.
+        status: of the run.
     """
 
     def __init__(
@@ -126,30 +127,32 @@ class RunProgress(pl.Callback, SearchCallback):
     ) -> None:
         self._bar.stop()
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Adds the bar of this trainer's epochs, from where a checkpoint left it."""
+        """Adds the bar of this trainer's epochs, starting at the epoch of its checkpoint."""
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         self._epochs = self._bar.add_task("epochs", total=total, completed=trainer.current_epoch)
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Moves it on within an epoch that takes long."""
+        """Updates the bar within a long epoch."""
         if time.monotonic() - self._moved >= 1.0 and trainer.num_training_batches:
             self._move(self._epochs, trainer.current_epoch + (batch_idx + 1) / trainer.num_training_batches)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Moves it on."""
         self._move(self._epochs, trainer.current_epoch + 1)
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes it away."""
         if self._epochs is not None:
             self._bar.remove_task(self._epochs)
         self._epochs = None
 
     def chunks(self, description: str) -> Callable[[int, int], None]:
-        """What to call with the chunks of a work that are done and the number of all: the bar of that work."""
+        """Returns a function that shows a bar for a task: call it with the number of chunks done, and of all chunks."""
         task: TaskID | None = None
 
         def move(done: int, total: int) -> None:
@@ -162,17 +165,17 @@ class RunProgress(pl.Callback, SearchCallback):
 
         return move
 
+    @override
     def on_search_start(self, rounds: int, budget: int, done: int) -> None:
-        """Adds the bar of the rounds."""
         self._rounds = self._bar.add_task("rounds", total=rounds, completed=done)
 
-    def on_round_start(self, round: int, archs: Sequence[str]) -> None:  # noqa: A002 (the field's word)
-        """Says how many are in training."""
+    @override
+    def on_round_start(self, round: int, archs: Sequence[str]) -> None:
         if self._rounds is not None:
             self._bar.update(self._rounds, description=f"rounds (training {len(archs)} architectures)")
 
+    @override
     def on_round_end(self, result: RoundResult) -> None:
-        """Moves it on."""
         if self._rounds is not None:
             self._bar.update(self._rounds, description="rounds")
         if self.status:
@@ -186,8 +189,8 @@ class RunProgress(pl.Callback, SearchCallback):
             )
         self._move(self._rounds, result.round)
 
+    @override
     def on_search_end(self) -> None:
-        """Takes it away."""
         if self._rounds is not None:
             self._bar.remove_task(self._rounds)
         self._rounds = None

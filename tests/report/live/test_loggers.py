@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from pytorch_lightning.loggers import Logger
 
 from acenas.report.live.artifacts import artifact_name, artifacts_of_run, log_artifacts
-from acenas.report.live.best import log_best_architectures
 from acenas.report.live.loggers import CSVMetrics, SafeWandbLogger, run_loggers
 from acenas.report.live.metrics import RankingMetrics
+from acenas.report.live.tables import log_table
 from tests.report.live.example import ARCHS, KNOWN, round_result
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
 
@@ -55,7 +55,7 @@ def test_a_killed_run_without_wandb_loses_no_finished_call(tmp_path: Path) -> No
     path = tmp_path / "metrics.csv"
     writer = textwrap.dedent("""
         import sys
-        from acenas.report.live import best, metrics, terminal
+        from acenas.report.live import metrics, tables, terminal
         from acenas.report.live.loggers import run_loggers
         with run_loggers(sys.argv[1], mode="disabled") as (logger,):
             for step in range(10**6):
@@ -68,16 +68,16 @@ def test_a_killed_run_without_wandb_loses_no_finished_call(tmp_path: Path) -> No
     )
     assert process.stdout is not None
     for _ in range(200):
-        told = int(process.stdout.readline())
+        written = int(process.stdout.readline())
     process.kill()
-    told = max([told, *(int(line) for line in process.stdout.read().split())])
+    written = max([written, *(int(line) for line in process.stdout.read().split())])
     process.wait()
     process.stdout.close()
     assert not (tmp_path / "wandb").exists()
     CSVMetrics(path).log_metrics({"search/regret": -1.0}, step=0)
     frame = pd.read_csv(path)
     assert frame["step"].is_unique
-    assert set(range(told + 1)) <= set(frame["step"])
+    assert set(range(written + 1)) <= set(frame["step"])
     assert frame["search/regret"].tolist() == [-1.0, *(float(step) for step in frame["step"][1:])]
 
 
@@ -97,7 +97,7 @@ def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> N
                 )
             pictures = [Figure(figsize=(1, 1)) for _ in range(2)]
             best = pd.DataFrame({"arch": ["arch3", "arch5"], "test_accuracy": [94.5, 93.5]})
-            log_best_architectures(loggers, best, pictures)
+            log_table(loggers, "report/best_architectures", best, pictures)
 
     with pytest.raises(KeyboardInterrupt):
         search(0, 2, fail=True)
