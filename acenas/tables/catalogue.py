@@ -1,4 +1,4 @@
-"""Which tables are at hand: those that the package carries, and those of the user's data folder."""
+"""Finds tables: those that the package carries, and those of the user's data folder."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _PATTERNS = ("*.parquet", "*/*.parquet")
 
 @dataclass(frozen=True)
 class Entry:
-    """A table at hand, or a file that would be one if it were whole."""
+    """A table, or a damaged file in place of one."""
 
     name: str
     path: Path
@@ -28,9 +28,9 @@ class Entry:
 
 
 def available_tables(data_dir: str | Path | None = None) -> list[Entry]:
-    """The embedded tables, then those in the data folder and the folders right below it.
+    """Lists the embedded tables, then those in the data folder and in the folders directly below it.
 
-    Parquet files that are no benchmark tables are left out; those that cannot be read are there with their problem.
+    Parquet files that are no benchmark tables are left out. A file that cannot be read is listed with its `problem`.
 
     Args:
         data_dir: the data folder; None takes the environment variable ACENAS_DATA, and none where that is not set.
@@ -50,12 +50,12 @@ def available_tables(data_dir: str | Path | None = None) -> list[Entry]:
 
 
 def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> Path:
-    """The file of a table, from its path or from its name: the file's name without `.parquet`.
+    """Returns the file of a table, given its path or its name: the file's name without `.parquet`.
 
     Embedded tables come first, so that no other file changes what their names mean.
 
     Raises:
-        UserError: where no table has that name. A path is returned as it is: opening it says what is wrong with it.
+        UserError: where no table has that name. A path is returned unchecked; opening it raises where it is wrong.
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith(".parquet") or "/" in text or os.sep in text:
@@ -71,7 +71,7 @@ def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> 
 
 
 def table_architectures(path: str, space: str) -> list[str]:
-    """All architectures of a table of `space`, in its order. Raises `UserError` as `find_table` and as opening it."""
+    """Returns all architectures of a table of `space`, in its order. Raises as `find_table` and as opening it."""
     return BenchmarkTable.open(find_table(path), space=space, columns=[]).archs
 
 
@@ -100,7 +100,7 @@ def check_table(
 
 
 def _files(data_dir: str | Path | None) -> list[tuple[bool, Path]]:
-    """All Parquet files where tables are looked for, and whether they are embedded."""
+    """Lists all Parquet files in the places of tables, and whether they are embedded."""
     embedded = Path(str(resources.files("acenas.tables"))) / "data"
     files = [(True, path) for path in sorted(embedded.glob("*.parquet"))]
     folder = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE) or None

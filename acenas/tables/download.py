@@ -1,7 +1,6 @@
-"""Official files: where they come from, and downloading them, resumable and verified.
+"""Official files: their sources, and downloads that are resumed and verified.
 
-`requests` does HTTP. (`pooch`, made for data files, starts a download that broke again from its beginning, which for
-files of gigabytes is what matters.)
+It uses `requests` rather than `pooch`, which restarts an interrupted download from the beginning.
 """
 
 import json
@@ -18,12 +17,12 @@ from acenas.errors import UserError
 from acenas.tables.importers.files import sha256
 
 Progress = Callable[[int, int | None], object]
-"""Told the bytes that are there, and those of the whole file where the server says."""
+"""Called with the number of bytes downloaded so far, and the size of the file, or None where it is unknown."""
 
-_ATTEMPTS = 5  # that fail in a row without a byte
+_ATTEMPTS = 5  # in a row that receive no byte
 _WAIT = 0.5  # seconds; doubled after each of them
-_BLOCK = 1 << 16  # bytes; a break loses less than that
-_TRANSIENT = (429, 500, 502, 503, 504)  # answers that may be others in a moment
+_BLOCK = 1 << 16  # bytes; at most so many are lost when the connection breaks
+_TRANSIENT = (429, 500, 502, 503, 504)  # status codes worth another attempt
 _TIMEOUT = (15, 60)  # seconds to connect, and between two bytes
 
 
@@ -32,13 +31,13 @@ class Source:
     """An official file; see `sources.yaml`, which holds them.
 
     Attributes:
-        name: by which the command knows it.
+        name: on the command line.
         title: what it is.
         file: its name in the data folder.
-        page: where it is described, or has to be fetched by hand.
-        then: the command that makes something of it, with `{file}` and `{folder}`.
-        url: from which it can be downloaded; empty where that takes a person.
-        size: for people.
+        page: that describes the file, or where it has to be downloaded by hand.
+        then: the command to run on it, with `{file}` and `{folder}`.
+        url: for the download; empty where it has to be downloaded by hand.
+        size: in words.
         sha256: of the official file; empty where that is not known.
         md5: likewise.
     """
@@ -55,19 +54,19 @@ class Source:
 
 
 def sources() -> dict[str, Source]:
-    """All official files by name."""
+    """Returns all official files by name."""
     text = resources.files("acenas.tables").joinpath("sources.yaml").read_text(encoding="utf-8")
     return {name: Source(name, **fields) for name, fields in yaml.safe_load(text).items()}
 
 
 def get(source: Source, folder: Path, progress: Progress = lambda done, total: None) -> tuple[Path, str]:
-    """The official file in `folder`: the one that is there, or else downloaded; verified in both cases.
+    """Returns the official file in `folder`, downloaded where it is missing, and verifies it.
 
     Returns:
         The file, and its SHA-256.
 
     Raises:
-        UserError: as `download` and `sha256`, and where a person has to fetch it: says how.
+        UserError: as `download` and `sha256`; and where the file has to be downloaded by hand, with how to do it.
     """
     path = folder / source.file
     if path.exists():
@@ -83,21 +82,21 @@ def get(source: Source, folder: Path, progress: Progress = lambda done, total: N
 def download(
     url: str, path: Path, expected: str = "", md5: str = "", progress: Progress = lambda done, total: None
 ) -> str:
-    """Downloads `url` to `path`, which is there only once it is whole and verified; returns its SHA-256.
+    """Downloads `url` to `path` and returns its SHA-256. `path` exists only once the file is complete and verified.
 
-    What has come is kept in `<path>.part`; where the connection breaks, or the process is killed, it goes on from
-    there, if the server can and its file is still the same, and else from the beginning.
+    Bytes received are kept in `<path>.part`. After a broken connection or a kill, the download continues from there if
+    the server supports it and its file has not changed, and else restarts.
 
     Args:
         url: of the file.
-        path: where it goes.
+        path: of the result.
         expected: SHA-256 of the file in hexadecimal; empty where that is not known.
         md5: likewise.
         progress: see `Progress`.
 
     Raises:
-        UserError: where the server cannot be reached or refuses, the connection breaks again and again, the disk is
-            full, or a checksum is wrong (what has come is removed then).
+        UserError: where the server cannot be reached or refuses, the connection breaks repeatedly, the disk is full, or
+            a checksum is wrong (the bytes received are removed then).
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -119,7 +118,7 @@ def download(
 
 
 def _fetch_patiently(url: str, part: Path, progress: Progress) -> None:
-    """`_fetch`, again where the connection breaks, as long as some attempts bring something."""
+    """Repeats `_fetch` while the connection breaks, until `_ATTEMPTS` in a row have received nothing."""
     failures = 0
     while True:
         before = _size(part)
@@ -141,10 +140,10 @@ def _fetch_patiently(url: str, part: Path, progress: Progress) -> None:
 
 
 def _fetch(url: str, part: Path, progress: Progress) -> None:
-    """The rest of the file, appended to `part`, or all of it. Raises as `requests` does where the connection breaks."""
+    """Appends the rest of the file to `part`, or downloads all of it. Raises as `requests` does."""
     start = _size(part)
     kept = json.loads(_validator(part).read_text()) if start and _validator(part).exists() else {}
-    headers = {"Accept-Encoding": "identity"}  # bytes as they are: packed ones could not be counted
+    headers = {"Accept-Encoding": "identity"}  # bytes as they are: compressed ones could not be counted
     if start and kept.get("url") == url and kept.get("version"):
         headers |= {"Range": f"bytes={start}-", "If-Range": kept["version"]}
     with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
@@ -154,19 +153,19 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
             part.unlink()
             raise requests.ConnectionError("the file on the server is another one now")
         response.raise_for_status()
-        goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-        goes_on = goes_on and response.status_code == requests.codes.partial_content
-        done = start if goes_on else 0
+        resumes = response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+        resumes = resumes and response.status_code == requests.codes.partial_content
+        done = start if resumes else 0
         version = response.headers.get("ETag", "")
         if not version or version.startswith("W/"):  # a weak one is not enough to join parts
             version = response.headers.get("Last-Modified", "")
-        if not goes_on:
+        if not resumes:
             part.unlink(missing_ok=True)  # before its version changes: they must belong together
             _validator(part).write_text(json.dumps({"url": url, "version": version}))
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else None
         progress(done, total)
-        with part.open("ab" if goes_on else "wb") as file:
+        with part.open("ab" if resumes else "wb") as file:
             for block in response.iter_content(_BLOCK):
                 file.write(block)
                 done += len(block)
@@ -176,7 +175,7 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
 
 
 def _validator(part: Path) -> Path:
-    """What tells whether the file on the server is still the one that `part` is of."""
+    """The file that holds the URL and the version (ETag) of the file that `part` belongs to."""
     return part.with_name(part.name + ".json")
 
 

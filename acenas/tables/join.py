@@ -15,7 +15,7 @@ from acenas.tables.weak_labels import WeakLabels
 def join_weak_labels(
     table: BenchmarkTable, labels: WeakLabels, columns: Mapping[str, str], out: str | Path
 ) -> None:
-    """Writes `table` with labels of its architectures, and where they come from, as further columns.
+    """Writes `table` with labels of its architectures, and their provenance, as further columns.
 
     Args:
         table: opened with all its columns.

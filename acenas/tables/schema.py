@@ -1,17 +1,27 @@
-"""The one schema of all benchmark tables: names of columns, metadata, checksums, and writing a file of it.
+"""The schema of all benchmark tables: names of columns, metadata, checksums, and writing a table.
 
-A table is one Parquet file. Its column `arch` holds the architectures, and the names of the other columns say
-what they hold:
+A table is one Parquet file. Its column `arch` holds the architectures. The names of the other columns state their
+content:
 
 | column | holds |
 |---|---|
 | `<dataset>.<valid or test or observed>.<epochs>` | accuracy in percent, mean over the training seeds |
 | the same with `.s<seed>` | accuracy in percent of the training with that seed |
 | `<dataset>.train_seconds.<epochs>` | what that training costs |
-| `<dataset>.params_m`, `<dataset>.flops_m` | millions of parameters, of multiply-adds |
+| `<dataset>.params_m`, `<dataset>.flops_m` | millions of parameters, of operations for one image (see below) |
 | `<dataset>.latency_ms.<device>` | milliseconds on that device |
 | `weak.<name>` | a weak label |
 | anything else | whatever its source says, such as the benchmark's own index |
+
+What counts as an operation differs between sources, and an import keeps the numbers of its source:
+
+- the official files of NAS-Bench-201 and AceNAS': multiply-adds of convolutions and linear layers, as `Cost.macs_m` of
+  `acenas.spaces.cost` counts them; the cell with index 0 of NAS-Bench-201 has 15.64737 million on CIFAR-10;
+- tables measured by acenas, such as `nb201_digits`: `Cost.flops_m`, which counts batch normalisation, ReLU and pooling
+  as well; the same cell has 17.958592 million;
+- NDS: the `flops` of its files, which do not say what they count.
+
+So FLOPs may be compared within one table only.
 """
 
 import hashlib
@@ -77,7 +87,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Flops:
-    """Millions of multiply-adds for one image."""
+    """Millions of operations for one image, counted as the source of the table does."""
 
     dataset: str
 
@@ -108,7 +118,7 @@ class Weak:
 
 @dataclass(frozen=True)
 class Other:
-    """A column outside the grammar, which acenas carries along and never interprets."""
+    """A column outside the grammar, which acenas copies and never interprets."""
 
     name: str
 
@@ -128,7 +138,7 @@ _WEAK = re.compile(rf"weak\.({_WORD}(?:\.{_WORD})*)")
 
 
 def parse_column(name: str) -> Column:
-    """What the column called `name` holds; `str()` of the answer is `name` again.
+    """Parses the name of a column; `str()` of the result is `name` again.
 
     >>> parse_column("cifar10.valid.200")
     Accuracy(dataset='cifar10', split='valid', epochs=200, seed=None)
@@ -170,16 +180,16 @@ class Provenance:
 
 @dataclass(frozen=True)
 class TableMetadata:
-    """What a table says about itself.
+    """The metadata of a table.
 
     Attributes:
         space: the name of the search space, `SearchSpace.name`.
         unit: the unit of accuracies; "percent" is the only one accepted.
         source: the publication or the command that the values come from.
         licence: under which the values may be used.
-        date: when they were measured or imported, as in ISO 8601.
-        provenance: anything that a reader should know about how they were measured.
-        columns: for some of the columns, most of all weak labels, where they come from.
+        date: when they were measured or imported, in ISO 8601.
+        provenance: how they were measured, in words.
+        columns: the provenance of single columns, most of all of weak labels.
     """
 
     space: str
@@ -204,10 +214,10 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class Checksums:
-    """SHA-256 of a table's content, apart from how Parquet encodes it.
+    """SHA-256 of a table's content, independent of how Parquet encodes it.
 
-    Each column has its own, so that a reader of two columns verifies these two; `whole` covers them and the
-    metadata, so that neither a column nor a line of metadata can be added, dropped or changed unseen.
+    Each column has its own, so that a reader of two columns verifies these two. `whole` covers them and the metadata,
+    so that any column or metadata added, dropped or changed is noticed.
     """
 
     columns: Mapping[str, str]
@@ -215,7 +225,7 @@ class Checksums:
 
 
 def pack_metadata(metadata: TableMetadata, columns: Mapping[str, str]) -> dict[str, str]:
-    """The Parquet key-value metadata of a table whose columns have these digests."""
+    """Returns the Parquet key-value metadata of a table whose columns have these digests."""
     packed = {key: getattr(metadata, name) for name, key in _KEYS.items() if getattr(metadata, name)}
     if metadata.columns:
         packed["columns"] = json.dumps({name: asdict(value) for name, value in metadata.columns.items()})
@@ -225,7 +235,7 @@ def pack_metadata(metadata: TableMetadata, columns: Mapping[str, str]) -> dict[s
 
 
 def unpack_metadata(packed: Mapping[str, str]) -> tuple[TableMetadata, Checksums | None]:
-    """The inverse of `pack_metadata`. Tables of others may carry no checksums.
+    """Reads what `pack_metadata` returned. Tables that others wrote may have no checksums.
 
     Raises:
         UserError: where a required key is missing, does not parse, or does not fit the checksum of the whole.
@@ -261,9 +271,9 @@ def _digest_metadata(packed: Mapping[str, str]) -> str:
 
 
 def digest_column(name: str, values: Any) -> str:
-    """SHA-256 (hexadecimal) of a column's name, type, values and missing values, in the order of the rows.
+    """Returns the SHA-256 (hexadecimal) of a column's name, type, values and missing values, in the order of the rows.
 
-    How the values are split into chunks, encoded and compressed makes no difference.
+    It does not depend on how the values are split into chunks, encoded and compressed.
 
     Args:
         name: the column's name.
@@ -284,7 +294,7 @@ def digest_column(name: str, values: Any) -> str:
 
 
 def check_values(name: str, values: Any) -> None:
-    """Checks that a column holds what its name promises.
+    """Checks that a column's values fit its name.
 
     Args:
         name: the column's name.
@@ -318,7 +328,7 @@ def check_values(name: str, values: Any) -> None:
 
 
 def as_float64(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A numeric `pyarrow.ChunkedArray` as float64, NaN where a value is missing.
+    """Converts a numeric `pyarrow.ChunkedArray` to float64, with NaN where a value is missing.
 
     Raises:
         UserError: where the column does not hold numbers.
@@ -335,7 +345,7 @@ def check_archs(values: Any) -> None:
     """Checks that the column of architectures is text and that none is missing (`ArchIndex` finds duplicates).
 
     Raises:
-        UserError: says which.
+        UserError: where either is not so; names the rows.
     """
     if not is_text(values.type):
         raise UserError(f"column {ARCH} holds {values.type}, not text")
@@ -353,7 +363,7 @@ def write_table(frame: "pa.Table | pd.DataFrame", path: str | Path, metadata: Ta
         frame: one row per architecture, with a column `arch` of text; `pandas.DataFrame` (its index is not
             kept) or `pyarrow.Table`. NaN is written as a missing value.
         path: the Parquet file to make or replace.
-        metadata: what the table says about itself.
+        metadata: of the table.
 
     Raises:
         UserError: where the frame breaks the schema: no architectures, one twice, an accuracy outside 0 to 100
@@ -367,7 +377,7 @@ def write_table(frame: "pa.Table | pd.DataFrame", path: str | Path, metadata: Ta
 
 
 def _normalised(table: Any) -> Any:
-    """The same table with plain column types, and missing values in place of NaN."""
+    """Returns the table with plain column types, and missing values in place of NaN."""
     columns = {}
     for name, values in zip(table.column_names, table.columns, strict=True):
         if name in columns:
@@ -408,7 +418,7 @@ def _write(table: Any, path: Path, metadata: TableMetadata) -> None:
 
 
 def column_datasets(names: Iterable[str]) -> list[str]:
-    """The data sets that these columns speak of, in alphabetic order.
+    """Returns the data sets in the names of these columns, in alphabetic order.
 
     >>> column_datasets(["cifar10.valid.200", "cifar100.params_m", "weak.snip", "index"])
     ['cifar10', 'cifar100']

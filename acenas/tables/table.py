@@ -1,4 +1,4 @@
-"""Opening a benchmark table and looking architectures up: reads what is asked for, and verifies all of that."""
+"""Opens benchmark tables and looks architectures up; reads the columns asked for, and verifies them."""
 
 import difflib
 import itertools
@@ -37,7 +37,7 @@ class NotATableError(UserError):
 
 @dataclass(frozen=True)
 class Footer:
-    """What the end of a table's file says, without its rows."""
+    """The footer of a table's file: everything but its rows."""
 
     path: Path
     rows: int
@@ -115,13 +115,13 @@ class ArchIndex:
                 rows = first[repeated[0]], second[repeated[0]]
                 name = self._take(first[repeated[:1]])[0]
                 raise UserError(f"architecture {name} is there twice, in rows {rows[0]} and {rows[1]}")
-            # Two architectures share a hash, at odds of one in 10^8 for 400,000 of them: hash differently.
+            # Two architectures share a hash (probability 10^-8 for 400,000 of them): try another hash.
 
     def __len__(self) -> int:
         return len(self._order)
 
     def rows(self, archs: Sequence[str]) -> NDArray[np.int64]:
-        """``[A]`` int64, the row of each of `archs`; -1 where it is not there."""
+        """Returns ``[A]`` int64, the row of each of `archs`; -1 for those not in the table."""
         if not len(self) or not len(archs):
             return np.full(len(archs), -1, dtype=np.int64)
         asked = from_strings(archs)
@@ -137,7 +137,7 @@ class ArchIndex:
         return self._archs.take(from_rows(rows)).combine_chunks()
 
     def _hash(self, archs: Any, salt: int) -> NDArray[np.uint64]:
-        """``[A]`` uint64: a hash of length and bytes of `archs`, cut at the longest one of the table."""
+        """Returns ``[A]`` uint64: a hash of length and bytes of `archs`, cut to the length of the table's longest."""
         hashes = np.zeros(len(archs), np.uint64)
         for start in range(0, len(archs), 65536):  # in parts, since padding copies
             part = archs.slice(start, 65536)
@@ -212,7 +212,7 @@ class BenchmarkTable:
 
     @property
     def metadata(self) -> TableMetadata:
-        """What the table says about itself."""
+        """The table's metadata."""
         return self._footer.metadata
 
     @property
@@ -307,7 +307,7 @@ class BenchmarkTable:
 
 
 def _check_ends(path: Path) -> None:
-    """Tells the files apart that Parquet's own reader would all call invalid."""
+    """Checks for the damages that Parquet's own reader reports alike: raises a specific `UserError` for each."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_LFS_POINTER))
@@ -335,7 +335,7 @@ def _check_ends(path: Path) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns what pyarrow raises on a damaged file into one message."""
+    """Turns any exception of pyarrow on a damaged file into one `UserError`."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:

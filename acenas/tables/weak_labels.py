@@ -1,4 +1,4 @@
-"""Weak labels: cheap scores of architectures, and where they come from."""
+"""Weak labels: cheap scores of architectures, and their provenance."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -94,7 +94,7 @@ class WeakLabels:
     def from_table(
         cls, table: BenchmarkTable, names: Sequence[str], short_trainings: Mapping[str, str] | None = None
     ) -> "WeakLabels":
-        """The columns `names` of a benchmark table.
+        """Reads the columns `names` of a benchmark table.
 
         Args:
             table: the table.
@@ -119,7 +119,7 @@ class WeakLabels:
         return cls(table.metadata.space, table.archs, names, values, provenance)
 
     def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """``[A, L]`` float64: the labels of `archs`, in their order; NaN where one is missing.
+        """Returns ``[A, L]`` float64: the labels of `archs`, in their order; NaN where one is missing.
 
         An architecture that is not in the frame has no label at all: its row is NaN.
         """
@@ -129,7 +129,7 @@ class WeakLabels:
         return found
 
     def beside(self, other: "WeakLabels") -> "WeakLabels":
-        """These labels and then those of `other`, for the architectures of this frame.
+        """Returns these labels followed by those of `other`, for the architectures of this frame.
 
         Raises:
             UserError: where both have a label of one name.
@@ -142,7 +142,7 @@ class WeakLabels:
         return WeakLabels(self.space, self.archs, names, values, provenance)
 
     def frame(self) -> "pd.DataFrame":
-        """The labels as a data frame of float64, indexed by architecture."""
+        """Returns the labels as a data frame of float64, indexed by architecture."""
         import pandas as pd
 
         return pd.DataFrame(self._values, index=pd.Index(self.archs, name=ARCH), columns=self.names)

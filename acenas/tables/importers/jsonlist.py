@@ -21,7 +21,7 @@ def read_items(
     Args:
         file: opened for reading bytes, in UTF-8.
         where: the file in messages.
-        progress: told the number of bytes read, now and then.
+        progress: called now and then with the number of bytes read.
 
     Raises:
         UserError: where the file is cut off, is no JSON, or is of another shape.

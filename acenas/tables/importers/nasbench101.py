@@ -87,7 +87,7 @@ def import_nasbench101(
         path: the TFRecord file.
         out: the Parquet file to make or replace.
         cells: the search space.
-        progress: told the number of bytes read, now and then.
+        progress: called now and then with the number of bytes read.
 
     Raises:
         UserError: as `read_records`, for a pointer file, records of another form or version, accuracies that are not

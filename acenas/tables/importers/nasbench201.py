@@ -56,7 +56,7 @@ class Space(Protocol):
 
 
 Progress = Callable[[int, int], object]
-"""Told the number of cells that are read, and of all."""
+"""Called with the number of cells read so far, and of all."""
 
 
 def import_nasbench201(

@@ -36,7 +36,7 @@ ToArch = Callable[[Mapping[str, Any], int, int], str]
 
 
 class File(NamedTuple):
-    """What the name of a file says."""
+    """The parts of a file's name."""
 
     family: str
     dataset: str
@@ -94,7 +94,8 @@ def import_nds(
     - `D.observed.E`: the accuracy of an architecture's first training, which is what a search may see,
     - `D.test.E`: the mean of all of its trainings, and with `.s0`, `.s1` ... each, where one was trained repeatedly,
 
-    and `D.params_m`, `D.flops_m`. All are measured on the same images, so what a search finds is flattered by them.
+    and `D.params_m`, `D.flops_m` (as in the file, in millions). All accuracies are measured on the same images, so
+    those that a search observes are optimistic.
 
     Args:
         path: a JSON file, or the archive.
@@ -102,7 +103,7 @@ def import_nds(
         to_arch: for a family such as `darts`, what writes its architectures.
         name: of the file, as in the archive, without `.json`; None for that of `path`.
         accuracy: which one is taken.
-        progress: told the bytes that are read, and those of the file.
+        progress: called with the bytes read so far, and the size of the file.
 
     Raises:
         UserError: as `file_of` and `read_items`, for genotypes that are not of the family, values that are no errors
@@ -113,9 +114,9 @@ def import_nds(
         what = file_of(name)
         rows = _Rows(what, accuracy, to_arch(what.family))
         where = f"{path}, {name}" if path.suffix == ".zip" else str(path)
-        tell = None if progress is None else lambda done: progress(done, size)
+        report_bytes = None if progress is None else lambda done: progress(done, size)
         number = 0
-        for number, record in enumerate(read_items(file, where, tell), start=1):
+        for number, record in enumerate(read_items(file, where, report_bytes), start=1):
             try:
                 rows.add(record)
             except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -18,7 +18,7 @@ def read_records(
 
     Args:
         path: the file, uncompressed.
-        progress: told the number of bytes read, now and then.
+        progress: called now and then with the number of bytes read.
         start: number and place (in bytes) of the record to begin with.
 
     Raises:
@@ -28,7 +28,7 @@ def read_records(
     crc32c = _crc32c()
     with path.open("rb", buffering=1 << 20) as file:
         number, position = start
-        told = file.seek(position)
+        reported = file.seek(position)
         while header := file.read(_HEADER.size):
             if len(header) < _HEADER.size:
                 raise UserError(_truncated(path, number, position))
@@ -51,9 +51,9 @@ def read_records(
             yield record
             number += 1
             position += framed_size(record)
-            if progress is not None and position - told >= 1 << 20:
+            if progress is not None and position - reported >= 1 << 20:
                 progress(position)
-                told = position
+                reported = position
     if progress is not None:
         progress(position)
 

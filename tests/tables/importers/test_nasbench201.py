@@ -12,6 +12,7 @@ import torch
 
 from acenas.errors import UserError
 from acenas.spaces import NasBench201
+from acenas.spaces.cost import count_cost
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main
 from acenas.tables.importers import nasbench201 as module
@@ -285,3 +286,24 @@ def test_the_command_makes_a_table_that_verifies(tmp_path: Path, capsys: pytest.
     assert main(["import", "nb201", str(folder), "--out", str(out)]) == 0
     assert "3 cells" in capsys.readouterr().out
     assert main(["verify", str(out), "--space", "nasbench201"]) == 0
+
+
+PUBLISHED = {  # parameters and "flop" of the official files, in millions, on CIFAR-10
+    "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|": (
+        0.129306,
+        15.64737,
+    ),
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|none~0|nor_conv_3x3~1|avg_pool_3x3~2|": (
+        0.802426,
+        113.95137,
+    ),
+    "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|nor_conv_1x1~1|none~2|": (0.101306, 11.71521),
+}
+
+
+@pytest.mark.parametrize("arch", PUBLISHED)
+def test_the_flops_of_the_official_files_are_multiply_adds(arch: str) -> None:
+    """As the docstring of `acenas.tables.schema` says; `Cost.flops_m` counts more."""
+    cost = count_cost(SPACE.build(arch, num_classes=10), (3, 32, 32))
+    assert (cost.params_m, cost.macs_m) == pytest.approx(PUBLISHED[arch])
+    assert cost.flops_m > 1.03 * cost.macs_m
