@@ -1,10 +1,10 @@
-"""Runs side by side: means over seeds with their spread, who needs how many trainings, and what is chance.
+"""Compares runs: means and standard errors over seeds, trainings needed, and p-values.
 
 All functions take results: a frame with one row for each number of architectures trained in each run.
 
-- `task`, `method`, `seed`: which run; what is compared are methods, on the same task.
+- `task`, `method`, `seed`: of the run; methods are compared on the same task.
 - `budget`: architectures that the run trained in all.
-- `serves`: whether the row tells the result of a budget that is of interest; at least that of the whole run.
+- `serves`: whether tables show this row; at least the last row of each run.
 - `trained`: architectures trained so far.
 - `test_accuracy`, `regret`: of what the run would have returned then, in percent and points.
 - `ndcg@10`: of the last fit by then, over the space; NaN before the first.
@@ -154,7 +154,7 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             (row["method"], row["trained"]): _value(row["mean"], row["standard_error"], digits)
             for row in means
         }
-        parts.append(_table(f"{title}, after so many trainings", budgets, values))
+        parts.append(_markdown_table(f"{title}, after so many trainings", budgets, values))
     if reference in seeds.index and len(seeds) > 1:
         largest = results.groupby("method")["budget"].max()
         counts = {
@@ -162,13 +162,13 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             for (method, budget), n in needed(results, reference).items()
         }
         title = f"Trainings needed for the mean test accuracy of {reference} after"
-        parts.append(_table(title, budgets, counts))
+        parts.append(_markdown_table(title, budgets, counts))
         chances = {
             (method, budget): "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
             for (method, budget), p in p_values(results, reference).items()
         }
         title = f"p-value of the difference to {reference} (Wilcoxon, paired by seed), after"
-        parts.append(_table(title, budgets, chances))
+        parts.append(_markdown_table(title, budgets, chances))
     if costs := cost_columns(results):
         shown = {
             (row["method"], cost_unit(cost)): _value(row["mean"], row["standard_error"], 2)
@@ -176,7 +176,9 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             for row in comparison(results, cost).to_dict("records")
             if row["trained"] == budgets[-1]
         }
-        parts.append(_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown))
+        parts.append(
+            _markdown_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown)
+        )
     runs = results.drop_duplicates(["method", "seed", "budget"])
     cost = runs[runs["budget"] == runs["budget"].max()].groupby("method", sort=False)["cpu_seconds"].mean()
     seconds = ", ".join(f"{method} {mean:.0f}" for method, mean in cost.items())
@@ -190,8 +192,8 @@ def _value(mean: float, error: float, digits: int) -> str:
     return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
 
 
-def _table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
-    """A Markdown table: one row for each method, a column for each budget or whatever else."""
+def _markdown_table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
+    """A Markdown table with a row for each method."""
     lines = [f"| {title} | " + " | ".join(map(str, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
     for method in dict.fromkeys(method for method, _ in cells):
         lines.append(

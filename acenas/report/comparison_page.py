@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,8 +126,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
 
 
 def _link(target: Path, place: Path) -> str:
-    target, place = target.resolve(), place.resolve()
     try:
-        return target.relative_to(place, walk_up=True).as_posix()  # type: ignore[call-arg]
-    except (TypeError, ValueError):  # before Python 3.12, or on another drive
-        return target.as_uri()
+        return Path(os.path.relpath(target.resolve(), place.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return target.resolve().as_uri()

@@ -1,4 +1,4 @@
-"""Reads finished runs to be compared: what they found, and in what their configurations differ."""
+"""Reads finished runs to compare: their results, and the differences of their configurations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_DIFFERENCE = (
     "table.path",
     "evaluator.executor",
 )
-"""Keys of a configuration that make no other method: chance, and the machine."""
+"""Keys of a configuration in which runs of one method may differ: seeds, and what concerns the machine."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class FinishedRun:
 
     @property
     def task(self) -> str:
-        """What was searched."""
+        """Table and data set."""
         return f"{self.summary['table']} {self.summary['dataset']}".strip()
 
 
 def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
-    """The finished searches at or below `roots` in the order of their overrides and seeds, and why others are left out.
+    """Reads the finished searches at or below `roots`, ordered by overrides and seeds; returns why others are left out.
 
-    A run that lies below several of them is read once.
+    A run that lies below several roots is read once.
 
     Raises:
         UserError: where a root is missing or there is no finished search.
@@ -102,7 +102,7 @@ def _read(folder: Path) -> FinishedRun:
 
 
 def method_overrides(folder: Path) -> list[str]:
-    """The overrides that were given for a run, but for those of `NO_DIFFERENCE`; none where they are not known."""
+    """Returns the overrides of a run without those of `NO_DIFFERENCE`; empty where they are not known."""
     given = folder / ".hydra" / "overrides.yaml"
     overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
     return [override for override in overrides if not _is_chance(_key(override))]
@@ -122,15 +122,15 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def method_names(found: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:
-    """For each run, in what it differs from the others: runs with one name differ in `NO_DIFFERENCE` at most.
+    """Names each run by its differences to the others; runs of the same name differ at most in `NO_DIFFERENCE`.
 
     Args:
         found: the runs.
-        group_by: keys to tell runs apart by, whatever else differs; by default the whole configuration does.
+        group_by: the keys to name runs by, whatever else differs; by default all that differ.
 
     Returns:
         The overrides that were given for a run and not for all, as in `loss=ranknet, search.budget=50`, and `default`
-        where there are none. Where that does not tell runs apart, and with `group_by`, the values of the keys.
+        where there are none. Where that is ambiguous, and with `group_by`, the values of the keys.
 
     Raises:
         UserError: for a key that no run has.
@@ -185,7 +185,7 @@ def _written(value: Any) -> str:
 
 
 def results_of(found: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataFrame:
-    """The rows that `acenas.report.comparison` takes, one for each round of each run.
+    """Returns the results that `acenas.report.comparison` takes: one row for each round of each run.
 
     Args:
         found: the runs.

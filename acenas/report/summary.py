@@ -1,6 +1,6 @@
-"""The figures of a finished search: `summary.json`, what each round would have returned, and the best architectures.
+"""The results of a finished search: `summary.json`, the curve over rounds, and the best architectures.
 
-This is the only place that sees test accuracies, and it only reads: nothing here can reach a search.
+Only reports use test accuracies; nothing here is reachable from a search.
 """
 
 import math
@@ -18,7 +18,7 @@ from acenas.ranking.metrics import ranking_metrics
 
 @dataclass(frozen=True)
 class FinishedSearch:
-    """All that a report is made from."""
+    """The inputs of a report."""
 
     experiment: str
     seed: int
@@ -89,7 +89,7 @@ class FinishedSearch:
     def metrics(self) -> dict[str, dict[str, float]]:
         """`ranking_metrics` of each fit, by its column of `scores`, with test accuracies.
 
-        They are NaN where nothing is known but what was trained: that would tell how well the ranker remembers.
+        They are NaN where only trained architectures are known: that would measure how well the ranker memorises.
         """
         archs = self.scores["arch"]
         observed = torch.tensor(self.observed.reindex(archs).to_numpy(dtype=np.float64))
@@ -105,7 +105,7 @@ class FinishedSearch:
 
 
 def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFrame:
-    """The trained architectures of which no other has as high an accuracy for as low costs; the cheapest first.
+    """Returns the Pareto front of observed accuracy and costs among the trained architectures; the cheapest first.
 
     An architecture is on the front where no other is at least as good in observed accuracy and in every limited cost,
     and better in one of them. Of equals, the first trained one is there. Columns: `arch`, `observed_accuracy` and
@@ -125,7 +125,7 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
 
 
 def build_summary(search: FinishedSearch) -> dict[str, Any]:
-    """What goes into `summary.json`; accuracies and regret in percent (points), `None` where unknown.
+    """Returns the content of `summary.json`; accuracies and regret in percent (points), `None` where unknown.
 
     `regret` is the test accuracy of the best known architecture minus that of the returned one.
     """
@@ -177,7 +177,9 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
 
 
 def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
-    """What could not be told while the search ran: each fit's metrics, with test accuracies, named as they are logged.
+    """Returns the metrics of each fit with test accuracies, which are not available during the search.
+
+    They are named as they are logged.
 
     First that of pretraining, where there was one (`pretrain/…`), then that of each round (`search/…`, with
     `search/trained` for the step). Each holds `ndcg@{1,3,10,30}`, `kendall`, `spearman` and
@@ -200,7 +202,7 @@ def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
 
 
 def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
-    """The `count` trained architectures with the best observed accuracy, best first.
+    """Returns the `count` trained architectures with the best observed accuracy, best first.
 
     Columns: `arch`, `observed_accuracy` and `test_accuracy` (percent), `predicted_rank` (1 is best, by the last fit),
     `round` and `reason`.
@@ -221,7 +223,7 @@ def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
 
 
 def cost_unit(name: str) -> str:
-    """What a cost is counted in, by the name of its column: `params_m`, `flops_m` or `latency_ms.<device>`.
+    """Returns the unit of a cost, given its name: `params_m`, `macs_m`, `flops_m` or `latency_ms.<device>`.
 
     >>> cost_unit("latency_ms.pixel3")
     'ms on pixel3'
@@ -231,12 +233,12 @@ def cost_unit(name: str) -> str:
 
 
 def _for_report(metrics: dict[str, float]) -> dict[str, float]:
-    """Without the observed top-k accuracies: those were told while the search ran."""
+    """Removes the observed top-k accuracies, which were logged during the search."""
     return {name: value for name, value in metrics.items() if not name.endswith("_observed_accuracy")}
 
 
 def _without_nan(value: Any) -> Any:
-    """`value` with `None` in place of NaN, which JSON does not know."""
+    """Replaces NaN by `None`, since JSON has no NaN."""
     if isinstance(value, dict):
         return {name: _without_nan(item) for name, item in value.items()}
     if isinstance(value, list):
