@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        found, left_out = read_runs(options.runs)
-        methods = method_names(found, options.group_by)
+        finished, left_out = read_runs(options.runs)
+        methods = method_names(finished, options.group_by)
         if options.reference and options.reference not in methods:
             raise UserError(
                 f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}"
@@ -74,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"acenas: error: {error}", file=sys.stderr)
         return 2
-    results = results_of(found, methods)
-    pictures, not_drawn = best_pictures(found, options.trust)
+    results = results_of(finished, methods)
+    pictures, not_drawn = best_pictures(finished, options.trust)
     left_out |= not_drawn
     out: Path = options.out
     write_comparison(
@@ -86,13 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             results,
             options.title,
             pictures=pictures,
-            rankings=rankings(found, methods),
+            rankings=rankings(finished, methods),
             left_out=left_out,
             relative_to=out,
         ),
     )
     if options.wandb:
-        log_comparison(out, results, found, options.title, options.wandb)
+        log_comparison(out, results, finished, options.title, options.wandb)
     for folder, why in left_out.items():
         print(f"Left out: {folder}: {why}", file=sys.stderr)
     print((out / "comparison.md").read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
 def log_comparison(
     out: Path,
     results: pd.DataFrame,
-    found: Sequence[FinishedRun],
+    finished: Sequence[FinishedRun],
     title: str,
     mode: Literal["offline", "online"],
 ) -> None:
@@ -142,17 +142,17 @@ def log_comparison(
     Args:
         out: folder of the comparison.
         results: see `acenas.report.comparison`.
-        found: the runs.
+        finished: the runs.
         title: of the comparison.
         mode: of W&B.
     """
     from acenas.report.live import artifacts_of_run, log_artifacts, log_table, run_loggers  # slow
 
-    ids = [file.read_text().strip() for run in found if (file := run.folder / "wandb_id.txt").exists()]
+    ids = [file.read_text().strip() for run in finished if (file := run.folder / "wandb_id.txt").exists()]
     with run_loggers(
         out,
         mode=mode,
-        project=found[0].config.get("logger.project", "acenas"),
+        project=finished[0].config.get("logger.project", "acenas"),
         group="comparisons",
         job_type="report",
         name=title,
@@ -161,24 +161,24 @@ def log_comparison(
     ) as loggers:
         log_table(loggers, "report/comparison", pd.read_csv(out / "comparison.csv"))
         files = [out / name for name in ("index.html", "comparison.csv", "results.parquet", "curves.png")]
-        reports = [one for run in found for one in artifacts_of_run(run.folder) if one[0] == "report"]
+        reports = [one for run in finished for one in artifacts_of_run(run.folder) if one[0] == "report"]
         log_artifacts(loggers, [("comparison", files)], reports)
 
 
 def best_pictures(
-    found: Sequence[FinishedRun], trust: Sequence[str] = ()
+    finished: Sequence[FinishedRun], trust: Sequence[str] = ()
 ) -> tuple[list[tuple[str, Figure]], dict[Path, str]]:
     """Draws the architectures returned, those with the highest test accuracy first.
 
     Args:
-        found: the runs.
+        finished: the runs.
         trust: modules beside `acenas.spaces` that a run's configuration may take its search space from.
 
     Returns:
         The pictures, each with a line about the architecture; and the folders whose space was not opened, with why.
     """
     by_arch: dict[tuple[str, str], list[FinishedRun]] = {}
-    for run in found:
+    for run in finished:
         by_arch.setdefault((run.task, run.summary["returned"]["arch"]), []).append(run)
     ordered = sorted(by_arch.items(), key=lambda item: -item[1][0].summary["returned"]["test_accuracy"])
     pictures: list[tuple[str, Figure]] = []
@@ -188,7 +188,7 @@ def best_pictures(
         facts = [
             f"{task}: test {number(returned['test_accuracy'])} %",
             f"observed {number(returned['observed_accuracy'])} %",
-            f"returned by {len(its)} of {sum(run.task == task for run in found)} runs",
+            f"returned by {len(its)} of {sum(run.task == task for run in finished)} runs",
             *(f"{value:.3g} {cost_unit(name)}" for name, value in returned.get("costs", {}).items()),
         ]
         try:
@@ -205,10 +205,10 @@ def _draw(run: FinishedRun, arch: str, trust: Sequence[str]) -> Figure:
     return space.draw(arch)
 
 
-def rankings(found: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:
+def rankings(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:
     """For each method and task the figure of one run: its scores against observed accuracies."""
     figures: dict[str, str] = {}
-    for run, method in zip(found, methods, strict=True):
+    for run, method in zip(finished, methods, strict=True):
         file = run.folder / "ranking.svg"
         name = f"{run.task}: {method}, seed {run.summary['seed']}"
         if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):

@@ -69,14 +69,14 @@ def needed(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float
     mean = curves.groupby(["method", "trained"])["test_accuracy"].mean()
     asked = results[results["serves"] & (results["method"] == reference)]
     targets = asked.groupby("trained")["test_accuracy"].mean()
-    found = {}
+    trainings = {}
     for method in _others(results, reference):
         curve = mean[method]
         for budget, target in targets.items():
             # Means of equal values in another order may differ in the last digit.
             enough = curve.index[curve.to_numpy() >= target - 1e-9]
-            found[method, int(str(budget))] = float(enough[0]) if len(enough) else np.nan
-    return found
+            trainings[method, int(str(budget))] = float(enough[0]) if len(enough) else np.nan
+    return trainings
 
 
 def paired_p_value(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
@@ -110,7 +110,7 @@ def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], flo
         both.
     """
     asked = results[results["serves"]]
-    found = {}
+    chances = {}
     for budget in sorted(asked["trained"].unique().tolist()):
         means = (
             asked[asked["trained"] == budget].groupby(["seed", "method"])["test_accuracy"].mean().unstack()
@@ -118,8 +118,8 @@ def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], flo
         for method in _others(results, reference):
             # A method that does not have the budget has no column.
             both = means.reindex(columns=[reference, method]).dropna().to_numpy()
-            found[method, budget] = paired_p_value(*both.T) if len(both) > 1 else np.nan
-    return found
+            chances[method, budget] = paired_p_value(*both.T) if len(both) > 1 else np.nan
+    return chances
 
 
 def _others(results: pd.DataFrame, reference: str) -> list[str]:

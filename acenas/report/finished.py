@@ -61,7 +61,7 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]
     Raises:
         UserError: where a root is missing or there is no finished search.
     """
-    found: list[FinishedRun] = []
+    finished: list[FinishedRun] = []
     left_out: dict[Path, str] = {}
     seen: set[Path] = set()
     for root in roots:
@@ -72,14 +72,14 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]
                 continue
             seen.add(folder.resolve())
             try:
-                found.append(_read(folder))
+                finished.append(_read(folder))
             except _LeftOutError as reason:
                 left_out[folder] = str(reason)
-    if not found:
+    if not finished:
         names = ", ".join(str(root) for root in roots)
         raise UserError(f"no finished search in {names}; python -m acenas.status shows how far runs are")
-    found.sort(key=lambda run: (run.task, *run.overrides, f"{run.summary['seed']:09}"))
-    return found, left_out
+    finished.sort(key=lambda run: (run.task, *run.overrides, f"{run.summary['seed']:09}"))
+    return finished, left_out
 
 
 class _LeftOutError(Exception):
@@ -121,11 +121,11 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def method_names(found: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:
+def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:
     """Names each run by its differences to the others; runs of the same name differ at most in `NO_DIFFERENCE`.
 
     Args:
-        found: the runs.
+        finished: the runs.
         group_by: the keys to name runs by, whatever else differs; by default all that differ.
 
     Returns:
@@ -136,23 +136,25 @@ def method_names(found: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> 
         UserError: for a key that no run has.
     """
     for key in group_by:
-        if all(_value(run, key) is None for run in found):
+        if all(_value(run, key) is None for run in finished):
             raise UserError(f"no run has a key {key}; one such as loss._target_ or search.budget is meant")
     if group_by:
-        return [_by_values(run, group_by) for run in found]
-    common = set.intersection(*(set(run.overrides) for run in found))
-    names = [", ".join(o for o in run.overrides if o not in common) or "default" for run in found]
+        return [_by_values(run, group_by) for run in finished]
+    common = set.intersection(*(set(run.overrides) for run in finished))
+    names = [", ".join(o for o in run.overrides if o not in common) or "default" for run in finished]
     configs: dict[str, set[str]] = {}
-    for run, name in zip(found, names, strict=True):
+    for run, name in zip(finished, names, strict=True):
         configs.setdefault(name, set()).add(_without_chance(run))
-    first = {_without_chance(run): name for run, name in reversed(list(zip(found, names, strict=True)))}
+    first = {_without_chance(run): name for run, name in reversed(list(zip(finished, names, strict=True)))}
     if all(len(different) == 1 for different in configs.values()):
-        return [first[_without_chance(run)] for run in found]  # one configuration, one name
-    keys = sorted({key for run in found for key in run.config})
+        return [first[_without_chance(run)] for run in finished]  # one configuration, one name
+    keys = sorted({key for run in finished for key in run.config})
     differing = [
-        key for key in keys if not _is_chance(key) and len({_written(_value(run, key)) for run in found}) > 1
+        key
+        for key in keys
+        if not _is_chance(key) and len({_written(_value(run, key)) for run in finished}) > 1
     ]
-    return [_by_values(run, differing) for run in found]
+    return [_by_values(run, differing) for run in finished]
 
 
 def _by_values(run: FinishedRun, keys: Sequence[str]) -> str:
@@ -184,15 +186,15 @@ def _written(value: Any) -> str:
     return text.rsplit(".", 1)[-1] if text.startswith("acenas.") else text
 
 
-def results_of(found: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataFrame:
+def results_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataFrame:
     """Returns the results that `acenas.report.comparison` takes: one row for each round of each run.
 
     Args:
-        found: the runs.
+        finished: the runs.
         methods: their names.
     """
     rows = []
-    for run, method in zip(found, methods, strict=True):
+    for run, method in zip(finished, methods, strict=True):
         best = run.summary["best_known"]["test_accuracy"]
         for point in run.summary["curve"]:
             accuracy = np.nan if point["returned_test_accuracy"] is None else point["returned_test_accuracy"]

@@ -170,11 +170,11 @@ def _statistics(table: BenchmarkTable, name: str) -> list[str]:
     if not table.is_numeric(name):
         return ["", "", "text", ""]
     values = table.column(name)
-    known = values[~np.isnan(values)]
-    missing = f"{values.size - known.size:,}" if known.size < values.size else "0"
-    if not known.size:
+    present = values[~np.isnan(values)]
+    missing = f"{values.size - present.size:,}" if present.size < values.size else "0"
+    if not present.size:
         return [missing, "", "", ""]
-    return [missing, *(f"{value:,.6g}" for value in (known.min(), known.mean(), known.max()))]
+    return [missing, *(f"{value:,.6g}" for value in (present.min(), present.mean(), present.max()))]
 
 
 def _parser() -> argparse.ArgumentParser:

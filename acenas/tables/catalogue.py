@@ -63,9 +63,9 @@ def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> 
     for _, path in _files(data_dir):
         if path.stem == text:
             return path
-    known = ", ".join(dict.fromkeys(entry.name for entry in available_tables(data_dir))) or "none"
+    names = ", ".join(dict.fromkeys(entry.name for entry in available_tables(data_dir))) or "none"
     raise UserError(
-        f"there is no table {text}; at hand are: {known}. Name one of them or a path that ends in .parquet, or set "
+        f"there is no table {text}; at hand are: {names}. Name one of them or a path that ends in .parquet, or set "
         f"data_dir or the environment variable {DATA_VARIABLE} to the folder that holds it"
     )
 

@@ -52,10 +52,10 @@ def find_space(name: str) -> Any:
         return _nds_grammar(name)
     from acenas import spaces
 
-    known = {
+    by_name = {
         getattr(value, "name", None): value for value in vars(spaces).values() if isinstance(value, type)
     }
-    return known[name]() if name in known else None
+    return by_name[name]() if name in by_name else None
 
 
 def _nds_grammar(name: str) -> Any:

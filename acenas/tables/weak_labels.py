@@ -124,9 +124,9 @@ class WeakLabels:
         An architecture that is not in the frame has no label at all: its row is NaN.
         """
         rows = self._index.rows(archs)
-        found = np.full((len(rows), len(self.names)), np.nan)
-        found[rows >= 0] = self._values[rows[rows >= 0]]
-        return found
+        values = np.full((len(rows), len(self.names)), np.nan)
+        values[rows >= 0] = self._values[rows[rows >= 0]]
+        return values
 
     def beside(self, other: "WeakLabels") -> "WeakLabels":
         """Returns these labels followed by those of `other`, for the architectures of this frame.

@@ -77,15 +77,15 @@ def import_acenas(
     """
     path = Path(path)
     graphs: list[Graph] = []
-    known = _rows(path, to_arch, graphs)
+    records = _rows(path, to_arch, graphs)
     labels = _rows(Path(weak), to_arch, []) if weak is not None else {}
-    if any("accuracy" not in row for row in known.values()):
+    if any("accuracy" not in row for row in records.values()):
         raise UserError(f"{path}: a record has no accuracy; give files of labels with --weak")
-    if weak is not None and not labels.keys() & known.keys():
+    if weak is not None and not labels.keys() & records.keys():
         raise UserError(f"no graph of {path} is in {weak}: they are of different spaces")
-    observed = [row["accuracy"] for row in known.values()]
+    observed = [row["accuracy"] for row in records.values()]
     repeats = max(map(len, observed))
-    tested = [row.get("test_acc", row["accuracy"]) for row in known.values()]
+    tested = [row.get("test_acc", row["accuracy"]) for row in records.values()]
     accuracies = {
         f"{dataset}.observed.{epochs}": [values[0] for values in observed],
         f"{dataset}.test.{epochs}": [sum(values) / len(values) for values in tested],
@@ -94,7 +94,7 @@ def import_acenas(
         accuracies[f"{dataset}.observed.{epochs}.s{repeat}"] = [
             values[repeat] if repeat < len(values) else math.nan for values in observed
         ]
-    columns = {ARCH: pa.array(list(known))}
+    columns = {ARCH: pa.array(list(records))}
     for name, values in accuracies.items():
         columns[name] = pa.array(percent(f"{name} of {path}", np.array(values), unit), from_pandas=True)
     origin = {}
@@ -103,9 +103,9 @@ def import_acenas(
         ("params", f"{dataset}.params_m"),
         ("flops", f"{dataset}.flops_m"),
     ):
-        found = [labels.get(arch, {}).get(metric, [math.nan])[0] for arch in known]
-        if not all(map(math.isnan, found)):
-            columns[name] = pa.array(found, from_pandas=True)
+        column = [labels.get(arch, {}).get(metric, [math.nan])[0] for arch in records]
+        if not all(map(math.isnan, column)):
+            columns[name] = pa.array(column, from_pandas=True)
             origin[name] = _ORIGIN
     metadata = TableMetadata(
         "labelled_graphs",
@@ -116,9 +116,9 @@ def import_acenas(
     )
     write_table(pa.table(columns), out, metadata)
     return Imported(
-        architectures=len(known),
-        labelled=len(labels.keys() & known.keys()),
-        graphs=len(graphs) // len(known),
+        architectures=len(records),
+        labelled=len(labels.keys() & records.keys()),
+        graphs=len(graphs) // len(records),
         nodes=max(len(tags) for _, tags in graphs),
         tags=max(max(tags) for _, tags in graphs) + 1,
     )

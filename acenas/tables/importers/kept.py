@@ -1,4 +1,4 @@
-"""What an import has read, kept beside the table that it makes: one that was killed goes on where it was."""
+"""Keeps what an import has read beside the table that it makes, so that a killed import continues."""
 
 import json
 import shutil
@@ -14,14 +14,14 @@ from acenas.files import atomic_path, write_text
 
 
 class KeptParts:
-    """Rows in Parquet parts, each with the position in the source behind its last row.
+    """Keeps rows in Parquet parts, each with the position in the source behind its last row.
 
-    They are those of the same source only: path, size and time of change are compared. As a context manager it removes
-    them where the block ends, also by an `Exception`: what was wrong with the source may have been mended. They
-    stay where the process is killed or interrupted.
+    Parts are used for the same source only: its path, size and time of change are compared. The context manager removes
+    them when the block ends, also after an `Exception`, since the source may be repaired then. They remain where the
+    process is killed or interrupted.
 
     Args:
-        source: the file or folder that is imported.
+        source: the file or folder to import.
         out: the table to be.
     """
 
@@ -29,10 +29,10 @@ class KeptParts:
         self._folder = out.with_name(f".{out.name}.import")
         status = source.stat()
         identity = json.dumps([str(source.resolve()), status.st_size, status.st_mtime_ns])
-        known = self._folder / "source.json"
-        if not known.exists() or known.read_text() != identity:
+        source_file = self._folder / "source.json"
+        if not source_file.exists() or source_file.read_text() != identity:
             self._remove()
-            write_text(known, identity)
+            write_text(source_file, identity)
         self._count = 0
 
     def __enter__(self) -> Self:
@@ -45,14 +45,14 @@ class KeptParts:
             self._remove()
 
     def read(self) -> Iterator[tuple[pa.Table, int]]:
-        """The parts in order, and the position behind each."""
+        """Yields the parts in order, and the position behind each."""
         while (path := self._path(self._count)).exists():
             table = pq.read_table(path)
             self._count += 1
             yield table, int(table.schema.metadata[b"position"])
 
     def add(self, rows: pa.Table, position: int) -> None:
-        """Keeps one more part; `read` must have come to its end."""
+        """Adds a part; `read` must be exhausted before."""
         with atomic_path(self._path(self._count)) as temporary:
             pq.write_table(rows.replace_schema_metadata({"position": str(position)}), temporary)
         self._count += 1

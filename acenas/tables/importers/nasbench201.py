@@ -262,8 +262,8 @@ def _columns(
         # The seed is that of the key: the trial's own is a string with zeros before it.
         trials = {seed: trial for (key, seed), trial in sorted(results.items()) if key == trained_on}
         if not trials:
-            known = ", ".join(sorted({key for key, _ in results}))
-            raise ValueError(f"it has no training on {trained_on} for {epochs} epochs, only on {known}")
+            others = ", ".join(sorted({key for key, _ in results}))
+            raise ValueError(f"it has no training on {trained_on} for {epochs} epochs, only on {others}")
         of_seed = {seed: _accuracy(trial, trained_on, images, epochs) for seed, trial in trials.items()}
         columns |= {f"{dataset}.{split}.{epochs}.s{seed}": value for seed, value in of_seed.items()}
         columns[f"{dataset}.{split}.{epochs}"] = round(sum(of_seed.values()) / len(of_seed), 6)

@@ -162,7 +162,7 @@ def _opened(path: Path, name: str | None) -> Iterator[tuple[BinaryIO, int, str]]
                 if info.filename.endswith(".json")
             }
             if name not in members:
-                cells = [known for known in members if known.partition("_")[0] in SPACES]
+                cells = [member for member in members if member.partition("_")[0] in SPACES]
                 raise UserError(
                     f"{path}: say which file with --name: {', '.join(cells) or 'it has none of cells'}"
                 )
@@ -228,8 +228,8 @@ class _Rows:
             raise ValueError("it has no finished trainings")
         dataset = self._what.dataset
         depths = {depth for _, depth in self._sizes}
-        for other, known in _DEPTHS.items():
-            if other != dataset and depths <= known:
+        for other, its_depths in _DEPTHS.items():
+            if other != dataset and depths <= its_depths:
                 raise ValueError(
                     f"its depths {sorted(depths)} are those of {other}, and its name says {dataset}"
                 )

@@ -107,14 +107,14 @@ def _read(path: Path, names: Mapping[str, str]) -> Any:
     try:
         if parquet:
             with pq.ParquetFile(path) as file:
-                found = file.schema_arrow.names
+                present = file.schema_arrow.names
         else:
             with path.open("rb") as stream, pa.csv.open_csv(stream) as reader:
-                found = reader.schema.names
-        missing = [name for name in names if name not in found]
+                present = reader.schema.names
+        missing = [name for name in names if name not in present]
         if missing:
             raise UserError(
-                f"{path} has no column {missing[0]}; it has {', '.join(found)}. Name those to take with "
+                f"{path} has no column {missing[0]}; it has {', '.join(present)}. Name those to take with "
                 f"--column OLD=NEW, and the one of the architectures with --column OLD={ARCH}"
             )
         if parquet:
@@ -128,7 +128,7 @@ def _read(path: Path, names: Mapping[str, str]) -> Any:
 
 def percent(name: str, values: NDArray[np.float64], unit: Unit) -> NDArray[np.float64]:
     """Accuracies of `unit` in percent. Raises `UserError` where they are rather in another unit."""
-    known = values[~np.isnan(values)]
+    given = values[~np.isnan(values)]
     called_error = "err" in name.lower()
     if called_error != (unit == "error") and (called_error or "acc" in name.lower()):
         raise UserError(
@@ -136,12 +136,12 @@ def percent(name: str, values: NDArray[np.float64], unit: Unit) -> NDArray[np.fl
             f"--unit {'error' if called_error else 'percent or --unit fraction'}, or rename it in the file"
         )
     if unit == "fraction":
-        if (known > 1).any():
+        if (given > 1).any():
             raise UserError(
-                f"column {name} holds {known.max():g}, which is no fraction; choose --unit percent (or error)"
+                f"column {name} holds {given.max():g}, which is no fraction; choose --unit percent (or error)"
             )
         return 100 * values
-    if known.size and known.max() <= 1:
+    if given.size and given.max() <= 1:
         raise UserError(
             f"column {name} holds nothing above 1, so it seems to hold fractions rather than percent; choose "
             "--unit fraction"
