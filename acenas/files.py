@@ -1,5 +1,6 @@
-"""Files that are either whole or absent, whenever the process is killed."""
+"""Files that are either whole or absent, whenever the process is killed, and how a number is written in one."""
 
+import math
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -36,3 +37,8 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` atomically, as UTF-8."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with so many digits; a dash where it is unknown."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -21,7 +21,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
 from acenas.errors import UserError
-from acenas.report import runs
+from acenas.report.runs import finished
+from acenas.run.folder import announce, remove_if_unused
 from acenas.run.sweeps import note_jobs
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class SweepLauncher(Launcher):
         work: dict[Path, partial[JobReturn]] = {}
         for folder, config in configs.items():
             job = partial(run_in_sweep, self.hydra_context, self.task_function, config)
-            if runs.finished(folder) and not config.fresh:
+            if finished(folder) and not config.fresh:
                 returned[folder] = job()
                 configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
             else:
@@ -109,7 +110,7 @@ class SweepLauncher(Launcher):
                     log.info(f"{count} of {len(work)} jobs have ended: {folder}")
             except UserError:  # the jobs were not taken
                 for folder in filter(Path.exists, work):
-                    runs.remove_if_unused(folder)
+                    remove_if_unused(folder)
                 raise
         return returned
 
@@ -158,7 +159,7 @@ class SlurmLauncher(SweepLauncher):
             "them."
         )
         for folder in configs:
-            runs.announce(folder)
+            announce(folder)
         return slurm
 
 

@@ -11,11 +11,11 @@ from string import Template
 import pandas as pd
 from matplotlib.figure import Figure
 
+from acenas.files import number
 from acenas.report.comparison import COSTS, comparison, cost_columns
 from acenas.report.curves import TITLES, curves
 from acenas.report.figures import figure_bytes
 from acenas.report.page import STYLE_SHEET, inline_svg
-from acenas.report.runs import number
 from acenas.report.summary import cost_unit
 
 _PAGE = Template("""<!DOCTYPE html>

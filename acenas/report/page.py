@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acenas.files import write_text
+from acenas.files import number, write_text
 from acenas.report.figures import (
     INK,
     cost_fronts,
@@ -21,7 +21,6 @@ from acenas.report.figures import (
     score_scatter,
     search_curve,
 )
-from acenas.report.runs import number
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from acenas.report import runs
+from acenas.run.folder import finish
 
 
 def finished_run(root: Path, number: int, overrides: Sequence[str] = (), **config: object) -> Path:
@@ -47,5 +48,5 @@ def finished_run(root: Path, number: int, overrides: Sequence[str] = (), **confi
         ],
         "cpu_seconds": {"total": 3.0},
     }
-    runs.finish(folder, json.loads(json.dumps(summary)))
+    finish(folder, json.loads(json.dumps(summary)))
     return folder
