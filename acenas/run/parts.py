@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from acenas.evaluation import Evaluator
 from acenas.evaluation.costs import Limits
 from acenas.images import ImageTask
+from acenas.ranker import Ranker
 from acenas.run.config import instantiate, instantiate_in
 from acenas.run.networks import final_training
 from acenas.run.stages.candidates import cost_limits
@@ -28,7 +29,8 @@ class Parts:
         task: The images that networks are trained on; None for none.
         table: The benchmark table, for weak labels and costs; None where there is none or no search.
         labels: The weak labels to pretrain on that the run's super-net does not make, by name.
-        search: The rounds; None for no search, as the evaluator.
+        search: The rounds; None for no search, as the ranker and the evaluator.
+        ranker: Scores architectures.
         evaluator: The only way to an observed accuracy.
         limits: The constraints of the search; None for none.
     """
@@ -38,6 +40,7 @@ class Parts:
     table: BenchmarkTable | None
     labels: dict[str, WeakLabels]
     search: Search | None
+    ranker: Ranker | None
     evaluator: Evaluator | None
     limits: Limits | None
 
@@ -59,7 +62,9 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
     if cfg.export:
         instantiate(cfg.export)
     search: Search | None = instantiate(cfg.search) if cfg.search else None
-    evaluator: Evaluator | None = instantiate_in(cfg.evaluator, folder / "trained") if cfg.search else None
-    return Parts(
-        space, task, table, labels, search, evaluator, cost_limits(cfg, space, task, table, evaluator)
+    ranker: Ranker | None = (
+        instantiate(cfg.ranker, num_node_types=space.num_node_types) if cfg.search else None
     )
+    evaluator: Evaluator | None = instantiate_in(cfg.evaluator, folder / "trained") if cfg.search else None
+    limits = cost_limits(cfg, space, task, table, evaluator)
+    return Parts(space, task, table, labels, search, ranker, evaluator, limits)

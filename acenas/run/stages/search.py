@@ -13,7 +13,6 @@ from pytorch_lightning.loggers import Logger
 
 from acenas.ranker import Ranker
 from acenas.report.live import RankingMetrics, RoundTable, RunProgress
-from acenas.run.config import instantiate
 from acenas.run.folder import Clock
 from acenas.run.stages.candidates import Choices, within
 from acenas.run.stages.labels import label_values, pretraining_archs
@@ -27,34 +26,6 @@ if TYPE_CHECKING:
 
 Trial = Callable[[RankingMetrics], SearchCallback]
 """Makes what watches the search for a hyper-parameter search, and may give the run up."""
-
-
-def pretrained_ranker(
-    cfg: DictConfig,
-    folder: Path,
-    space: SearchSpace,
-    choices: Choices,
-    sources: Mapping[str, WeakLabels],
-    progress: RunProgress,
-    loggers: Sequence[Logger],
-) -> Ranker:
-    """The ranker, pretrained on the labels of `sources` where there are any; loaded where that was done before."""
-    ranker: Ranker = instantiate(cfg.ranker, num_node_types=space.num_node_types)
-    done = folder / "pretrain" / "ranker.pt"
-    if sources and done.exists():
-        ranker.load(done)
-    elif sources:
-        archs = pretraining_archs(cfg, space, choices, sources)
-        ranker.pretrain(
-            space.encode(space.canonical_all(archs)),
-            label_values(sources, archs),
-            label_names=list(sources),
-            folder=done.parent,
-            callbacks=[progress],
-            loggers=loggers,
-        )
-        ranker.save(done)
-    return ranker
 
 
 def search(
@@ -83,23 +54,51 @@ def search(
         clock: Measures both stages.
         trial: Of a hyper-parameter search.
     """
-    space, limits = parts.space, parts.limits
-    assert parts.search is not None and parts.evaluator is not None
+    space, rounds, ranker, evaluator = parts.space, parts.search, parts.ranker, parts.evaluator
+    assert rounds is not None and ranker is not None and evaluator is not None
     # Equal functions are equal graphs: what is known of one is known of all its names.
     graphs = space.encode(space.canonical_all(choices.archs))
     with clock.stage("pretrain"):
-        ranker = pretrained_ranker(cfg, folder, space, choices, sources, progress, loggers)
+        if sources:
+            _pretrain(ranker, cfg, folder, space, choices, sources, progress, loggers)
     with clock.stage("search"):
         metrics = RankingMetrics(*known, loggers)
-        return parts.search.run(
+        return rounds.run(
             space,
             choices.archs,
             graphs,
             ranker,
-            parts.evaluator,
+            evaluator,
             folder,
             cfg.seed,
             callbacks=[metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])],
             pretrained=bool(sources),
-            within=(lambda archs: within(limits, archs)) if choices.listed is None else None,
+            within=(lambda archs: within(parts.limits, archs)) if choices.listed is None else None,
         )
+
+
+def _pretrain(
+    ranker: Ranker,
+    cfg: DictConfig,
+    folder: Path,
+    space: SearchSpace,
+    choices: Choices,
+    sources: Mapping[str, WeakLabels],
+    progress: RunProgress,
+    loggers: Sequence[Logger],
+) -> None:
+    """Pretrains the ranker on the labels of `sources`, or loads what was pretrained before."""
+    done = folder / "pretrain" / "ranker.pt"
+    if done.exists():
+        ranker.load(done)
+        return
+    archs = pretraining_archs(cfg, space, choices, sources)
+    ranker.pretrain(
+        space.encode(space.canonical_all(archs)),
+        label_values(sources, archs),
+        label_names=list(sources),
+        folder=done.parent,
+        callbacks=[progress],
+        loggers=loggers,
+    )
+    ranker.save(done)
