@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from acenas.spaces import NDS, LabelledGraphs, MobileNet, NasBench101, NasBench201, SearchSpace
     from acenas.tables import BenchmarkTable, WeakLabels
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "NDS",

@@ -19,6 +19,7 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.report.runs import finished
@@ -50,8 +51,8 @@ class SweepLauncher(Launcher):
         self.jobs = jobs
         self.options = options
 
+    @override
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """See `Launcher`."""
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -132,8 +133,8 @@ class JoblibLauncher(SweepLauncher):
     def __init__(self, n_jobs: int = -1, retries: int = 2) -> None:
         super().__init__(n_jobs if n_jobs > 0 else None, retries=retries)
 
+    @override
     def executor(self, configs: dict[Path, DictConfig]) -> Executor:
-        """See `SweepLauncher`."""
         from acenas.executors import LocalProcesses
 
         return LocalProcesses(**self.options)
@@ -144,8 +145,8 @@ class SlurmLauncher(SweepLauncher):
 
     when_interrupted = "the jobs go on; the same command collects them."
 
+    @override
     def executor(self, configs: dict[Path, DictConfig]) -> Executor:
-        """See `SweepLauncher`."""
         from acenas.executors import Slurm
 
         if any(config.fresh for config in configs.values()):

@@ -105,6 +105,7 @@ class Clock:
     """Seconds spent in each stage, over all processes that worked on a run; kept in `seconds.json` of `folder`.
 
     Attributes:
+        status: Is told of each stage.
         seconds: Of the wall clock, by stage.
         cpu_seconds: Of the processor, by stage: all threads of the run's own process, without those that it starts to
             train architectures.
@@ -112,7 +113,7 @@ class Clock:
 
     def __init__(self, folder: Path, status: RunStatus) -> None:
         self._file = folder / "seconds.json"
-        self._status = status
+        self.status = status
         before = json.loads(self._file.read_text()) if self._file.exists() else {}
         self.seconds: dict[str, float] = before.get("seconds", {})
         self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
@@ -121,7 +122,7 @@ class Clock:
     def stage(self, name: str) -> Iterator[None]:
         """Adds the time of the block to that of stage `name`."""
         start, cpu_start = time.monotonic(), time.process_time()
-        self._status.tell(now=True, stage=name, unit=None, done=None, total=None, seconds_left=None)
+        self.status.tell(now=True, stage=name, unit=None, done=None, total=None, seconds_left=None)
         try:
             yield
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -37,48 +38,39 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
         UserError: Where the configuration cannot run.
     """
     written = OmegaConf.to_yaml(cfg, resolve=True)
-    status = RunStatus(folder)
-    clock = Clock(folder, status)
+    clock = Clock(folder, RunStatus(folder))
     if cfg.measurement:
         measurement = instantiate(cfg.measurement)
         write_text(folder / "config.yaml", written)
         with clock.stage("measurement"):
-            table = measurement.run(folder)
-        identity = {"experiment": str(cfg.experiment), "seed": int(cfg.seed), "measured": str(table)}
-        finish(folder, identity | clock.summary())
+            measured = {"measured": str(measurement.run(folder))}
+        finish(
+            folder, {"experiment": str(cfg.experiment), "seed": int(cfg.seed)} | measured | clock.summary()
+        )
         return
     # Names are those of the configuration as it was given: the path of the table, set below, depends on the machine.
-    group = f"{cfg.experiment}-{run_hash(cfg, without=['seed'])}"
-    name = f"{cfg.experiment}-{run_hash(cfg)}-seed{cfg.seed}"
+    group, name = run_hash(cfg, without=["seed"]), f"{run_hash(cfg)}-seed{cfg.seed}"
+    names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
     write_text(folder / "config.yaml", written)
     try:
-        summary = _stages(cfg, folder, parts, RunProgress(status=status), clock, group, name, trial)
-        finish(folder, summary | clock.summary())
+        finish(folder, _stages(cfg, folder, parts, clock, names, trial) | clock.summary())
     except PrunedError as reason:
         write_text(folder / PRUNED, f"{reason}\n")
         print(f"Given up: {reason}.")
 
 
 def _stages(
-    cfg: DictConfig,
-    folder: Path,
-    parts: Parts,
-    progress: RunProgress,
-    clock: Clock,
-    group: str,
-    name: str,
-    trial: Trial | None,
+    cfg: DictConfig, folder: Path, parts: Parts, clock: Clock, names: Mapping[str, str], trial: Trial | None
 ) -> dict[str, Any]:
     """Every stage that is not done yet; returns the summary."""
-    space, limits = parts.space, parts.limits
+    space, limits, progress = parts.space, parts.limits, RunProgress(status=clock.status)
     # What sets the run apart, in the words of its user: W&B groups and filters by it.
     method = [override for override in method_overrides(folder) if override != f"experiment={cfg.experiment}"]
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     run_loggers = instantiate(cfg.logger, _partial_=True)(
         folder=folder,
-        group=group,
-        name=name,
+        **names,
         job_type="search" if cfg.search else "supernet" if cfg.supernet else "train",
         tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
         config=config | {"method": ", ".join(method) or "default"},
@@ -86,7 +78,7 @@ def _stages(
     identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
     result: dict[str, Any] = {}
     known = candidates.known_accuracies(cfg, parts.evaluator, limits)
-    # Before anything is trained for nothing.
+    # Before anything is trained in vain.
     choices = candidates.choices(parts, cfg.seed) if cfg.search else None
     with run_loggers as loggers, progress:
         labels = None

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
-from acenas.ranker import Ranker
 from acenas.report.live import RankingMetrics, RoundTable, RunProgress
 from acenas.run.folder import Clock
 from acenas.run.stages.candidates import Choices, within
 from acenas.run.stages.labels import label_values, pretraining_archs
 from acenas.search import SearchResult
 from acenas.search.events import SearchCallback
-from acenas.spaces import SearchSpace
 from acenas.tables import WeakLabels
 
 if TYPE_CHECKING:
@@ -59,8 +57,20 @@ def search(
     # Equal functions are equal graphs: what is known of one is known of all its names.
     graphs = space.encode(space.canonical_all(choices.archs))
     with clock.stage("pretrain"):
-        if sources:
-            _pretrain(ranker, cfg, folder, space, choices, sources, progress, loggers)
+        done = folder / "pretrain" / "ranker.pt"
+        if sources and done.exists():
+            ranker.load(done)
+        elif sources:
+            archs = pretraining_archs(cfg, space, choices, sources)
+            ranker.pretrain(
+                space.encode(space.canonical_all(archs)),
+                label_values(sources, archs),
+                label_names=list(sources),
+                folder=done.parent,
+                callbacks=[progress],
+                loggers=loggers,
+            )
+            ranker.save(done)
     with clock.stage("search"):
         metrics = RankingMetrics(*known, loggers)
         return rounds.run(
@@ -75,30 +85,3 @@ def search(
             pretrained=bool(sources),
             within=(lambda archs: within(parts.limits, archs)) if choices.listed is None else None,
         )
-
-
-def _pretrain(
-    ranker: Ranker,
-    cfg: DictConfig,
-    folder: Path,
-    space: SearchSpace,
-    choices: Choices,
-    sources: Mapping[str, WeakLabels],
-    progress: RunProgress,
-    loggers: Sequence[Logger],
-) -> None:
-    """Pretrains the ranker on the labels of `sources`, or loads what was pretrained before."""
-    done = folder / "pretrain" / "ranker.pt"
-    if done.exists():
-        ranker.load(done)
-        return
-    archs = pretraining_archs(cfg, space, choices, sources)
-    ranker.pretrain(
-        space.encode(space.canonical_all(archs)),
-        label_values(sources, archs),
-        label_names=list(sources),
-        folder=done.parent,
-        callbacks=[progress],
-        loggers=loggers,
-    )
-    ranker.save(done)
