@@ -27,8 +27,7 @@ def test_the_script_tells_its_version(script: list[str], tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_jobs_of_two_processes_each(script: list[str], launcher: str, tmp_path: Path) -> None:
+def test_jobs_of_two_processes_each(script: list[str], tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *script,
@@ -44,7 +43,6 @@ def test_jobs_of_two_processes_each(script: list[str], launcher: str, tmp_path: 
             "scoring.archs=4",
             "scoring.images=50",
             "logger.mode=disabled",
-            f"hydra/launcher={launcher}",
         ],
         cwd=tmp_path,
         env=environment(),
