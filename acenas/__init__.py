@@ -1,3 +1,108 @@
-"""Find the best architectures of a search space with as few trained networks as possible (arXiv 2108.03001)."""
+"""Find the best architectures of a search space with as few trained networks as possible (arXiv 2108.03001).
+
+    run = acenas.search("nb201", table="nb201_digits", budget=30)
+    run.returned, run.test_accuracy, run.ranking(), run.plot(), run.draw()
+
+Each name is imported when it is first used:
+
+    search            runs the search of a benchmark, as the command does
+    SearchRun         a finished run: what was returned, its accuracy, the ranking, pictures
+
+    SearchSpace       what can be built: the base of all spaces
+    NasBench101       cells of up to 7 operations (NAS-Bench-101)
+    NasBench201       cells of 6 edges (NAS-Bench-201)
+    NDS               cells of DARTS, NASNet, AmoebaNet, PNAS and ENAS (NDS)
+    MobileNet         chains of inverted bottlenecks
+    LabelledGraphs    graphs of one's own, given with their accuracies
+
+    BenchmarkTable    accuracies that were measured, in a Parquet file
+    WeakLabels        cheap scores of architectures
+    Observations      what training architectures showed
+    Evaluator         tells observed accuracies, for a search
+    Judge             tells test accuracies, for a report
+
+    Ranker            scores architectures: the base of all rankers
+    GraphRanker       a graph network, pretrained on weak labels and finetuned by learning to rank
+    LambdaRankLoss    what it is finetuned with
+    ndcg_at_k         how well scores rank the top
+
+    UserError         an error with a message that says what to do
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from acenas.lazy import lazy
+
+if TYPE_CHECKING:
+    from acenas.errors import UserError
+    from acenas.evaluation import Evaluator, Judge, Observations
+    from acenas.ranker import GraphRanker, Ranker
+    from acenas.ranking import LambdaRankLoss, ndcg_at_k
+    from acenas.run.api import SearchRun, search
+    from acenas.spaces import NDS, LabelledGraphs, MobileNet, NasBench101, NasBench201, SearchSpace
+    from acenas.tables import BenchmarkTable, WeakLabels
 
 __version__ = "0.2.0"
+
+__all__ = [
+    "NDS",
+    "BenchmarkTable",
+    "Evaluator",
+    "GraphRanker",
+    "Judge",
+    "LabelledGraphs",
+    "LambdaRankLoss",
+    "MobileNet",
+    "NasBench101",
+    "NasBench201",
+    "Observations",
+    "Ranker",
+    "SearchRun",
+    "SearchSpace",
+    "UserError",
+    "WeakLabels",
+    "ndcg_at_k",
+    "search",
+]
+
+_load, __dir__ = lazy(
+    __name__,
+    {
+        "SearchRun": "acenas.run.api",
+        "UserError": "acenas.errors",
+        **dict.fromkeys(("Evaluator", "Judge", "Observations"), "acenas.evaluation"),
+        **dict.fromkeys(("GraphRanker", "Ranker"), "acenas.ranker"),
+        **dict.fromkeys(("LambdaRankLoss", "ndcg_at_k"), "acenas.ranking"),
+        **dict.fromkeys(
+            ("NDS", "LabelledGraphs", "MobileNet", "NasBench101", "NasBench201", "SearchSpace"),
+            "acenas.spaces",
+        ),
+        **dict.fromkeys(("BenchmarkTable", "WeakLabels"), "acenas.tables"),
+    },
+)
+
+
+def __getattr__(name: str) -> Any:
+    return import_module("acenas.search") if name == "search" else _load(name)
+
+
+class _CallableRoom(ModuleType):
+    """The room `acenas.search`, which is also the function of that name."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> "SearchRun":
+        from acenas.run.api import search
+
+        return search(*args, **kwargs)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "search":  # however it was imported
+            value.__class__ = _CallableRoom
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,5 +1,6 @@
 """Files: written whole or not at all, whenever the process is killed, and read without running what they ask for."""
 
+import math
 import pickle
 import secrets
 import shutil
@@ -45,6 +46,11 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes `text` to `path` atomically, as UTF-8."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with so many digits; a dash where it is unknown."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 # --- pickles ---

@@ -13,7 +13,7 @@ import numpy as np
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from acenas.run.pipeline import in_folder
+from acenas.run.config import instantiate_in
 
 SEEDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 ROOT = Path(sys.argv[2] if len(sys.argv) > 2 else "outputs/mobilenet_tiny_seeds")
@@ -37,7 +37,7 @@ def row(method: str, seed: int) -> tuple[float, float, float, float]:
     folder = run(method, seed)
     summary = json.loads((folder / "summary.json").read_text())
     cfg = OmegaConf.load(folder / "config.yaml")
-    archs, test = in_folder(instantiate(cfg.judge), folder / "trained").known()
+    archs, test = instantiate_in(cfg.judge, folder / "trained").known()
     (limited,) = (name for name in summary["constraints"]["limits"])
     costs = instantiate(cfg.space).costs(archs, 10, (1, 8, 8))
     dearest = max(getattr(cost, limited) for cost in costs)

@@ -19,9 +19,11 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrid
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
+from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.report import runs
+from acenas.report.runs import finished
+from acenas.run.folder import announce, remove_if_unused
 from acenas.run.sweeps import note_jobs
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ class SweepLauncher(Launcher):
         self.jobs = jobs
         self.options = options
 
+    @override
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """See `Launcher`."""
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -90,7 +92,7 @@ class SweepLauncher(Launcher):
         work: dict[Path, partial[JobReturn]] = {}
         for folder, config in configs.items():
             job = partial(run_in_sweep, self.hydra_context, self.task_function, config)
-            if runs.finished(folder) and not config.fresh:
+            if finished(folder) and not config.fresh:
                 returned[folder] = job()
                 configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
             else:
@@ -109,7 +111,7 @@ class SweepLauncher(Launcher):
                     log.info(f"{count} of {len(work)} jobs have ended: {folder}")
             except UserError:  # the jobs were not taken
                 for folder in filter(Path.exists, work):
-                    runs.remove_if_unused(folder)
+                    remove_if_unused(folder)
                 raise
         return returned
 
@@ -131,8 +133,8 @@ class JoblibLauncher(SweepLauncher):
     def __init__(self, n_jobs: int = -1, retries: int = 2) -> None:
         super().__init__(n_jobs if n_jobs > 0 else None, retries=retries)
 
+    @override
     def executor(self, configs: dict[Path, DictConfig]) -> Executor:
-        """See `SweepLauncher`."""
         from acenas.executors import LocalProcesses
 
         return LocalProcesses(**self.options)
@@ -143,8 +145,8 @@ class SlurmLauncher(SweepLauncher):
 
     when_interrupted = "the jobs go on; the same command collects them."
 
+    @override
     def executor(self, configs: dict[Path, DictConfig]) -> Executor:
-        """See `SweepLauncher`."""
         from acenas.executors import Slurm
 
         if any(config.fresh for config in configs.values()):
@@ -158,7 +160,7 @@ class SlurmLauncher(SweepLauncher):
             "them."
         )
         for folder in configs:
-            runs.announce(folder)
+            announce(folder)
         return slurm
 
 

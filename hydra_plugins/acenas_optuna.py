@@ -20,6 +20,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.files import atomic_path
@@ -79,8 +80,8 @@ class OptunaSweeper(Sweeper):
         self.study = study
         self.params = params or {}
 
+    @override
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """See Hydra."""
         self.config = config
         self.folder = Path(config.hydra.sweep.dir)
         self.launcher = Plugins.instance().instantiate_launcher(

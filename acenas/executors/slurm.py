@@ -1,6 +1,5 @@
 """Jobs of a SLURM cluster, by submitit."""
 
-import fcntl
 import os
 import shutil
 import signal
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic
+
+from filelock import FileLock
 
 from acenas.errors import UserError
 from acenas.executors.base import Executor, Lost, R
@@ -210,8 +211,7 @@ def jobs_in_queue(work: Iterable[Path]) -> dict[Path, Path]:
 @contextmanager
 def _alone(file: Path) -> Iterator[None]:
     """Lets one process at a time submit, so that no work is submitted twice."""
-    with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(file):
         yield
 
 

@@ -12,14 +12,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError
-from acenas.files import atomic_path, build_trusted, write_text
+from acenas.files import atomic_path, build_trusted, number, write_text
 from acenas.report.comparison import comparison, cost_columns, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
 from acenas.report.figures import save_figure
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
 from acenas.report.page import as_element
-from acenas.report.runs import number
 from acenas.report.summary import cost_unit
 from acenas.spaces import SearchSpace
 

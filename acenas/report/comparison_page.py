@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
+from acenas.files import number
 from acenas.report.comparison import COSTS, comparison, cost_columns
 from acenas.report.curves import TITLES, curves
 from acenas.report.page import PAGES, inline_png, inline_svg
-from acenas.report.runs import number
 from acenas.report.summary import cost_unit
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
-from acenas.files import write_text
+from acenas.files import number, write_text
 from acenas.report.figures import (
     INK,
     cost_fronts,
@@ -20,7 +20,6 @@ from acenas.report.figures import (
     score_scatter,
     search_curve,
 )
-from acenas.report.runs import number
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,

@@ -1,16 +1,24 @@
-"""What is checked of a composed config before anything heavy is imported, and the name of its run folder."""
+"""The configuration of a run: how it is composed, checked before anything heavy is imported, and made into objects."""
 
 import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hydra.utils
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
+from acenas.search.budget import check_budget
 from acenas.tables import check_table, parse_column
 from acenas.tables.schema import Accuracy
 
@@ -26,11 +34,10 @@ EXAMPLE = {
 }
 """Groups that are empty unless another one needs them, and what a user can choose there."""
 
-
-COUNTED = ("params_m", "macs_m", "flops_m")
+COUNTED_COSTS = ("params_m", "macs_m", "flops_m")
 """Costs of an architecture that can be counted, in millions; see `acenas.spaces.cost.Cost`."""
 
-_COST = re.compile(rf"({'|'.join(COUNTED)})|latency_ms\.[A-Za-z0-9_-]+")
+_COST = re.compile(rf"({'|'.join(COUNTED_COSTS)})|latency_ms\.[A-Za-z0-9_-]+")
 
 
 def conf_dir() -> str:
@@ -38,6 +45,45 @@ def conf_dir() -> str:
     package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return str(installed if installed.is_dir() else package.parent / "conf")
+
+
+@contextmanager
+def composing(folder: str | None = None) -> Iterator[None]:
+    """In the block Hydra composes the configs of `folder`, by default this package's, apart from its application."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(folder or conf_dir(), version_base="1.3"):
+            yield
+    finally:
+        if outer is not None:
+            GlobalHydra.instance().initialize(outer)
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """Where the command runs `cfg`: `output_root/experiment/hash`."""
+    return Path(cfg.output_root) / str(cfg.experiment) / run_hash(cfg)
+
+
+def instantiate(config: DictConfig, **arguments: Any) -> Any:
+    """Hydra's `instantiate`, but a `UserError` is raised as it is, not within Hydra's own exception."""
+    try:
+        return hydra.utils.instantiate(config, **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
+
+
+def instantiate_in(config: DictConfig, folder: Path) -> Any:
+    """As `instantiate`; what needs a folder to keep its work in (`_partial_: true`) is given `folder`."""
+    made = instantiate(config)
+    return made(folder=folder) if isinstance(made, partial) else made
+
+
+def trains_architectures(cfg: DictConfig) -> bool:
+    """Whether the evaluator trains architectures itself, by a recipe, and so leaves networks behind."""
+    return "recipe" in (cfg.get("evaluator") or {})
 
 
 def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
@@ -91,11 +137,29 @@ def constraints_of(cfg: DictConfig) -> dict[str, float]:
     for name, limit in found.items():
         if not _COST.fullmatch(name):
             raise UserError(
-                f"search.constraints: there is no cost {name}; choose {', '.join(COUNTED)} or latency_ms.<device>"
+                f"search.constraints: there is no cost {name}; choose {', '.join(COUNTED_COSTS)} or latency_ms.<device>"
             )
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise UserError(f"search.constraints: {name} must be a number above 0, not {limit}")
     return {name: float(limit) for name, limit in found.items()}
+
+
+def check_overrides(
+    cfg: DictConfig, overrides: Sequence[str], groups: Mapping[str, Any], name: str | None
+) -> None:
+    """Raises `UserError` where an override gives a value of another type than the one that it replaces.
+
+    Args:
+        cfg: Composed with them.
+        overrides: As on the command line.
+        groups: The choice of each config group, by the name of the group.
+        name: Of the primary config.
+    """
+    given = OverridesParser.create().parse_overrides(list(overrides))
+    choices = [str(o.input_line) for o in given if o.key_or_group in groups]
+    values = [o.key_or_group for o in given if o.key_or_group not in groups and not o.is_add()]
+    if values:
+        check_types(cfg, compose(name, choices), values)
 
 
 def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
@@ -136,7 +200,7 @@ def check_config(cfg: DictConfig) -> None:
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
         raise UserError("there is nothing to run: search, supernet, final and measurement are all empty")
-    if "_partial_" in (cfg.get("judge") or {}) and "recipe" not in (cfg.get("evaluator") or {}):
+    if "_partial_" in (cfg.get("judge") or {}) and not trains_architectures(cfg):
         raise UserError("judge=train tests what evaluator=train has trained; choose both, or neither")
     _check_final(cfg)
     if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):
@@ -147,7 +211,9 @@ def check_config(cfg: DictConfig) -> None:
     if cfg.pretrain_on not in ("functions", "architectures"):
         raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
     if cfg.search:
-        _check_search(cfg)
+        constraints_of(cfg)
+        rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
+        check_budget(cfg.search.budget, **rounds)
     if cfg.table:
         _check_table(cfg)
 
@@ -177,7 +243,7 @@ def _check_final(cfg: DictConfig) -> None:
             f"final trains one network, and {found} names it; say either arch=ARCHITECTURE or from_run=FOLDER of a "
             "finished search, or choose a search"
         )
-    if cfg.export and not cfg.final and "recipe" not in (cfg.evaluator or {}):
+    if cfg.export and not cfg.final and not trains_architectures(cfg):
         raise UserError(
             "export needs a network that the run has trained; choose final, as in final=imagenet_90, or evaluator=train"
         )
@@ -190,18 +256,6 @@ def _taken(written: object) -> Iterator[str]:
             yield from _taken(value)
     elif str(written).startswith("${"):
         yield str(written)[2:-1].split(".")[0]
-
-
-def _check_search(cfg: DictConfig) -> None:
-    search = cfg.search
-    constraints_of(cfg)
-    num_final = search.get("num_final", 0)  # evolution has no last round of its own
-    growth = search.get("growth", 0.0)
-    if not 0 <= num_final < search.budget or search.per_round < 1 or growth < 0:
-        raise UserError(
-            f"search.budget={search.budget} must be larger than search.num_final={num_final}, "
-            f"search.per_round={search.per_round} at least 1, and search.growth={growth} at least 0"
-        )
 
 
 def _check_table(cfg: DictConfig) -> None:

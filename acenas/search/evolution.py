@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score, Within
 from acenas.search.rounds import Search, SearchState
 from acenas.spaces import SearchSpace
@@ -41,10 +42,10 @@ class RegularisedEvolution(Search):
         candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
         constraints: Mapping[str, float] | None = None,
     ) -> None:
-        if not 1 <= tournament <= population or budget < 1 or per_round < 1:
+        check_budget(budget, per_round)
+        if not 1 <= tournament <= population:
             raise UserError(
-                f"search: the tournament ({tournament}) must be between 1 and the population ({population}), and "
-                f"budget={budget} and per_round={per_round} at least 1"
+                f"search: the tournament ({tournament}) must be between 1 and the population ({population})"
             )
         self.budget = budget
         self.population = population

@@ -18,6 +18,7 @@ from acenas.evaluation import Evaluator
 from acenas.files import atomic_path, write_text
 from acenas.ranker import Ranker
 from acenas.search.acquisition import Acquisition, BestAndRandom
+from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score, Within
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.seeds import numpy_generator
@@ -272,11 +273,7 @@ class BudgetedSearch(Search):
             raise UserError(
                 f"search.confidence={confidence} must be above 0.5 and below 1, or null for the best observed"
             )
-        if not 0 <= num_final < budget or per_round < 1 or growth < 0:
-            raise UserError(
-                f"search.budget={budget} must be larger than search.num_final={num_final}, "
-                f"search.per_round={per_round} at least 1, and search.growth={growth} at least 0"
-            )
+        check_budget(budget, per_round, num_final, growth)
         self.acquisition = acquisition
         self.first = first
         self.final = final

@@ -119,7 +119,7 @@ class Scoring:
     def run(
         self, network: SupernetNetwork, folder: str | Path, weights: str, progress: Progress | None = None
     ) -> WeakLabels:
-        """Scores what `folder` does not hold yet, and writes `weak_labels.parquet` there.
+        """Scores what `folder` does not hold yet.
 
         Every finished chunk of architectures is a file in `folder/chunks`; a later run, with another number of
         processes too, goes on with what is missing. Files of other weights, images or settings do not count.
@@ -142,19 +142,14 @@ class Scoring:
         canonical = sorted({self.space.canonical(arch) for arch in archs})  # alike beginnings side by side
         with processes(self.hardware, _score, self, network, canonical, folder) as environment:
             chunks = _score(environment, self, network, canonical, folder, progress)
-            first = environment is None or environment.global_rank() == 0
         done = [json.loads(chunk.read_text(encoding="utf-8")) for chunk in chunks]
         scores = {
             arch: score for chunk in done for arch, score in zip(chunk["archs"], chunk["scores"], strict=True)
         }
         values = np.array([scores[self.space.canonical(arch)] for arch in archs])
         seconds = sum(chunk["seconds"] for chunk in done)
-        labels = WeakLabels(
-            self.space.name, archs, LABELS, values, self._provenance(weights, seconds, len(canonical))
-        )
-        if first:
-            labels.save(folder / "weak_labels.parquet")
-        return labels
+        provenance = self._provenance(weights, seconds, len(canonical))
+        return WeakLabels(self.space.name, archs, LABELS, values, provenance)
 
     def architectures(self) -> list[str]:
         """The architectures that get a label, each once."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from acenas.report import runs
+from acenas.run.folder import finish
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|"
 
@@ -51,5 +52,5 @@ def finished_run(
         ],
         "cpu_seconds": {"total": 3.0},
     }
-    runs.finish(folder, json.loads(json.dumps(summary)))
+    finish(folder, json.loads(json.dumps(summary)))
     return folder

@@ -7,6 +7,7 @@ import pytest
 from acenas.errors import UserError
 from acenas.report import runs
 from acenas.report.finished import method_names, read_runs, results_of
+from acenas.run.folder import finish
 from tests.report.runs import finished_run
 
 
@@ -57,7 +58,7 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> Non
     good = finished_run(tmp_path, 0)
     (damaged := finished_run(tmp_path, 1)).joinpath(runs.SUMMARY).write_text('{"returned": ')
     (unfinished := finished_run(tmp_path, 2)).joinpath(runs.SUMMARY).unlink()
-    runs.finish(other := finished_run(tmp_path, 3), {"experiment": "nb201_supernet"})
+    finish(other := finished_run(tmp_path, 3), {"experiment": "nb201_supernet"})
     found, left_out = read_runs([tmp_path])
     assert [run.folder for run in found] == [good]
     assert left_out[damaged].startswith("damaged: JSONDecodeError")

@@ -12,13 +12,15 @@ import pytest
 from acenas.errors import UserError
 from acenas.executors.slurm import NOTE
 from acenas.report import runs
+from acenas.report.live.status import RunStatus
 from acenas.run.commands import status
+from acenas.run.folder import finish, only_process
 
 
 def run_in(root: Path, name: str, **facts: object) -> Path:
     folder = root / name
-    with runs.only_process(folder):
-        runs.RunStatus(folder).tell(now=True, **facts)
+    with only_process(folder):
+        RunStatus(folder).tell(now=True, **facts)
     return folder
 
 
@@ -28,9 +30,9 @@ def root(tmp_path: Path) -> Path:
     run_in(tmp_path, "a/running", **search, done=2, round=2, trained=6, best_observed_accuracy=91.5)
     run_in(tmp_path, "a/stopped", **search, done=1, round=1, trained=3, best_observed_accuracy=90.25)
     done = run_in(tmp_path, "b/done", **search, done=4, round=4, trained=12)
-    runs.finish(done, {"trained": 12, "returned": {"observed_accuracy": 93.0}, "seconds": {"total": 7.0}})
+    finish(done, {"trained": 12, "returned": {"observed_accuracy": 93.0}, "seconds": {"total": 7.0}})
     failing = run_in(tmp_path, "b/failed", stage="pretrain")
-    with pytest.raises(UserError), runs.only_process(failing):
+    with pytest.raises(UserError), only_process(failing):
         raise UserError("the table is gone")
     (tmp_path / "b" / "no run").mkdir()
     (done / "deep" / "below").mkdir(parents=True)
@@ -67,7 +69,7 @@ def test_a_stopped_run_whose_job_slurm_has_is_queued(root: Path, monkeypatch: py
 
 
 def test_an_error_is_forgotten_when_the_run_goes_on(root: Path) -> None:
-    with runs.only_process(root / "b" / "failed"):
+    with only_process(root / "b" / "failed"):
         assert status.look_at(root / "b" / "failed").state == "running"
     assert status.look_at(root / "b" / "failed").state == "stopped"
 
@@ -76,7 +78,7 @@ def test_looking_at_a_run_does_not_keep_another_process_out(root: Path) -> None:
     with (root / "a" / "stopped" / runs.LOCK).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         start = time.monotonic()
-        with pytest.raises(UserError, match="another process"), runs.only_process(root / "a" / "stopped"):
+        with pytest.raises(UserError, match="another process"), only_process(root / "a" / "stopped"):
             pass
         assert time.monotonic() - start > 0.2, "a look takes an instant; it is waited for"
 

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from acenas.errors import UserError
 from acenas.report import runs
+from acenas.run.folder import finish, only_process
 from acenas.run.sweeps import SweepSummary, note_jobs
 
 
@@ -28,7 +29,7 @@ def test_a_sweep_over_experiments_tells_of_the_jobs_of_each(
     summary = SweepSummary()
     summary.on_multirun_start(config)
     for name in ("debug/a", "debug/b", "digits_live/c", "nb201_ltr/of_another_sweep"):
-        with runs.only_process(tmp_path / name):
+        with only_process(tmp_path / name):
             if name != "debug/b":
                 (tmp_path / name / runs.SUMMARY).write_text("{}")
     with pytest.raises(SystemExit):
@@ -52,8 +53,8 @@ def test_jobs_that_other_commands_start_meanwhile_are_not_counted(
     context: Any = SimpleNamespace(callbacks=SimpleNamespace(callbacks=[summary]))
     note_jobs(context, [tmp_path / "elsewhere", tmp_path / "here"])
     for name in ("here", "elsewhere", "of_another_command"):
-        with runs.only_process(tmp_path / name):
-            runs.finish(tmp_path / name, {})
+        with only_process(tmp_path / name):
+            finish(tmp_path / name, {})
     summary.on_multirun_end(config)
     *lines, last = capsys.readouterr().out.splitlines()
     assert [Path(line.split()[1]).name for line in lines] == ["here", "elsewhere"]

@@ -72,6 +72,7 @@ def test_labels_are_those_of_the_canonical_form(tmp_path: Path) -> None:
     assert canonical != ARCHS
     expected = score_paths(net, canonical, batches, calibration)
     np.testing.assert_allclose(labels.values(ARCHS), expected, rtol=1e-5)
+    labels.save(tmp_path / "weak_labels.parquet")
     saved = WeakLabels.load(tmp_path / "weak_labels.parquet", space=SPACE.name)
     np.testing.assert_array_equal(saved.values(ARCHS), labels.values(ARCHS))
     assert saved.names == ["weak.supernet", "weak.supernet_loss"]

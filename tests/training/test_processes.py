@@ -166,7 +166,8 @@ from tests.supernet.test_scoring import network, scoring
 
 of = training(UniformPaths(paths_per_step=2), num_nodes=2)
 of.run(sys.argv[1])
-scoring(hardware=Hardware(num_nodes=2)).run(network(), sys.argv[1] + "/labels", "w")
+labels = scoring(hardware=Hardware(num_nodes=2)).run(network(), sys.argv[1] + "/labels", "w")
+labels.save(sys.argv[1] + "/labels/weak_labels.parquet")
 """
 
 

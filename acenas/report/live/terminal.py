@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from typing_extensions import override
 
-from acenas.report import runs
 from acenas.report.live.metrics import RankingMetrics
+from acenas.report.live.status import RunStatus
 from acenas.search.events import RoundResult, SearchCallback
 
 COLUMNS = {
@@ -100,7 +100,7 @@ class RunProgress(pl.Callback, SearchCallback):
         self,
         console: Console | None = None,
         plain_interval: float = 30.0,
-        status: runs.RunStatus | None = None,
+        status: RunStatus | None = None,
     ) -> None:
         self.console = console or get_console()
         self.plain_interval = plain_interval

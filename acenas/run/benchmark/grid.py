@@ -12,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.utils import instantiate
+from hydra import compose
 from joblib import cpu_count
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -23,9 +21,9 @@ from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
-from acenas.report import runs
-from acenas.run.config import check_config, run_hash
-from acenas.run.pipeline import run
+from acenas.report.runs import finished
+from acenas.run.api import complete
+from acenas.run.config import check_config, composing, instantiate, run_folder
 from acenas.search import Search
 from acenas.tables import find_table
 from acenas.training.lightning import one_thread
@@ -157,7 +155,7 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
         `observed_accuracy` in percent.
     """
     cfg = OmegaConf.load(folder / "config.yaml")
-    summary = runs.finished(folder)
+    summary = finished(folder)
     assert isinstance(cfg, DictConfig) and summary is not None
     key = f"{cfg.table.path} {cfg.table.test}"
     if key not in judges:
@@ -192,14 +190,8 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
 @cache
 def _composed(overrides: tuple[str, ...], conf_dir: str) -> DictConfig:
     """The config of runs whatever their seed, composed apart from that of the benchmark."""
-    outer = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(conf_dir, version_base="1.3"):
-            return compose("config", list(overrides))
-    finally:
-        if outer is not None:
-            GlobalHydra.instance().initialize(outer)
+    with composing(conf_dir):
+        return compose("config", list(overrides))
 
 
 def _config(job: Job, conf_dir: str) -> DictConfig:
@@ -209,14 +201,10 @@ def _config(job: Job, conf_dir: str) -> DictConfig:
     return cfg
 
 
-def _folder(cfg: DictConfig) -> Path:
-    return Path(cfg.output_root) / str(cfg.experiment) / run_hash(cfg)
-
-
 def _finished(job: Job, conf_dir: str) -> Path | None:
     """The folder of the job's run where that is done."""
-    folder = _folder(_config(job, conf_dir))
-    return folder if runs.finished(folder) else None
+    folder = run_folder(_config(job, conf_dir))
+    return folder if finished(folder) else None
 
 
 def _attempt(job: Job, conf_dir: str) -> Path | str:
@@ -224,10 +212,9 @@ def _attempt(job: Job, conf_dir: str) -> Path | str:
     try:
         cfg = _config(job, conf_dir)
         check_config(cfg)
-        folder = _folder(cfg)
-        with one_thread(), runs.only_process(folder), redirect_stdout(None):
-            if not runs.finished(folder):
-                run(cfg, folder)
+        folder = run_folder(cfg)
+        with one_thread(), redirect_stdout(None):
+            complete(cfg, folder)
         return folder
     except UserError as error:
         return str(error)

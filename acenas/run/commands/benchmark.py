@@ -9,8 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError
-from acenas.report import runs
 from acenas.run.config import conf_dir
+from acenas.run.folder import finish, only_process, remove_if_unused
 
 
 def check(cfg: DictConfig) -> None:
@@ -43,10 +43,10 @@ def main(cfg: DictConfig) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         check(cfg)
-        with runs.only_process(folder):
+        with only_process(folder):
             failed = compare(cfg, folder)
     except UserError as error:
-        runs.remove_if_unused(folder)
+        remove_if_unused(folder)
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)
     sys.exit(1 if failed else 0)
@@ -80,9 +80,7 @@ def compare(cfg: DictConfig, folder: Path) -> int:
         text = to_markdown(results, cfg.reference)
         print(text)
     if not failed:
-        runs.finish(
-            folder, {"experiment": "benchmark", "methods": list(cfg.methods), "tasks": list(cfg.tasks)}
-        )
+        finish(folder, {"experiment": "benchmark", "methods": list(cfg.methods), "tasks": list(cfg.tasks)})
     for job, reason in failed.items():
         print(f"Failed: {job}\n{reason}", file=sys.stderr)
     print(f"Benchmark folder: {folder}")

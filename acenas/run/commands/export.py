@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acenas.errors import UserError
-from acenas.report import runs
-from acenas.run.found import open_network, origin_of
+from acenas.report.runs import finished
+from acenas.run.networks import open_network, origin_of
 from acenas.training.final.formats import FILES, Export
 
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         export = Export(options.formats)
         cfg, trained = open_network(options.run)
-        origin = origin_of(cfg, options.run, runs.finished(options.run) or {}, trained.facts)
+        origin = origin_of(cfg, options.run, finished(options.run) or {}, trained.facts)
         out = options.out or options.run / "export"
         for name, difference in export.run(trained, out, origin).items():
             print(f"{out / FILES[name]}: differs from the network by {difference:.1g} of the largest logit")

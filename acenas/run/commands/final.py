@@ -9,7 +9,8 @@ from pathlib import Path
 
 from acenas.errors import UserError
 from acenas.images import ImageTask
-from acenas.run.found import made, open_network
+from acenas.run.config import instantiate
+from acenas.run.networks import open_network
 from acenas.training.processes import Hardware
 
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         device = Hardware(options.accelerator).device(0)
         cfg, trained = open_network(options.run, options.checkpoint)
-        task: ImageTask = made(cfg.images)
+        task: ImageTask = instantiate(cfg.images)
         accuracy = trained.measured(task, options.part, device, options.batch)
     except UserError as error:
         print(f"acenas: error: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from acenas.files import number
 from acenas.report import runs
 
 STATES = {
@@ -32,13 +33,13 @@ killed or interrupted; the same command goes on with it."""
 
 
 @dataclass(frozen=True)
-class Run:
+class RunLine:
     """What is known of a run from outside.
 
     Attributes:
         folder: of the run.
         state: one of `STATES`.
-        facts: `runs.RunStatus.facts`, where it told any.
+        facts: `acenas.report.live.status.RunStatus.facts`, where it told any.
         problem: why it failed or was given up, in a line.
     """
 
@@ -48,7 +49,7 @@ class Run:
     problem: str = ""
 
 
-def look_at(folder: Path) -> Run:
+def look_at(folder: Path) -> RunLine:
     """The state of the run in `folder`."""
     facts = _read(folder / runs.STATUS)
     state, problem = runs.state(folder)
@@ -58,10 +59,10 @@ def look_at(folder: Path) -> Run:
             "trained": summary.get("trained", facts.get("trained")),
             "best_observed_accuracy": summary.get("returned", {}).get("observed_accuracy"),
         }
-    return Run(folder, state, facts, problem)
+    return RunLine(folder, state, facts, problem)
 
 
-def in_queue(found: Sequence[Run]) -> list[Run]:
+def in_queue(found: Sequence[RunLine]) -> list[RunLine]:
     """The same runs, with the state `queued` where SLURM has the job of one that no process works in."""
     stopped = [run.folder for run in found if run.state == "stopped"]
     if not stopped or shutil.which("squeue") is None:
@@ -72,7 +73,7 @@ def in_queue(found: Sequence[Run]) -> list[Run]:
     return [replace(run, state="queued") if run.folder in queued else run for run in found]
 
 
-def show(found: Sequence[Run], root: Path, console: Console) -> None:
+def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
     """One line for each run, then how many there are of each state."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("run", "state", "stage", "progress", "round", "trained", "best observed", "time left"):
@@ -92,7 +93,7 @@ def show(found: Sequence[Run], root: Path, console: Console) -> None:
             else "",
             _of(facts.get("round"), facts.get("rounds")) if run.state != "done" else "",
             _of(facts.get("trained"), facts.get("budget")),
-            runs.number(facts.get("best_observed_accuracy")),
+            number(facts.get("best_observed_accuracy")),
             _duration(_left(facts)) if running else "",
         )
     console.print(grid)

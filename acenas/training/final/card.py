@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acenas.report.runs import number
+from acenas.files import number
 from acenas.training.final.network import NetworkFacts
 from acenas.training.final.origin import Origin
 

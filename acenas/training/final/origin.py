@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from acenas.errors import UserError
+from acenas.files import number
 from acenas.report import runs
-from acenas.report.runs import number
 from acenas.tables import BenchmarkTable
 from acenas.tables.schema import Latency, parse_column
 from acenas.training.final.network import FACTS, NetworkFacts

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from acenas.report.live.metrics import RankingMetrics
+from acenas.report.live.status import RunStatus
 from acenas.report.live.terminal import RoundTable, RunProgress
-from acenas.report.runs import RunStatus
 from tests.report.live.example import ARCHS, KNOWN, round_result
 
 

@@ -1,0 +1,101 @@
+"""The networks that runs have trained: how the final training is set up, and how a trained network is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from acenas.errors import UserError
+from acenas.evaluation.from_scratch import arch_folder
+from acenas.images import ImageTask
+from acenas.run.config import instantiate, trains_architectures
+from acenas.spaces import SearchSpace
+from acenas.training.final import FinalTraining, NetworkFacts, TrainedNetwork
+from acenas.training.final.origin import Origin, origin_of_search, read_search, same_training
+
+
+def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConfig, TrainedNetwork]:
+    """The network that the run in `folder` has trained, and the run's configuration.
+
+    Args:
+        folder: Of the run.
+        checkpoint: Weights to take instead, of a final training that may still be going on.
+
+    Raises:
+        UserError: Where there is none.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder} is no run's folder: there is no config.yaml in it")
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    if not cfg.get("final") and not trains_architectures(cfg):
+        raise UserError(
+            f"the run in {folder} has trained no network: it took accuracies from a table. Train what it returned with "
+            f"experiment=final from_run={folder}"
+        )
+    if checkpoint is None:
+        return cfg, trained_network(cfg, folder, {} if cfg.get("final") else read_search(folder)[0])
+    if not cfg.get("final") or cfg.search:
+        raise UserError(f"{folder} is no run of a final training alone, so it has no checkpoints of one")
+    training = final_training(cfg)
+    return cfg, TrainedNetwork.of(training.space, training.facts, checkpoint)
+
+
+def trained_network(cfg: DictConfig, folder: Path, summary: Mapping[str, Any]) -> TrainedNetwork:
+    """The network of the final training, or else the one that the search trained and returned.
+
+    Args:
+        cfg: Of the run.
+        folder: Of the run.
+        summary: Of the run's search.
+    """
+    space: SearchSpace = instantiate(cfg.space)
+    if cfg.get("final"):
+        return TrainedNetwork.load(folder / "final", space)
+    task: ImageTask = instantiate(cfg.images)
+    returned = summary["returned"]
+    arch = space.canonical(returned["arch"])
+    how = f"{instantiate(cfg.recipe)} on {len(task.splits.train.labels)} images of {task.source.name}"
+    accuracy = {"valid": returned["observed_accuracy"], "test": returned["test_accuracy"]}
+    facts = replace(NetworkFacts.of(space, arch, task, how, cfg.evaluator.seed), accuracy=accuracy)
+    return TrainedNetwork.of(space, facts, arch_folder(folder / "trained", arch) / "weights.pt")
+
+
+def final_training(cfg: DictConfig, result: Mapping[str, Any] | None = None) -> FinalTraining:
+    """How the network is trained that `cfg` names, or that the run's own search returned.
+
+    Args:
+        cfg: Of the run.
+        result: Of the run's stages before.
+
+    Raises:
+        UserError: Where it cannot be trained so.
+    """
+    if result is not None and "returned" in result:
+        return cast(FinalTraining, instantiate(cfg.final, arch=result["returned"]["arch"]))
+    if not cfg.from_run:
+        return cast(FinalTraining, instantiate(cfg.final, arch=cfg.arch))
+    summary, _ = read_search(Path(cfg.from_run))
+    training: FinalTraining = instantiate(cfg.final, arch=summary["returned"]["arch"])
+    if summary["space"] != training.space.name:
+        raise UserError(
+            f"{cfg.from_run} searched the space {summary['space']}, and what is to be trained is of "
+            f"{training.space.name}; choose a space of that name"
+        )
+    return training
+
+
+def origin_of(cfg: DictConfig, folder: Path, summary: Mapping[str, Any], facts: NetworkFacts) -> Origin:
+    """How the network of a run was found, and its accuracies with other seeds."""
+    origin = Origin()
+    if cfg.get("from_run"):
+        origin = origin_of_search(*read_search(Path(cfg.from_run)))
+    elif cfg.search:
+        config = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(config, dict)
+        origin = origin_of_search(summary, {str(key): value for key, value in config.items()})
+    return replace(origin, seeds=same_training(facts, folder) if cfg.get("final") else {})

@@ -1,0 +1,152 @@
+"""The stage of weak labels: from a super-net of this run, a file of another run, or the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from acenas.errors import UserError
+from acenas.evaluation.costs import Limits
+from acenas.images import ImageTask
+from acenas.ranking import kendall
+from acenas.report.live import RunProgress
+from acenas.run.config import instantiate, weak_label_columns, weak_label_names
+from acenas.run.stages.candidates import Choices, list_space, sample_within
+from acenas.spaces import SearchSpace
+from acenas.supernet import Scoring, SupernetTraining
+from acenas.supernet.scoring import LABELS
+from acenas.tables import BenchmarkTable, WeakLabels
+from acenas.tables.weak_labels import COUNTED_PROVENANCE
+
+
+def labels_from_elsewhere(
+    cfg: DictConfig, space: SearchSpace, task: ImageTask | None, table: BenchmarkTable | None
+) -> dict[str, WeakLabels]:
+    """The labels to pretrain on that no super-net of this run makes, from the file or the table that has them.
+
+    They are read before anything is trained, so that a wrong name does not cost a super-net.
+
+    Raises:
+        UserError: Where a label is in neither.
+    """
+    made = [*LABELS, *cost_names(task.source.name)] if cfg.supernet and task else []
+    names = [name for name in weak_label_names(cfg) if name not in made]
+    found: dict[str, WeakLabels] = {}
+    if cfg.weak_labels_file:
+        labels = WeakLabels.load(cfg.weak_labels_file, space=space.name)
+        found = {name: labels for name in names if name in labels.names}
+    columns = {name: weak_label_columns(cfg)[name] for name in names if name not in found}
+    if columns and table is None:
+        raise UserError(
+            f"weak_labels: there is no {next(iter(columns))}; choose from {', '.join([*made, *found]) or 'none'}, "
+            "or name a table"
+        )
+    if columns and table is not None:
+        found |= dict.fromkeys(columns, WeakLabels.from_table(table, list(columns), columns))
+    return found
+
+
+def label_sources(
+    cfg: DictConfig, elsewhere: Mapping[str, WeakLabels], supernet: WeakLabels | None
+) -> dict[str, WeakLabels]:
+    """For each label to pretrain on the frame that holds it: `elsewhere` what is there, else that of the super-net."""
+    found = {name: elsewhere.get(name, supernet) for name in weak_label_names(cfg)}
+    return {name: labels for name, labels in found.items() if labels is not None}
+
+
+def supernet_labels(
+    cfg: DictConfig,
+    folder: Path,
+    space: SearchSpace,
+    limits: Limits | None,
+    progress: RunProgress,
+    stage: Callable[[str], AbstractContextManager[None]],
+    loggers: Sequence[Logger] = (),
+) -> WeakLabels:
+    """Trains the super-net and scores the space with it, as far as `folder` does not hold that yet.
+
+    Returns:
+        Accuracy and loss of each path, with FLOPs and parameters.
+    """
+    training: SupernetTraining = instantiate(cfg.supernet)
+    scoring: Scoring = instantiate(cfg.scoring)
+    if limits and isinstance(scoring.archs, int):
+        scoring = replace(scoring, archs=sample_within(space, limits, scoring.archs, cfg.scoring.seed))
+    with stage("supernet"):
+        network = training.run(folder / "supernet", [progress], loggers)
+    with stage("score"):
+        scored = scoring.run(network, folder / "score", training.description, progress.chunks("scoring"))
+        return scored.beside(counted_costs(space, scored.archs, training.task))
+
+
+def cost_names(source: str) -> list[str]:
+    """The labels of `counted_costs` for images of `source`."""
+    return [f"{source}.params_m", f"{source}.flops_m"]
+
+
+def counted_costs(space: SearchSpace, archs: Sequence[str], task: ImageTask) -> WeakLabels:
+    """Parameters and FLOPs in millions, counted on the networks for the images of `task`."""
+    splits, names = task.splits, cost_names(task.source.name)
+    costs = space.costs(archs, splits.num_classes, splits.image_shape)
+    values = np.array([(cost.params_m, cost.flops_m) for cost in costs]).reshape(-1, 2)
+    return WeakLabels(space.name, archs, names, values, dict.fromkeys(names, COUNTED_PROVENANCE))
+
+
+def label_quality(
+    labels: WeakLabels,
+    space: SearchSpace,
+    archs: Sequence[str],
+    accuracy: NDArray[np.float64],
+    loggers: Sequence[Logger],
+) -> dict[str, dict[str, float]]:
+    """How well each label ranks the connected ones of the known architectures; also logged as `score/...`.
+
+    Args:
+        labels: The labels.
+        space: Tells which architectures are connected.
+        archs: Those whose accuracy is known.
+        accuracy: `[A]`, observed, percent.
+        loggers: Where Kendall's tau goes.
+    """
+    connected = [i for i, arch in enumerate(archs) if space.connected(arch)]
+    if len(connected) < 2:
+        return {}
+    values = labels.values([archs[i] for i in connected])
+    quality = {
+        name: {
+            "kendall": kendall(torch.from_numpy(column), torch.from_numpy(accuracy[connected])),
+            "architectures": len(connected),
+        }
+        for name, column in zip(labels.names, values.T, strict=True)
+    }
+    for logger in loggers:
+        logger.log_metrics({f"score/{name}_kendall": value["kendall"] for name, value in quality.items()})
+    return quality
+
+
+def pretraining_archs(
+    cfg: DictConfig, space: SearchSpace, choices: Choices, sources: Mapping[str, WeakLabels]
+) -> Sequence[str]:
+    """What to pretrain on: the space, or where that is too large to list, everything that has a label."""
+    archs = choices.listed
+    # A table may know only a part of a space, and a file or a super-net may label more of it.
+    measured = cfg.supernet or cfg.weak_labels_file
+    if not archs or (measured and list_space(space) is None):
+        archs = list(dict.fromkeys(arch for labels in sources.values() for arch in labels.archs))
+    # A super-net labels the names of one function differently, and some functions have many names.
+    return [archs[i] for i in space.distinct(archs)] if cfg.pretrain_on == "functions" else archs
+
+
+def label_values(sources: Mapping[str, WeakLabels], archs: Sequence[str]) -> Tensor:
+    """`[A, L]` float32: the labels to pretrain on, NaN where one is missing."""
+    columns = [labels.values(archs)[:, labels.names.index(name)] for name, labels in sources.items()]
+    return torch.from_numpy(np.stack(columns, axis=1)).float()

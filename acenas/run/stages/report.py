@@ -1,0 +1,128 @@
+"""The stage of the report: after the search has ended, test accuracies are seen for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+
+from acenas.evaluation import Judge, TableJudge
+from acenas.report.live import log_table
+from acenas.report.page import write_report
+from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
+from acenas.run.config import instantiate_in
+from acenas.run.stages.candidates import keep
+from acenas.run.stages.labels import counted_costs
+from acenas.search import SearchResult
+from acenas.tables import parse_column
+from acenas.tables.schema import Flops, Latency, Parameters
+
+if TYPE_CHECKING:
+    from acenas.run.parts import Parts
+
+PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
+"""Packages whose versions a summary names."""
+
+
+def report(
+    cfg: DictConfig,
+    folder: Path,
+    parts: Parts,
+    known: tuple[Sequence[str], NDArray[np.float64]],
+    result: SearchResult,
+    seconds: Mapping[str, float],
+    loggers: Sequence[Logger],
+) -> dict[str, Any]:
+    """Writes figures and page; returns the search's part of the summary.
+
+    Args:
+        cfg: The configuration.
+        folder: Of the run.
+        parts: Those of a run with a search.
+        known: Architectures and observed accuracies `[A]`, percent, that keep the constraints.
+        result: What the search left behind.
+        seconds: Of each stage so far.
+        loggers: Where metrics go.
+    """
+    search = finished_search(cfg, folder, parts, known, result, seconds)
+    space = parts.space
+    for row in round_metrics(search):
+        for logger in loggers:
+            logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
+    best = best_architectures(search)
+    log_table(loggers, "report/best_architectures", best, [space.draw(arch) for arch in best["arch"]])
+    costs = costs_of(best["arch"].to_list(), cfg, parts)
+    write_report(folder, search, space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
+    summary = build_summary(search)
+    summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
+    return summary
+
+
+def finished_search(
+    cfg: DictConfig,
+    folder: Path,
+    parts: Parts,
+    known: tuple[Sequence[str], NDArray[np.float64]],
+    result: SearchResult,
+    seconds: Mapping[str, float],
+) -> FinishedSearch:
+    """What the search found, with the test accuracies of the judge; arguments as those of `report`."""
+    limits, task = parts.limits, parts.task
+    judge: Judge = instantiate_in(cfg.judge, folder / "trained")
+    test = _series(*keep(limits, *judge.known()))
+    reference = test if cfg.table else None
+    if cfg.table and not isinstance(judge, TableJudge):
+        in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test)
+        reference = _series(*keep(limits, *in_table.known()))
+    archs = result.observations["arch"].to_list()
+    trained = pd.Series(result.observations["observed_accuracy"].to_numpy(), index=archs)
+    return FinishedSearch(
+        experiment=cfg.experiment,
+        seed=cfg.seed,
+        table=cfg.table.name if cfg.table else "trained from scratch",
+        dataset=cfg.table.dataset if cfg.table else task.source.name if task else "",
+        observations=result.observations,
+        scores=result.scores,
+        observed=_series(*known).combine_first(trained),
+        test=test,
+        seconds=seconds,
+        versions={package: version(package) for package in PACKAGES},
+        reference=reference,
+        limits=limits.at_most if limits else {},
+        costs=limits.costs(archs) if limits else pd.DataFrame(),
+        cost_origins={model.name: model.origin for model in limits.models} if limits else {},
+    )
+
+
+def costs_of(archs: Sequence[str], cfg: DictConfig, parts: Parts) -> pd.DataFrame:
+    """Parameters and FLOPs in millions: counted for the images, else those of the table, which may have latencies (ms).
+
+    NaN where the table has no value.
+    """
+    table = parts.table
+    if parts.task:
+        return (
+            counted_costs(parts.space, archs, parts.task)
+            .frame()
+            .rename(columns=lambda name: name.split(".")[1])
+        )
+    if table is None:
+        return pd.DataFrame(index=list(archs))
+    of_dataset, rows = str(cfg.table.observed).split(".")[0] + ".", table.rows(archs)
+    found = {
+        name.removeprefix(of_dataset): table.column(name)[rows]
+        for name in table.columns
+        if name.startswith(of_dataset) and isinstance(parse_column(name), Parameters | Flops | Latency)
+    }
+    return pd.DataFrame(found, index=list(archs))
+
+
+def _series(archs: Sequence[str], values: NDArray[np.float64]) -> pd.Series[float]:
+    return pd.Series(values, index=list(archs), dtype=np.float64)
