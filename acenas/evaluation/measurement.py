@@ -26,9 +26,11 @@ from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import count_cost
 from acenas.tables import Provenance, TableMetadata, parse_column, write_table
 from acenas.tables.schema import Accuracy
-from acenas.training.common import claim, fingerprint, initialised, train
 from acenas.training.lightning import one_thread
+from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
+from acenas.training.settings import check_settings, image_settings
+from acenas.training.side_by_side import train
 
 WEAK_SEED = 1000
 """Of the trainings and weights behind the weak labels: none that an observed or a test accuracy comes from."""
@@ -109,7 +111,7 @@ class BenchmarkMeasurement:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        claim(folder / "measurement.json", self._fingerprint())
+        check_settings(folder / "measurement.json", self._settings())
         archs = self.architectures()
         done = self._finished(folder)
         missing = [arch for arch in archs if arch not in done]
@@ -184,8 +186,8 @@ class BenchmarkMeasurement:
 
     # --- files ---
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """All that the figures depend on; `limit` and `jobs` may change from run to run."""
+    def _settings(self) -> dict[str, Any]:
+        """Returns all that the figures depend on; `limit` and `jobs` may change from run to run."""
         example = self.space.build(self.space.enumerate()[0], self.images.splits.num_classes)
         return {
             "space": self.space.name,
@@ -193,7 +195,7 @@ class BenchmarkMeasurement:
             "recipe": asdict(self.recipe),
             "seeds": list(self.seeds),
             "short_epochs": self.short_epochs,
-            "images": fingerprint(self.images),
+            "images": image_settings(self.images),
             "order_seed": self.order_seed,
         }
 

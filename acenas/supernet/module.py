@@ -16,6 +16,7 @@ from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.sampling import PathSampler
+from acenas.training.network import EpochSums
 from acenas.training.recipe import Recipe
 
 Average = Literal["users", "paths"]
@@ -67,7 +68,7 @@ class Supernet(pl.LightningModule):
         if average not in ("users", "paths"):
             raise UserError(f"supernet: average is 'users' or 'paths', not {average!r}")
         self.automatic_optimization = (
-            False  # several backward passes a step, of which none may hold all graphs
+            False  # several backward passes a step, none of which may hold all graphs
         )
         self.network = network
         self.space = space
@@ -79,7 +80,7 @@ class Supernet(pl.LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD and the schedule of the recipe, step by step."""
+        """Returns the optimizer of the recipe, and its schedule step by step."""
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         optimizer = self.recipe.optimizer(self.network)
         batches = int(self.trainer.estimated_stepping_batches) // self.recipe.epochs
@@ -87,10 +88,8 @@ class Supernet(pl.LightningModule):
         return [optimizer], [self.recipe.scheduler(optimizer, steps)]
 
     def on_train_epoch_start(self) -> None:
-        """Starts the sums of the epoch's metrics; they stay on the device."""
-        self._loss = torch.zeros((), device=self.device)
-        self._correct = torch.zeros((), device=self.device)
-        self._count = 0
+        """Starts the sums of the epoch's metrics."""
+        self.sums = EpochSums(self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
         """Adds the gradients of a batch on each path of this process; the last batch of a step moves the weights."""
@@ -102,9 +101,7 @@ class Supernet(pl.LightningModule):
             logits = self.network(images, arch)
             loss = self.recipe.loss(logits, labels)
             self.manual_backward(loss)
-            self._loss += loss.detach()
-            self._correct += (logits.detach().argmax(1) == labels).sum()
-            self._count += 1
+            self.sums.add(loss, logits, labels)
         place = batch_index % self.accumulate + 1
         if place == self.accumulate or self.trainer.is_last_batch:
             self._step(paths, batches=place)
@@ -124,8 +121,8 @@ class Supernet(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the means over the epoch, its paths and all processes: one transfer from the device."""
-        loss, accuracy = self._loss / self._count, self._correct / (self._count * self.recipe.batch_size)
-        self.log("supernet/loss", loss, sync_dist=True)
+        accuracy = self.sums.correct / (self.sums.batches * self.recipe.batch_size)
+        self.log("supernet/loss", self.sums.loss / self.sums.batches, sync_dist=True)
         self.log("supernet/train_accuracy", 100 * accuracy, sync_dist=True)
         (group,) = self.trainer.optimizers[0].param_groups
         self.log("supernet/learning_rate", group["lr"], sync_dist=True)
@@ -134,9 +131,9 @@ class Supernet(pl.LightningModule):
 def average_gradients(
     network: SupernetNetwork, paths: Sequence[Sequence[str]], average: Average, batches: int = 1
 ) -> None:
-    """Makes of each process's sums of gradients the averages over all, the same in every process.
+    """Replaces each process's sums of gradients by the averages over all processes.
 
-    Only what some path uses is sent, in one message. As all processes know all paths, none has to ask which
+    Only gradients that some path uses are sent, in one message. As all processes know all paths, none has to ask which
     parameters another one has used, as a general implementation would.
 
     Args:

@@ -1,4 +1,4 @@
-"""The stage `supernet`: trains the shared weights, on one device or many, and goes on where it was killed."""
+"""The stage `supernet`: trains the shared weights on one device or many, and resumes where it was killed."""
 
 from __future__ import annotations
 
@@ -146,9 +146,7 @@ def _fit(
         channels_last=training.channels_last,
     )
     batches = len(training.task.splits.train.labels) // (training.recipe.batch_size * hardware.world_size)
-    trainer_options: dict[str, Any] = {
-        "log_every_n_steps": max(batches, 1)
-    }  # nothing is logged within an epoch
+    trainer_options: dict[str, Any] = {"log_every_n_steps": max(batches, 1)}  # nothing within an epoch
     if environment is not None:
         trainer_options["strategy"] = PathDDP(
             cluster_environment=environment, process_group_backend=hardware.backend
@@ -159,8 +157,8 @@ def _fit(
         hardware,
         folder / "supernet.ckpt",
         callbacks,
+        loggers,
         max_epochs=training.recipe.epochs,
-        logger=list(loggers) or False,
         **trainer_options,
     )
     network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -4,11 +4,59 @@ Small networks on a CPU are bound by the fixed cost of each operation. Here S ne
 lie side by side in the channels of one network with grouped convolutions, so that they share that cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+
+from acenas.images import ImageTask
+from acenas.training.accuracy import Accuracies, accuracies
+from acenas.training.batches import TrainingBatches, evaluation_batches
+from acenas.training.network import initialised
+from acenas.training.recipe import Recipe
+
+
+def train(
+    build: Callable[[], nn.Module], recipe: Recipe, task: ImageTask, seeds: Sequence[int]
+) -> list[Accuracies]:
+    """Trains the network that `build` makes once for each of `seeds`, all in one pass, and measures each.
+
+    The trainings are independent: a seed sets a network's initial weights, order of images and augmentation, and its
+    result is that of a training alone up to rounding. Neither reads nor changes torch's global generator.
+
+    Args:
+        build: makes the network, of one linear layer and otherwise what `side_by_side` allows, for `[B, C, H, W]`.
+        recipe: how to train.
+        task: the images to train and measure on.
+        seeds: one training for each.
+
+    Returns:
+        One pair of accuracies in percent for each seed, in their order.
+
+    Raises:
+        UserError: where the training images do not fill one batch.
+    """
+    epochs = [TrainingBatches(task, recipe.batch_size, seed) for seed in seeds]
+    network = side_by_side([initialised(build, seed) for seed in seeds])
+    optimizer = recipe.optimizer(network)
+    scheduler = recipe.scheduler(optimizer, recipe.epochs * len(epochs[0]))
+    for _ in range(recipe.epochs):
+        for batches in zip(*epochs, strict=True):
+            images = torch.cat([batch.images for batch in batches], dim=1)
+            labels = torch.stack([batch.labels for batch in batches], dim=1)
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+            # The mean over the images and the sum over the networks: each gets the gradient of its own mean loss.
+            loss = len(seeds) * recipe.loss(logits.flatten(0, 1), labels.flatten())
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            if recipe.gradient_clip is not None:
+                _clip_each(network, len(seeds), recipe.gradient_clip)
+            optimizer.step()
+            scheduler.step()
+    valid = accuracies(network, evaluation_batches(task, "valid"), len(seeds))
+    test = accuracies(network, evaluation_batches(task, "test"), len(seeds))
+    return [Accuracies(v, t) for v, t in zip(valid, test, strict=True)]
 
 
 class SideBySideLinear(nn.Module):
@@ -66,3 +114,12 @@ def _join_parameters(module: nn.Module, parts: Sequence[nn.Module]) -> None:
     for key, buffer in module.named_buffers(recurse=False):
         if buffer.dim() > 0:
             setattr(module, key, torch.cat([part.get_buffer(key) for part in parts]))
+
+
+def _clip_each(network: nn.Module, count: int, limit: float) -> None:
+    """Scales the gradient of each of `count` networks side by side down to a norm of `limit`, as alone."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    squares = torch.stack([gradient.reshape(count, -1).square().sum(1) for gradient in gradients])
+    scale = (limit / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1)  # as torch.nn.utils.clip_grad_norm_
+    for gradient in gradients:  # the networks' parts follow each other in the first dimension
+        gradient.mul_(scale.repeat_interleave(len(gradient) // count).view(-1, *[1] * (gradient.dim() - 1)))

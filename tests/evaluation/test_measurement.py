@@ -16,8 +16,8 @@ from acenas.evaluation.measurement import BenchmarkMeasurement
 from acenas.images import Augmentation, Digits, ImageTask
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import BenchmarkTable
-from acenas.training.common import train
 from acenas.training.recipe import Recipe
+from acenas.training.side_by_side import train
 
 RECIPE = Recipe(epochs=1, batch_size=256, learning_rate=0.3)
 IMAGES = ImageTask(Digits(), Augmentation(padding=1, noise=0.8))

@@ -1,4 +1,4 @@
-"""The stage `final`: trains a found network, on one device or many, and goes on where it was killed."""
+"""The stage `final`: trains a found network on one device or many, and resumes where it was killed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pytorch_lightning.strategies import DDPStrategy
 from acenas.errors import UserError
 from acenas.images import ImageData, ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.common import initialised
 from acenas.training.final.module import FinalNetwork
 from acenas.training.final.network import FACTS, NetworkFacts, TrainedNetwork
 from acenas.training.lightning import fit
+from acenas.training.network import initialised
 from acenas.training.processes import Hardware, processes
 from acenas.training.recipe import Recipe
 
@@ -166,9 +166,7 @@ def _fit(
     images = task.splits.train if alone else task.splits.train.joined(task.splits.valid)
     steps = training.image_count // recipe.batch_size
     module = FinalNetwork(
-        network.to(
-            hardware.dtype
-        ),  # Lightning would load a checkpoint before it changes the type of the weights
+        network.to(hardware.dtype),  # Lightning loads a checkpoint before it changes the type of the weights
         task,
         images,
         alone,
@@ -191,10 +189,10 @@ def _fit(
         hardware,
         folder / "training.ckpt",
         callbacks,
+        loggers,
         max_epochs=recipe.epochs,
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=recipe.gradient_clip,
-        logger=list(loggers) or False,
         **trainer_options,
     )
     network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
