@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from acenas.errors import UserError
 from acenas.evaluation.from_scratch import arch_folder
 from acenas.images import ImageTask
+from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
-from acenas.training.final import FinalTraining, NetworkFacts, TrainedNetwork
-from acenas.training.final.origin import Origin, origin_of_search, read_search, same_training
+from acenas.training.final import FinalTraining, NetworkFacts, Origin, TrainedNetwork
 
 
 def made(config: DictConfig, **arguments: Any) -> Any:

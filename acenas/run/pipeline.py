@@ -22,7 +22,7 @@ from torch import Tensor
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Judge, TableEvaluator, TableJudge
-from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, Limits, TableCosts
+from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, TableCosts
 from acenas.files import write_text
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
@@ -44,6 +44,7 @@ from acenas.run.config import constraints_of, run_hash, weak_label_columns, weak
 from acenas.run.found import final_training, made, origin_of, searched_network
 from acenas.run.pruning import PrunedError
 from acenas.search import Candidates, Search, SearchResult
+from acenas.search.constraints import Limits
 from acenas.search.events import SearchCallback
 from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
@@ -53,7 +54,7 @@ from acenas.tables import BenchmarkTable, WeakLabels, find_table, parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
 from acenas.tables.weak_labels import COUNTED
 from acenas.training.final import TrainedNetwork
-from acenas.training.final.formats import Export
+from acenas.training.final.export import Export
 
 PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 """Those whose versions a summary names."""
