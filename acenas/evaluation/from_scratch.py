@@ -25,7 +25,6 @@ from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.files import atomic_path, write_text
 from acenas.images import ImageFiles, Images, ImageTask
-from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
 from acenas.training.accuracy import accuracies
 from acenas.training.batches import batches_per_epoch, evaluation_batches
@@ -34,7 +33,7 @@ from acenas.training.lightning import fit, one_thread
 from acenas.training.network import initialised
 from acenas.training.processes import Hardware
 from acenas.training.recipe import Recipe
-from acenas.training.settings import check_settings, image_settings
+from acenas.training.settings import check_settings, image_settings, network_settings
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 """Where networks are trained and judged; `auto` takes the GPUs where there are any."""
@@ -135,10 +134,8 @@ class TrainingEvaluator(Evaluator):
     @cached_property
     def _settings(self) -> dict[str, Any]:
         """Returns all that accuracies depend on, except for rounding."""
-        example = self.space.sample(1, torch_generator(0, "example"))[0]
         return {
-            "space": self.space.name,
-            "network": str(self.space.build(example, self.images.splits.num_classes)),
+            **network_settings(self.space, self.images.splits.num_classes),
             "images": image_settings(self.images),
             "recipe": asdict(self.recipe),
             "seed": self.seed,

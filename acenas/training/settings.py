@@ -12,6 +12,8 @@ from typing import Any
 from acenas.errors import UserError
 from acenas.files import write_text
 from acenas.images import ImageTask
+from acenas.seeds import torch_generator
+from acenas.spaces.base import SearchSpace
 
 
 def image_settings(task: ImageTask) -> dict[str, Any]:
@@ -27,6 +29,12 @@ def image_settings(task: ImageTask) -> dict[str, Any]:
         "evaluation": asdict(task.evaluation),
         "draws": task.draws,
     }
+
+
+def network_settings(space: SearchSpace, num_classes: int) -> dict[str, str]:
+    """Returns the name of `space`, and one of its networks as text for all that its skeleton depends on."""
+    example = space.sample(1, torch_generator(0, "example"))[0]
+    return {"space": space.name, "network": str(space.build(example, num_classes))}
 
 
 def check_settings(path: Path, settings: Mapping[str, Any]) -> None:

@@ -2,6 +2,10 @@
 
 Small networks on a CPU are bound by the fixed cost of each operation. Here S networks with weights of their own
 lie side by side in the channels of one network with grouped convolutions, so that they share that cost.
+
+Every network classifies small and easy images well, and then chance ranks the architectures. An `ImageTask` makes them
+harder, with noise and shifts that are drawn anew in every epoch, so that architectures differ more than two
+trainings of one. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from acenas.images import ImageTask
+from acenas.seeds import torch_generator
 from acenas.training.accuracy import Accuracies, accuracies
 from acenas.training.batches import TrainingBatches, evaluation_batches
 from acenas.training.network import initialised
@@ -20,13 +25,14 @@ from acenas.training.recipe import Recipe
 def train(
     build: Callable[[], nn.Module], recipe: Recipe, task: ImageTask, seeds: Sequence[int]
 ) -> list[Accuracies]:
-    """Trains the network that `build` makes once for each of `seeds`, all in one pass, and measures each.
+    """Trains the network that `build` makes once for each of `seeds`, and measures the accuracy of each.
 
-    The trainings are independent: a seed sets a network's initial weights, order of images and augmentation, and its
-    result is that of a training alone up to rounding. Neither reads nor changes torch's global generator.
+    All are trained in one pass where `side_by_side` can merge them, else one after the other. The trainings are
+    independent: a seed sets a network's initial weights, order of images and augmentation, and its result is that of a
+    training alone up to rounding. Neither reads nor changes torch's global generator.
 
     Args:
-        build: makes the network, of one linear layer and otherwise what `side_by_side` allows, for `[B, C, H, W]`.
+        build: makes the network, for images `[B, C, H, W]`.
         recipe: how to train.
         task: the images to train and measure on.
         seeds: one training for each.
@@ -38,7 +44,11 @@ def train(
         UserError: where the training images do not fill one batch.
     """
     epochs = [TrainingBatches(task, recipe.batch_size, seed) for seed in seeds]
-    network = side_by_side([initialised(build, seed) for seed in seeds])
+    networks = [initialised(build, seed) for seed in seeds]
+    merged = _merged(networks, task.splits.image_shape)
+    if merged is None and len(seeds) > 1:
+        return [accuracy for seed in seeds for accuracy in train(build, recipe, task, [seed])]
+    network = merged or networks[0]
     optimizer = recipe.optimizer(network)
     scheduler = recipe.scheduler(optimizer, recipe.epochs * len(epochs[0]))
     for _ in range(recipe.epochs):
@@ -46,6 +56,7 @@ def train(
             images = torch.cat([batch.images for batch in batches], dim=1)
             labels = torch.stack([batch.labels for batch in batches], dim=1)
             logits = network(images.contiguous(memory_format=torch.channels_last))
+            logits = logits.reshape(recipe.batch_size, len(seeds), -1)
             # The mean over the images and the sum over the networks: each gets the gradient of its own mean loss.
             loss = len(seeds) * recipe.loss(logits.flatten(0, 1), labels.flatten())
             optimizer.zero_grad()
@@ -85,15 +96,16 @@ def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
     `[B, S, num_classes]`. The sum of a loss over s gives every network the gradient that it would have alone.
 
     Args:
-        networks: S networks of the same structure, made of convolutions without groups, batch normalisation, one
-            linear layer at the end, and layers that treat each channel alone (ReLU, pooling, sums, flatten).
+        networks: S networks of the same structure, made of convolutions, batch normalisation, one linear layer at the
+            end, and layers that treat each channel alone (ReLU, pooling, sums, flatten). Networks that join or slice
+            channels must not be merged.
     """
     merged = deepcopy(networks[0])
     for name, module in list(merged.named_modules()):
         parts = [network.get_submodule(name) for network in networks]
         if isinstance(module, nn.Conv2d):
             _join_parameters(module, parts)
-            module.groups = len(networks)
+            module.groups *= len(networks)
             module.in_channels *= len(networks)
             module.out_channels *= len(networks)
         elif isinstance(module, nn.BatchNorm2d):
@@ -104,6 +116,23 @@ def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
             linears = [part for part in parts if isinstance(part, nn.Linear)]
             setattr(merged.get_submodule(parent), child, SideBySideLinear(linears))
     return merged
+
+
+@torch.no_grad()
+def _merged(networks: Sequence[nn.Module], image_shape: tuple[int, int, int]) -> nn.Module | None:
+    """Returns `networks` side by side; None where that does not compute what each computes on random images."""
+    images = torch.randn(2, *image_shape, generator=torch_generator(0, "side by side"))
+    try:
+        merged = side_by_side(networks)
+        together = merged.eval()(images.repeat(1, len(networks), 1, 1))
+        alone = torch.stack([network.eval()(images) for network in networks], dim=1)
+        torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+    except Exception:  # whatever is wrong with one network of all, each can be trained alone
+        return None
+    finally:
+        for network in networks:
+            network.train()
+    return merged.train()
 
 
 def _join_parameters(module: nn.Module, parts: Sequence[nn.Module]) -> None:

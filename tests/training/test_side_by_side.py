@@ -10,6 +10,8 @@ from torch import nn
 from acenas.errors import UserError
 from acenas.images import Augmentation, Digits, ImageSource, ImageSplits, ImageTask
 from acenas.seeds import torch_generator
+from acenas.spaces import MobileNet, NasBench101
+from acenas.spaces.mobilenet.network import Skeleton, Stage
 from acenas.spaces.nasbench201.network import NasBench201Network
 from acenas.training.accuracy import Accuracies
 from acenas.training.network import initialised
@@ -192,3 +194,26 @@ def test_the_weights_are_copies() -> None:
             parameter.zero_()
     assert torch.equal(alone[0].get_parameter("head.4.weight"), before)
     assert "count=2, in_features=8, out_features=5" in repr(together)
+
+
+def test_depthwise_convolutions_are_merged_too() -> None:
+    space = MobileNet(Skeleton([Stage(4, 2, 2)], 2, 4, 1, 4, 8), (3, 5), (1, 2))
+    torch.manual_seed(0)
+    alone = [space.build("k3e1,k5e2", 5).double().eval() for _ in range(3)]
+    images = [torch.randn(6, 2, 8, 8, dtype=torch.float64) for _ in alone]
+    together = side_by_side(alone)(torch.cat(images, dim=1))
+    for s, network in enumerate(alone):
+        torch.testing.assert_close(together[:, s], network(images[s]))
+
+
+def test_what_cannot_be_merged_is_trained_one_after_the_other(images: ImageTask) -> None:
+    def joined() -> nn.Module:
+        return NasBench101(channels=4, cells_per_stage=1, stages=1, in_channels=1).build(arch, 10)
+
+    def two_layers() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16, bias=False), nn.ReLU(), nn.Linear(16, 10))
+
+    arch = NasBench101().sample(1, torch_generator(0))[0]
+    for build in (joined, two_layers):
+        apart = [train(build, SHORT.over(1), images, [seed])[0] for seed in (0, 1)]
+        assert train(build, SHORT.over(1), images, [0, 1]) == apart and apart[0] != apart[1]
