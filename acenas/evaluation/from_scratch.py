@@ -18,6 +18,7 @@ import torch
 from joblib import cpu_count
 from numpy.typing import NDArray
 from rich import get_console
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations
@@ -104,6 +105,7 @@ class TrainingEvaluator(Evaluator):
         self.channels_last = channels_last
         self.checkpoint_seconds = checkpoint_seconds
 
+    @override
     def evaluate(self, archs: Sequence[str]) -> Observations:
         """Trains those of `archs` that are not trained yet, and shows the progress.
 
@@ -241,6 +243,7 @@ class TrainingJudge(Judge):
         self.device = _devices(accelerator)[0]
         self._kept: list[Images] = []
 
+    @override
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
         """Returns ``[A]`` float64, the accuracies of the final weights on the test images, in percent.
 
@@ -251,6 +254,7 @@ class TrainingJudge(Judge):
         measured = {form: self._measure(form) for form in dict.fromkeys(forms)}
         return np.array([measured[form] for form in forms], dtype=np.float64)
 
+    @override
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
         """Returns all architectures that were trained, and their test accuracies ``[A]`` in percent."""
         results = sorted(self.folder.glob("*/result.json"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -13,11 +13,13 @@ from acenas.images import ImageTask
 from acenas.seeds import derive_seed
 from acenas.training.recipe import Recipe
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def initialised(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Returns the network of `build`; its initial weights depend on `seed` alone. Keeps torch's global generator."""
+
+def initialised(build: Callable[[], Network], seed: int, stage: str = "training") -> Network:
+    """Returns the network of `build` with initial weights of (seed, stage). Keeps torch's global generator."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "training", "weights"))
+        torch.manual_seed(derive_seed(seed, stage, "weights"))
         return build()
 
 

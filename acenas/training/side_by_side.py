@@ -4,8 +4,8 @@ Small networks on a CPU are bound by the fixed cost of each operation. Here S ne
 lie side by side in the channels of one network with grouped convolutions, so that they share that cost.
 
 Every network classifies small and easy images well, and then chance ranks the architectures. An `ImageTask` makes them
-harder, with noise and shifts that are drawn anew in every epoch, so that architectures differ more than two
-trainings of one. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
+harder, with noise and shifts that are drawn anew in every epoch, so that the architectures differ more than repeated
+trainings of one architecture. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.images import ImageTask
 from acenas.seeds import torch_generator
@@ -79,18 +80,18 @@ class SideBySideLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Part s of `x` goes through layer s."""
+        """Applies layer s to part s of `x`."""
         parts = x.reshape(len(x), self.weight.shape[0], -1)
         return torch.einsum("bsi,soi->bso", parts, self.weight) + self.bias
 
+    @override
     def extra_repr(self) -> str:
-        """Number of layers and their sizes."""
         count, out_features, in_features = self.weight.shape
         return f"count={count}, in_features={in_features}, out_features={out_features}"
 
 
 def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
-    """One module that computes what each of `networks` computes, with copies of their weights.
+    """Merges `networks` into one module that computes what each of them computes, with copies of their weights.
 
     Its input is `[B, S * C, H, W]`, where channels s * C to (s + 1) * C are the images of network s, and its output
     `[B, S, num_classes]`. The sum of a loss over s gives every network the gradient that it would have alone.
@@ -136,7 +137,7 @@ def _merged(networks: Sequence[nn.Module], image_shape: tuple[int, int, int]) ->
 
 
 def _join_parameters(module: nn.Module, parts: Sequence[nn.Module]) -> None:
-    """Replaces every parameter and running statistic of `module` by those of `parts`, joined in the first dimension."""
+    """Replaces the parameters and running statistics of `module` by those of `parts`, concatenated in dimension 0."""
     for key, parameter in module.named_parameters(recurse=False):
         joined = torch.cat([part.get_parameter(key).detach() for part in parts])
         setattr(module, key, nn.Parameter(joined, requires_grad=parameter.requires_grad))
@@ -146,7 +147,7 @@ def _join_parameters(module: nn.Module, parts: Sequence[nn.Module]) -> None:
 
 
 def _clip_each(network: nn.Module, count: int, limit: float) -> None:
-    """Scales the gradient of each of `count` networks side by side down to a norm of `limit`, as alone."""
+    """Clips the gradient of each of `count` networks side by side to a norm of `limit`."""
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
     squares = torch.stack([gradient.reshape(count, -1).square().sum(1) for gradient in gradients])
     scale = (limit / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1)  # as torch.nn.utils.clip_grad_norm_

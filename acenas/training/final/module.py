@@ -31,11 +31,11 @@ class FinalNetwork(NetworkTraining):
         images: to train on.
         watched: whether the validation accuracy is measured after every epoch.
         recipe: how to train; its batch is one step of all processes together.
-        seed: of the order of the images, of their augmentation, and of dropout.
-        steps: of an epoch.
-        device_batch: images at once on a device, to train and to measure.
-        dropout: part of the inputs of the last linear layer that is set to 0 while training.
-        channels_last: the memory layout of weights and images.
+        seed: seed of the order of the images, of their augmentation, and of dropout.
+        steps: steps of an epoch.
+        device_batch: images of a batch on a device.
+        dropout: part of the inputs of the last linear layer that is set to 0 in training.
+        channels_last: memory layout of weights and images.
 
     Attributes:
         accuracy: after the last epoch, in percent: `valid`, where there are validation images left, and `test`.
