@@ -31,7 +31,7 @@ from acenas.training.accuracy import accuracies
 from acenas.training.batches import batches_per_epoch, evaluation_batches
 from acenas.training.curve import CurveTraining
 from acenas.training.lightning import fit, one_thread
-from acenas.training.network import initialised
+from acenas.training.network import initialised, load_weights
 from acenas.training.processes import Hardware
 from acenas.training.recipe import Recipe
 from acenas.training.settings import check_settings, image_settings, network_settings
@@ -273,10 +273,9 @@ class TrainingJudge(Judge):
     def _measure(self, arch: str) -> float:
         folder = arch_folder(self.folder, arch)
         read_result(folder, arch)
-        network = self.space.build(arch, self.images.splits.num_classes).to(self.device)
-        network.load_state_dict(
-            torch.load(folder / "weights.pt", map_location=self.device, weights_only=True)
-        )
+        network = self.space.build(arch, self.images.splits.num_classes)
+        load_weights(network, folder / "weights.pt", arch)
+        network.to(self.device)
         with nullcontext() if self.device.type == "cuda" else one_thread():
             return accuracies(network, self._test_images)[0]
 

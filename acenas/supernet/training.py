@@ -14,7 +14,6 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.strategies import DDPStrategy
 
-from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.images import ImageData, ImageTask
 from acenas.spaces.base import SearchSpace
@@ -22,7 +21,7 @@ from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.module import Average, Supernet
 from acenas.supernet.sampling import PathSampler
 from acenas.training.lightning import fit
-from acenas.training.network import initialised
+from acenas.training.network import initialised, load_weights
 from acenas.training.processes import Hardware, processes
 from acenas.training.recipe import Recipe
 
@@ -100,13 +99,7 @@ class SupernetTraining:
     def load(self, path: str | Path) -> SupernetNetwork:
         """Returns the network with the weights of `path`, on the CPU. Raises `UserError` where they do not fit."""
         network = self.fresh()
-        try:
-            network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{path} holds no weights of this super-net ({reason}); remove it to train again"
-            ) from error
+        load_weights(network, Path(path), "this super-net")
         return network
 
     def fresh(self) -> SupernetNetwork:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from acenas.errors import UserError
 from acenas.images import ImageTask
 from acenas.seeds import derive_seed
 from acenas.training.recipe import Recipe
@@ -21,6 +23,24 @@ def initialised(build: Callable[[], Network], seed: int, stage: str = "training"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, stage, "weights"))
         return build()
+
+
+def load_weights(network: nn.Module, path: Path, whose: str) -> None:
+    """Loads the weights of a file, or of a checkpoint of Lightning, into `network`.
+
+    Raises:
+        UserError: where the file is missing, damaged or of another network than `whose`.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if "state_dict" in state:  # a checkpoint of a whole module
+            state = {name.removeprefix("network."): tensor for name, tensor in state["state_dict"].items()}
+        network.load_state_dict(state)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} holds no weights of {whose} ({reason}); if it is damaged, remove its folder to train again"
+        ) from error
 
 
 class EpochSums:

@@ -15,6 +15,7 @@ from acenas.files import atomic_path, write_text
 from acenas.images import ImageTask
 from acenas.spaces.base import SearchSpace
 from acenas.training.accuracy import accuracies
+from acenas.training.network import load_weights
 
 WEIGHTS = "network.pt"
 FACTS = "network.json"
@@ -116,17 +117,7 @@ class TrainedNetwork:
             UserError: where the file is missing or holds no weights of this network.
         """
         network = space.build(facts.arch, facts.num_classes).eval()
-        try:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-            if "state_dict" in state:  # a checkpoint of Lightning, of a whole module
-                state = {
-                    name.removeprefix("network."): tensor.float() if tensor.is_floating_point() else tensor
-                    for name, tensor in state["state_dict"].items()
-                }
-            network.load_state_dict(state)
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{weights} holds no weights of the network {facts.arch} ({reason})") from error
+        load_weights(network, weights, f"the network {facts.arch}")
         return cls(network, facts)
 
     @classmethod
