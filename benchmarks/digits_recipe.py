@@ -27,8 +27,8 @@ from acenas.seeds import numpy_generator
 from acenas.spaces.nasbench201.cells import EDGES
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import find_table
-from acenas.training.common import train
 from acenas.training.recipe import Recipe
+from acenas.training.side_by_side import train
 
 SEEDS = (0, 1)
 

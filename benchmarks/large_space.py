@@ -12,9 +12,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from acenas.evaluation.costs import CountedCosts, Limits
+from acenas.evaluation.costs import CountedCosts
 from acenas.ranker import GraphRanker
 from acenas.run.config import conf_dir
+from acenas.search.constraints import Limits
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 THREADS = int(sys.argv[2]) if len(sys.argv) > 2 else 2

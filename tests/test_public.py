@@ -75,10 +75,10 @@ import builtins
 UNIX = {"fcntl", "grp", "pwd", "resource", "termios", "pty"}
 imported = builtins.__import__
 
-def blocked(name, globals=None, *rest):
+def blocked(name, globals=None, *rest, **more):
     if name in UNIX and (globals or {}).get("__name__", "").startswith("acenas"):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    return imported(name, globals, *rest)
+    return imported(name, globals, *rest, **more)
 
 builtins.__import__ = blocked
 

@@ -1,6 +1,6 @@
-"""What training an architecture shows: looked up in a benchmark table, or measured by training it from scratch.
+"""The accuracies of architectures: looked up in a benchmark table, or measured by training them from scratch.
 
-Looking up needs no torch, so what trains is imported from its own module: `from_scratch`, `measure`, `zero_cost`.
+Looking up needs no torch, so what trains is imported from its own module: `from_scratch`, `measurement`, `zero_cost`.
 """
 
 from acenas.evaluation.base import Evaluator, Judge, Observations

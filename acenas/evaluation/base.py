@@ -1,4 +1,4 @@
-"""Who is asked for accuracies: the evaluator, which a search sees, and the judge, which it never does."""
+"""The interfaces of evaluators, which a search asks, and of judges, which only the report asks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """What training some architectures showed: one row per architecture, in the order they were asked for.
+    """The observed accuracies of architectures, in the order in which they were asked for.
 
     Attributes:
-        archs: the architectures.
+        archs: A architectures.
         observed_accuracy: ``[A]`` float64, in percent.
-        seconds: ``[A]`` float64, what training each of them costs in seconds; NaN where nobody recorded it.
+        seconds: ``[A]`` float64, the seconds that the training of each takes; NaN where they are unknown.
 
     Raises:
         ValueError: where the three differ in length.
@@ -42,31 +42,30 @@ class Observations:
 
 
 class Evaluator(ABC):
-    """Trains architectures, or looks up what training them showed. All accuracies are in percent."""
+    """Trains architectures, or looks their observed accuracies up. All accuracies are in percent."""
 
     @abstractmethod
     def evaluate(self, archs: Sequence[str]) -> Observations:
-        """The observed accuracy of `archs`, in their order; one call a round, so that they train in parallel.
+        """Returns the observed accuracies of `archs`, in their order; one call a round, so that they train in parallel.
 
         Raises:
             UserError: where an architecture cannot be evaluated.
         """
 
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """All that is known beforehand: architectures, and their observed accuracies ``[A]`` in percent.
+        """Returns all that is known without training: architectures, and their observed accuracies ``[A]`` in percent.
 
-        For metrics beside a search, never for its choices: what it learns counts in its budget. Nothing is known
-        where every accuracy takes a training.
+        It is for metrics beside a search, never for its choices. Nothing is known where all must be trained.
         """
         return [], np.zeros(0)
 
 
 class Judge(ABC):
-    """Knows test accuracies. Only the report constructs one: nothing that searches, trains or selects may."""
+    """Knows test accuracies. Only the report constructs one; nothing that searches, trains or selects may."""
 
     @abstractmethod
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """``[A]`` float64, the test accuracy of `archs` in percent, in their order.
+        """Returns ``[A]`` float64, the test accuracies of `archs` in percent, in their order.
 
         Raises:
             UserError: where an architecture cannot be judged.
@@ -74,4 +73,4 @@ class Judge(ABC):
 
     @abstractmethod
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """All that can be judged, for regret in reports: architectures, and test accuracies ``[A]`` in percent."""
+        """Returns all that is known, for regret in reports: architectures, and test accuracies ``[A]`` in percent."""

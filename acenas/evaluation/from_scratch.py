@@ -1,14 +1,11 @@
-"""Trains the architectures that a search chooses, several at once, and judges those that were trained."""
+"""Trains the architectures that a search chooses from scratch, and measures the test accuracy of those."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, replace
@@ -17,13 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from joblib import cpu_count
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import NDArray
 from rich import get_console
-from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations
@@ -31,183 +26,34 @@ from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.files import atomic_path, write_text
 from acenas.images import ImageFiles, Images, ImageTask
-from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces.base import SearchSpace
-from acenas.training.common import (
-    accuracies,
-    claim,
-    data_generator,
-    evaluation_batches,
-    fingerprint,
-    initialised,
-    steps_per_epoch,
-    training_batches,
-)
-from acenas.training.lightning import one_thread, quiet
+from acenas.training.accuracy import accuracies
+from acenas.training.batches import batches_per_epoch, evaluation_batches
+from acenas.training.curve import CurveTraining
+from acenas.training.lightning import fit, one_thread
+from acenas.training.network import initialised, load_weights
+from acenas.training.processes import Hardware
 from acenas.training.recipe import Recipe
+from acenas.training.settings import check_settings, image_settings, network_settings
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 """Where networks are trained and judged; `auto` takes the GPUs where there are any."""
 
 ERROR = "error.log"
-"""In the folder of an architecture whose training failed: why."""
-
-
-class NetworkTraining(pl.LightningModule):
-    """One network learns from images. Its curve has a row for each epoch, and never a test accuracy.
-
-    In the curve the validation accuracy is that of the first draw of the validation images, but after the last epoch
-    it is that of all draws: the observed accuracy. It is measured in float32 whatever the precision of the training.
-
-    Args:
-        network: with fresh weights.
-        task: the images.
-        recipe: how to train.
-        seed: of the order of the images, of their augmentation, and of what the network itself draws.
-        device: where to train.
-        folder: `last.ckpt` and `curve.csv` are written there, whole whenever the process is killed.
-        checkpoint_seconds: at the end of an epoch they are written unless that was done within so many seconds.
-        channels_last: memory format of weights and images.
-    """
-
-    def __init__(
-        self,
-        network: nn.Module,
-        task: ImageTask,
-        recipe: Recipe,
-        seed: int,
-        device: torch.device,
-        folder: Path,
-        checkpoint_seconds: float,
-        channels_last: bool,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.task = task
-        self.recipe = recipe
-        self.seed = seed
-        self.folder = folder
-        self.checkpoint_seconds = checkpoint_seconds
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.steps = recipe.epochs * steps_per_epoch(recipe, task)
-        self.generator = data_generator(seed, device)
-        self.images = task.splits.train.to(device)
-        self.curve: list[dict[str, float]] = []
-        self.seconds = 0.0
-        self._clock = self._written = time.monotonic()
-        self._first_draw: list[Images] = []
-        self._loss_sum = torch.zeros((), device=device)
-        self._correct = torch.zeros((), device=device)
-
-    # --- what Lightning asks for ---
-
-    def train_dataloader(self) -> _Epochs:
-        """The batches of every epoch anew, on the device already."""
-        return _Epochs(self)
-
-    def transfer_batch_to_device(self, batch: Images, device: torch.device, dataloader_idx: int) -> Images:
-        """Nothing to do."""
-        return batch
-
-    def configure_optimizers(self) -> Any:
-        """The recipe's."""
-        optimizer = self.recipe.optimizer(self.network)
-        scheduler = self.recipe.scheduler(optimizer, self.steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_train_epoch_start(self) -> None:
-        """What the network draws in an epoch, as for dropout, is the same in a resumed training."""
-        torch.manual_seed(derive_seed(self.seed, "training", "network", self.current_epoch))
-
-    def training_step(self, batch: Images, batch_idx: int) -> Tensor:
-        """The loss of a batch; sums what the curve shows, without waiting for the device."""
-        logits = self.network(batch.images.contiguous(memory_format=self.memory_format))
-        loss = self.recipe.loss(logits, batch.labels)
-        self._loss_sum.add_(loss.detach())
-        self._correct.add_((logits.detach().argmax(-1) == batch.labels).sum())
-        return loss
-
-    def on_train_epoch_end(self) -> None:
-        """Adds a row to the curve."""
-        steps = self.steps // self.recipe.epochs
-        last = self.current_epoch + 1 == self.recipe.epochs
-        self.curve.append(
-            {
-                "epoch": self.current_epoch + 1,
-                "learning_rate": self.recipe.learning_rate
-                * self.recipe.schedule(self.global_step - 1, self.steps),
-                "train_loss": self._loss_sum.item() / steps,
-                "train_accuracy": 100 * self._correct.item() / (steps * self.recipe.batch_size),
-                "valid_accuracy": self._valid_accuracy(all_draws=last),
-            }
-        )
-        self._loss_sum.zero_()
-        self._correct.zero_()
-        now = time.monotonic()
-        self.seconds, self._clock = self.seconds + now - self._clock, now
-        if last or now - self._written >= self.checkpoint_seconds:
-            self._write()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what Lightning does not know of."""
-        checkpoint["curve"] = self.curve
-        checkpoint["seconds"] = self.seconds
-        checkpoint["data_generator"] = self.generator.get_state()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on where `on_save_checkpoint` was."""
-        self.curve = checkpoint["curve"]
-        self.seconds = checkpoint["seconds"]
-        self.generator.set_state(checkpoint["data_generator"].cpu())
-
-    # --- curve and files ---
-
-    def _valid_accuracy(self, all_draws: bool) -> float:
-        if all_draws or isinstance(self.images, ImageFiles):
-            return accuracies(self.network, evaluation_batches(self.task, "valid", self.device))[0]
-        if not self._first_draw:
-            batches = list(evaluation_batches(self.task, "valid", self.device))
-            self._first_draw = batches[: len(batches) // self.task.draws]
-        return accuracies(self.network, self._first_draw)[0]
-
-    def _write(self) -> None:
-        table = io.StringIO()
-        writer = csv.DictWriter(table, list(self.curve[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.curve)
-        write_text(self.folder / "curve.csv", table.getvalue())
-        with atomic_path(self.folder / "last.ckpt") as temporary:
-            self.trainer.save_checkpoint(temporary, weights_only=False)
-        self._written = time.monotonic()
-
-
-class _Epochs:
-    """The batches of one epoch, whenever it is iterated."""
-
-    def __init__(self, training: NetworkTraining) -> None:
-        self.training = training
-
-    def __len__(self) -> int:
-        return self.training.steps // self.training.recipe.epochs
-
-    def __iter__(self) -> Iterator[Images]:
-        training = self.training
-        return training_batches(
-            training.task, training.images, training.recipe.batch_size, training.generator
-        )
+"""The file with the reason, in the folder of an architecture whose training failed."""
 
 
 class TrainingEvaluator(Evaluator):
-    """Trains architectures from scratch, several at once; what is trained already is read and not trained again.
+    """Trains architectures from scratch, several at once; one that is trained already is read, not trained again.
 
-    Every architecture has a folder of its own in `folder`, named by a hash of its canonical form: `last.ckpt` and
-    `curve.csv` while it is in training, from which a killed training goes on to the same weights, and in the end
-    `weights.pt` and `result.json`. Architectures with one canonical form are one training, of the canonical one.
+    Every architecture has a folder of its own in `folder`, named by a hash of its canonical form. It holds `last.ckpt`
+    and `curve.csv` during the training, from which a killed training resumes to the same weights, and in the end
+    `weights.pt` and `result.json`. Architectures with the same canonical form share one training, that of the canonical
+    form.
 
-    An accuracy depends on the seed and the architecture, not on `jobs` or on what else is trained: a seed sets first
-    weights, order and augmentation as in `training.train`, so that with the recipe, images and seed of a measured
-    table an architecture gets the table's accuracy, up to what rounding does in a training.
+    An accuracy depends on the seed and the architecture, not on `jobs` or on what else is trained: a seed sets initial
+    weights, order and augmentation as in `training.side_by_side.train`, so that with the recipe, images and seed of a
+    measured table an architecture gets the table's accuracy, except for rounding.
 
     Args:
         space: builds the networks.
@@ -218,9 +64,9 @@ class TrainingEvaluator(Evaluator):
         executor: where trainings run, each in a process of its own; on this machine by default.
         jobs: trainings at once; on a CPU each has one thread. None for one for each GPU, or for each core where there
             is no GPU, and elsewhere than on this machine for as many as there is room for.
-        accelerator: GPUs are taken in turn.
-        precision: Lightning's; validation and judging are in float32 always.
-        channels_last: the memory format that convolutions in mixed precision want on a GPU.
+        accelerator: where to train; GPUs are taken in turn.
+        precision: of Lightning; validation and test are always in float32.
+        channels_last: memory layout of weights and images; faster in mixed precision on a GPU.
         checkpoint_seconds: a training that is killed loses so many seconds, or an epoch where that is longer.
 
     Raises:
@@ -259,8 +105,9 @@ class TrainingEvaluator(Evaluator):
         self.channels_last = channels_last
         self.checkpoint_seconds = checkpoint_seconds
 
+    @override
     def evaluate(self, archs: Sequence[str]) -> Observations:
-        """Trains those of `archs` that are not trained yet, and shows how far it is.
+        """Trains those of `archs` that are not trained yet, and shows the progress.
 
         The seconds are those of the training alone, over all processes that worked on it.
 
@@ -271,12 +118,10 @@ class TrainingEvaluator(Evaluator):
         for arch in archs:
             self.space.validate(arch)
         forms = [self.space.canonical(arch) for arch in archs]
-        claim(self.folder / "training.json", self._fingerprint)
+        check_settings(self.folder / "training.json", self._settings)
         missing = [arch for arch in dict.fromkeys(forms) if not self._is_done(arch)]
         if missing:
-            steps_per_epoch(
-                self.recipe, self.images
-            )  # refuses images that fill no batch, before any process starts
+            batches_per_epoch(self.images, self.recipe.batch_size)  # raises before any process starts
             self._train_all(missing)
         results = [read_result(arch_folder(self.folder, form), form) for form in forms]
         return Observations(
@@ -289,20 +134,18 @@ class TrainingEvaluator(Evaluator):
         return (arch_folder(self.folder, arch) / "result.json").exists()
 
     @cached_property
-    def _fingerprint(self) -> dict[str, Any]:
-        """All that accuracies depend on, but for what rounding does."""
-        example = self.space.sample(1, torch_generator(0, "example"))[0]
+    def _settings(self) -> dict[str, Any]:
+        """Returns all that accuracies depend on, except for rounding."""
         return {
-            "space": self.space.name,
-            "network": str(self.space.build(example, self.images.splits.num_classes)),
-            "images": fingerprint(self.images),
+            **network_settings(self.space, self.images.splits.num_classes),
+            "images": image_settings(self.images),
             "recipe": asdict(self.recipe),
             "seed": self.seed,
             "precision": self.precision,
         }
 
     def _train_all(self, archs: Sequence[str]) -> None:
-        # Each process reads the images itself: they are too much to send along.
+        # Each process reads the images itself: they are too large to send.
         sent = copy(self)
         sent.images = replace(self.images)
         work = {
@@ -329,7 +172,7 @@ class TrainingEvaluator(Evaluator):
             )
 
     def _attempt(self, arch: str, number: int) -> str:
-        """Trains `arch`; an error is written to its folder and returned rather than raised, so that others go on."""
+        """Trains `arch`; writes an error to its folder and returns it rather than raise it, so that others go on."""
         log = arch_folder(self.folder, arch) / ERROR
         try:
             devices = _devices(self.accelerator)
@@ -341,41 +184,27 @@ class TrainingEvaluator(Evaluator):
         return ""
 
     def train_one(self, arch: str, device: torch.device) -> None:
-        """Trains the canonical architecture `arch` on `device`, or goes on with it, and writes its result."""
+        """Trains the canonical architecture `arch` on `device`, or resumes its training, and writes its result."""
         folder = arch_folder(self.folder, arch)
         folder.mkdir(parents=True, exist_ok=True)
-        on_gpu = device.type == "cuda"
-        with (
-            quiet(),
-            nullcontext() if on_gpu else one_thread(),
-            torch.random.fork_rng(devices=[device] if on_gpu else []),
-        ):
-            num_classes = self.images.splits.num_classes
-            module = NetworkTraining(
-                initialised(lambda: self.space.build(arch, num_classes), self.seed),
-                self.images,
-                self.recipe,
-                self.seed,
-                device,
-                folder,
-                self.checkpoint_seconds,
-                self.channels_last,
+        num_classes, on_gpu = self.images.splits.num_classes, device.type == "cuda"
+        network = initialised(lambda: self.space.build(arch, num_classes), self.seed)
+        checkpoint = folder / "last.ckpt"
+        with nullcontext() if on_gpu else one_thread():
+            module = CurveTraining(
+                network, self.images, self.recipe, self.seed, device, folder / "curve.csv", self.channels_last
             )
-            trainer = pl.Trainer(
-                accelerator="gpu" if on_gpu else "cpu",
-                devices=[device.index] if on_gpu else 1,
-                precision=self.precision,
+            fit(
+                module,
+                module.batches,
+                Hardware("gpu" if on_gpu else "cpu"),
+                checkpoint,
+                device=device,
+                checkpoint_seconds=self.checkpoint_seconds,
                 max_epochs=self.recipe.epochs,
                 gradient_clip_val=self.recipe.gradient_clip,
-                plugins=[LightningEnvironment()],  # one process, whatever a cluster's variables say
-                logger=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                num_sanity_val_steps=0,
+                precision=self.precision,
             )
-            checkpoint = folder / "last.ckpt"
-            trainer.fit(module, ckpt_path=checkpoint if checkpoint.exists() else None)
         with atomic_path(folder / "weights.pt") as temporary:
             torch.save(
                 {name: tensor.cpu() for name, tensor in module.network.state_dict().items()}, temporary
@@ -391,7 +220,7 @@ class TrainingEvaluator(Evaluator):
 
 
 class TrainingJudge(Judge):
-    """Test accuracies of what a `TrainingEvaluator` has trained. Only the report constructs one.
+    """Measures the test accuracies of what a `TrainingEvaluator` has trained. Only the report constructs one.
 
     Args:
         space: builds the networks.
@@ -414,8 +243,9 @@ class TrainingJudge(Judge):
         self.device = _devices(accelerator)[0]
         self._kept: list[Images] = []
 
+    @override
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """``[A]`` float64, in percent: of the final weights, on the test images.
+        """Returns ``[A]`` float64, the accuracies of the final weights on the test images, in percent.
 
         Raises:
             UserError: for an architecture that was not trained.
@@ -424,15 +254,16 @@ class TrainingJudge(Judge):
         measured = {form: self._measure(form) for form in dict.fromkeys(forms)}
         return np.array([measured[form] for form in forms], dtype=np.float64)
 
+    @override
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """All architectures that were trained, and their test accuracies ``[A]`` in percent."""
+        """Returns all architectures that were trained, and their test accuracies ``[A]`` in percent."""
         results = sorted(self.folder.glob("*/result.json"))
         archs = [json.loads(path.read_text(encoding="utf-8"))["arch"] for path in results]
         return archs, self.test_accuracy(archs)
 
     @property
     def _test_images(self) -> Iterable[Images]:
-        """Kept for the next network, unless they are too many."""
+        """The batches of the test images; those in memory are kept for the next network."""
         batches = evaluation_batches(self.images, "test", self.device)
         if isinstance(self.images.splits.test, ImageFiles):
             return batches
@@ -442,21 +273,20 @@ class TrainingJudge(Judge):
     def _measure(self, arch: str) -> float:
         folder = arch_folder(self.folder, arch)
         read_result(folder, arch)
-        network = self.space.build(arch, self.images.splits.num_classes).to(self.device)
-        network.load_state_dict(
-            torch.load(folder / "weights.pt", map_location=self.device, weights_only=True)
-        )
+        network = self.space.build(arch, self.images.splits.num_classes)
+        load_weights(network, folder / "weights.pt", arch)
+        network.to(self.device)
         with nullcontext() if self.device.type == "cuda" else one_thread():
             return accuracies(network, self._test_images)[0]
 
 
 def arch_folder(folder: Path, arch: str) -> Path:
-    """The folder of canonical architecture `arch` in `folder`."""
+    """Returns the folder of canonical architecture `arch` in `folder`."""
     return folder / hashlib.sha256(arch.encode()).hexdigest()[:12]
 
 
 def read_result(folder: Path, arch: str) -> Mapping[str, Any]:
-    """What the training of `arch` showed, from its folder.
+    """Reads the result of the training of `arch` from its folder.
 
     Raises:
         UserError: where it is not trained.

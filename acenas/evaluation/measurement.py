@@ -1,10 +1,10 @@
-"""Measures a benchmark: trains the distinct architectures of a space from scratch and writes them into a table."""
+"""Measures a benchmark: trains the distinct architectures of a space from scratch and writes a table of them."""
 
 import datetime
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -21,17 +21,22 @@ from acenas.errors import UserError
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
 from acenas.executors.progress import show_progress
 from acenas.images import ImageTask
-from acenas.seeds import numpy_generator
+from acenas.seeds import numpy_generator, torch_generator
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import count_cost
 from acenas.tables import Provenance, TableMetadata, parse_column, write_table
 from acenas.tables.schema import Accuracy
-from acenas.training.common import claim, fingerprint, initialised, train
 from acenas.training.lightning import one_thread
+from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
+from acenas.training.settings import check_settings, image_settings, network_settings
+from acenas.training.side_by_side import train
 
 WEAK_SEED = 1000
-"""Of the trainings and weights behind the weak labels: none that an observed or a test accuracy comes from."""
+"""The seed of the trainings and weights for the weak labels: no observed or test accuracy comes from it."""
+
+ROWS = "architectures.jsonl"
+"""The file of the finished architectures."""
 
 
 class BenchmarkMeasurement:
@@ -39,30 +44,30 @@ class BenchmarkMeasurement:
 
     The order is that of `order_seed` alone: the first `limit` architectures are a random part of the space, and a
     later run with a higher limit in the same folder goes on where this one ended. Every finished architecture is a
-    line of `cells.jsonl` in the folder, so a kill loses only those in training, and it leaves no trace in the table.
+    line of `architectures.jsonl` in the folder, so a kill loses only those in training, and does not change the table.
 
-    The table has, for each canonical architecture, where the images are the digits:
+    The table has these columns for each canonical architecture, where `<images>` is the name of the images:
 
-    - `digits.valid.<epochs>.s<seed>`, `digits.test.<epochs>.s<seed>`: of one training each;
-    - `digits.observed.<epochs>`: on the validation images, of the training with the first seed alone: what a search
-      may see;
-    - `digits.test.<epochs>`: on the test images, mean over the seeds: for reports only;
-    - `digits.train_seconds.<epochs>`: CPU-seconds of one training;
-    - `digits.params_m`, `digits.flops_m`: as `Cost`;
-    - `weak.short`: on the validation images after a training of `short_epochs`, with a seed of its own;
+    - `<images>.valid.<epochs>.s<seed>`, `<images>.test.<epochs>.s<seed>`: accuracy of one training;
+    - `<images>.observed.<epochs>`: validation accuracy of the training with the first seed alone, for searches;
+    - `<images>.test.<epochs>`: test accuracy, mean over the seeds: for reports only;
+    - `<images>.train_seconds.<epochs>`: CPU-seconds of one training;
+    - `<images>.params_m`, `<images>.flops_m`: see `Cost`;
+    - `weak.short`: validation accuracy after a training of `short_epochs`, with a seed of its own;
     - `weak.synflow`, `weak.naswot`, `weak.grad_norm`: see `zero_cost`, on training images.
 
     Args:
-        space: a finite space whose networks take these images.
+        space: its networks must take these images.
         images: to train and measure on.
         recipe: how to train.
-        seeds: of the trainings of each architecture.
-        limit: architectures to measure; None for all of the space.
+        seeds: seeds of the trainings of each architecture.
+        limit: number of architectures to measure; None for all of a space that can be listed.
         jobs: processes, each of one thread; None for one per core.
-        short_epochs: epochs behind `weak.short`.
-        order_seed: of the order of the architectures.
-        table_name: the table's file is `<table_name>.parquet`.
-        licence: of the images, as the table will say.
+        short_epochs: epochs of the training for `weak.short`.
+        order_seed: seed of the order of the architectures.
+        table_name: the table's file is `<table_name>.parquet`; None for the names of the space and the images.
+        source: how the table was made, for its metadata.
+        licence: licence of the images, for its metadata.
 
     Raises:
         UserError: where an argument makes no sense.
@@ -74,12 +79,13 @@ class BenchmarkMeasurement:
         images: ImageTask,
         recipe: Recipe,
         *,
-        seeds: tuple[int, ...] = (0, 1),
+        seeds: Sequence[int] = (0, 1),
         limit: int | None = None,
-        jobs: int | None = 1,
+        jobs: int | None = None,
         short_epochs: int = 1,
         order_seed: int = 0,
-        table_name: str = "nb201_digits",
+        table_name: str | None = None,
+        source: str = "measured by acenas",
         licence: str = "",
     ) -> None:
         self.seeds = tuple(int(seed) for seed in seeds)
@@ -95,7 +101,8 @@ class BenchmarkMeasurement:
         self.jobs = cpu_count() if jobs is None else jobs
         self.short_epochs = short_epochs
         self.order_seed = order_seed
-        self.table_name = table_name
+        self.table_name = table_name or f"{space.name}_{images.source.name}"
+        self.source = source
         self.licence = licence
 
     def run(self, folder: str | Path) -> Path:
@@ -105,15 +112,15 @@ class BenchmarkMeasurement:
             The table's file.
 
         Raises:
-            UserError: where `folder` holds a measurement that was made in another way.
+            UserError: where `folder` holds a measurement with other settings.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        claim(folder / "measurement.json", self._fingerprint())
+        check_settings(folder / "measurement.json", self._settings())
         archs = self.architectures()
         done = self._finished(folder)
         missing = [arch for arch in archs if arch not in done]
-        with (folder / "cells.jsonl").open("a", encoding="utf-8") as lines:
+        with (folder / ROWS).open("a", encoding="utf-8") as lines:
             rows, console = self._measure(missing), Console(stderr=True)
             for row in show_progress(rows, len(archs), len(archs) - len(missing), console, "measured"):
                 lines.write(json.dumps(row) + "\n")
@@ -137,14 +144,32 @@ class BenchmarkMeasurement:
         return path
 
     def architectures(self) -> list[str]:
-        """The canonical architectures in the order in which they are measured, `limit` at most."""
+        """Returns the canonical architectures in the order in which they are measured, `limit` at most.
+
+        Raises:
+            UserError: where `limit` is None, or more than there are, and the space cannot be listed.
+        """
         distinct = self._distinct
-        order = numpy_generator(self.order_seed, "measure", "order").permutation(len(distinct))
-        return [distinct[i] for i in order[: self.limit]]
+        if distinct is not None:
+            order = numpy_generator(self.order_seed, "measure", "order").permutation(len(distinct))
+            return [distinct[i] for i in order[: self.limit]]
+        name = self.space.name
+        if self.limit is None:
+            raise UserError(f"measurement: {name} is too large to measure all of it; set measurement.limit")
+        generator, drawn = torch_generator(self.order_seed, "measure", "order"), dict[str, None]()
+        for _ in range(100 * self.limit):  # one by one, so that a higher limit begins with the same
+            drawn[self.space.canonical(self.space.sample(1, generator)[0])] = None
+            if len(drawn) == self.limit:
+                return list(drawn)
+        raise UserError(f"measurement: {name} has fewer than {self.limit} distinct architectures")
 
     @cached_property
-    def _distinct(self) -> list[str]:
-        return sorted({self.space.canonical(arch) for arch in self.space.enumerate()})
+    def _distinct(self) -> list[str] | None:
+        """All canonical architectures; None where they are too many to list."""
+        try:
+            return sorted(set(self.space.canonical_all(self.space.enumerate())))
+        except NotImplementedError:
+            return None
 
     # --- one architecture ---
 
@@ -155,7 +180,7 @@ class BenchmarkMeasurement:
         yield from parallel(tasks)
 
     def measure_one(self, arch: str) -> dict[str, Any]:
-        """Everything the table says about `arch`, measured on one thread."""
+        """Returns all that the table says about `arch`, measured on one thread."""
 
         def build() -> torch.nn.Module:
             return self.space.build(arch, splits.num_classes)
@@ -167,7 +192,8 @@ class BenchmarkMeasurement:
             seconds = (time.process_time() - start) / len(self.seeds)
             (short,) = train(build, self.recipe.over(self.short_epochs), self.images, [WEAK_SEED])
             fresh = initialised(build, WEAK_SEED)
-            inputs, labels = splits.normalise(splits.train.images[:64]), splits.train.labels[:64]
+            first = next(iter(splits.train.batches([torch.arange(min(64, len(splits.train.labels)))])))
+            inputs, labels = splits.normalise(first.images), first.labels
             cost = count_cost(fresh, splits.image_shape)
             return {
                 "arch": arch,
@@ -184,22 +210,20 @@ class BenchmarkMeasurement:
 
     # --- files ---
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """All that the figures depend on; `limit` and `jobs` may change from run to run."""
-        example = self.space.build(self.space.enumerate()[0], self.images.splits.num_classes)
+    def _settings(self) -> dict[str, Any]:
+        """Returns all that the figures depend on; `limit` and `jobs` may change from run to run."""
         return {
-            "space": self.space.name,
-            "network": str(example),
+            **network_settings(self.space, self.images.splits.num_classes),
             "recipe": asdict(self.recipe),
             "seeds": list(self.seeds),
             "short_epochs": self.short_epochs,
-            "images": fingerprint(self.images),
+            "images": image_settings(self.images),
             "order_seed": self.order_seed,
         }
 
     def _finished(self, folder: Path) -> dict[str, dict[str, Any]]:
-        """The rows in `folder` by architecture. Removes a last line that a kill has cut off."""
-        path = folder / "cells.jsonl"
+        """Returns the rows in `folder` by architecture. Removes a last line that a kill has cut off."""
+        path = folder / ROWS
         if not path.exists():
             return {}
         content = path.read_bytes()
@@ -231,18 +255,19 @@ class BenchmarkMeasurement:
         cpu_seconds = frame[f"{name}.train_seconds.{epochs}"]
         duration = f"{cpu_seconds.mean():.2f} CPU-seconds a training"
         fresh = f"fresh weights of seed {WEAK_SEED}"
+        there = "too many to list" if self._distinct is None else f"the {len(self._distinct)}"
         agreement = ""
         if len(self.seeds) > 1 and len(frame) > 1:
             pair = [frame[f"{name}.valid.{epochs}.s{seed}"] for seed in self.seeds[:2]]
             agreement = f" Spearman of the first two seeds on validation images: {spearmanr(*pair)[0]:.3f}."
         return TableMetadata(
             space=self.space.name,
-            source="measured by acenas: python -m acenas experiment=measure_nb201_digits",
+            source=self.source,
             licence=self.licence,
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
             provenance=(
-                f"{len(frame)} of the {len(self._distinct)} distinct architectures, drawn at random, trained from "
-                f"scratch on {name} with seeds {', '.join(map(str, self.seeds))} and {self.recipe}, training images "
+                f"{len(frame)} of {there} distinct architectures, drawn at random, trained from scratch on {name} with "
+                f"seeds {', '.join(map(str, self.seeds))} and {self.recipe}, training images "
                 f"changed by {self.images.augmentation}, others evaluated {self.images.draws} times with "
                 f"{self.images.evaluation}. "
                 f"{cpu_seconds.sum() * len(self.seeds):.0f} CPU-seconds in all, {duration}.{agreement}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations
@@ -13,10 +14,10 @@ from acenas.tables.table import BenchmarkTable
 
 
 class TableEvaluator(Evaluator):
-    """Looks up what training an architecture showed.
+    """Looks observed accuracies up.
 
-    Of the file it reads the columns `arch`, `observed` and `seconds`, and no other one: a search that holds this
-    object cannot reach a test accuracy through it.
+    It reads the columns `arch`, `observed` and `seconds` of the file, and no other one: a search that holds this object
+    cannot reach a test accuracy through it.
     """
 
     def __init__(self, path: str, space: str, observed: str, seconds: str | None = None) -> None:
@@ -52,6 +53,7 @@ class TableEvaluator(Evaluator):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._table.path)!r}, observed={self.observed!r})"
 
+    @override
     def evaluate(self, archs: Sequence[str]) -> Observations:
         """Looks `archs` up. The seconds are those of the training that the table records, or NaN.
 
@@ -64,8 +66,8 @@ class TableEvaluator(Evaluator):
         seconds = self._table.column(self._seconds)[self._table.rows(archs)]
         return Observations(list(archs), accuracy, seconds)
 
+    @override
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """All that is observed of the space, for metrics in reports: architectures and ``[A]`` percent."""
         return _known(self._table, self.observed)
 
 
@@ -93,16 +95,17 @@ class TableJudge(Judge):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._table.path)!r}, test={self.test!r})"
 
+    @override
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """``[A]`` float64, the test accuracy of `archs` in percent, in their order.
+        """Looks the test accuracies of `archs` up.
 
         Raises:
             UserError: where an architecture is not in the table.
         """
         return self._table.lookup(archs, self.test)
 
+    @override
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """All that was tested of the space, for regret in reports: architectures and ``[A]`` percent."""
         return _known(self._table, self.test)
 
 

@@ -1,6 +1,6 @@
-"""Scores of networks that nobody trained: weak labels that cost one batch. Higher promises a better network.
+"""Zero-cost scores of untrained networks: weak labels that cost one batch. A higher score promises a better network.
 
-Each function takes a network with fresh weights and leaves it as it was, apart from the counters of batch
+Each function takes a network with initial weights and does not change it, except for the statistics of batch
 normalisation in training mode.
 """
 
@@ -20,7 +20,7 @@ def synflow(network: nn.Module, image_shape: tuple[int, int, int]) -> float:
     many orders of magnitude, hence the logarithm.
 
     Args:
-        network: with fresh weights.
+        network: with initial weights.
         image_shape: `(channels, height, width)`.
     """
     network = deepcopy(network).double()
@@ -44,7 +44,7 @@ def naswot(network: nn.Module, images: Tensor) -> float:
     diagonal, so that it stays finite.
 
     Args:
-        network: with fresh weights, in training mode, so that batch normalisation uses the batch.
+        network: with initial weights, in training mode, so that batch normalisation uses the batch.
         images: `[B, C, H, W]`.
     """
     kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
@@ -55,7 +55,7 @@ def naswot(network: nn.Module, images: Tensor) -> float:
 
     with ExitStack() as hooks, torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.ReLU):
+            if isinstance(module, nn.ReLU | nn.ReLU6):
                 hooks.callback(module.register_forward_hook(add_agreements).remove)
         network(images)
     kernel += 1e-3 * torch.eye(len(images), dtype=torch.float64)
@@ -68,7 +68,7 @@ def grad_norm(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     The sum over all layers of the Euclidean norm of the gradient of the cross-entropy on one batch.
 
     Args:
-        network: with fresh weights, in training mode.
+        network: with initial weights, in training mode.
         images: `[B, C, H, W]`.
         labels: `[B]`, long.
     """

@@ -1,4 +1,4 @@
-"""What all executors have in common."""
+"""The interface of all executors."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -9,13 +9,17 @@ R = TypeVar("R")
 
 
 class Lost(NamedTuple):
-    """What became of a piece of work whose process ended without a word, however often it was started."""
+    """The result of a piece of work whose process was killed in every attempt.
+
+    Attributes:
+        why: the last message of what ran it.
+    """
 
     why: str
 
 
 class Executor(ABC):
-    """Runs pieces of work in other processes; each has a folder of its own, in which it goes on where it was killed.
+    """Runs pieces of work in other processes. Each has a folder of its own, from which it resumes after a kill.
 
     Attributes:
         here: whether the work runs on this machine, with its devices.
@@ -27,15 +31,18 @@ class Executor(ABC):
     def run(
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
     ) -> Iterator[tuple[Path, R | Lost]]:
-        """Does the pieces of `work` and yields what each returned, as they come.
+        """Runs the pieces of `work`.
 
-        A piece must leave in its folder what it cannot lose, and raise nothing. One that is lost is started again, a
+        A piece must save its state in its folder and must not raise. One whose process was killed is started again, a
         few times.
 
         Args:
             work: the pieces by their folders; picklable, and run in any order.
-            logs: a folder for what the executor writes.
-            limit: pieces in flight at once; None for no limit but that of the machines.
+            logs: a folder for the files of the executor.
+            limit: pieces in flight at once; None for as many as the machines can run.
+
+        Yields:
+            The folder and the result of each piece, in the order in which they finish.
 
         Raises:
             UserError: where the executor cannot run here.

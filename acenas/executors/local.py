@@ -1,26 +1,25 @@
 """Processes of this machine."""
 
 import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.executors.base import Executor, Lost, R
+from acenas.executors.parent import end_with_parent
 
 
 class LocalProcesses(Executor):
-    """Processes of this machine, by joblib.
+    """Processes of this machine, by joblib; without a limit one for each core.
 
     Args:
-        retries: times that the pieces are started again which were in flight when a process was killed; the last time
-            one after the other, when there is most memory.
+        retries: times that the pieces in flight are started again when a process was killed; the last time one after
+            the other, when there is most memory.
 
     Raises:
         UserError: where `retries` is below 1: a process that is killed takes others with it.
@@ -36,10 +35,10 @@ class LocalProcesses(Executor):
             )
         self.retries = retries
 
+    @override
     def run(
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
     ) -> Iterator[tuple[Path, R | Lost]]:
-        """See `Executor.run`; without a limit there is a process for each core."""
         if not work:
             return
         count = min(limit or cpu_count(), len(work))
@@ -63,10 +62,10 @@ class LocalProcesses(Executor):
 
 
 def _processes(count: int, tasks: Sequence[Any]) -> Iterator[tuple[Path, Any]]:
-    """Does joblib's `tasks`, so many at a time, in other processes.
+    """Runs joblib's `tasks` in `count` other processes and yields their results.
 
-    Never in this one, where a kill would end the run; nor in threads, which joblib takes inside processes of its own
-    (`hydra/launcher=joblib`, a benchmark): they share torch's random numbers, so results would be those of chance.
+    Not in this process, where a kill would end the run; nor in threads, which joblib takes inside processes of its own
+    (`hydra/launcher=joblib`, a benchmark): they share torch's random numbers, so results would not be reproducible.
     """
     if count > 1:
         yield from Parallel(count, backend="loky", return_as="generator_unordered")(tasks)
@@ -77,17 +76,5 @@ def _processes(count: int, tasks: Sequence[Any]) -> Iterator[tuple[Path, Any]]:
 
 def _named(parent: int, folder: Path, piece: Callable[[], R]) -> tuple[Path, R]:
     if os.getpid() != parent:
-        _end_with(parent)
+        end_with_parent(parent)
     return folder, piece()
-
-
-@cache
-def _end_with(parent: int) -> None:
-    """Ends this process when its parent is killed: else it works on, beside those that the same command starts."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

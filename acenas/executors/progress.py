@@ -1,4 +1,4 @@
-"""How far many trainings are: a bar in a terminal, a line now and then elsewhere."""
+"""The progress of many trainings: a bar in a terminal, a line every half minute elsewhere."""
 
 import time
 from collections.abc import Iterator
@@ -23,15 +23,15 @@ T = TypeVar("T")
 def show_progress(
     results: Iterator[T], total: int, done: int, console: Console, verb: str, things: str = "architectures"
 ) -> Iterator[T]:
-    """Passes `results` on, one for each thing that is done, and shows how far they are.
+    """Yields `results` and shows the progress after each.
 
     Args:
-        results: what is finished now; `done` of `total` are there already.
-        total: how many there will be in the end.
-        done: how many were finished earlier.
-        console: where to show it.
-        verb: what is done to them, as in "trained".
-        things: what they are.
+        results: one for each thing that is finished from now on.
+        total: number of things, including those finished earlier.
+        done: number of things finished earlier.
+        console: where to show the progress.
+        verb: what is done to the things, such as "trained".
+        things: their name, in the plural.
     """
     if console.is_terminal:
         columns = (

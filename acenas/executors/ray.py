@@ -6,19 +6,21 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from acenas.errors import UserError
 from acenas.executors.base import Executor, Lost, R
 
 
 class Ray(Executor):
-    """Tasks of a Ray cluster, which must see the run folder and have acenas installed (extra `ray`).
+    """Tasks of a Ray cluster, which must see the run folder and have acenas installed (extra `ray`). Ray keeps logs.
 
     Args:
         address: of the cluster, as `ray.init` takes it; None starts one on this machine for as long as the process
             lives.
-        cpus: that a task reserves.
-        gpus: that a task reserves and sees; a fraction shares one.
-        retries: times that a task is started again whose process or machine died.
+        cpus: cores of a task.
+        gpus: GPUs of a task, the only ones that it sees; tasks with fractions share one.
+        retries: times that a task is started again when its process or machine died.
     """
 
     def __init__(
@@ -30,10 +32,10 @@ class Ray(Executor):
         self.gpus = gpus
         self.retries = retries
 
+    @override
     def run(
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
     ) -> Iterator[tuple[Path, R | Lost]]:
-        """See `Executor.run`. Ray keeps logs of its own."""
         ray = _ray()
         if not ray.is_initialized():
             own = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"} if not self.address else {}
@@ -58,7 +60,7 @@ def _run(piece: Callable[[], R]) -> R:
 
 
 def _ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a run
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # sends nothing to Ray's makers
     try:
         return import_module("ray")
     except ImportError as error:

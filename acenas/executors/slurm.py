@@ -12,24 +12,26 @@ from pathlib import Path
 from typing import Any, Generic
 
 from filelock import FileLock
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.executors.base import Executor, Lost, R
 from acenas.files import write_text
 
 NOTE = ".slurm_job"
-"""In the folder of a piece of work: the job that does it."""
+"""The file in the folder of a piece of work that names its job."""
 
 
 class Slurm(Executor):
-    """Jobs of SLURM that outlive the process that submitted them: asked for the same work again, it waits for them.
+    """Jobs of SLURM, which outlive the process that submitted them: asked for the same work again, it waits for them.
 
-    The queue (`squeue`) and the files that jobs leave say how far they are, so that a cluster without accounting will
-    do. The folders of the work must be on a disk that the machines share.
+    The state of the jobs is read from the queue (`squeue`) and from the files that they leave, so that no accounting is
+    needed. The folders of the work must be on a disk that the machines share; each job has a folder in `logs` with what
+    it printed.
 
-    A job that SLURM is about to end for its time limit, or pre-empts with a warning (SIGUSR2), is queued again at
-    once by submitit. One that SLURM pre-empts by SIGTERM takes no notice of that: SLURM queues it again when it has
-    ended it, but not where it ended by itself. One that was lost otherwise is submitted again by who waits for it.
+    A job that SLURM is about to end for its time limit, or pre-empts with a warning (SIGUSR2), is queued again at once
+    by submitit. Jobs ignore the SIGTERM of a pre-emption: SLURM queues a job again when it has ended it, but not where
+    the job ended by itself. A job that was lost otherwise is submitted again by the process that waits for it.
 
     Args:
         partition: and other options of `sbatch`, by its names; None leaves each to the cluster.
@@ -99,10 +101,10 @@ class Slurm(Executor):
         self.max_num_timeout = max_num_timeout
         self.retries = retries
 
+    @override
     def run(
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None = None
     ) -> Iterator[tuple[Path, R | Lost]]:
-        """See `Executor.run`; `logs` gets a folder for each job, with what it printed."""
         jobs = jobs_in_queue(work)
         waiting = {folder: piece for folder, piece in work.items() if folder not in jobs}
         left = dict.fromkeys(work, self.retries)
@@ -130,7 +132,7 @@ class Slurm(Executor):
     def _submit(
         self, work: Mapping[Path, Callable[[], R]], logs: Path, limit: int | None
     ) -> dict[Path, Path]:
-        """New jobs that do `work`, and those that another process has submitted meanwhile."""
+        """Submits jobs for `work`; returns them, and those that another process has submitted meanwhile."""
         logs.mkdir(parents=True, exist_ok=True)
         with _alone(logs / "lock"):
             jobs = jobs_in_queue(work)
@@ -153,13 +155,13 @@ class Slurm(Executor):
 
 
 class _Work(Generic[R]):
-    """A piece of work as submitit wants it: it can be sent again at any moment, as it was when it was sent first."""
+    """A piece of work for submitit, which can send it again at any moment as it was at first."""
 
     def __init__(self, piece: Callable[[], R]) -> None:
         self.pickled: bytes = _submitit().core.utils.cloudpickle.dumps(piece)
 
     def __call__(self) -> R:
-        # Inherited by all that it starts. Lightning would end a training by itself, and quietly.
+        # Inherited by its child processes. Lightning would end a training by itself, without an error.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         piece: Callable[[], R] = _submitit().core.utils.cloudpickle.loads(self.pickled)
         return piece()
@@ -169,19 +171,19 @@ class _Work(Generic[R]):
 
 
 class _Queue:
-    """Looks at the queue now and then: soon after something has changed, and later every half a minute."""
+    """Reads the queue: soon after a change, and later every half minute."""
 
     def __init__(self) -> None:
         self.changed()
         self._missed: set[Path] = set()
 
     def changed(self) -> None:
-        """Something happened: more may happen soon."""
+        """Reads the queue soon again."""
         self._wait = 2.0
         self._next = time.monotonic() + self._wait
 
     def without(self, jobs: Mapping[Path, Path]) -> list[Path]:
-        """Those whose jobs two looks in a row have not found: the disk may be slower to show a result."""
+        """Returns the folders whose jobs were missing in two readings in a row: the disk may show results late."""
         if time.monotonic() < self._next or (queued := _queued()) is None:
             return []
         self._wait = min(2 * self._wait, 30.0)
@@ -194,14 +196,14 @@ class _Queue:
 
 
 def _queued() -> set[str] | None:
-    """The jobs of this user that wait or run; None where SLURM does not answer."""
+    """Returns the jobs of this user that wait or run; None where SLURM does not answer."""
     command = ["squeue", "--me", "--array", "--noheader", "--format=%i"]
     done = subprocess.run(command, capture_output=True, text=True)
     return set(done.stdout.split()) if done.returncode == 0 else None
 
 
 def jobs_in_queue(work: Iterable[Path]) -> dict[Path, Path]:
-    """The folders of the jobs that wait or run for pieces of `work`, as was noted in those."""
+    """Returns the folders of the jobs that wait or run for pieces of `work`, from the notes in their folders."""
     notes = {folder: folder / NOTE for folder in work}
     noted = {folder: Path(note.read_text()) for folder, note in notes.items() if note.exists()}
     queued = _queued() if noted else set()
@@ -225,7 +227,7 @@ def _outside_of_jobs() -> Iterator[None]:
 
 
 def _result_file(job: Path) -> Path:
-    """Of the first task of a job, written when that has ended."""
+    """Returns the file that the first task of a job writes when it ends."""
     return job / f"{job.name}_0_result.pkl"
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import math
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.executors.parent import end_with_parent
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
 from acenas.images.decoding import DAMAGE, open_image, reason
 from acenas.images.official import data_root
@@ -195,15 +195,16 @@ class ImageFiles:
         Raises:
             UserError: for damaged files, where they are fatal, or where there is nothing else in a batch.
         """
-        on_linux = sys.platform == "linux"
         loader = DataLoader(
             _Reader(self, crops),
             batch_size=None,
             sampler=[batch.cpu() for batch in indices],
             num_workers=self.workers,
             # By name, as the processes of joblib have a default of their own.
-            multiprocessing_context=("fork" if on_linux else "spawn") if self.workers else None,
-            worker_init_fn=_end_with_parent if on_linux else None,
+            multiprocessing_context=("fork" if sys.platform == "linux" else "spawn")
+            if self.workers
+            else None,
+            worker_init_fn=partial(end_with_parent, os.getpid()),
             pin_memory=torch.cuda.is_available(),
         )
         for images, labels, damaged in loader:
@@ -225,15 +226,6 @@ class ImageFiles:
             if name not in self.damaged:
                 self.damaged[name] = why
                 log.warning("Damaged image left out: %s (%s)", self.folder / name, why)
-
-
-def _end_with_parent(worker: int) -> None:
-    """Has Linux kill this worker when its parent dies.
-
-    A worker inherits the lock of the run's folder, and would else hold it for the seconds that torch takes to notice.
-    """
-    pr_set_pdeathsig = 1  # of <sys/prctl.h>
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 class _Batch(NamedTuple):

@@ -13,9 +13,9 @@ from acenas.errors import UserError
 from acenas.evaluation.from_scratch import arch_folder
 from acenas.images import ImageTask
 from acenas.run.config import instantiate, trains_architectures
+from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
-from acenas.training.final import FinalTraining, NetworkFacts, TrainedNetwork
-from acenas.training.final.origin import Origin, origin_of_search, read_search, same_training
+from acenas.training.final import FinalTraining, NetworkFacts, Origin, TrainedNetwork
 
 
 def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConfig, TrainedNetwork]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from acenas.evaluation import Evaluator
-from acenas.evaluation.costs import Limits
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
 from acenas.run.config import instantiate, instantiate_in
@@ -16,6 +15,7 @@ from acenas.run.networks import final_training
 from acenas.run.stages.candidates import cost_limits
 from acenas.run.stages.labels import labels_from_elsewhere
 from acenas.search import Search
+from acenas.search.constraints import Limits
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, WeakLabels, find_table
 

@@ -1,4 +1,4 @@
-"""The shared-weight network: sampling of paths, training over several processes, scoring of paths."""
+"""Weak labels by weight sharing: sampling of paths, training of the super-net, scoring of paths."""
 
 from acenas.supernet.module import Supernet
 from acenas.supernet.sampling import FairPaths, PathSampler, UniformPaths

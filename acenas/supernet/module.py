@@ -1,4 +1,4 @@
-"""Training of a super-net: one step trains a few paths and moves nothing else."""
+"""The training of a super-net: each step trains the weights of a few paths only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.sampling import PathSampler
+from acenas.training.network import EpochSums
 from acenas.training.recipe import Recipe
 
 Average = Literal["users", "paths"]
@@ -24,26 +25,26 @@ Average = Literal["users", "paths"]
 class Supernet(pl.LightningModule):
     """Trains the shared weights along sampled paths.
 
-    The gradients of a step come from P paths: those of all processes, and of one after another in each. A parameter's
-    gradient is the mean of its gradients over the paths that use it (`average="users"`), or their sum over P, as if
-    the others had given zeros (`average="paths"`: plain data parallelism). With the first, an operation learns as fast
-    with many paths in a step as with a single one. With a single path both are the same.
+    A step has P paths: those of all processes together. A parameter's gradient is the mean of its gradients over the
+    paths that use it (`average="users"`), or their sum divided by P, as if the other paths gave zeros
+    (`average="paths"`: plain data parallelism). With the first, an operation learns as fast with many paths in a step
+    as with a single one. With a single path both are the same.
 
-    Parameters that no path of a step uses have no gradient at all (None, not zeros): neither momentum nor weight decay
-    moves them in that step.
+    Parameters that no path of a step uses have no gradient (None, not zeros): neither momentum nor weight decay moves
+    them in that step.
 
     Args:
         network: is trained in place.
-        space: of its architectures.
+        space: space of the architectures.
         sampler: draws the paths of each step.
-        recipe: of the training. Its batch size is that of a process; the norm that it clips is that of the averaged
-            gradients of all parameters used in the step.
-        seed: of the paths, which are a function of (seed, step).
-        average: see above.
-        accumulate: batches of a step; all of them go through the same paths, so that a step is that of one batch
-            `accumulate` times as large, except for the statistics of batch normalisation. Batches at the end of an
-            epoch that fill no step are one of their own.
-        channels_last: the memory layout of images and weights.
+        recipe: how to train. Its batch size is that of a process; it clips the norm of the averaged gradients of all
+            parameters used in the step.
+        seed: seed of the paths, which are a function of (seed, step).
+        average: how gradients are averaged over paths.
+        accumulate: batches of a step. All of them take the same paths, so that a step is that of one batch
+            `accumulate` times as large, except for the statistics of batch normalisation. The last batches of an epoch
+            make a step of their own where they do not fill one.
+        channels_last: memory layout of images and weights.
 
     Raises:
         UserError: where `accumulate` is below 1 or `average` is unknown.
@@ -67,7 +68,7 @@ class Supernet(pl.LightningModule):
         if average not in ("users", "paths"):
             raise UserError(f"supernet: average is 'users' or 'paths', not {average!r}")
         self.automatic_optimization = (
-            False  # several backward passes a step, of which none may hold all graphs
+            False  # several backward passes a step, none of which may hold all graphs
         )
         self.network = network
         self.space = space
@@ -79,7 +80,7 @@ class Supernet(pl.LightningModule):
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """SGD and the schedule of the recipe, step by step."""
+        """Returns the optimizer of the recipe, and its schedule step by step."""
         self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         optimizer = self.recipe.optimizer(self.network)
         batches = int(self.trainer.estimated_stepping_batches) // self.recipe.epochs
@@ -87,13 +88,11 @@ class Supernet(pl.LightningModule):
         return [optimizer], [self.recipe.scheduler(optimizer, steps)]
 
     def on_train_epoch_start(self) -> None:
-        """Starts the sums of the epoch's metrics; they stay on the device."""
-        self._loss = torch.zeros((), device=self.device)
-        self._correct = torch.zeros((), device=self.device)
-        self._count = 0
+        """Starts the sums of the epoch's metrics."""
+        self.sums = EpochSums(self.device)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> None:
-        """Adds the gradients of a batch on each path of this process; the last batch of a step moves the weights."""
+        """Adds the gradients of a batch on each path of this process; the last batch of a step updates the weights."""
         images, labels = batch
         images = images.to(dtype=next(self.parameters()).dtype, memory_format=self.memory_format)
         # Trainer.global_step counts the steps of the optimizer, and a checkpoint keeps it.
@@ -102,9 +101,7 @@ class Supernet(pl.LightningModule):
             logits = self.network(images, arch)
             loss = self.recipe.loss(logits, labels)
             self.manual_backward(loss)
-            self._loss += loss.detach()
-            self._correct += (logits.detach().argmax(1) == labels).sum()
-            self._count += 1
+            self.sums.add(loss, logits, labels)
         place = batch_index % self.accumulate + 1
         if place == self.accumulate or self.trainer.is_last_batch:
             self._step(paths, batches=place)
@@ -115,7 +112,7 @@ class Supernet(pl.LightningModule):
         assert isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler)
         average_gradients(self.network, paths, self.average, batches)
         if self.recipe.gradient_clip is not None:
-            # Those of the optimizer: to walk through all modules of a large super-net takes as long as a step.
+            # From the optimizer: a walk through all modules of a large super-net takes as long as a step.
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.recipe.gradient_clip, foreach=True)
         optimizer.step()
@@ -123,9 +120,9 @@ class Supernet(pl.LightningModule):
         scheduler.step()
 
     def on_train_epoch_end(self) -> None:
-        """Logs the means over the epoch, its paths and all processes: one transfer from the device."""
-        loss, accuracy = self._loss / self._count, self._correct / (self._count * self.recipe.batch_size)
-        self.log("supernet/loss", loss, sync_dist=True)
+        """Logs the means over the epoch, its paths and all processes, with one transfer from the device."""
+        accuracy = self.sums.correct / (self.sums.batches * self.recipe.batch_size)
+        self.log("supernet/loss", self.sums.loss / self.sums.batches, sync_dist=True)
         self.log("supernet/train_accuracy", 100 * accuracy, sync_dist=True)
         (group,) = self.trainer.optimizers[0].param_groups
         self.log("supernet/learning_rate", group["lr"], sync_dist=True)
@@ -134,9 +131,9 @@ class Supernet(pl.LightningModule):
 def average_gradients(
     network: SupernetNetwork, paths: Sequence[Sequence[str]], average: Average, batches: int = 1
 ) -> None:
-    """Makes of each process's sums of gradients the averages over all, the same in every process.
+    """Replaces each process's sums of gradients by the averages over all processes.
 
-    Only what some path uses is sent, in one message. As all processes know all paths, none has to ask which
+    Only gradients that some path uses are sent, in one message. As all processes know all paths, none has to ask which
     parameters another one has used, as a general implementation would.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which paths of the super-net a step trains. All processes know the paths of all: (seed, step) draws them."""
+"""Samplers of the paths that a step of the super-net trains: functions of (seed, step), so every process knows all."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
 
 TRIES = 1000
-"""Draws in search of a connected architecture before the space is said to have none."""
+"""Draws after which the space is taken to have no connected architectures."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,18 @@ class PathSampler(ABC):
     """Draws the paths of each step.
 
     Attributes:
-        shared: all processes train the same paths in a step, on different images; otherwise each draws its own.
-        connected_only: without architectures whose output does not depend on their input: what is drawn is drawn
-            again until there are none.
+        shared: all processes train the same paths in a step, on different images; otherwise each has its own.
+        connected_only: draws again until the output of every architecture depends on its input.
     """
 
     shared: bool = False
     connected_only: bool = False
 
     def paths(self, space: SearchSpace, seed: int, step: int, world_size: int = 1) -> list[list[str]]:
-        """The architectures that each of `world_size` processes trains in step `step`, in their order.
+        """Returns the architectures of each of `world_size` processes in step `step`, in the order of the processes.
 
         Raises:
-            UserError: where connected architectures are asked for and hardly any draw is connected.
+            UserError: where connected architectures are asked for and no draw of many is connected.
         """
         generator = torch_generator(seed, "supernet", "paths", step)
         if self.shared:
@@ -41,7 +41,7 @@ class PathSampler(ABC):
 
     @abstractmethod
     def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
-        """The paths of one process in one step, connected or not."""
+        """Draws the paths of one process in one step, connected or not."""
 
     def _connected(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
         for _ in range(TRIES):
@@ -56,7 +56,7 @@ class PathSampler(ABC):
 
 @dataclass(frozen=True)
 class UniformPaths(PathSampler):
-    """Architectures drawn uniformly and independently (SPOS, Guo et al., arXiv 1904.00420, section 3.2).
+    """Draws architectures uniformly and independently (SPOS, Guo et al., arXiv 1904.00420, section 3.2).
 
     Attributes:
         paths_per_step: architectures of each process in a step.
@@ -72,19 +72,19 @@ class UniformPaths(PathSampler):
         if self.paths_per_step < 1:
             raise UserError(f"sampler: paths_per_step must be at least 1, not {self.paths_per_step}")
 
+    @override
     def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
-        """See `PathSampler.draw`."""
         return space.sample(self.paths_per_step, generator)
 
 
 @dataclass(frozen=True)
 class FairPaths(PathSampler):
-    """Strict fairness: each step trains every operation of every choice once (FairNAS, arXiv 1907.01845).
+    """Draws with strict fairness: each step trains every operation of every choice once (FairNAS, arXiv 1907.01845).
 
     With `connected_only`, sets with a disconnected architecture are drawn again as a whole, so that strict fairness
     holds in every step. An operation on an edge that leads nowhere in its cell gets no gradient in that step.
     """
 
+    @override
     def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:
-        """See `PathSampler.draw`."""
         return space.sample_fair(generator)

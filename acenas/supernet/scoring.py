@@ -1,4 +1,4 @@
-"""The stage `score`: accuracy and loss of many paths of a trained super-net, which are weak labels."""
+"""The stage `score`: accuracy and loss of paths of a trained super-net, as weak labels."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from acenas.training.processes import Hardware, processes
 
 LABELS = ("weak.supernet", "weak.supernet_loss")
 
-Progress = Callable[[int, int], None]
-"""Called with the chunks that are done and the number of all."""
+OnChunk = Callable[[int, int], None]
+"""Receives the number of finished chunks and of all chunks."""
 
 
 @torch.inference_mode()
@@ -40,17 +40,17 @@ def score_paths(
     batches: Sequence[Images],
     calibration: Sequence[Tensor] = (),
 ) -> Tensor:
-    """Accuracy in percent and mean loss of each path, without waiting for the device between two paths.
+    """Measures the accuracy in percent and the mean loss of each path, without waiting for the device between paths.
 
     Args:
-        network: on the device of the images.
-        archs: A architectures; those that begin alike should follow one another.
-        batches: what to answer, `[B, C, H, W]` float and `[B]` each.
+        network: super-net, on the device of the images.
+        archs: A architectures; those with the same first operations should follow one another.
+        batches: evaluation images `[B, C, H, W]` float and labels `[B]`.
         calibration: batches of other images for the statistics of batch normalisation, measured anew for each path;
-            with none, they are those of each batch of `batches`.
+            with none, the statistics are those of each batch of `batches`.
 
     Returns:
-        `[A, 2]`, float32, on the device: the cross-entropy has no label smoothing.
+        `[A, 2]`, float32, on the device: accuracy, and cross-entropy without label smoothing.
     """
     device = batches[0].labels.device
     totals = torch.zeros(len(archs), 2, device=device)
@@ -70,24 +70,24 @@ def score_paths(
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """How the paths of a super-net are scored.
+    """Scores the paths of a super-net.
 
-    Architectures with the same function get the same label: that of their canonical form. In a super-net the others
-    would get another one, as their weights lie on other edges, but a label is one of what an architecture computes.
+    Architectures that compute the same function get the same label, that of their canonical form. The super-net would
+    label them differently, as their weights lie on other edges.
 
     Attributes:
-        space: of the architectures.
-        task: images; the paths answer the validation images as the task evaluates them.
-        hardware: where.
-        archs: which: a list, so many with different functions drawn at random, or None for the whole space.
+        space: space of the architectures.
+        task: images; the paths are evaluated on the validation images.
+        hardware: what to compute on.
+        archs: a list of architectures, a number of different functions to draw at random, or None for the whole space.
         batch_norm: statistics of the batch that is evaluated ("batch"), or of training images, measured for each
             path ("recalibrated").
         batch_size: largest number of images of a batch; the batches are of equal size. With `batch_norm="batch"`
             the labels depend on it.
-        images: the first so many of the evaluated images; None for all.
+        images: number of evaluated images, the first ones; None for all.
         calibration_batches: batches of training images for `batch_norm="recalibrated"`.
-        seed: of the architectures drawn at random.
-        chunk_size: architectures between two looks at the device and two files.
+        seed: seed of the architectures drawn at random.
+        chunk_size: architectures of a file; between two files nothing waits for the device.
         channels_last: memory layout of images and weights.
 
     Raises:
@@ -117,18 +117,18 @@ class Scoring:
             raise UserError(f"score: batch_norm is 'batch' or 'recalibrated', not {self.batch_norm!r}")
 
     def run(
-        self, network: SupernetNetwork, folder: str | Path, weights: str, progress: Progress | None = None
+        self, network: SupernetNetwork, folder: str | Path, weights: str, progress: OnChunk | None = None
     ) -> WeakLabels:
-        """Scores what `folder` does not hold yet.
+        """Scores the architectures that `folder` does not hold yet.
 
-        Every finished chunk of architectures is a file in `folder/chunks`; a later run, with another number of
-        processes too, goes on with what is missing. Files of other weights, images or settings do not count.
+        Every finished chunk of architectures is a file in `folder/chunks`; a later run scores the missing chunks, also
+        with another number of processes. Files of other weights, images or settings are ignored.
 
         Args:
-            network: trained, on the CPU.
-            folder: of these labels alone.
-            weights: what the weights are, for the provenance.
-            progress: called after every chunk, in the first process.
+            network: trained super-net, on the CPU.
+            folder: folder of these labels alone.
+            weights: description of the weights, for the provenance.
+            progress: is called after every chunk, in the first process.
 
         Returns:
             `weak.supernet`, the accuracy in percent (higher is better), and `weak.supernet_loss`, the mean
@@ -139,7 +139,9 @@ class Scoring:
         """
         folder = Path(folder)
         archs = self.architectures()
-        canonical = sorted({self.space.canonical(arch) for arch in archs})  # alike beginnings side by side
+        canonical = sorted(
+            {self.space.canonical(arch) for arch in archs}
+        )  # the same first operations side by side
         with processes(self.hardware, _score, self, network, canonical, folder) as environment:
             chunks = _score(environment, self, network, canonical, folder, progress)
         done = [json.loads(chunk.read_text(encoding="utf-8")) for chunk in chunks]
@@ -152,7 +154,7 @@ class Scoring:
         return WeakLabels(self.space.name, archs, LABELS, values, provenance)
 
     def architectures(self) -> list[str]:
-        """The architectures that get a label, each once."""
+        """Returns the architectures to label, each once."""
         if self.archs is None:
             return list(self.space.enumerate())
         if not isinstance(self.archs, int):
@@ -170,11 +172,11 @@ class Scoring:
         )
 
     def evaluation(self, device: torch.device) -> list[Images]:
-        """The batches that every path answers, on the device."""
+        """Returns the batches that every path is evaluated on, on the device."""
         return self._batches("valid", self.images, device)
 
     def calibration(self, device: torch.device) -> list[Tensor]:
-        """The batches for the statistics of batch normalisation, on the device; none with `batch_norm="batch"`."""
+        """Returns the batches for the statistics of batch normalisation; none with `batch_norm="batch"`."""
         if self.batch_norm == "batch":
             return []
         count = self.calibration_batches * self.batch_size
@@ -226,16 +228,16 @@ def _score(
     network: SupernetNetwork,
     archs: Sequence[str],
     folder: Path,
-    progress: Progress | None = None,
+    progress: OnChunk | None = None,
 ) -> list[Path]:
-    """The work of one process: its share of the chunks, then what others have left; returns the files of all chunks.
+    """Scores the share of chunks of one process, then those that the others have left; returns all files.
 
-    Nobody waits for anybody: at the end two processes may work on the same chunk, with the same result.
+    No process waits for another: at the end two processes may score the same chunk, with the same result.
     """
     rank, size = (0, 1) if environment is None else (environment.global_rank(), environment.world_size())
     device = scoring.hardware.device(0 if environment is None else environment.local_rank())
     batches, calibration = scoring.evaluation(device), scoring.calibration(device)
-    key = fingerprint(network, batches, calibration, scoring.hardware.precision)
+    key = scores_key(network, batches, calibration, scoring.hardware.precision)
     parts = [archs[start : start + scoring.chunk_size] for start in range(0, len(archs), scoring.chunk_size)]
     files = [folder / "chunks" / f"{_digest([key, *part])}.json" for part in parts]
     network = copy.deepcopy(network).to(device, scoring.hardware.dtype)
@@ -260,10 +262,10 @@ def _score(
     return files
 
 
-def fingerprint(
+def scores_key(
     network: SupernetNetwork, batches: Sequence[Images], calibration: Sequence[Tensor], precision: str
 ) -> str:
-    """Changes with anything that labels depend on."""
+    """Returns a hash of all that the scores of an architecture depend on."""
     tensors = [*network.state_dict().values(), *(t for batch in batches for t in batch), *calibration]
     return _digest([precision, *(f"{tuple(tensor.shape)}{_content(tensor)}" for tensor in tensors)])
 

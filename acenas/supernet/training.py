@@ -1,4 +1,4 @@
-"""The stage `supernet`: trains the shared weights, on one device or many, and goes on where it was killed."""
+"""The stage `supernet`: trains the shared weights on one device or many, and resumes where it was killed."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.strategies import DDPStrategy
 
-from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.images import ImageData, ImageTask
-from acenas.seeds import derive_seed
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.module import Average, Supernet
 from acenas.supernet.sampling import PathSampler
 from acenas.training.lightning import fit
+from acenas.training.network import initialised, load_weights
 from acenas.training.processes import Hardware, processes
 from acenas.training.recipe import Recipe
 
 
 class PathDDP(DDPStrategy):
-    """Processes that start with the same weights; what they exchange in a step is left to `Supernet`."""
+    """Gives all processes the same initial weights; `Supernet` itself averages the gradients of a step."""
 
     def configure_ddp(self) -> None:
-        """Sends the weights of the first process to all, and wraps the module in nothing."""
+        """Sends the weights of the first process to all; does not wrap the module."""
         assert self.model is not None
         for parameter in self.model.parameters():
             dist.broadcast(parameter.data, src=0)
@@ -39,18 +38,18 @@ class PathDDP(DDPStrategy):
 
 @dataclass(frozen=True, eq=False)
 class SupernetTraining:
-    """How the super-net of a space is trained.
+    """Trains the super-net of a space.
 
-    On one machine the weights are a function of all that is here, with or without a kill in between.
+    On one machine the weights are a function of the attributes, with or without a kill in between.
 
     Attributes:
         space: has a super-net.
         task: images and their augmentation.
         sampler: draws the paths of each step.
-        recipe: of the training; the batch size is that of one process.
-        hardware: where.
-        seed: of first weights, order of images, augmentation and paths.
-        average: of gradients over paths, see `Supernet`.
+        recipe: how to train; the batch size is that of one process.
+        hardware: what to train on.
+        seed: seed of initial weights, order of images, augmentation and paths.
+        average: how gradients are averaged over paths, see `Supernet`.
         accumulate: batches of a step.
         channels_last: memory layout; faster on GPUs in bfloat16.
     """
@@ -68,15 +67,15 @@ class SupernetTraining:
     def run(
         self, folder: str | Path, callbacks: Sequence[pl.Callback] = (), loggers: Sequence[Logger] = ()
     ) -> SupernetNetwork:
-        """Trains what `folder` does not hold yet; called again after a kill, it goes on after the last whole epoch.
+        """Trains the super-net unless `folder` holds it; called again after a kill, resumes after the last whole epoch.
 
         Writes `supernet.ckpt` after each epoch and `supernet.pt`, the final weights, in the end, in the first process
         alone. Logs `supernet/loss`, `supernet/train_accuracy` (percent) and `supernet/learning_rate` every epoch.
 
         Args:
-            folder: of this training alone.
-            callbacks: of Lightning, in the first process.
-            loggers: of Lightning, in the first process.
+            folder: folder of this training alone.
+            callbacks: callbacks of Lightning, in the first process.
+            loggers: loggers of Lightning, in the first process.
 
         Returns:
             The trained network, on the CPU, in every process that a launcher has started.
@@ -98,26 +97,19 @@ class SupernetTraining:
         return network
 
     def load(self, path: str | Path) -> SupernetNetwork:
-        """The network with the weights of `path`, on the CPU. Raises `UserError` where they are not of this one."""
+        """Returns the network with the weights of `path`, on the CPU. Raises `UserError` where they do not fit."""
         network = self.fresh()
-        try:
-            network.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{path} holds no weights of this super-net ({reason}); remove it to train again"
-            ) from error
+        load_weights(network, Path(path), "this super-net")
         return network
 
     def fresh(self) -> SupernetNetwork:
-        """The network with first weights that depend on the seed alone; torch's global generator is kept."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed(self.seed, "supernet", "weights"))
-            return self.space.build_supernet(self.task.splits.num_classes)
+        """Returns the network with initial weights that depend on the seed alone."""
+        num_classes = self.task.splits.num_classes
+        return initialised(lambda: self.space.build_supernet(num_classes), self.seed, "supernet")
 
     @property
     def description(self) -> str:
-        """For the provenance of weak labels."""
+        """The training in words, for the provenance of weak labels."""
         return (
             f"super-net trained on {len(self.task.splits.train.labels)} images of {self.task.source.name} with seed "
             f"{self.seed}, {self.sampler} and {self.recipe}, {self.hardware.world_size} process(es)"
@@ -131,9 +123,9 @@ def _fit(
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> SupernetNetwork:
-    """The training as one of the processes sees it."""
+    """Trains the super-net as one of the processes."""
     hardware = training.hardware
-    # Lightning would load a checkpoint before it changes the type of the weights.
+    # Lightning loads a checkpoint before it changes the type of the weights.
     network = training.fresh().to(hardware.dtype)
     module = Supernet(
         network,
@@ -146,9 +138,7 @@ def _fit(
         channels_last=training.channels_last,
     )
     batches = len(training.task.splits.train.labels) // (training.recipe.batch_size * hardware.world_size)
-    trainer_options: dict[str, Any] = {
-        "log_every_n_steps": max(batches, 1)
-    }  # nothing is logged within an epoch
+    trainer_options: dict[str, Any] = {"log_every_n_steps": max(batches, 1)}  # nothing within an epoch
     if environment is not None:
         trainer_options["strategy"] = PathDDP(
             cluster_environment=environment, process_group_backend=hardware.backend
@@ -159,8 +149,8 @@ def _fit(
         hardware,
         folder / "supernet.ckpt",
         callbacks,
+        loggers,
         max_epochs=training.recipe.epochs,
-        logger=list(loggers) or False,
         **trainer_options,
     )
     network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -1,1 +1,1 @@
-"""What every training of a network shares: recipe, processes, Lightning, accuracy."""
+"""The training of networks: recipes, batches, processes, Lightning, accuracy; the final training and its export."""

@@ -1,46 +1,63 @@
-"""What trainings need: a checkpoint after each epoch, silence, one thread where networks are small."""
+"""Lightning as all trainings use it: a checkpoint after each epoch, quiet logs, one thread for small networks."""
+
+from __future__ import annotations
 
 import logging
 import secrets
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from typing_extensions import override
 
-from acenas.images import ImageData
-from acenas.training.processes import Hardware
+if TYPE_CHECKING:  # rankers use this file too, without images and processes
+    from acenas.images import Images
+    from acenas.training.processes import Hardware
 
 
 class EpochCheckpoint(pl.callbacks.Checkpoint):
-    """Writes the whole state of training after every epoch, in the first process; a kill leaves the last whole one.
+    """Writes the state of a training to one file at the end of an epoch; a kill leaves the last whole file.
+
+    It must run in all processes, as Lightning gathers the state from all of them; the first one writes.
 
     Args:
-        path: of the one file.
+        path: of the file.
+        seconds: no file is written within so many seconds of the one before, except after the last epoch. With
+            several processes it must be 0.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seconds: float = 0.0) -> None:
         self.path = path
+        self.seconds = seconds
+        self._written = time.monotonic()
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Called in all processes, as Lightning gathers the state from all of them."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if not last and time.monotonic() - self._written < self.seconds:
+            return
         # By chance: processes of several containers or machines may have one number.
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
         try:
             trainer.save_checkpoint(temporary, weights_only=False)
             if trainer.is_global_zero:
                 temporary.replace(self.path)
+            self._written = time.monotonic()
         finally:
             temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lightning's lines on devices, processes and reaching the last epoch."""
+    """Hides Lightning's messages on devices, processes and the last epoch, and warnings that no user can act on."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -62,7 +79,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch: faster for small networks, and results do not depend on the number of cores."""
+    """Limits torch to one thread: faster for small networks, and results do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -73,34 +90,43 @@ def one_thread() -> Iterator[None]:
 
 def fit(
     module: pl.LightningModule,
-    data: ImageData,
+    data: pl.LightningDataModule | Iterable[Images],
     hardware: Hardware,
     checkpoint: Path,
     callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[Logger] = (),
+    *,
+    device: torch.device | None = None,
+    checkpoint_seconds: float = 0.0,
     **trainer_options: Any,
 ) -> None:
-    """Trains `module` on images, as one of the processes; goes on after the last whole epoch that `checkpoint` holds.
+    """Trains `module` on images as one of the processes; resumes from the checkpoint where there is one.
 
     Args:
         module: is trained in place.
-        data: its images.
-        hardware: where.
-        checkpoint: written after each epoch, in the first process.
+        data: its batches.
+        hardware: what to train on.
+        checkpoint: the file that is written after each epoch, in the first process.
         callbacks: of Lightning.
-        trainer_options: of Lightning's trainer; a strategy where there are several processes.
+        loggers: of Lightning.
+        device: of a single process; None for the first of `hardware`.
+        checkpoint_seconds: see `EpochCheckpoint`.
+        trainer_options: further arguments of `pl.Trainer`; with several processes a `strategy`.
     """
-    trainer_options.setdefault("strategy", SingleDeviceStrategy(hardware.device(0)))
+    if "strategy" not in trainer_options:  # one process, whatever the variables of a cluster say
+        strategy = SingleDeviceStrategy(device or hardware.device(0))
+        trainer_options |= {"strategy": strategy, "plugins": [LightningEnvironment()]}
     with quiet(), torch.random.fork_rng(devices=[]):
         trainer = pl.Trainer(
             accelerator="gpu" if hardware.on_gpu else "cpu",
             devices=hardware.devices,
             num_nodes=hardware.num_nodes,
-            precision=hardware.precision,
-            callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
+            callbacks=[*callbacks, EpochCheckpoint(checkpoint, checkpoint_seconds)],
+            logger=list(loggers) or False,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            **trainer_options,
+            **{"precision": hardware.precision, **trainer_options},
         )
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None)
+        trainer.fit(module, data, ckpt_path=checkpoint if checkpoint.exists() else None)

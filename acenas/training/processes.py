@@ -1,11 +1,10 @@
-"""The processes that share a training or a scoring: one for each device, on this machine or on several."""
+"""The processes that share a training or a scoring: one for each device, on one machine or several."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,20 +18,22 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
+from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.executors.parent import end_with_parent
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What to compute on.
+    """The devices to compute on, and the precision.
 
     Attributes:
         accelerator: "cpu", "gpu" (CUDA), or "auto" for a GPU where there is one.
-        devices: of each machine, one process each; on "cpu" so many processes share the cores.
-        num_nodes: machines. More than one needs a launcher that starts the command on all of them: `srun` or
+        devices: number of devices of each machine, one process each; on "cpu" the processes share the cores.
+        num_nodes: number of machines. More than one needs a launcher that starts the command on all of them: `srun` or
             `torchrun`, one task for each device.
         precision: Lightning's name: "32-true", "bf16-mixed" (float32 weights, bfloat16 convolutions) or "64-true".
 
@@ -69,36 +70,36 @@ class Hardware:
 
     @property
     def world_size(self) -> int:
-        """Processes in all."""
+        """Number of processes."""
         return self.devices * self.num_nodes
 
     @property
     def backend(self) -> str:
-        """Of torch.distributed."""
+        """Backend of torch.distributed."""
         return "nccl" if self.on_gpu else "gloo"
 
     def device(self, local_rank: int) -> torch.device:
-        """Of process `local_rank` of a machine."""
+        """Returns the device of process `local_rank` of a machine."""
         return torch.device("cuda", local_rank) if self.on_gpu else torch.device("cpu")
 
     def autocast(self) -> torch.autocast:
-        """The context in which networks compute."""
+        """Returns the context in which networks compute."""
         kind = "cuda" if self.on_gpu else "cpu"
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Type of the weights."""
         return torch.float64 if self.precision == "64-true" else torch.float32
 
 
 class LocalEnvironment(ClusterEnvironment):
-    """One of `world_size` processes of this machine, as Lightning wants to know it; sets no environment variable.
+    """One of `world_size` processes of this machine, for Lightning; sets no environment variable.
 
     Args:
-        rank: of this process.
+        rank: number of this process.
         world_size: number of processes.
-        port: where they find each other.
+        port: at which the processes find each other.
     """
 
     creates_processes_externally = True
@@ -110,31 +111,33 @@ class LocalEnvironment(ClusterEnvironment):
         self.size = world_size
         self.main_port = port
 
+    @override
     @staticmethod
     def detect() -> bool:
-        """Never: it is asked for."""
         return False
 
+    @override
     def world_size(self) -> int:
-        """See `ClusterEnvironment`."""
         return self.size
 
+    @override
     def set_world_size(self, size: int) -> None:
-        """Known already."""
+        """Does nothing: the size is known."""
 
+    @override
     def global_rank(self) -> int:
-        """See `ClusterEnvironment`."""
         return self.rank
 
+    @override
     def set_global_rank(self, rank: int) -> None:
-        """Known already."""
+        """Does nothing: the rank is known."""
 
+    @override
     def local_rank(self) -> int:
-        """See `ClusterEnvironment`."""
         return self.rank
 
+    @override
     def node_rank(self) -> int:
-        """See `ClusterEnvironment`."""
         return 0
 
 
@@ -142,12 +145,12 @@ class LocalEnvironment(ClusterEnvironment):
 def processes(
     hardware: Hardware, target: Callable[..., object], *args: object
 ) -> Iterator[ClusterEnvironment | None]:
-    """Gives this process its place among those of `hardware`; starts the others where nobody else did.
+    """Assigns this process its rank among those of `hardware`; starts the others where no launcher did.
 
-    Where `srun` or `torchrun` has started a process for each device, nothing is started. Otherwise this process is
-    the first, and `target(environment, *args)` runs in each of the others. Those are spawned, and get their work as
-    values: they do not run the command again, so this works in a sweep, in a notebook and under any launcher.
-    They end with this process, however it ends.
+    Where `srun` or `torchrun` has started a process for each device, none is started. Otherwise this process is the
+    first, and `target(environment, *args)` runs in each of the others. They are spawned and get their work as values:
+    they do not run the command again, so this works in a sweep, in a notebook and under any launcher. They end with
+    this process, however it ends.
 
     Args:
         hardware: devices and machines.
@@ -159,7 +162,7 @@ def processes(
 
     Raises:
         UserError: for several machines without a launcher, or one that started another number of processes.
-        RuntimeError: where one of the other processes failed; it has written why.
+        RuntimeError: where one of the other processes failed; it has printed the reason.
     """
     if hardware.world_size == 1:
         yield None
@@ -183,10 +186,10 @@ def processes(
 
 
 def launched() -> ClusterEnvironment | None:
-    """The environment of `torchrun`, or of `srun` with several tasks; None where this process was started alone.
+    """Returns the environment of `torchrun`, or of `srun` with several tasks; None where this process is alone.
 
     Raises:
-        UserError: where Lightning cannot make sense of the job of SLURM.
+        UserError: where Lightning does not accept the job of SLURM.
     """
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
@@ -205,17 +208,15 @@ def _local(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    spawn = multiprocessing.get_context(
-        "spawn"
-    )  # a fork would copy the locks of threads, and no GPU survives it
+    spawn = multiprocessing.get_context("spawn")  # a fork copies the locks of threads and breaks CUDA
     here = spawn.Semaphore(0)
     threads = torch.get_num_threads()
     share = max(threads // world_size, 1)
     others = [
         spawn.Process(
             target=_other,
-            args=(here, LocalEnvironment(rank, world_size, port), share, target, args),
-            daemon=False,  # a daemon may not start the workers that read images; `_end_with_parent` ends it
+            args=(os.getpid(), here, LocalEnvironment(rank, world_size, port), share, target, args),
+            daemon=False,  # a daemon may not start the workers that read images; `end_with_parent` ends it
         )
         for rank in range(1, world_size)
     ]
@@ -225,7 +226,7 @@ def _local(
         with _spawning():
             for process in others:
                 process.start()
-        for process in others:  # one that never came to life would be waited for in vain
+        for process in others:  # one that never started would be waited for forever
             while not here.acquire(timeout=0.1):
                 if process.exitcode is not None:
                     raise RuntimeError("another process could not start; its own message says why")
@@ -242,7 +243,7 @@ def _local(
                 process.kill()
         _leave()
         torch.set_num_threads(threads)
-        for name, value in before.items():  # so that another job of this process starts afresh
+        for name, value in before.items():  # so that another job of this process starts clean
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
@@ -250,7 +251,7 @@ def _local(
 
 @contextmanager
 def _spawning() -> Iterator[None]:
-    """Tells the processes that start here that they are spawned: joblib's have a method that others do not know."""
+    """Sets the start method to spawn: child processes do not know the method that joblib's processes have."""
     method = multiprocessing.get_start_method()
     multiprocessing.set_start_method("spawn", force=True)
     try:
@@ -260,25 +261,19 @@ def _spawning() -> Iterator[None]:
 
 
 def _other(
+    parent: int,
     here: Semaphore,
     environment: LocalEnvironment,
     threads: int,
     target: Callable[..., object],
     args: tuple[object, ...],
 ) -> None:
-    """Work of another process than the first."""
+    """Runs the work of another process than the first."""
+    end_with_parent(parent)
     here.release()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     target(environment, *args)
     _leave()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)  # not sys.exit: the main thread may wait for the others for ever
 
 
 def _leave() -> None:

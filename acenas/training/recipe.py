@@ -1,4 +1,4 @@
-"""How networks are trained: stochastic gradient descent or RMSProp, with warm-up and a cosine."""
+"""Recipes of trainings: stochastic gradient descent or RMSProp, with warm-up and cosine decay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.training.rmsprop import TensorFlowRMSProp
@@ -20,13 +21,13 @@ class Recipe:
     """SGD with momentum; the learning rate rises linearly from 0, then falls to 0 along a cosine, step by step.
 
     Attributes:
-        epochs: passes over the training images; images that do not fill the last batch wait for the next pass.
+        epochs: passes over the training images; images that do not fill the last batch are left out of a pass.
         batch_size: images of a step; of each process where a super-net is trained, else of all processes together.
-        learning_rate: the highest.
-        momentum: of SGD.
+        learning_rate: the highest learning rate.
+        momentum: momentum of SGD.
         nesterov: whether the momentum is Nesterov's.
-        weight_decay: of all parameters.
-        warmup_epochs: in which the learning rate rises.
+        weight_decay: weight decay of all parameters.
+        warmup_epochs: epochs in which the learning rate rises.
         label_smoothing: part of the target that is spread over all classes.
         gradient_clip: the largest norm of the gradient of all parameters together; None for no limit.
 
@@ -58,11 +59,11 @@ class Recipe:
             raise UserError(f"recipe: gradient_clip must be above 0 or null, not {self.gradient_clip}")
 
     def over(self, epochs: int) -> Recipe:
-        """The same over `epochs` epochs: the warm-up is the same part of all steps."""
+        """Returns the recipe for `epochs` epochs; the warm-up stays the same part of all steps."""
         return replace(self, epochs=epochs, warmup_epochs=self.warmup_epochs * epochs / self.epochs)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """For all parameters; those without a gradient are left as they are, momentum and weight decay included."""
+        """Returns an optimizer of all parameters. It does not move those without a gradient, nor their momentum."""
         return torch.optim.SGD(
             network.parameters(),
             lr=self.learning_rate,
@@ -73,29 +74,29 @@ class Recipe:
         )
 
     def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR:
-        """The learning rate over `steps` steps in all; to be stepped after each of them."""
+        """Returns the schedule over `steps` steps in all; it must be stepped after each."""
         return LambdaLR(optimizer, lambda step: self.schedule(step, steps))
 
     def schedule(self, step: int, steps: int) -> float:
-        """Part of the highest learning rate in step `step` of `steps`, counted from 0."""
+        """Returns the learning rate in step `step` of `steps`, counted from 0, as a part of the highest."""
         rising = self.warmup_epochs / self.epochs * steps
         if step < rising:
             return (step + 1) / (rising + 1)
         return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean cross-entropy of `logits` `[B, K]` and `labels` `[B]`."""
+        """Returns the mean cross-entropy of `logits` `[B, K]` and `labels` `[B]`."""
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
 
 @dataclass(frozen=True)
 class RMSPropRecipe(Recipe):
-    """RMSProp as TensorFlow has it; weight decay is of the kernels of convolutions alone.
+    """RMSProp as in TensorFlow; only the kernels of convolutions have weight decay.
 
     Attributes:
-        decay: of the mean square of the gradient.
+        decay: decay of the mean square of the gradient.
         eps: is added to the mean square before its root is taken.
-        warmup_from: the learning rate of the first step, where there is a warm-up.
+        warmup_from: learning rate of the first step, where there is a warm-up.
 
     Raises:
         UserError: where a value is out of range.
@@ -119,8 +120,9 @@ class RMSPropRecipe(Recipe):
         if self.nesterov:
             raise UserError("recipe: this RMSProp has no Nesterov momentum; say nesterov=false")
 
+    @override
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """See `Recipe.optimizer`; two groups: kernels of convolutions, and the rest, which does not decay."""
+        """Returns an optimizer with two groups: kernels of convolutions, and the rest, without weight decay."""
         kernels = {id(layer.weight) for layer in network.modules() if isinstance(layer, nn.Conv2d)}
         groups: list[dict[str, Any]] = [
             {"params": [p for p in network.parameters() if id(p) in kernels]},
@@ -135,8 +137,8 @@ class RMSPropRecipe(Recipe):
             weight_decay=self.weight_decay,
         )
 
+    @override
     def schedule(self, step: int, steps: int) -> float:
-        """See `Recipe.schedule`."""
         rising = self.warmup_epochs / self.epochs * steps
         if step < rising:
             start = self.warmup_from / self.learning_rate

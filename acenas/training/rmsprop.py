@@ -1,4 +1,4 @@
-"""RMSProp as TensorFlow computes it, which is how the networks of ProxylessNAS's space were trained in TuNAS."""
+"""RMSProp as in TensorFlow, which trained the networks of ProxylessNAS's space in TuNAS."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class TensorFlowRMSProp(torch.optim.Optimizer):
         v ← momentum · v + lr · g / √(s + eps)
         p ← p - v
 
-    PyTorch's own adds eps after the root, starts s at 0, and multiplies v rather than g by the learning rate. With an
-    eps of 1, those are other trainings.
+    PyTorch's RMSProp adds eps after the root, starts s at 0, and multiplies v rather than g by the learning rate. With
+    an eps of 1 the results differ.
 
     Args:
         params: parameters, or groups of them.
         lr: learning rate.
-        decay: of the mean square.
-        momentum: of the velocity.
-        eps: inside the root.
+        decay: decay of the mean square.
+        momentum: momentum of the velocity.
+        eps: is added inside the root.
         weight_decay: is multiplied by the parameter and added to its gradient.
     """
 
@@ -46,10 +46,10 @@ class TensorFlowRMSProp(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """One step; parameters without a gradient are left as they are.
+        """Makes one step; parameters without a gradient do not change.
 
         Args:
-            closure: computes the loss and the gradients, where they are not there yet.
+            closure: computes the loss and the gradients, where they are not computed yet.
         """
         loss = None
         if closure is not None:

@@ -2,13 +2,73 @@
 
 Small networks on a CPU are bound by the fixed cost of each operation. Here S networks with weights of their own
 lie side by side in the channels of one network with grouped convolutions, so that they share that cost.
+
+Every network classifies small and easy images well, and then chance ranks the architectures. An `ImageTask` makes them
+harder, with noise and shifts that are drawn anew in every epoch, so that the architectures differ more than repeated
+trainings of one architecture. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
+
+from acenas.images import ImageTask
+from acenas.seeds import torch_generator
+from acenas.training.accuracy import Accuracies, accuracies
+from acenas.training.batches import TrainingBatches, evaluation_batches
+from acenas.training.network import initialised
+from acenas.training.recipe import Recipe
+
+
+def train(
+    build: Callable[[], nn.Module], recipe: Recipe, task: ImageTask, seeds: Sequence[int]
+) -> list[Accuracies]:
+    """Trains the network that `build` makes once for each of `seeds`, and measures the accuracy of each.
+
+    All are trained in one pass where `side_by_side` can merge them, else one after the other. The trainings are
+    independent: a seed sets a network's initial weights, order of images and augmentation, and its result is that of a
+    training alone up to rounding. Neither reads nor changes torch's global generator.
+
+    Args:
+        build: makes the network, for images `[B, C, H, W]`.
+        recipe: how to train.
+        task: the images to train and measure on.
+        seeds: one training for each.
+
+    Returns:
+        One pair of accuracies in percent for each seed, in their order.
+
+    Raises:
+        UserError: where the training images do not fill one batch.
+    """
+    epochs = [TrainingBatches(task, recipe.batch_size, seed) for seed in seeds]
+    networks = [initialised(build, seed) for seed in seeds]
+    merged = _merged(networks, task.splits.image_shape)
+    if merged is None and len(seeds) > 1:
+        return [accuracy for seed in seeds for accuracy in train(build, recipe, task, [seed])]
+    network = merged or networks[0]
+    optimizer = recipe.optimizer(network)
+    scheduler = recipe.scheduler(optimizer, recipe.epochs * len(epochs[0]))
+    for _ in range(recipe.epochs):
+        for batches in zip(*epochs, strict=True):
+            images = torch.cat([batch.images for batch in batches], dim=1)
+            labels = torch.stack([batch.labels for batch in batches], dim=1)
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+            logits = logits.reshape(recipe.batch_size, len(seeds), -1)
+            # The mean over the images and the sum over the networks: each gets the gradient of its own mean loss.
+            loss = len(seeds) * recipe.loss(logits.flatten(0, 1), labels.flatten())
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            if recipe.gradient_clip is not None:
+                _clip_each(network, len(seeds), recipe.gradient_clip)
+            optimizer.step()
+            scheduler.step()
+    valid = accuracies(network, evaluation_batches(task, "valid"), len(seeds))
+    test = accuracies(network, evaluation_batches(task, "test"), len(seeds))
+    return [Accuracies(v, t) for v, t in zip(valid, test, strict=True)]
 
 
 class SideBySideLinear(nn.Module):
@@ -20,32 +80,33 @@ class SideBySideLinear(nn.Module):
         self.bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in layers]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Part s of `x` goes through layer s."""
+        """Applies layer s to part s of `x`."""
         parts = x.reshape(len(x), self.weight.shape[0], -1)
         return torch.einsum("bsi,soi->bso", parts, self.weight) + self.bias
 
+    @override
     def extra_repr(self) -> str:
-        """Number of layers and their sizes."""
         count, out_features, in_features = self.weight.shape
         return f"count={count}, in_features={in_features}, out_features={out_features}"
 
 
 def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
-    """One module that computes what each of `networks` computes, with copies of their weights.
+    """Merges `networks` into one module that computes what each of them computes, with copies of their weights.
 
     Its input is `[B, S * C, H, W]`, where channels s * C to (s + 1) * C are the images of network s, and its output
     `[B, S, num_classes]`. The sum of a loss over s gives every network the gradient that it would have alone.
 
     Args:
-        networks: S networks of the same structure, made of convolutions without groups, batch normalisation, one
-            linear layer at the end, and layers that treat each channel alone (ReLU, pooling, sums, flatten).
+        networks: S networks of the same structure, made of convolutions, batch normalisation, one linear layer at the
+            end, and layers that treat each channel alone (ReLU, pooling, sums, flatten). Networks that join or slice
+            channels must not be merged.
     """
     merged = deepcopy(networks[0])
     for name, module in list(merged.named_modules()):
         parts = [network.get_submodule(name) for network in networks]
         if isinstance(module, nn.Conv2d):
             _join_parameters(module, parts)
-            module.groups = len(networks)
+            module.groups *= len(networks)
             module.in_channels *= len(networks)
             module.out_channels *= len(networks)
         elif isinstance(module, nn.BatchNorm2d):
@@ -58,11 +119,37 @@ def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
     return merged
 
 
+@torch.no_grad()
+def _merged(networks: Sequence[nn.Module], image_shape: tuple[int, int, int]) -> nn.Module | None:
+    """Returns `networks` side by side; None where that does not compute what each computes on random images."""
+    images = torch.randn(2, *image_shape, generator=torch_generator(0, "side by side"))
+    try:
+        merged = side_by_side(networks)
+        together = merged.eval()(images.repeat(1, len(networks), 1, 1))
+        alone = torch.stack([network.eval()(images) for network in networks], dim=1)
+        torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+    except Exception:  # whatever is wrong with one network of all, each can be trained alone
+        return None
+    finally:
+        for network in networks:
+            network.train()
+    return merged.train()
+
+
 def _join_parameters(module: nn.Module, parts: Sequence[nn.Module]) -> None:
-    """Replaces every parameter and running statistic of `module` by those of `parts`, joined in the first dimension."""
+    """Replaces the parameters and running statistics of `module` by those of `parts`, concatenated in dimension 0."""
     for key, parameter in module.named_parameters(recurse=False):
         joined = torch.cat([part.get_parameter(key).detach() for part in parts])
         setattr(module, key, nn.Parameter(joined, requires_grad=parameter.requires_grad))
     for key, buffer in module.named_buffers(recurse=False):
         if buffer.dim() > 0:
             setattr(module, key, torch.cat([part.get_buffer(key) for part in parts]))
+
+
+def _clip_each(network: nn.Module, count: int, limit: float) -> None:
+    """Clips the gradient of each of `count` networks side by side to a norm of `limit`."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    squares = torch.stack([gradient.reshape(count, -1).square().sum(1) for gradient in gradients])
+    scale = (limit / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1)  # as torch.nn.utils.clip_grad_norm_
+    for gradient in gradients:  # the networks' parts follow each other in the first dimension
+        gradient.mul_(scale.repeat_interleave(len(gradient) // count).view(-1, *[1] * (gradient.dim() - 1)))

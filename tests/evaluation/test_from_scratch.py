@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.evaluation.from_scratch import (
-    NetworkTraining,
     TrainingEvaluator,
     TrainingJudge,
     arch_folder,
@@ -26,7 +25,10 @@ from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits
 from acenas.seeds import torch_generator
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import BenchmarkTable, find_table
-from acenas.training.common import accuracies, evaluation_batches, initialised
+from acenas.training.accuracy import accuracies
+from acenas.training.batches import evaluation_batches
+from acenas.training.curve import CurveTraining
+from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
 from tests.executors.work import ThisProcess
 
@@ -163,15 +165,15 @@ def test_a_half_trained_network_goes_on_to_the_same_weights(
     space = WithDropout(channels=4, cells_per_stage=1, stages=1, in_channels=1)
     made = {"space": space, "checkpoint_seconds": 0.0, "executor": ThisProcess()}
     evaluator(tmp_path / "whole", **made).evaluate(ARCHS[:1])
-    start, epochs = NetworkTraining.on_train_epoch_start, []
+    start, epochs = CurveTraining.on_train_epoch_start, []
 
-    def stop_in_the_third(self: NetworkTraining) -> None:
+    def stop_in_the_third(self: CurveTraining) -> None:
         epochs.append(self.current_epoch)
         if len(epochs) == 3:
             raise Stopped
         start(self)
 
-    monkeypatch.setattr(NetworkTraining, "on_train_epoch_start", stop_in_the_third)
+    monkeypatch.setattr(CurveTraining, "on_train_epoch_start", stop_in_the_third)
     stopped = tmp_path / "stopped"
     with pytest.raises(Stopped):
         evaluator(stopped, **made).evaluate(ARCHS[:1])
@@ -198,7 +200,7 @@ def test_a_kill_before_the_result_is_written_costs_nothing(
         patch.setattr("acenas.evaluation.from_scratch.write_text", stop_at_the_result)
         with pytest.raises(Stopped):
             evaluator(tmp_path, executor=ThisProcess()).evaluate(ARCHS[:1])
-    monkeypatch.setattr(NetworkTraining, "training_step", stop)
+    monkeypatch.setattr(CurveTraining, "training_step", stop)
     seen = evaluator(tmp_path, executor=ThisProcess()).evaluate(ARCHS[:1])
     assert seen.observed_accuracy[0] == evaluator(trained).evaluate(ARCHS[:1]).observed_accuracy[0]
     assert_same_weights(weights(tmp_path, ARCHS[0]), weights(trained, ARCHS[0]))

@@ -14,10 +14,12 @@ import pytest
 from acenas.errors import UserError
 from acenas.evaluation.measurement import BenchmarkMeasurement
 from acenas.images import Augmentation, Digits, ImageTask
+from acenas.spaces import MobileNet, NasBench101, SearchSpace
+from acenas.spaces.mobilenet.network import Skeleton, Stage
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import BenchmarkTable
-from acenas.training.common import train
 from acenas.training.recipe import Recipe
+from acenas.training.side_by_side import train
 
 RECIPE = Recipe(epochs=1, batch_size=256, learning_rate=0.3)
 IMAGES = ImageTask(Digits(), Augmentation(padding=1, noise=0.8))
@@ -25,7 +27,7 @@ SPACE = NasBench201(channels=4, cells_per_stage=1, stages=1, in_channels=1)
 
 
 def measurement(**changes: Any) -> BenchmarkMeasurement:
-    return BenchmarkMeasurement(SPACE, IMAGES, RECIPE, **{"limit": 4, **changes})
+    return BenchmarkMeasurement(SPACE, IMAGES, RECIPE, **{"limit": 4, "jobs": 1, **changes})
 
 
 def values(path: Path) -> pd.DataFrame:
@@ -58,6 +60,52 @@ def test_the_table_opens_as_a_benchmark_of_its_space(measured: Path) -> None:
     table.check()
     first = measurement().architectures()[0]
     assert table.lookup([first], "digits.observed.1")[0] == pd.read_parquet(measured)["digits.observed.1"][0]
+
+
+class Letters(Digits):
+    """The digits under another name."""
+
+    name = "letters"
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        NasBench101(
+            channels=4, cells_per_stage=1, stages=1, in_channels=1
+        ),  # joins channels: one after the other
+        MobileNet(Skeleton([Stage(4, 2, 2)], 1, 4, 1, 4, 8, norm_momentum=0.1), (3, 5), (1, 2)),
+    ],
+    ids=lambda space: space.name,
+)
+def test_any_space_and_images_can_be_measured(space: SearchSpace, tmp_path: Path) -> None:
+    images = ImageTask(Letters(), Augmentation(padding=1, noise=0.3))
+    measure = BenchmarkMeasurement(space, images, RECIPE, limit=2, jobs=1, source="a test")
+    path = measure.run(tmp_path)
+    assert path.name == f"{space.name}_letters.parquet"
+    table = BenchmarkTable.open(path, space=space.name)
+    table.check()
+    assert table.metadata.source == "a test" and table.archs == measure.architectures()
+    assert all(space.canonical(arch) == arch for arch in table.archs)
+    longer = BenchmarkMeasurement(space, images, RECIPE, limit=3)
+    assert longer.architectures()[:2] == table.archs
+    for arch in table.archs:
+        for seed in (0, 1):
+            (alone,) = train(lambda arch=arch: space.build(arch, 10), RECIPE, images, [seed])  # type: ignore[misc]
+            for part, accuracy in zip(("valid", "test"), alone, strict=True):
+                (found,) = table.lookup([arch], f"letters.{part}.1.s{seed}")
+                assert found == pytest.approx(
+                    accuracy, abs=2.0
+                )  # rounding differs where they are trained together
+    labels = [c for c in table.columns if c.startswith("weak.")]
+    assert all(np.isfinite(table.column(name)).all() for name in labels) and len(labels) == 4
+
+
+def test_a_space_that_cannot_be_listed_needs_a_limit() -> None:
+    with pytest.raises(
+        UserError, match=r"mobilenet is too large to measure all of it; set measurement\.limit"
+    ):
+        BenchmarkMeasurement(MobileNet(), IMAGES, RECIPE).architectures()
 
 
 def test_canonical_architectures_are_measured_once_in_a_random_order() -> None:
@@ -101,7 +149,7 @@ BenchmarkMeasurement(space, images, recipe, limit=400, jobs=2).run(sys.argv[1])
 def test_killed_with_all_its_processes_and_resumed_gives_the_same_table(
     measured: Path, tmp_path: Path
 ) -> None:
-    lines = tmp_path / "cells.jsonl"
+    lines = tmp_path / "architectures.jsonl"
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -120,10 +168,10 @@ def test_killed_with_all_its_processes_and_resumed_gives_the_same_table(
 
 def test_a_line_cut_off_by_a_kill_is_measured_again(measured: Path, tmp_path: Path) -> None:
     measurement(limit=2).run(tmp_path)
-    with (tmp_path / "cells.jsonl").open("a") as lines:
+    with (tmp_path / "architectures.jsonl").open("a") as lines:
         lines.write('{"arch": "|nor_conv')
     pd.testing.assert_frame_equal(values(measurement().run(tmp_path)), values(measured))
-    rows = [json.loads(line) for line in (tmp_path / "cells.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "architectures.jsonl").read_text().splitlines()]
     assert len(rows) == 4
 
 

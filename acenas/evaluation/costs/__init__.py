@@ -1,7 +1,7 @@
-"""What architectures cost when they run, where that is known from, and limits on it."""
+"""The costs of architectures: from a table, counted, measured, or predicted."""
 
-from acenas.evaluation.costs.base import CostModel, Limits
+from acenas.evaluation.costs.base import CostModel
 from acenas.evaluation.costs.latency import LatencyPredictor
 from acenas.evaluation.costs.sources import CountedCosts, TableCosts
 
-__all__ = ["CostModel", "CountedCosts", "LatencyPredictor", "Limits", "TableCosts"]
+__all__ = ["CostModel", "CountedCosts", "LatencyPredictor", "TableCosts"]

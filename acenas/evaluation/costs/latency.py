@@ -1,4 +1,4 @@
-"""Latency of architectures that were never measured, predicted from those that were."""
+"""The latency of architectures that were not measured, predicted from those that were."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation.costs.base import CostModel
@@ -25,13 +26,13 @@ LEAST_SAMPLES = 20
 
 @dataclass(frozen=True)
 class PredictionError:
-    """How far predictions were from what was measured, on architectures that they were not fitted on.
+    """The error of the predictions on architectures that were held out of the fit.
 
     Attributes:
-        samples: measured architectures.
+        samples: number of measured architectures.
         milliseconds: mean absolute error.
-        percent: mean absolute error, of the measured latency.
-        kendall: of predicted and measured latencies.
+        percent: mean absolute error as a part of the measured latency.
+        kendall: Kendall's tau of predicted and measured latencies.
     """
 
     samples: int
@@ -47,21 +48,21 @@ class PredictionError:
 
 
 class LatencyPredictor(CostModel):
-    """Ridge regression of the latency on the operations of an architecture and on which follows on which.
+    """Ridge regression of the latency on the counts of operations and of pairs of connected operations.
 
-    A network that runs one operation after the other takes the sum of their times, and the time of an operation
-    depends on the size of what comes before it. So the columns are how many nodes of each type its graph has, and how
-    many edges from each type to each (`Counts`). An architecture that was measured has its measured latency. All names
-    of a function have that of its canonical form; measure those, as `python -m acenas.latency` does.
+    The latency of a network is about the sum of the times of its operations, and the time of an operation depends on
+    the size of its input. So the features are the number of nodes of each type, and of edges from each type to each
+    (`Counts`). An architecture that was measured keeps its measured latency. Architectures with the same canonical form
+    have the latency of that; measure canonical forms, as `python -m acenas.latency` does.
 
     Args:
-        space: of the architectures.
-        archs: n that were measured.
+        space: space of the architectures.
+        archs: n measured architectures.
         milliseconds: `[n]`, their latencies.
         name: `latency_ms.<device>`.
 
     Attributes:
-        error: of the predictions, from a 10-fold cross-validation.
+        error: error of the predictions, from a 10-fold cross-validation.
 
     Raises:
         UserError: where fewer than 20 different ones were measured, or one of them is not of the space.
@@ -73,7 +74,7 @@ class LatencyPredictor(CostModel):
         self.name, self._space = name, space
         self._features = Counts(space.num_node_types)
         names = zip(archs, space.canonical_all(archs), milliseconds.tolist(), strict=True)
-        # Of the names of one function the canonical one counts, if it was measured.
+        # Of the architectures with one canonical form, the latter counts, if it was measured.
         ordered = sorted(names, key=lambda each: each[0] == each[1])
         known = {canonical: value for _, canonical, value in ordered if np.isfinite(value)}
         if len(known) < LEAST_SAMPLES:
@@ -97,7 +98,7 @@ class LatencyPredictor(CostModel):
 
     @classmethod
     def from_file(cls, path: str | Path, space: SearchSpace, name: str) -> LatencyPredictor:
-        """Fitted on the column `<dataset>.<name>` of a table, as `python -m acenas.latency` makes it.
+        """Fits a predictor to the column `<dataset>.<name>` of a table that `python -m acenas.latency` has made.
 
         Raises:
             UserError: where the file has no such column, or more than one, or as the class.
@@ -111,8 +112,8 @@ class LatencyPredictor(CostModel):
             )
         return cls(space, table.archs, table.column(columns[0]), name)
 
+    @override
     def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """See `CostModel.values`."""
         canonical = self._space.canonical_all(archs)
         found = np.array([self._measured.get(arch, np.nan) for arch in canonical], np.float64)
         missing = np.flatnonzero(np.isnan(found))

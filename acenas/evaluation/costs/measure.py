@@ -1,4 +1,4 @@
-"""How long networks take on this machine."""
+"""Measures the latency of networks on this machine."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ SPREAD = "latency_iqr_ms"
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """How a network is timed: one forward pass in evaluation mode, without gradients.
+    """Times forward passes of a network, in evaluation mode and without gradients.
 
     Attributes:
-        device: "cpu", "cuda" or another of torch's.
-        threads: of the CPU.
+        device: "cpu", "cuda" or another device of torch.
+        threads: threads on the CPU.
         batch_size: images of a pass.
         warmup: passes before the first that counts.
         repeats: passes that count.
@@ -51,7 +51,7 @@ class Stopwatch:
             raise UserError(f"latency: device={self.device} cannot be used ({error})") from None
 
     def times(self, network: nn.Module, image_shape: tuple[int, int, int]) -> list[float]:
-        """Milliseconds of each pass that counts, for images of `image_shape` `(channels, height, width)`."""
+        """Returns the milliseconds of each pass that counts; `image_shape` is `(channels, height, width)`."""
         device = torch.device(self.device)
         network = network.eval().to(device)
         images = torch.randn(
@@ -82,23 +82,23 @@ def measure_latencies(
     column: str,
     out: Path,
 ) -> Iterator[tuple[str, float, float]]:
-    """Times those of `archs` that the table at `out` does not have yet, and keeps each there.
+    """Measures the latency of those of `archs` that the table at `out` does not have yet, and adds each to it.
 
     Args:
         space: builds the networks.
-        archs: what to time.
-        stopwatch: how.
+        archs: architectures to measure.
+        stopwatch: measures the time.
         image_shape: `(channels, height, width)`.
-        num_classes: of the networks.
-        column: of the table: `<dataset>.latency_ms.<device>`, the median over the passes. Beside it stands
+        num_classes: classes of the networks.
+        column: column of the table, `<dataset>.latency_ms.<device>`: the median over the passes. Beside it stands
             `latency_iqr_ms`, from the first to the third quartile of the passes.
-        out: the table.
+        out: file of the table.
 
     Yields:
         The architecture, its median and its interquartile range in milliseconds, as soon as it is measured.
 
     Raises:
-        UserError: where `out` was measured in another way.
+        UserError: where `out` was measured with other settings.
     """
     how = (
         f"python -m acenas.latency: {asdict(stopwatch)}, images {list(image_shape)}, {num_classes} classes, "

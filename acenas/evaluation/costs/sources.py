@@ -1,4 +1,4 @@
-"""Costs that a table has, and those that can be counted."""
+"""Costs from a table, and costs counted on the network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from acenas.evaluation.costs.base import CostModel
 from acenas.spaces.base import SearchSpace
@@ -16,9 +17,9 @@ class TableCosts(CostModel):
     """A column of a benchmark table.
 
     Args:
-        table: with the column `<dataset>.<name>`.
-        dataset: of the table.
-        name: of the cost.
+        table: has the column `<dataset>.<name>`.
+        dataset: first part of the column's name.
+        name: name of the cost.
     """
 
     def __init__(self, table: BenchmarkTable, dataset: str, name: str) -> None:
@@ -26,8 +27,9 @@ class TableCosts(CostModel):
         self.origin = f"{dataset}.{name} of the table {table.path.stem}"
         self._table, self._values = table, table.column(f"{dataset}.{name}")
 
+    @override
     def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """See `CostModel.values`. Raises `UserError` where an architecture is not in the table."""
+        """Looks the costs of `archs` up. Raises `UserError` where an architecture is not in the table."""
         return self._values[self._table.rows(archs)]
 
 
@@ -48,8 +50,8 @@ class CountedCosts(CostModel):
         self.origin = f"counted on the network for an image of {' x '.join(map(str, image_shape))}"
         self._space, self._num_classes, self._image_shape = space, num_classes, image_shape
 
+    @override
     def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """See `CostModel.values`."""
         found = np.zeros(len(archs))
         for start in range(0, len(archs), 4096):  # in parts: a million rows of Python objects are slow
             part = self._space.costs(archs[start : start + 4096], self._num_classes, self._image_shape)

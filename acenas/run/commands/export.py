@@ -10,7 +10,7 @@ from pathlib import Path
 from acenas.errors import UserError
 from acenas.report.runs import finished
 from acenas.run.networks import open_network, origin_of
-from acenas.training.final.formats import FILES, Export
+from acenas.training.final.export import FILES, Export
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,10 +12,11 @@ from omegaconf import DictConfig
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, TableEvaluator
-from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, Limits, TableCosts
+from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, TableCosts
 from acenas.images import ImageTask
 from acenas.run.config import COUNTED_COSTS, constraints_of
 from acenas.search import Candidates
+from acenas.search.constraints import Limits
 from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 from acenas.report.live import RunProgress
 from acenas.run.config import instantiate
 from acenas.run.networks import final_training, origin_of, trained_network
-from acenas.training.final.formats import Export
+from acenas.training.final.export import Export
 
 
 def train(

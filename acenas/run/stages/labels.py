@@ -15,12 +15,12 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from acenas.errors import UserError
-from acenas.evaluation.costs import Limits
 from acenas.images import ImageTask
 from acenas.ranking import kendall
 from acenas.report.live import RunProgress
 from acenas.run.config import instantiate, weak_label_columns, weak_label_names
 from acenas.run.stages.candidates import Choices, list_space, sample_within
+from acenas.search.constraints import Limits
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS

@@ -1,6 +1,6 @@
-"""The network that a search found: trained to its full accuracy on one device or many, measured, and exported."""
+"""The final training of the network that a search found, on one device or many, and its export."""
 
-from acenas.training.final.formats import Export
+from acenas.training.final.export import Export
 from acenas.training.final.module import FinalNetwork
 from acenas.training.final.network import NetworkFacts, TrainedNetwork
 from acenas.training.final.origin import Origin

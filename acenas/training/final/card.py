@@ -1,4 +1,4 @@
-"""The model card of a network: what it is, how it was found, how good, how costly, and how to use it."""
+"""The model card of a network: its architecture, origin, accuracy, cost and use."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acenas.files import number
 from acenas.training.final.network import NetworkFacts
 from acenas.training.final.origin import Origin
 
 PARTS = {"valid": "validation", "test": "test"}
-
 
 EXAMPLES = {
     "network.torchscript.pt": """```python
@@ -27,11 +25,11 @@ import onnxruntime
 
 
 def model_card(facts: NetworkFacts, origin: Origin, files: Mapping[str, float]) -> str:
-    """Markdown.
+    """Returns the model card as Markdown.
 
     Args:
-        facts: of the network.
-        origin: how it was found; accuracies of other seeds.
+        facts: the facts of the network.
+        origin: how it was found, and the accuracies of other seeds.
         files: names of the exported files, and the largest difference of each from the network, as a part of the
             largest logit.
     """
@@ -66,10 +64,9 @@ def _accuracy(facts: NetworkFacts, origin: Origin) -> list[str]:
     for part, title in PARTS.items():
         known = [accuracy[part] for accuracy in seeds.values() if part in accuracy]
         if part in facts.accuracy:
-            spread = number(float(np.std(known, ddof=1))) if len(known) > 1 else number(None)
+            spread = f"{np.std(known, ddof=1):.2f}" if len(known) > 1 else "–"
             rows.append(
-                f"| {title} | {number(facts.accuracy[part])} % | {number(float(np.mean(known)))} % | {spread} | "
-                f"{len(known)} |"
+                f"| {title} | {facts.accuracy[part]:.2f} % | {np.mean(known):.2f} % | {spread} | {len(known)} |"
             )
     about = (
         "In percent of the images; a seed is a training of the same architecture in the same way, from other first "

@@ -1,40 +1,41 @@
-"""A network learns from all devices at once: large steps of many batches, one accuracy of all processes."""
+"""The final training of one network, on all devices at once."""
 
 from __future__ import annotations
 
 import time
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.hooks import RemovableHandle
+from typing_extensions import override
 
 from acenas.images import ImagePart, ImageTask
 from acenas.seeds import derive_seed
-from acenas.training.common import right_answers
+from acenas.training.accuracy import count_correct
+from acenas.training.network import NetworkTraining
 from acenas.training.recipe import Recipe
 
 
-class FinalNetwork(pl.LightningModule):
-    """Trains one network, and tells of every epoch; test images are looked at after the last one.
+class FinalNetwork(NetworkTraining):
+    """Trains one network and logs every epoch; measures the test accuracy after the last one.
 
     It logs `train/loss`, `train/train_accuracy`, `train/valid_accuracy` (percent; where there are validation images
     left), `train/learning_rate` and `train/images_per_second` of all processes.
 
     Args:
-        network: with fresh weights, the same in every process.
+        network: with initial weights, the same in every process.
         task: augments the images, and has those to measure on.
-        images: to learn from.
-        watched: whether the validation images are measured after every epoch.
+        images: to train on.
+        watched: whether the validation accuracy is measured after every epoch.
         recipe: how to train; its batch is one step of all processes together.
-        seed: of the order of the images, of their augmentation, and of dropout.
-        steps: of an epoch.
-        device_batch: images at once on a device, to train and to measure.
-        dropout: part of the inputs of the last linear layer that is set to 0 while training.
-        channels_last: the memory layout of weights and images.
+        seed: seed of the order of the images, of their augmentation, and of dropout.
+        steps: steps of an epoch.
+        device_batch: images of a batch on a device.
+        dropout: part of the inputs of the last linear layer that is set to 0 in training.
+        channels_last: memory layout of weights and images.
 
     Attributes:
         accuracy: after the last epoch, in percent: `valid`, where there are validation images left, and `test`.
@@ -55,29 +56,17 @@ class FinalNetwork(pl.LightningModule):
         dropout: float = 0.0,
         channels_last: bool = False,
     ) -> None:
-        super().__init__()
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.task = task
+        super().__init__(network, task, recipe, seed, steps=steps, channels_last=channels_last)
         self.images = images
         self.watched = watched
-        self.recipe = recipe
-        self.seed = seed
-        self.steps = steps
         self.device_batch = device_batch
         self.dropout = dropout
         self.accuracy: dict[str, float] = {}
         self.damaged: dict[str, str] = {}
         self._dropping: RemovableHandle | None = None
 
-    def configure_optimizers(self) -> Any:
-        """The recipe's, and its schedule step by step."""
-        optimizer = self.recipe.optimizer(self.network)
-        scheduler = self.recipe.scheduler(optimizer, self.recipe.epochs * self.steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
     def on_fit_start(self) -> None:
-        """Puts dropout before the last linear layer, without a change to the network's weights or their names."""
+        """Adds dropout before the last linear layer; the network's weights and their names stay as they are."""
         if self.dropout:
             *_, last = (layer for layer in self.network.modules() if isinstance(layer, nn.Linear))
             self._dropping = last.register_forward_pre_hook(
@@ -85,35 +74,24 @@ class FinalNetwork(pl.LightningModule):
             )
 
     def on_fit_end(self) -> None:
-        """Takes dropout away."""
+        """Removes the dropout."""
         if self._dropping is not None:
             self._dropping.remove()
 
+    @override
     def on_train_epoch_start(self) -> None:
-        """What the network draws in an epoch is the same in a resumed training; starts the sums of the metrics."""
+        super().on_train_epoch_start()
+        # Dropout differs from process to process.
         torch.manual_seed(derive_seed(self.seed, "training", "network", self.current_epoch, self.global_rank))
-        self._loss = torch.zeros((), device=self.device)
-        self._correct = torch.zeros((), device=self.device)
-        self._count = 0
         self._start = time.monotonic()
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss of a batch; sums what the epoch's metrics are made of, without waiting for the device."""
-        images, labels = batch
-        logits = self.network(images.to(next(self.parameters()).dtype, memory_format=self.memory_format))
-        loss = self.recipe.loss(logits, labels)
-        self._loss += loss.detach()
-        self._correct += (logits.detach().argmax(1) == labels).sum()
-        self._count += 1
-        return loss
 
     def on_train_epoch_end(self) -> None:
         """Averages batch normalisation over the processes, then measures and logs."""
-        images = self._count * self.device_batch
+        images = self.sums.batches * self.device_batch
         (rate, *_) = {group["lr"] for group in self.trainer.optimizers[0].param_groups}
         metrics = {
-            "loss": self._loss / self._count,
-            "train_accuracy": 100 * self._correct / images,
+            "loss": self.sums.loss / self.sums.batches,
+            "train_accuracy": 100 * self.sums.correct / images,
             "learning_rate": torch.tensor(rate, device=self.device),
             "images_per_second": torch.tensor(
                 self.trainer.world_size * images / (time.monotonic() - self._start), device=self.device
@@ -131,9 +109,9 @@ class FinalNetwork(pl.LightningModule):
         self._gather_damaged()
 
     def _accuracy(self, part: Literal["valid", "test"]) -> float:
-        """In percent, of all images of `part`; every process measures a share of the batches."""
+        """Returns the accuracy on all images of `part`, in percent; every process measures a share of the batches."""
         rank, world_size = self.global_rank, self.trainer.world_size
-        correct, seen = right_answers(
+        correct, seen = count_correct(
             self.network,
             self.task.evaluation_batches(part, self.device_batch, self.device, rank, world_size),
         )
@@ -154,18 +132,18 @@ class FinalNetwork(pl.LightningModule):
             self.damaged |= damaged or {}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what Lightning does not know of."""
+        """Adds the accuracy and the damaged files."""
         checkpoint["accuracy"] = self.accuracy
         checkpoint["damaged"] = self.damaged
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Goes on where `on_save_checkpoint` was."""
+        """Restores what `on_save_checkpoint` added."""
         self.accuracy = checkpoint["accuracy"]
         self.damaged = checkpoint["damaged"]
 
 
 def average_statistics(network: nn.Module, world_size: int) -> None:
-    """Every running mean and variance becomes its mean over all processes: each has seen a part of the images."""
+    """Averages every running mean and variance over all processes, as each has seen a part of the images."""
     if world_size == 1:
         return
     statistics = [

@@ -1,4 +1,4 @@
-"""A trained network and all that someone who uses it must know, as files in a folder."""
+"""A trained network and what its users must know of it, as files in a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from acenas.errors import UserError
 from acenas.files import atomic_path, write_text
 from acenas.images import ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.common import accuracies
+from acenas.training.accuracy import accuracies
+from acenas.training.network import load_weights
 
 WEIGHTS = "network.pt"
 FACTS = "network.json"
@@ -22,22 +23,22 @@ FACTS = "network.json"
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What is known of a trained network; plain values.
+    """The facts of a trained network, as plain values.
 
     Attributes:
-        arch: what was trained, in the grammar of its space.
-        space: its name.
+        arch: the architecture, in the grammar of its space.
+        space: name of the space.
         dataset: name of the images.
         num_classes: logits.
         image_shape: `(channels, height, width)` of an input.
-        mean: of each channel, in the unit of bytes; is subtracted from an input.
-        std: of each channel, in the unit of bytes; an input is divided by it.
+        mean: mean of each channel, in bytes; it is subtracted from an input.
+        std: standard deviation of each channel, in bytes; an input is divided by it.
         params_m: millions of parameters.
         macs_m: millions of multiply-adds for one image, see `acenas.spaces.cost.Cost`.
         flops_m: millions of operations for one image, see there.
         training: how it was trained, without the seed.
         seed: of the training.
-        preparation: what was done with images before they were normalised.
+        preparation: how images were prepared before they were normalised.
         classes: names of the classes, where they are known.
         accuracy: in percent, by part of the images: `valid` and `test`.
         damaged: files that could not be read, and why.
@@ -62,7 +63,7 @@ class NetworkFacts:
 
     @classmethod
     def of(cls, space: SearchSpace, arch: str, task: ImageTask, training: str, seed: int) -> Self:
-        """Those that are known before a training."""
+        """Returns the facts that are known before the training."""
         splits = task.splits
         (cost,) = space.costs([arch], splits.num_classes, splits.image_shape)
         return cls(
@@ -93,40 +94,30 @@ class NetworkFacts:
             return cls(**values)
         except (OSError, ValueError, TypeError) as error:
             raise UserError(
-                f"{path} does not tell of a trained network ({error}); its run must have ended"
+                f"{path} does not describe a trained network ({error}); its run must have ended"
             ) from None
 
     def save(self, path: Path) -> None:
-        """Writes them as JSON."""
+        """Writes the facts as JSON."""
         write_text(path, json.dumps(asdict(self), indent=2) + "\n")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
-    """A network with its weights, on the CPU and in evaluation mode, and what is known of it."""
+    """A network with its weights, on the CPU and in evaluation mode, and its facts."""
 
     network: nn.Module
     facts: NetworkFacts
 
     @classmethod
     def of(cls, space: SearchSpace, facts: NetworkFacts, weights: Path) -> Self:
-        """The network that `facts` tell of, with the weights of a file: of `save`, or a checkpoint of its training.
+        """Builds the network of `facts` with the weights of a file of `save` or of a checkpoint of its training.
 
         Raises:
             UserError: where the file is missing or holds no weights of this network.
         """
         network = space.build(facts.arch, facts.num_classes).eval()
-        try:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-            if "state_dict" in state:  # a checkpoint of Lightning, of a whole module
-                state = {
-                    name.removeprefix("network."): tensor.float() if tensor.is_floating_point() else tensor
-                    for name, tensor in state["state_dict"].items()
-                }
-            network.load_state_dict(state)
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(f"{weights} holds no weights of the network {facts.arch} ({reason})") from error
+        load_weights(network, weights, f"the network {facts.arch}")
         return cls(network, facts)
 
     @classmethod
@@ -145,14 +136,14 @@ class TrainedNetwork:
         self.facts.save(folder / FACTS)
 
     def measured(self, task: ImageTask, part: str, device: torch.device, batch_size: int) -> float:
-        """Accuracy on the images of `part` (`train`, `valid` or `test`), in percent, in float32.
+        """Returns the accuracy on the images of `part` (`train`, `valid` or `test`), in percent, in float32.
 
         Raises:
             UserError: where the images have other classes than the network.
         """
         if task.splits.num_classes != self.facts.num_classes:
             raise UserError(
-                f"the network tells {self.facts.num_classes} classes apart, and {task.source.name} has "
+                f"the network has {self.facts.num_classes} classes, and {task.source.name} has "
                 f"{task.splits.num_classes}"
             )
         network = self.network.to(device)
@@ -162,5 +153,5 @@ class TrainedNetwork:
         return accuracy
 
     def with_facts(self, **changes: Any) -> TrainedNetwork:
-        """The same network, of which more is known."""
+        """Returns the same network with changed facts."""
         return TrainedNetwork(self.network, replace(self.facts, **changes))

@@ -1,26 +1,14 @@
-"""How a network was found, from the files of the run that found it."""
+"""The origin of a network: how its architecture was found."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import yaml
-
-from acenas.errors import UserError
-from acenas.files import number
-from acenas.report import runs
-from acenas.tables import BenchmarkTable
-from acenas.tables.schema import Latency, parse_column
-from acenas.training.final.network import FACTS, NetworkFacts
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How a network was found, and what else its run and those beside it know.
+    """How a network was found, and what else is known from its run and the runs beside it.
 
     Attributes:
         lines: sentences in Markdown.
@@ -31,86 +19,3 @@ class Origin:
     lines: Sequence[str] = ("Its architecture was given, not searched by this package.",)
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
-
-
-def read_search(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Summary and configuration of a finished search.
-
-    Raises:
-        UserError: where there is none in `folder`.
-    """
-    try:
-        summary: dict[str, Any] | None = runs.finished(folder)
-        if summary is not None and "returned" in summary:
-            return summary, yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{folder} is damaged: {error}") from None
-    raise UserError(
-        f"{folder} is no finished search: name a run's folder that holds a summary.json with a returned architecture; "
-        "python -m acenas.status shows how far runs are"
-    )
-
-
-def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> Origin:
-    """What a search tells of the architecture that it returned.
-
-    Args:
-        summary: of the search.
-        config: its resolved configuration.
-    """
-    returned, search = summary["returned"], config["search"]
-    where = f"{summary['table']} {summary['dataset']}".strip()
-    labels = config.get("weak_labels") or []
-    ranker = (config.get("ranker") or {}).get("_target_", "none").rpartition(".")[2]
-    confidence = search.get("confidence")
-    unless = (
-        f", or one better than it with a probability of {confidence:.0%}, noise aside" if confidence else ""
-    )
-    lines = [
-        f"It was found by the search `{summary['experiment']}` (seed {summary['seed']}) of acenas in the space "
-        f"`{summary['space']}`, with {search['_target_'].rpartition('.')[2]} and the ranker {ranker}.",
-        f"The search trained {summary['trained']} architectures in all ({where}) and returned the one with the best "
-        f"observed accuracy among them{unless}: {number(returned['observed_accuracy'])} % were observed of this one.",
-        "The ranker learned first from the weak labels " + ", ".join(f"`{label}`" for label in labels) + "."
-        if labels
-        else "No weak labels were used.",
-    ]
-    latency = _latencies(config.get("table"), returned["arch"])
-    if constraints := summary.get("constraints"):
-        costs, origins = constraints["returned"], constraints["origins"]
-        kept = [
-            f"`{name}` ≤ {limit:g} (it has {costs[name]:.4g}: {origins.get(name, 'of unknown origin')})"
-            for name, limit in constraints["limits"].items()
-        ]
-        lines.append(f"Architectures had to keep to {', '.join(kept)}.")
-        prefix = "latency_ms."
-        latency = {n.removeprefix(prefix): v for n, v in costs.items() if n.startswith(prefix)} | latency
-    return Origin(lines, latency)
-
-
-def _latencies(table: Mapping[str, Any] | None, arch: str) -> dict[str, float]:
-    """Those that the table of the search has of `arch`, by device; none where its file is not there any more."""
-    if not table or not Path(table["path"]).is_file():
-        return {}
-    opened = BenchmarkTable.open(table["path"], space=table["space"])
-    columns = {name: parse_column(name) for name in opened.columns}
-    (row,) = opened.rows([arch])
-    found = {
-        column.device: float(opened.column(name)[row])
-        for name, column in columns.items()
-        if isinstance(column, Latency) and column.dataset == table["dataset"]
-    }
-    return {device: value for device, value in found.items() if not math.isnan(value)}
-
-
-def same_training(facts: NetworkFacts, folder: Path) -> dict[int, dict[str, float]]:
-    """By seed, accuracies of the final trainings in the run in `folder` and beside it that are otherwise as `facts`."""
-    found = {facts.seed: dict(facts.accuracy)}
-    for path in sorted(folder.parent.glob(f"*/final/{FACTS}")):
-        try:
-            other = NetworkFacts.load(path)
-        except UserError:
-            continue  # of another version, or damaged: it is not what is exported
-        if (other.space, other.arch, other.training) == (facts.space, facts.arch, facts.training):
-            found[other.seed] = dict(other.accuracy)
-    return dict(sorted(found.items()))

@@ -1,4 +1,4 @@
-"""The stage `final`: trains a found network, on one device or many, and goes on where it was killed."""
+"""The stage `final`: trains a found network on one device or many, and resumes where it was killed."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ from pytorch_lightning.strategies import DDPStrategy
 from acenas.errors import UserError
 from acenas.images import ImageData, ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.common import initialised
 from acenas.training.final.module import FinalNetwork
 from acenas.training.final.network import FACTS, NetworkFacts, TrainedNetwork
 from acenas.training.lightning import fit
+from acenas.training.network import initialised
 from acenas.training.processes import Hardware, processes
 from acenas.training.recipe import Recipe
 
 LearnFrom = Literal["train", "train_and_valid"]
-"""The images to learn from: those for training alone, with validation images to watch, or both."""
+"""The images to train on: the training images alone, or the validation images too."""
 
 
 @dataclass(frozen=True, eq=False)
 class FinalTraining:
-    """How a found network is trained.
+    """Trains a found network to its full accuracy.
 
-    A step is of `recipe.batch_size` images: of all processes together, and of several batches one after another where
-    they are more than fit on the devices. On one machine the weights are a function of all that is here, with or
+    A step has `recipe.batch_size` images of all processes together; where they do not fit on the devices at once, their
+    gradients are accumulated over several batches. On one machine the weights are a function of the attributes, with or
     without a kill in between.
 
     Attributes:
         space: builds the network.
-        arch: what to train; its canonical form is.
+        arch: the architecture; its canonical form is trained.
         task: images and their augmentation.
-        recipe: of the training.
-        hardware: where.
-        seed: of first weights, order of images, augmentation and dropout.
-        device_batch: images at once on a device; batch normalisation is over so many.
-        dropout: part of the inputs of the last linear layer that is set to 0 while training.
-        learn_from: `train`, with the validation images to watch, or `train_and_valid`.
+        recipe: how to train.
+        hardware: what to train on.
+        seed: seed of initial weights, order of images, augmentation and dropout.
+        device_batch: images of a batch on a device; batch normalisation uses the statistics of such a batch.
+        dropout: part of the inputs of the last linear layer that is set to 0 in training.
+        learn_from: `train`, with the validation accuracy after each epoch, or `train_and_valid`.
         channels_last: memory layout; faster on GPUs in bfloat16.
 
     Raises:
-        UserError: where a value makes no sense, or steps do not divide into batches.
+        UserError: where a value makes no sense, or a step does not divide into batches.
     """
 
     space: SearchSpace
@@ -79,34 +79,34 @@ class FinalTraining:
             )
 
     def _fitting_batch(self) -> int:
-        """The largest batch of a device, up to the one asked for, into which a step divides; 1 where there is none."""
+        """Returns the largest batch of a device, up to `device_batch`, into which a step divides; else 1."""
         share, rest = divmod(self.recipe.batch_size, self.hardware.world_size)
         fitting = [n for n in range(1, min(self.device_batch, share) + 1) if not rest and share % n == 0]
         return max(fitting, default=1)
 
     @property
     def accumulate(self) -> int:
-        """Batches of a step, in each process."""
+        """Number of batches of a step in each process."""
         return self.recipe.batch_size // (self.device_batch * self.hardware.world_size)
 
     @property
     def image_count(self) -> int:
-        """Images to learn from."""
+        """Number of images to train on."""
         splits = self.task.splits
         return len(splits.train.labels) + (0 if self.learn_from == "train" else len(splits.valid.labels))
 
     def run(
         self, folder: str | Path, callbacks: Sequence[pl.Callback] = (), loggers: Sequence[Logger] = ()
     ) -> TrainedNetwork:
-        """Trains what `folder` does not hold yet; called again after a kill, it goes on after the last whole epoch.
+        """Trains the network unless `folder` holds it; called again after a kill, resumes after the last whole epoch.
 
         Writes `training.ckpt` after each epoch, and in the end `network.pt` and `network.json`, in the first process
-        alone. What is logged: `FinalNetwork`.
+        alone. `FinalNetwork` lists what is logged.
 
         Args:
-            folder: of this training alone.
-            callbacks: of Lightning, in the first process.
-            loggers: of Lightning, in the first process.
+            folder: folder of this training alone.
+            callbacks: callbacks of Lightning, in the first process.
+            loggers: loggers of Lightning, in the first process.
 
         Returns:
             The trained network, in every process that a launcher has started.
@@ -124,7 +124,7 @@ class FinalTraining:
                 f"final: {self.image_count} training images do not fill a step of {self.recipe.batch_size}; choose a "
                 "smaller recipe.batch_size"
             )
-        facts = self.facts  # before the training, so that what is wrong with the images comes up first
+        facts = self.facts  # before the training, as it raises where something is wrong with the images
         with processes(self.hardware, _fit, self, folder) as environment:
             module = _fit(environment, self, folder, callbacks, loggers)
             trained = TrainedNetwork(module.network.eval(), facts).with_facts(
@@ -136,13 +136,13 @@ class FinalTraining:
 
     @property
     def facts(self) -> NetworkFacts:
-        """What is known of the network before it is trained."""
+        """The facts of the network that are known before the training."""
         canonical = self.space.canonical(self.arch)
         return NetworkFacts.of(self.space, canonical, self.task, self.description, self.seed)
 
     @property
     def description(self) -> str:
-        """How the network is trained, but for the seed."""
+        """The training in words, without the seed."""
         dropout = f", dropout {self.dropout}" if self.dropout else ""
         return (
             f"{self.recipe.epochs} epochs on {self.image_count} images of {self.task.source.name} ({self.learn_from}) "
@@ -158,7 +158,7 @@ def _fit(
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
 ) -> FinalNetwork:
-    """The training as one of the processes sees it."""
+    """Trains the network as one of the processes."""
     hardware, task, recipe = training.hardware, training.task, training.recipe
     arch = training.space.canonical(training.arch)
     network = initialised(lambda: training.space.build(arch, task.splits.num_classes), training.seed)
@@ -166,9 +166,7 @@ def _fit(
     images = task.splits.train if alone else task.splits.train.joined(task.splits.valid)
     steps = training.image_count // recipe.batch_size
     module = FinalNetwork(
-        network.to(
-            hardware.dtype
-        ),  # Lightning would load a checkpoint before it changes the type of the weights
+        network.to(hardware.dtype),  # Lightning loads a checkpoint before it changes the type of the weights
         task,
         images,
         alone,
@@ -191,10 +189,10 @@ def _fit(
         hardware,
         folder / "training.ckpt",
         callbacks,
+        loggers,
         max_epochs=recipe.epochs,
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=recipe.gradient_clip,
-        logger=list(loggers) or False,
         **trainer_options,
     )
     network.cpu().float().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

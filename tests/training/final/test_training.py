@@ -17,9 +17,10 @@ from acenas.evaluation.from_scratch import TrainingEvaluator, arch_folder, read_
 from acenas.images import Augmentation, ImageBatches
 from acenas.seeds import derive_seed, torch_generator
 from acenas.supernet import Scoring, SupernetTraining, UniformPaths
-from acenas.training.common import initialised, train
 from acenas.training.final import FinalTraining, TrainedNetwork
+from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
+from acenas.training.side_by_side import train
 from tests.training.final.example import ARCH, CLASSES, RECIPE, SPACE, task, training, write_data
 
 
@@ -186,7 +187,7 @@ def test_weights_of_another_network_are_refused(root: Path, tmp_path: Path) -> N
         TrainedNetwork.load(tmp_path, SPACE)
     checkpoint = TrainedNetwork.of(SPACE, trained.facts, tmp_path / "training.ckpt")
     assert_same(checkpoint.network, trained.network)
-    with pytest.raises(UserError, match="does not tell of a trained network"):
+    with pytest.raises(UserError, match="does not describe a trained network"):
         TrainedNetwork.load(tmp_path / "nothing", SPACE)
 
 

@@ -13,7 +13,7 @@ from acenas.errors import UserError
 from acenas.spaces import MobileNet, NasBench201, SearchSpace
 from acenas.spaces.mobilenet.network import Skeleton, Stage
 from acenas.training.final import NetworkFacts, TrainedNetwork
-from acenas.training.final.formats import Export
+from acenas.training.final.export import Export
 from acenas.training.final.origin import Origin
 
 FACTS = NetworkFacts(

@@ -1,4 +1,4 @@
-"""TorchScript and ONNX files of a network, kept only where they answer as the network does."""
+"""TorchScript and ONNX files of a network; a file is kept only where its outputs are those of the network."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from acenas.training.final.network import TrainedNetwork
 from acenas.training.final.origin import Origin
 
 FILES = {"torchscript": "network.torchscript.pt", "onnx": "network.onnx"}
-"""Formats, and the names of their files."""
+"""The names of the files, by format."""
 
 BATCHES = (2, 1, 5)
-"""Sizes of the batches that a file is compared on; the first one is what it is made with."""
+"""Sizes of the batches that a file is compared on; it is made with the first."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What is made of a trained network.
+    """Exports a trained network.
 
     Attributes:
         formats: `torchscript` and `onnx`, or one of them.
-        tolerance: the largest difference between a logit of the file and of the network, as a part of the largest logit
-            of the batch.
+        tolerance: the largest difference allowed between a logit of the file and of the network, as a part of the
+            largest logit of the batch.
 
     Raises:
         UserError: for an unknown format, or where the packages of one are missing.
@@ -64,10 +64,10 @@ class Export:
             origin: how it was found.
 
         Returns:
-            For each format the largest difference found, as a part of the largest logit.
+            The largest difference of each format, as a part of the largest logit.
 
         Raises:
-            UserError: where a file answers otherwise than the network; it is then not written.
+            UserError: where the outputs of a file differ from those of the network; it is then not written.
         """
         folder = Path(folder)
         network, shape = trained.network.cpu().float().eval(), trained.facts.image_shape
@@ -81,8 +81,8 @@ class Export:
         generator = torch.Generator().manual_seed(0)
         batches = [torch.randn(size, *shape, generator=generator) for size in BATCHES]
         with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
-            # Both formats are made by the part of torch that comes with it and is called legacy since 2.9; its
-            # successor needs packages of its own.
+            # Both formats are made by a part of torch that is called legacy since 2.9; its successor needs further
+            # packages.
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
             warnings.filterwarnings(
                 "ignore", message="You are using the legacy TorchScript-based ONNX export"
@@ -90,7 +90,7 @@ class Export:
             make(network, batches[0], temporary)
             answer = load(temporary)
             difference = max(_difference(answer(batch), network(batch)) for batch in batches)
-            if not difference <= self.tolerance:  # not-a-number is none either
+            if not difference <= self.tolerance:  # also where it is not a number
                 raise UserError(
                     f"export: the {name} file answers otherwise than the network, by {difference:.2g} of the largest "
                     f"logit and not {self.tolerance:g} at most; it was not written to {path}"

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from acenas.errors import UserError
+from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.tables import TableMetadata, write_table
-from acenas.training.final.origin import origin_of_search, read_search, same_training
-from tests.training.final.test_formats import FACTS
+from tests.training.final.test_export import FACTS
 
 ARCH = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 SUMMARY: dict[str, Any] = {

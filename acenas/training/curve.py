@@ -1,0 +1,100 @@
+"""The training of one network on one device, with its learning curve: what a search observes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from acenas.files import write_text
+from acenas.images import ImageFiles, Images, ImageTask
+from acenas.training.accuracy import accuracies
+from acenas.training.batches import TrainingBatches, evaluation_batches
+from acenas.training.network import NetworkTraining
+from acenas.training.recipe import Recipe
+
+
+class CurveTraining(NetworkTraining):
+    """Trains one network and writes a row of its learning curve after each epoch. Never reads a test image.
+
+    The validation accuracy of the curve is that of the first draw of the validation images; after the last epoch it is
+    that of all draws: the observed accuracy. It is measured in float32 whatever the precision of the training.
+
+    Args:
+        network: with initial weights.
+        task: the images.
+        recipe: how to train.
+        seed: of the order of the images, of their augmentation, and of what the network itself draws.
+        device: where to train.
+        path: the CSV file of the curve; it is whole whenever the process is killed.
+        channels_last: memory layout of weights and images.
+
+    Attributes:
+        batches: the training images.
+        curve: a row for each epoch.
+        seconds: spent in training, over all processes that worked on it.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: ImageTask,
+        recipe: Recipe,
+        seed: int,
+        device: torch.device,
+        path: Path,
+        channels_last: bool,
+    ) -> None:
+        self.batches = TrainingBatches(task, recipe.batch_size, seed, device)
+        super().__init__(network, task, recipe, seed, steps=len(self.batches), channels_last=channels_last)
+        self.path = path
+        self.curve: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self._clock = time.monotonic()
+        self._first_draw: list[Images] = []
+
+    def on_train_epoch_end(self) -> None:
+        """Adds a row to the curve."""
+        last = self.current_epoch + 1 == self.recipe.epochs
+        schedule = self.recipe.schedule(self.global_step - 1, self.steps * self.recipe.epochs)
+        self.curve.append(
+            {
+                "epoch": self.current_epoch + 1,
+                "learning_rate": self.recipe.learning_rate * schedule,
+                "train_loss": self.sums.loss.item() / self.steps,
+                "train_accuracy": 100 * self.sums.correct.item() / (self.steps * self.recipe.batch_size),
+                "valid_accuracy": self._valid_accuracy(all_draws=last),
+            }
+        )
+        now = time.monotonic()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(self.curve[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.curve)
+        write_text(self.path, table.getvalue())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the curve, the seconds and the state of the generator."""
+        checkpoint["curve"] = self.curve
+        checkpoint["seconds"] = self.seconds
+        checkpoint["data_generator"] = self.batches.generator.get_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restores what `on_save_checkpoint` added."""
+        self.curve = checkpoint["curve"]
+        self.seconds = checkpoint["seconds"]
+        self.batches.generator.set_state(checkpoint["data_generator"].cpu())
+
+    def _valid_accuracy(self, all_draws: bool) -> float:
+        if all_draws or isinstance(self.batches.images, ImageFiles):
+            return accuracies(self.network, evaluation_batches(self.task, "valid", self.device))[0]
+        if not self._first_draw:
+            batches = list(evaluation_batches(self.task, "valid", self.device))
+            self._first_draw = batches[: len(batches) // self.task.draws]
+        return accuracies(self.network, self._first_draw)[0]

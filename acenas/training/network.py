@@ -1,0 +1,118 @@
+"""The training of one network by Lightning: what the trainings of a search and the final training share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from acenas.errors import UserError
+from acenas.images import ImageTask
+from acenas.seeds import derive_seed
+from acenas.training.recipe import Recipe
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def initialised(build: Callable[[], Network], seed: int, stage: str = "training") -> Network:
+    """Returns the network of `build` with initial weights of (seed, stage). Keeps torch's global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, stage, "weights"))
+        return build()
+
+
+def load_weights(network: nn.Module, path: Path, whose: str) -> None:
+    """Loads the weights of a file, or of a checkpoint of Lightning, into `network`.
+
+    Raises:
+        UserError: where the file is missing, damaged or of another network than `whose`.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if "state_dict" in state:  # a checkpoint of a whole module
+            state = {name.removeprefix("network."): tensor for name, tensor in state["state_dict"].items()}
+        network.load_state_dict(state)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path} holds no weights of {whose} ({reason}); if it is damaged, remove its folder to train again"
+        ) from error
+
+
+class EpochSums:
+    """Loss and correct answers, summed over an epoch on the device, so that no step waits for it.
+
+    Attributes:
+        loss: sum of the mean losses of the batches.
+        correct: correctly classified images.
+        batches: number of batches.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.loss = torch.zeros((), device=device)
+        self.correct = torch.zeros((), device=device)
+        self.batches = 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Adds a batch: its mean loss, logits `[B, K]` and labels `[B]`."""
+        self.loss += loss.detach()
+        self.correct += (logits.detach().argmax(1) == labels).sum()
+        self.batches += 1
+
+
+class NetworkTraining(pl.LightningModule):
+    """Trains one network by a recipe. What is measured after an epoch is up to the subclasses.
+
+    Args:
+        network: with initial weights; is trained in place.
+        task: the images.
+        recipe: how to train.
+        seed: of the training.
+        steps: steps of an epoch.
+        channels_last: memory layout of weights and images.
+
+    Attributes:
+        sums: of the current epoch.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        task: ImageTask,
+        recipe: Recipe,
+        seed: int,
+        *,
+        steps: int,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.task = task
+        self.recipe = recipe
+        self.seed = seed
+        self.steps = steps
+
+    def configure_optimizers(self) -> Any:
+        """Returns the optimizer of the recipe, and its schedule step by step."""
+        optimizer = self.recipe.optimizer(self.network)
+        scheduler = self.recipe.scheduler(optimizer, self.recipe.epochs * self.steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Starts the sums, and seeds what the network itself draws, such as dropout: a resumed training repeats it."""
+        torch.manual_seed(derive_seed(self.seed, "training", "network", self.current_epoch))
+        self.sums = EpochSums(self.device)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Returns the loss of a batch: images `[B, C, H, W]` and labels `[B]`."""
+        images, labels = batch
+        dtype = next(self.parameters()).dtype
+        logits = self.network(images.to(dtype).contiguous(memory_format=self.memory_format))
+        loss = self.recipe.loss(logits, labels)
+        self.sums.add(loss, logits, labels)
+        return loss

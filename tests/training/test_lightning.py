@@ -1,0 +1,33 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+
+from acenas.training.lightning import EpochCheckpoint
+
+
+def test_rankers_can_use_it_without_images_and_processes() -> None:
+    code = "import acenas.training.lightning, sys; print([m for m in sys.modules if m.startswith('acenas.')])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "['acenas.training', 'acenas.training.lightning']"
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0.0, [0, 1, 2]), (3600.0, [2])])
+def test_a_checkpoint_is_written_after_each_epoch_or_so_many_seconds(
+    tmp_path: Path, seconds: float, written: list[int]
+) -> None:
+    class Trainer(pl.Trainer):
+        current_epoch = 0
+
+        def save_checkpoint(self, filepath: object, *_: object, **__: object) -> None:
+            epochs.append(self.current_epoch)
+            Path(str(filepath)).touch()
+
+    epochs: list[int] = []
+    checkpoint = EpochCheckpoint(tmp_path / "last.ckpt", seconds)
+    trainer = Trainer(max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False)
+    for trainer.current_epoch in range(3):
+        checkpoint.on_train_epoch_end(trainer, pl.LightningModule())
+    assert epochs == written and [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
