@@ -359,7 +359,7 @@ class Run:
         # Equal functions are equal graphs: what is known of one is known of all its names.
         graphs = space.encode(space.canonical_all(archs))
         names = weak_label_names(cfg)
-        ranker: Ranker = instantiate(cfg.ranker, num_node_types=space.num_node_types)
+        ranker: Ranker = instantiate(cfg.ranker, space)
         with clock.stage("pretrain"):
             done = self.folder / "pretrain" / "ranker.pt"
             if names and done.exists():

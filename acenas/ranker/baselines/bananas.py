@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.ranker.baselines.regression import RowRanker, Rows
+from acenas.ranker.baselines.regression import RowRanker
 from acenas.seeds import torch_generator
-from acenas.spaces.features import Features, Paths
+from acenas.spaces import SearchSpace
+from acenas.spaces.features import Features, Paths, Rows
 
 
 class Ensemble(nn.Module):
@@ -55,16 +57,16 @@ class Ensemble(nn.Module):
 class BananasRanker(RowRanker):
     """BANANAS (White et al., arXiv 1910.11858): an ensemble of 5 networks on path encodings, mean absolute error.
 
-    It differs from the paper in two things. All architectures of a space are scored, where the paper scores mutations
-    of the best ones. The networks are wider and less deep: over a whole space, 10 layers of 20 channels disagree too
-    much for Thompson sampling to find the best.
+    There are two differences from the paper. All architectures of a space are scored, where the paper scores mutations
+    of the best. The networks are wider and less deep: over a whole space, networks of 10 layers of 20 channels disagree
+    too much for Thompson sampling to find the best.
 
     The score is an independent Thompson sample: each architecture's is drawn from a normal distribution with the
     mean and deviation of the members' predictions. The draw is a function of (seed, round, row), so that equal rows
     have equal scores, whatever the batch. A report ranks by the draw, as the search does.
 
     Args:
-        num_node_types: see `RowRanker`.
+        space: see `RowRanker`.
         features: see `RowRanker`.
         seed: of the run.
         members: networks of the ensemble.
@@ -77,7 +79,7 @@ class BananasRanker(RowRanker):
 
     def __init__(
         self,
-        num_node_types: int,
+        space: SearchSpace,
         features: Callable[[int], Features] = Paths,
         seed: int = 0,
         members: int = 5,
@@ -87,7 +89,7 @@ class BananasRanker(RowRanker):
         learning_rate: float = 0.01,
         thompson: bool = True,
     ) -> None:
-        super().__init__(num_node_types, features, seed)
+        super().__init__(space, features, seed)
         if members < 2 and thompson:
             raise UserError(f"ranker: Thompson sampling needs members to disagree, at least 2, not {members}")
         self.members = members
@@ -97,8 +99,8 @@ class BananasRanker(RowRanker):
         self.learning_rate = learning_rate
         self.thompson = thompson
 
+    @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """See `RowRanker.fit_rows`."""
         inputs = torch.from_numpy(rows).float()
         targets = ((accuracies - accuracies.mean()) / accuracies.std(correction=0).clamp(min=1e-6)).float()
         self._ensemble = Ensemble(
@@ -114,9 +116,9 @@ class BananasRanker(RowRanker):
             schedule.step()
         self._noise_seed = seed
 
+    @override
     @torch.no_grad()
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
-        """See `RowRanker.score_rows`."""
         predictions: Tensor = self._ensemble(torch.from_numpy(rows).float())
         mean = predictions.mean(dim=0).numpy()
         if not self.thompson:
