@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
@@ -121,20 +122,14 @@ class FinetuningData(pl.LightningDataModule):
         return FinetuningLoader(lists, self.replayed, self.settings.replay_size, generator)
 
 
+@dataclass(frozen=True)
 class FinetuningLoader:
     """Pairs each list of observed architectures with weakly labelled ones; see `FinetuningData`."""
 
-    def __init__(
-        self,
-        lists: TensorLoader,
-        replayed: LabelledGraphs | None,
-        replay_size: int,
-        generator: torch.Generator,
-    ) -> None:
-        self.lists = lists
-        self.replayed = replayed
-        self.replay_size = replay_size
-        self.generator = generator
+    lists: TensorLoader
+    replayed: LabelledGraphs | None
+    replay_size: int
+    generator: torch.Generator
 
     def __len__(self) -> int:
         return len(self.lists)

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ class Ranker(ABC):
         """Reads what `save` wrote. Raises `UserError` for a file of a ranker with other arguments."""
 
 
+@dataclass(eq=False)
 class GraphRanker(Ranker):
     """A graph network: pretrained with a head per weak label, finetuned with a ranking loss (AceNAS, section 3.3).
 
@@ -100,11 +102,11 @@ class GraphRanker(Ranker):
     label (`Finetuning.start_from_label`), and the encoder learns more slowly than the head
     (`Finetuning.encoder_learning_rate`).
 
-    Args:
+    Attributes:
         space: of the architectures to rank.
         encoder: makes the encoder, called with `num_node_types`, `num_graphs` and `num_globals` (in YAML a
             `_partial_`). Not an encoder itself, as its weights are drawn from the ranker's seed.
-        loss: of scores and accuracies `[lists, items]`; `acenas.ranking.LambdaRankLoss()` by default.
+        loss: of scores and accuracies `[lists, items]`, see `acenas.ranking`.
         seed: drives weights, order and dropout.
         head_channels: hidden channels of the heads.
         dropout: in the heads.
@@ -118,40 +120,27 @@ class GraphRanker(Ranker):
         UserError: for a value outside its range.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        encoder: Callable[..., Encoder] = BidirectionalEncoder,
-        loss: RankingLoss | None = None,
-        seed: int = 0,
-        head_channels: int = 64,
-        dropout: float = 0.0,
-        weight_decay: float = 1e-4,
-        pretraining: Pretraining = Pretraining(),  # noqa: B008 (frozen)
-        finetuning: Finetuning = Finetuning(),  # noqa: B008 (frozen)
-        prior: Prior = Prior(),  # noqa: B008 (frozen)
-        accelerator: str = "cpu",
-    ) -> None:
-        require_at_least(1, {"head_channels": head_channels})
-        require_at_least(0, {"weight_decay": weight_decay})
-        if not 0 <= dropout < 1:
-            raise UserError(f"ranker.dropout must be at least 0 and below 1, not {dropout}")
-        if prior.weight and not (finetuning.replay_size and finetuning.replay_weight):
+    space: SearchSpace
+    encoder: Callable[..., Encoder] = BidirectionalEncoder
+    loss: RankingLoss = field(default_factory=LambdaRankLoss)
+    seed: int = 0
+    head_channels: int = 64
+    dropout: float = 0.0
+    weight_decay: float = 1e-4
+    pretraining: Pretraining = Pretraining()  # noqa: RUF009 (frozen)
+    finetuning: Finetuning = Finetuning()  # noqa: RUF009 (frozen)
+    prior: Prior = Prior()  # noqa: RUF009 (frozen)
+    accelerator: str = "cpu"
+
+    def __post_init__(self) -> None:
+        require_at_least(1, {"head_channels": self.head_channels})
+        require_at_least(0, {"weight_decay": self.weight_decay})
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
+        if self.prior.weight and not (self.finetuning.replay_size and self.finetuning.replay_weight):
             raise UserError(
                 "ranker.prior.weight needs ranker.finetuning.replay_size and ranker.finetuning.replay_weight above 0"
             )
-        self.num_node_types = space.num_node_types
-        self.make_encoder = encoder
-        self.loss = loss or LambdaRankLoss()
-        self.seed = seed
-        self.head_channels = head_channels
-        self.dropout = dropout
-        self.weight_decay = weight_decay
-        self.pretraining = pretraining
-        self.finetuning = finetuning
-        self.prior = prior
-        self.accelerator = accelerator
-
         self._pretrained: RankingNetwork | None = None
         self._weakly_labelled: LabelledGraphs | None = None
         """The pretraining data with standardised labels: replayed in finetuning."""
@@ -297,8 +286,8 @@ class GraphRanker(Ranker):
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
         with _seeded(self.seed, "weights"):
-            encoder = self.make_encoder(
-                num_node_types=self.num_node_types,
+            encoder = self.encoder(
+                num_node_types=self.space.num_node_types,
                 num_graphs=graphs.node.shape[1] if graphs.node.dim() == 3 else 1,
                 num_globals=graphs.globals.shape[1],
             )

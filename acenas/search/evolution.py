@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from acenas.search.rounds import Search, SearchState
 from acenas.spaces import SearchSpace
 
 
+@dataclass(eq=False)
 class RegularisedEvolution(Search):
     """Children of the best of a random few replace the oldest (Real et al., AAAI 2019, algorithm 1).
 
@@ -25,7 +27,7 @@ class RegularisedEvolution(Search):
     Unlike in the paper, no function is trained twice: mutations that are trained already are excluded, and so is a
     parent without other mutations. The ranker does not take part in the choice: it is fitted for the report alone.
 
-    Args:
+    Attributes:
         budget: architectures to train, all of them.
         population: the number of members, 2 or more.
         tournament: members of which the best is a parent; a quarter of the population, as in the paper (25 of 100).
@@ -37,26 +39,19 @@ class RegularisedEvolution(Search):
         UserError: for a number outside its range.
     """
 
-    def __init__(
-        self,
-        budget: int = 100,
-        population: int = 20,
-        tournament: int = 5,
-        per_round: int = 1,
-        candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
-        constraints: Mapping[str, float] | None = None,
-    ) -> None:
-        check_budget(budget, per_round)
-        if not 1 <= tournament <= population:
+    budget: int = 100
+    population: int = 20
+    tournament: int = 5
+    per_round: int = 1
+    candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    constraints: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget, self.per_round)
+        if not 1 <= self.tournament <= self.population:
             raise UserError(
-                f"search.tournament={tournament} must be between 1 and search.population={population}"
+                f"search.tournament={self.tournament} must be between 1 and search.population={self.population}"
             )
-        self.budget = budget
-        self.population = population
-        self.tournament = tournament
-        self.per_round = per_round
-        self.candidates = candidates
-        self.constraints = constraints
 
     @property
     @override

@@ -240,10 +240,11 @@ class Search(ABC):
         state.set_reported(number)
 
 
+@dataclass(eq=False)
 class BudgetedSearch(Search):
     """Trains `budget` architectures in rounds and learns to rank from them (AceNAS, algorithm 1).
 
-    Args:
+    Attributes:
         budget: architectures to train, all of them.
         per_round: architectures of a round, at least.
         growth: the least size of a round as a share, rounded down, of what was trained before it; 0 for equal rounds.
@@ -260,34 +261,23 @@ class BudgetedSearch(Search):
         UserError: for a number outside its range.
     """
 
-    def __init__(
-        self,
-        budget: int = 100,
-        per_round: int = 3,
-        growth: float = 0.15,
-        num_final: int = 0,
-        first: Acquisition = BestAndRandom(best=0.0, part=0.1),  # noqa: B008 (frozen)
-        acquisition: Acquisition = BestAndRandom(),  # noqa: B008 (frozen)
-        final: Acquisition = BestAndRandom(),  # noqa: B008 (frozen)
-        confidence: float | None = 0.95,
-        constraints: Mapping[str, float] | None = None,
-        candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
-    ) -> None:
-        check_budget(budget, per_round, num_final, growth)
-        if confidence is not None and not 0.5 < confidence < 1:
+    budget: int = 100
+    per_round: int = 3
+    growth: float = 0.15
+    num_final: int = 0
+    first: Acquisition = BestAndRandom(best=0.0, part=0.1)  # noqa: RUF009 (frozen)
+    acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
+    final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
+    confidence: float | None = 0.95
+    constraints: Mapping[str, float] | None = None
+    candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget, self.per_round, self.num_final, self.growth)
+        if self.confidence is not None and not 0.5 < self.confidence < 1:
             raise UserError(
-                f"search.confidence={confidence} must be above 0.5 and below 1, or null for the best observed"
+                f"search.confidence={self.confidence} must be above 0.5 and below 1, or null for the best observed"
             )
-        self.budget = budget
-        self.per_round = per_round
-        self.growth = growth
-        self.num_final = num_final
-        self.first = first
-        self.acquisition = acquisition
-        self.final = final
-        self.confidence = confidence
-        self.constraints = constraints
-        self.candidates = candidates
 
     @property
     @override

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.ranker.baselines.regression import RowRanker
 from acenas.seeds import torch_generator
-from acenas.spaces import SearchSpace
 from acenas.spaces.features import Features, Paths, Rows
 
 
@@ -54,6 +54,7 @@ class Ensemble(nn.Module):
         return hidden.squeeze(2)
 
 
+@dataclass(eq=False)
 class BananasRanker(RowRanker):
     """BANANAS (White et al., arXiv 1910.11858): an ensemble of 5 networks on path encodings, mean absolute error.
 
@@ -65,10 +66,7 @@ class BananasRanker(RowRanker):
     mean and deviation of the members' predictions. The draw is a function of (seed, round, row), so that equal rows
     have equal scores, whatever the batch. A report ranks by the draw, as the search does.
 
-    Args:
-        space: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         members: networks of the ensemble.
         width: channels of a layer.
         layers: hidden layers of a network.
@@ -77,27 +75,18 @@ class BananasRanker(RowRanker):
         thompson: False for the mean of the members in place of the draw.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        features: Callable[[int], Features] = Paths,
-        seed: int = 0,
-        members: int = 5,
-        width: int = 64,
-        layers: int = 3,
-        steps: int = 300,
-        learning_rate: float = 0.01,
-        thompson: bool = True,
-    ) -> None:
-        super().__init__(space, features, seed)
-        if members < 2 and thompson:
-            raise UserError(f"ranker: Thompson sampling needs members to disagree, at least 2, not {members}")
-        self.members = members
-        self.width = width
-        self.layers = layers
-        self.steps = steps
-        self.learning_rate = learning_rate
-        self.thompson = thompson
+    features: Callable[[int], Features] = Paths
+    members: int = 5
+    width: int = 64
+    layers: int = 3
+    steps: int = 300
+    learning_rate: float = 0.01
+    thompson: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.members < 2 and self.thompson:
+            raise UserError(f"ranker: Thompson sampling needs at least 2 members, not {self.members}")
 
     @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,31 +27,33 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+@dataclass(eq=False)
 class RowRanker(RememberingRanker):
     """Fits a model to the observed accuracies, anew in every round, on one row of features per architecture.
 
     A row contains the features of a graph and, after pretraining, the standardised weak labels. Without pretraining
     (`weak_labels=[]`) it contains the features alone.
 
-    Args:
+    Attributes:
         space: of the architectures to rank.
         features: makes the features, called with `space.num_node_types` (in YAML the class, a `_partial_`).
         seed: of the run.
     """
 
-    def __init__(
-        self, space: SearchSpace, features: Callable[[int], Features] = OneHot, seed: int = 0
-    ) -> None:
+    space: SearchSpace
+    features: Callable[[int], Features] = OneHot
+    seed: int = 0
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.features = features(space.num_node_types)
-        self.seed = seed
+        self._features = self.features(self.space.num_node_types)
         self._fitted = False
 
     @override
     def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:
         if len(graphs) != len(accuracies):
             raise ValueError(f"{len(graphs)} graphs, but {len(accuracies)} accuracies")
-        self.features.fit(graphs)
+        self._features.fit(graphs)
         self.fit_rows(self._rows(graphs), accuracies.double(), derive_seed(self.seed, "finetune", round))
         self._fitted = True
 
@@ -69,36 +72,24 @@ class RowRanker(RememberingRanker):
         """Returns the scores `[n]`, each a function of its row alone."""
 
     def _rows(self, graphs: GraphBatch) -> Rows:
-        rows = self.features.rows(graphs)
+        rows = self._features.rows(graphs)
         return rows if self._memory is None else np.concatenate([rows, self._memory(graphs)], axis=1)
 
 
+@dataclass(eq=False)
 class GaussianProcessRanker(RowRanker):
     """Gaussian process regression with a Matérn kernel and noise; the score is the posterior mean.
 
-    Args:
-        space: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         smoothness: of the Matérn kernel, ν: 0.5, 1.5 or 2.5, or infinity for an RBF kernel.
         restarts: of the maximisation of the marginal likelihood, beside that from the initial kernel.
         clip: whether to regress on the relevance, in which all of the worst fifth are equal, instead of the accuracy.
             Networks that did not learn at all are outliers, which would otherwise set the scale of the process.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        smoothness: float = 2.5,
-        restarts: int = 1,
-        clip: bool = True,
-    ) -> None:
-        super().__init__(space, features, seed)
-        self.smoothness = smoothness
-        self.restarts = restarts
-        self.clip = clip
+    smoothness: float = 2.5
+    restarts: int = 1
+    clip: bool = True
 
     @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
@@ -110,34 +101,21 @@ class GaussianProcessRanker(RowRanker):
         return self._process.predict(rows)  # type: ignore[no-any-return]
 
 
+@dataclass(eq=False)
 class RandomForestRanker(RowRanker):
     """Random forest regression.
 
-    Args:
-        space: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         trees: of the forest.
         max_features: the part of the columns looked at for a split.
         min_samples_leaf: observed architectures of a leaf.
         bootstrap: each tree sees a sample drawn with replacement, rather than all.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        trees: int = 300,
-        max_features: float = 0.3,
-        min_samples_leaf: int = 1,
-        bootstrap: bool = True,
-    ) -> None:
-        super().__init__(space, features, seed)
-        self.trees = trees
-        self.max_features = max_features
-        self.min_samples_leaf = min_samples_leaf
-        self.bootstrap = bootstrap
+    trees: int = 300
+    max_features: float = 0.3
+    min_samples_leaf: int = 1
+    bootstrap: bool = True
 
     @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
@@ -163,13 +141,11 @@ def graded(accuracies: Tensor, grades: int) -> NDArray[np.int64]:
     return relevance(accuracies, scale=grades).round().long().numpy()
 
 
+@dataclass(eq=False)
 class XGBoostRanker(RowRanker):
     """Gradient boosted trees of XGBoost with its LambdaMART objective `rank:ndcg`.
 
-    Args:
-        space: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         rounds: of boosting.
         learning_rate: of each round.
         max_depth: of a tree.
@@ -180,26 +156,20 @@ class XGBoostRanker(RowRanker):
         UserError: where xgboost is not installed.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        rounds: int = 100,
-        learning_rate: float = 0.1,
-        max_depth: int = 3,
-        colsample: float = 0.5,
-        grades: int = 5,
-    ) -> None:
-        super().__init__(space, features, seed)
-        self.rounds = rounds
-        self.grades = grades
+    rounds: int = 100
+    learning_rate: float = 0.1
+    max_depth: int = 3
+    colsample: float = 0.5
+    grades: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._library = _library("xgboost")
         self._parameters: dict[str, Any] = {
             "objective": "rank:ndcg",
-            "eta": learning_rate,
-            "max_depth": max_depth,
-            "colsample_bytree": colsample,
+            "eta": self.learning_rate,
+            "max_depth": self.max_depth,
+            "colsample_bytree": self.colsample,
             "min_child_weight": 0,  # a bound on the second derivatives, which are far below 1 for so few rows
             "lambdarank_pair_method": "mean",
             "lambdarank_num_pair_per_sample": 8,
@@ -219,13 +189,11 @@ class XGBoostRanker(RowRanker):
         return self._trees.predict(self._library.DMatrix(rows))  # type: ignore[no-any-return]
 
 
+@dataclass(eq=False)
 class LightGBMRanker(RowRanker):
     """Gradient boosted trees of LightGBM with its LambdaMART objective `lambdarank`.
 
-    Args:
-        space: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         rounds: of boosting.
         learning_rate: of each round.
         leaves: of a tree.
@@ -237,30 +205,24 @@ class LightGBMRanker(RowRanker):
         UserError: where lightgbm is not installed.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        rounds: int = 100,
-        learning_rate: float = 0.1,
-        leaves: int = 8,
-        min_leaf: int = 2,
-        colsample: float = 0.5,
-        grades: int = 10,
-    ) -> None:
-        super().__init__(space, features, seed)
-        self.rounds = rounds
-        self.grades = grades
+    rounds: int = 100
+    learning_rate: float = 0.1
+    leaves: int = 8
+    min_leaf: int = 2
+    colsample: float = 0.5
+    grades: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._library = _library("lightgbm")
         self._parameters: dict[str, Any] = {
             "objective": "lambdarank",
-            "learning_rate": learning_rate,
-            "num_leaves": leaves,
-            "min_data_in_leaf": min_leaf,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": self.min_leaf,
             "min_sum_hessian_in_leaf": 1e-5,  # second derivatives are small for so few rows (at 0 the library breaks)
             "min_data_in_bin": 1,
-            "feature_fraction": colsample,
+            "feature_fraction": self.colsample,
             "lambdarank_truncation_level": 100_000,  # pairs of all, not only those with one of the first 30
             "deterministic": True,
             "force_row_wise": True,

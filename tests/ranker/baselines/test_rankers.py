@@ -156,7 +156,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         GaussianProcessRanker(SPACE).save(tmp_path / "ranker.pt")
     with pytest.raises(ValueError, match="4 graphs, but 3 accuracies"):
         RandomForestRanker(SPACE).finetune(GRAPHS[:4], ACCURACIES[:3], round=1)
-    with pytest.raises(UserError, match="at least 2, not 1"):
+    with pytest.raises(UserError, match="at least 2 members, not 1"):
         BananasRanker(SPACE, members=1)
     with pytest.raises(UserError, match="name one in weak_labels"):
         WeakLabelRanker(SPACE).finetune(GRAPHS[:4], ACCURACIES[:4], round=1)
@@ -190,7 +190,7 @@ def test_thompson_samples_vary_with_the_disagreement_of_the_members(tmp_path: Pa
     """Over many seeds the draws have the mean and the deviation of the members' predictions."""
     ranker = BananasRanker(SPACE, steps=20)
     finetuned(ranker)
-    rows = ranker.features.rows(GRAPHS[:1])
+    rows = ranker._features.rows(GRAPHS[:1])
     members = ranker._ensemble(torch.from_numpy(rows).float()).detach()
     draws = []
     for seed in range(2000):
