@@ -96,7 +96,7 @@ class RankingNetwork(nn.Module):
 
 
 def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
-    """The mean squared error of every label over the rows where it is known, 0 where it is known nowhere.
+    """Returns the mean squared error of each label over the rows where it is not missing, 0 where all are.
 
     Args:
         predictions: `[B, L]`, float.

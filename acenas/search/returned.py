@@ -59,7 +59,7 @@ def returned_after_each(
 
 
 def _best_so_far(accuracies: NDArray[np.floating]) -> NDArray[np.int64]:
-    """`[n]`: the position of the best of the first, of the first two, …; 0 before anything was observed."""
+    """Returns the position of the best of the first 1, 2, …, n; 0 before anything was observed. `[n]`."""
     highest_before = np.fmax.accumulate([-np.inf, *accuracies])[:-1]
     return np.maximum.accumulate(np.where(accuracies > highest_before, np.arange(len(accuracies)), 0))
 
@@ -71,11 +71,7 @@ def _rows(graphs: GraphBatch, num_node_types: int) -> Rows:
 
 
 def _surely_better(
-    rows: Rows,
-    observed: NDArray[np.floating],
-    kernel: Kernel,
-    incumbent: int,
-    confidence: float,
+    rows: Rows, observed: NDArray[np.floating], kernel: Kernel, incumbent: int, confidence: float
 ) -> int:
     """Returns the position of what replaces the incumbent, or that of the incumbent.
 
