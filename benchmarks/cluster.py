@@ -23,7 +23,7 @@ from tests.integration.conftest import result, run_folders, summary
 from tests.integration.local_slurm import local_slurm
 
 DEBUG = ("experiment=debug", "logger.mode=disabled")
-LONGER = ("experiment=debug", "logger.mode=offline", "ranker.finetune_passes=200", "search.budget=20")
+LONGER = ("experiment=debug", "logger.mode=offline", "ranker.finetuning.passes=200", "search.budget=20")
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ def main() -> None:
         cfg = compose("config", ["experiment=mobilenet_ltr", "weak_labels=[]"])
     space = instantiate(cfg.space)
     limit = Limits({"flops_m": 600.0}, [CountedCosts(space, 1000, (3, 224, 224), "flops_m")])
-    ranker: GraphRanker = instantiate(cfg.ranker, num_node_types=space.num_node_types)
+    ranker: GraphRanker = instantiate(cfg.ranker, space)
     some = space.sample(30, torch.Generator().manual_seed(1))
     ranker.finetune(space.encode(some), torch.linspace(70, 75, 30), round=1)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -64,8 +64,7 @@ def peak() -> float:
 def measure_space() -> None:
     import torch
 
-    from acenas.ranker import BidirectionalEncoder, GraphRanker
-    from acenas.ranking import LambdaRankLoss
+    from acenas.ranker import Finetuning, GraphRanker
     from acenas.spaces import NasBench101
 
     space = NasBench101()
@@ -73,7 +72,7 @@ def measure_space() -> None:
         archs = space.enumerate()
     with Clock("encoding it"):
         graphs = space.encode(archs)
-    ranker = GraphRanker(space.num_node_types, BidirectionalEncoder, LambdaRankLoss(), finetune_passes=1)
+    ranker = GraphRanker(space, finetuning=Finetuning(passes=1))
     ranker.finetune(graphs[:20], torch.arange(20.0), round=1)
     with Clock("scoring it"):
         ranker.score(graphs)

@@ -18,10 +18,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from acenas.ranker import BidirectionalEncoder, GraphRanker, PaperEncoder
-from acenas.ranking import LambdaRankLoss
-from acenas.spaces import NasBench201
-from acenas.spaces.graphs import GraphBatch
+from acenas.ranker import (
+    BidirectionalEncoder,
+    Encoder,
+    Finetuning,
+    GraphRanker,
+    PaperEncoder,
+    Pretraining,
+    Prior,
+)
+from acenas.spaces import GraphBatch, NasBench201, SearchSpace
 
 STEPS = 300
 
@@ -36,31 +42,32 @@ def main() -> None:
 
     print(f"{len(graphs)} cells, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for encoder in (PaperEncoder, BidirectionalEncoder):
-        ranker = GraphRanker(space.num_node_types, encoder, LambdaRankLoss(), pretrain_epochs=1)
+        ranker = GraphRanker(space, encoder, pretraining=Pretraining(epochs=1))
         print(encoder.__name__)
         print(
-            f"  step of 20 graphs, pretraining: {pretraining_step(ranker, graphs, labels, 20) * 1e3:6.2f} ms"
+            f"  step of 20 graphs, pretraining: {pretraining_step(space, encoder, graphs, labels, 20) * 1e3:6.2f} ms"
         )
-        print(
-            f"  step of 20 graphs, LambdaRank:  {lambdarank_step(ranker, graphs[:20], accuracies[:20]) * 1e3:6.2f} ms"
-        )
+        seconds = lambdarank_step(space, encoder, graphs[:20], accuracies[:20])
+        print(f"  step of 20 graphs, LambdaRank:  {seconds * 1e3:6.2f} ms")
         with tempfile.TemporaryDirectory() as folder:
             seconds = elapsed(lambda: ranker.pretrain(graphs, labels, folder=Path(folder)))  # noqa: B023
-        print(f"  an epoch of pretraining:        {seconds:6.2f} s (batches of {ranker.pretrain_batch_size})")
+        print(
+            f"  an epoch of pretraining:        {seconds:6.2f} s (batches of {ranker.pretraining.batch_size})"
+        )
         seconds = elapsed(lambda: ranker.finetune(graphs[observed], accuracies, round=1))  # noqa: B023
         print(
-            f"  a finetuning on 100:            {seconds:6.2f} s ({ranker.finetune_passes} steps with replay)"
+            f"  a finetuning on 100:            {seconds:6.2f} s ({ranker.finetuning.passes} steps with replay)"
         )
         seconds = min(elapsed(lambda: ranker.score(graphs)) for _ in range(5))  # noqa: B023
         print(f"  scoring all cells:              {seconds:6.3f} s")
     print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 
-def pretraining_step(ranker: GraphRanker, graphs: GraphBatch, labels: Tensor, size: int) -> float:
+def pretraining_step(
+    space: SearchSpace, encoder: type[Encoder], graphs: GraphBatch, labels: Tensor, size: int
+) -> float:
     """Seconds of one step inside Lightning, of a batch of `size`."""
-    few = GraphRanker(
-        ranker.num_node_types, ranker.make_encoder, ranker.loss, pretrain_epochs=1, pretrain_batch_size=size
-    )
+    few = GraphRanker(space, encoder, pretraining=Pretraining(epochs=1, batch_size=size))
     with tempfile.TemporaryDirectory() as folder:
         few.pretrain(graphs[: 10 * size], labels[: 10 * size], folder=Path(folder) / "warm")
         seconds = elapsed(
@@ -71,16 +78,12 @@ def pretraining_step(ranker: GraphRanker, graphs: GraphBatch, labels: Tensor, si
     return seconds / STEPS
 
 
-def lambdarank_step(ranker: GraphRanker, graphs: GraphBatch, accuracies: Tensor) -> float:
+def lambdarank_step(
+    space: SearchSpace, encoder: type[Encoder], graphs: GraphBatch, accuracies: Tensor
+) -> float:
     """Seconds of one step inside Lightning, of a list with LambdaRank and nothing beside it."""
-    plain = GraphRanker(
-        ranker.num_node_types,
-        ranker.make_encoder,
-        ranker.loss,
-        finetune_passes=STEPS,
-        regression_weight=0,
-        replay_size=0,
-    )
+    alone = Finetuning(passes=STEPS, replay_size=0)
+    plain = GraphRanker(space, encoder, finetuning=alone, prior=Prior(weight=0))
     return elapsed(lambda: plain.finetune(graphs, accuracies, round=1)) / STEPS
 
 

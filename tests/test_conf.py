@@ -11,13 +11,16 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from acenas.executors import Slurm
+from acenas.ranker import GraphRanker
+from acenas.ranking import LambdaRankLoss
 from acenas.run.config import conf_dir
+from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable, find_table
 
 CONF = Path(conf_dir())
 CHOICES = sorted(p for p in CONF.glob("*/**/*.yaml") if p.parent.name != "experiment")
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
-FROM_THE_PIPELINE = {"folder", "num_node_types", "arch"}
+FROM_THE_PIPELINE = {"folder", "space", "arch"}
 HYDRA_KEYS = {"defaults", "_target_", "_partial_", "_recursive_", "_convert_"}
 
 
@@ -88,6 +91,57 @@ def test_the_measurement_is_the_one_that_made_the_embedded_table() -> None:
         for seed, accuracy in zip(cfg.measurement.seeds, measured[split], strict=True):
             # Other processors round otherwise, which grows from step to step.
             assert accuracy == pytest.approx(table.lookup([arch], f"digits.{split}.10.s{seed}")[0], abs=3.5)
+
+
+def default_choices() -> list[Path]:
+    """The choice of each group that the command makes by default."""
+    listed = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml").defaults)
+    assert isinstance(listed, list)
+    chosen = [next(iter(each.items())) for each in listed if isinstance(each, dict)]
+    groups = [(group, choice) for group, choice in chosen if choice and "override" not in group]
+    return [CONF / group / f"{choice}.yaml" for group, choice in groups if group != "experiment"]
+
+
+def differences(node: Any) -> Iterator[str]:
+    """Each value in `node` (with a `_target_`) that is not the default of the same argument in Python."""
+    parameters = inspect.signature(get_object(node["_target_"])).parameters
+    for key, value in node.items():
+        default = parameters[key].default if key in parameters else inspect.Parameter.empty
+        if default is inspect.Parameter.empty or str(value).startswith("${"):
+            continue
+        if isinstance(value, dict) and value.get(
+            "_partial_"
+        ):  # the default is the class, with its own defaults
+            if get_object(value["_target_"]) is not default:
+                yield f"{key}: {value['_target_']}, not {default}"
+            yield from (f"{key}.{difference}" for difference in differences(value))
+            continue
+        built = instantiate(value) if isinstance(value, dict) and "_target_" in value else value
+        if built != (list(default) if isinstance(default, tuple) else default):  # YAML has no tuples
+            yield f"{key}: {value}, not {default}"
+
+
+@pytest.mark.parametrize("path", default_choices(), ids=lambda p: f"{p.parent.name}={p.stem}")
+def test_a_default_choice_repeats_the_defaults_of_its_class(path: Path) -> None:
+    content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    assert isinstance(content, dict)
+    if "_target_" in content:
+        assert not list(differences(content))
+
+
+def test_what_the_default_choices_refer_to_is_the_default_in_python() -> None:
+    assert repr(GraphRanker(NasBench201()).loss) == repr(LambdaRankLoss())
+
+
+def test_the_comparison_notices_another_default() -> None:
+    search = {"_target_": "acenas.search.BudgetedSearch", "budget": 100, "per_round": 4}
+    rule = {"_target_": "acenas.search.BestAndRandom", "best": 0.5, "part": 0.1}
+    assert list(differences(search)) == ["per_round: 4, not 3"]
+    assert len(list(differences({**search, "per_round": 3, "first": rule}))) == 1
+    assert not list(differences({**search, "per_round": 3, "first": {**rule, "best": 0.0}}))
+    ranker = {"_target_": "acenas.ranker.GraphRanker", "loss": "${loss}", "seed": "${seed}"}
+    encoder = {"_target_": "acenas.ranker.BidirectionalEncoder", "_partial_": True, "layers": 4}
+    assert list(differences({**ranker, "encoder": encoder})) == ["encoder.layers: 4, not 3"]
 
 
 def test_the_check_notices_an_unknown_key() -> None:

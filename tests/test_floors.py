@@ -20,10 +20,6 @@ FLOORS = {
     "run": 5,
     "__main__": 6, "benchmark": 6, "export": 6, "final": 6, "latency": 6, "status": 6,
 }  # fmt: skip
-TO_MEND = {  # files that still import from a floor above
-    "search/returned.py",
-}  # fmt: skip
-
 ONLY_IN = {"hydra": {"run"}, "omegaconf": {"run"}, "wandb": {"report"}}
 NEVER_IN = {
     room: {"pytorch_lightning", "lightning", "hydra", "omegaconf", "wandb"} for room in ("ranking", "spaces")
@@ -56,7 +52,7 @@ def test_imports_go_down(path: Path) -> None:
         assert room in ONLY_IN.get(top, {room}), f"{path} imports {top}"
         assert top not in NEVER_IN.get(room, set()), f"{path} imports {top}"
         assert top != "wandb" or path.parent.name == "live", f"{path}: only report/live knows W&B"
-        if top == "acenas" and rest and rest[0] != room and str(path.relative_to(ROOT)) not in TO_MEND:
+        if top == "acenas" and rest and rest[0] != room:
             assert FLOORS[rest[0]] <= FLOORS[room], f"{path} on floor {FLOORS[room]} imports {module}"
 
 

@@ -2,5 +2,15 @@
 
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder, PaperEncoder
 from acenas.ranker.ranker import GraphRanker, Ranker
+from acenas.ranker.settings import Finetuning, Pretraining, Prior
 
-__all__ = ["BidirectionalEncoder", "Encoder", "GraphRanker", "PaperEncoder", "Ranker"]
+__all__ = [
+    "BidirectionalEncoder",
+    "Encoder",
+    "Finetuning",
+    "GraphRanker",
+    "PaperEncoder",
+    "Pretraining",
+    "Prior",
+    "Ranker",
+]

@@ -1,13 +1,15 @@
-"""Batches of graphs by tensor indexing, in an order that depends on nothing but a seed."""
+"""Batches of labelled graphs, in an order that depends on nothing but a seed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from acenas.ranker.settings import Finetuning
 from acenas.seeds import torch_generator
 from acenas.spaces.graphs import GraphBatch
 
@@ -16,16 +18,17 @@ LabelledGraphs = tuple[GraphBatch, Tensor]
 
 
 class TensorLoader:
-    """Cuts graphs and their labels into batches, one tensor index each: nothing is collated item by item.
+    """Splits graphs and their labels into batches by tensor indexing, without collating single items.
+
+    The last architectures of a pass are dropped where they do not fill a batch. As each pass has another order, they
+    are drawn in other passes.
 
     Args:
         graphs: A architectures.
         labels: `[A, ...]`.
         batch_size: architectures of a batch; all, where there are fewer.
-        generator: orders the architectures anew in each pass.
+        generator: shuffles the architectures before each pass.
         passes: passes over the architectures.
-
-    The rest of a pass that fills no batch is left out; it comes up in another pass, as the order changes.
     """
 
     def __init__(
@@ -75,18 +78,16 @@ class PretrainingData(pl.LightningDataModule):
 
 
 class FinetuningData(pl.LightningDataModule):
-    """Lists of observed architectures, each with a batch of weakly labelled ones to be replayed beside it.
+    """Lists of observed architectures, each with a batch of weakly labelled ones to replay.
 
-    The whole finetuning is one epoch, since an epoch of Lightning costs as much as several of these steps. Its
+    The whole finetuning is one epoch, since the overhead of a Lightning epoch is that of several of these steps. Its
     order is a function of (seed, round).
 
     Args:
         observed: the graphs of the n architectures trained so far.
-        labels: `[n, 2]`: what the ranking loss learns from, and standardised relevance.
-        list_size: architectures that are ranked against each other in one step; all by default.
-        passes: passes over the observed architectures.
+        labels: `[n, 2]`: the labels of the ranking loss (`RankingLoss.labels`), and the standardised relevance.
         replayed: weakly labelled architectures and their labels `[A, L]`, or None.
-        replay_size: weakly labelled architectures of a step, drawn with replacement.
+        settings: passes, the size of a list, and the number of replayed architectures, drawn with replacement.
         seed: of the run.
         round: of the search.
     """
@@ -95,20 +96,16 @@ class FinetuningData(pl.LightningDataModule):
         self,
         observed: GraphBatch,
         labels: Tensor,
-        list_size: int | None,
-        passes: int,
         replayed: LabelledGraphs | None,
-        replay_size: int,
+        settings: Finetuning,
         seed: int,
         round: int,  # noqa: A002 (the field's word)
     ) -> None:
         super().__init__()
         self.observed = observed
         self.labels = labels
-        self.list_size = list_size or len(observed)
-        self.passes = passes
         self.replayed = replayed
-        self.replay_size = replay_size
+        self.settings = settings
         self.seed = seed
         self.round = round
 
@@ -117,28 +114,22 @@ class FinetuningData(pl.LightningDataModule):
         lists = TensorLoader(
             self.observed,
             self.labels,
-            self.list_size,
+            self.settings.list_size or len(self.observed),
             torch_generator(self.seed, "finetune", "order", self.round),
-            self.passes,
+            self.settings.passes,
         )
         generator = torch_generator(self.seed, "finetune", "replay", self.round)
-        return FinetuningLoader(lists, self.replayed, self.replay_size, generator)
+        return FinetuningLoader(lists, self.replayed, self.settings.replay_size, generator)
 
 
+@dataclass(frozen=True)
 class FinetuningLoader:
     """Pairs each list of observed architectures with weakly labelled ones; see `FinetuningData`."""
 
-    def __init__(
-        self,
-        lists: TensorLoader,
-        replayed: LabelledGraphs | None,
-        replay_size: int,
-        generator: torch.Generator,
-    ) -> None:
-        self.lists = lists
-        self.replayed = replayed
-        self.replay_size = replay_size
-        self.generator = generator
+    lists: TensorLoader
+    replayed: LabelledGraphs | None
+    replay_size: int
+    generator: torch.Generator
 
     def __len__(self) -> int:
         return len(self.lists)

@@ -1,8 +1,8 @@
 """Encoders: from a batch of graphs to one vector per architecture.
 
-Every encoder maps a `GraphBatch` of B architectures to `[B, out_channels]`, whatever the order of a graph's nodes
-and however far it is padded. Where an architecture has K graphs, all go through the same layers and their vectors
-are joined; the features in `GraphBatch.globals` join at the end.
+Every encoder maps a `GraphBatch` of B architectures to `[B, out_channels]`, independent of the order of a graph's
+nodes and of its padding. Where an architecture has K graphs, all pass the same layers, and their vectors are
+concatenated, together with the features in `GraphBatch.globals`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
+from typing_extensions import override
 
 from acenas.spaces.graphs import GraphBatch
 
 
 class Encoder(nn.Module, ABC):
-    """Encodes each graph, joins an architecture's graphs with its global features, and fuses them.
+    """Encodes each graph, concatenates the vectors of an architecture with its global features, and maps them to one.
 
     Args:
         num_node_types: values of `GraphBatch.node` are below this.
@@ -42,7 +43,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-        """One vector per graph.
+        """Returns one vector per graph.
 
         Args:
             node: `[B, N]`, long.
@@ -54,7 +55,7 @@ class Encoder(nn.Module, ABC):
         """
 
     def forward(self, graphs: GraphBatch) -> Tensor:
-        """`[B, out_channels]`, float."""
+        """Returns the vectors of the architectures, `[B, out_channels]`, float."""
         size = graphs.node.shape[-1]
         graph = self.encode_graphs(
             graphs.node.reshape(-1, size),
@@ -109,8 +110,8 @@ class PaperEncoder(Encoder):
         self.window_map = nn.Linear(hidden_channels // 2 * kernel_size, hidden_channels)
         self.register_buffer("one_hot", torch.eye(num_node_types), persistent=False)
 
+    @override
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-        """See `Encoder.encode_graphs`."""
         hidden = F.embedding(node, self.get_buffer("one_hot")) * mask
         messages = normalised_adjacency(adjacency)
         # A layer is `conv(hidden, adjacency.mT, mask)`, but with the adjacency normalised once for all layers.
@@ -124,13 +125,13 @@ class PaperEncoder(Encoder):
 
 
 def normalised_adjacency(adjacency: Tensor) -> Tensor:
-    """The matrix that carries the messages of a graph convolution: `D^-1/2 (A + I) D^-1/2`, transposed.
+    """Returns the normalised adjacency of a graph convolution, `D^-1/2 (A + I) D^-1/2`, transposed.
 
     Args:
         adjacency: `[B, N, N]`, float, 1 from source (row) to target (column).
 
     Returns:
-        `[B, N, N]`: from targets (rows) to sources; the degree of a node counts what enters it, and itself.
+        `[B, N, N]`: from targets (rows) to sources; the degree of a node is its incoming edges plus itself.
     """
     incoming = adjacency.mT + torch.eye(adjacency.shape[1], device=adjacency.device)
     scale = incoming.sum(dim=2, keepdim=True).rsqrt()
@@ -138,7 +139,7 @@ def normalised_adjacency(adjacency: Tensor) -> Tensor:
 
 
 def sort_pooling(hidden: Tensor, mask: Tensor, k: int) -> Tensor:
-    """Nodes by their last channel, highest first: the first `k`, zeros where there are fewer.
+    """Sorts the nodes by their last channel, highest first, and keeps the first `k`; fills up with zeros.
 
     Args:
         hidden: `[B, N, C]`, float.
@@ -166,20 +167,20 @@ def sort_pooling(hidden: Tensor, mask: Tensor, k: int) -> Tensor:
 
 
 class BidirectionalEncoder(Encoder):
-    """Residual message passing along the edges and against them, then what enters, what leaves, and all nodes.
+    """Residual message passing along and against the edges; pools the inputs, the outputs, and all nodes.
 
     A layer is `h + ReLU(LayerNorm(W [h, sum over predecessors, sum over successors]))`: torch-geometric's
     `DenseGraphConv` in both directions of a directed graph (Rossi et al., "Edge directionality improves learning",
-    2023) as one matrix product. Sums tell one edge from two, where a normalised convolution cannot; the direction
-    against the flow tells each operation what becomes of its output. A graph's vector joins three sums: over the
-    nodes without predecessors (the input), over those without successors (the output), and over all nodes.
+    2023) as one matrix product. Sums distinguish one edge from two, which a normalised convolution does not; messages
+    against the edges inform each operation how its output is used. The vector of a graph concatenates three sums: over
+    the nodes without predecessors (inputs), over those without successors (outputs), and over all nodes.
 
     Args:
         num_node_types: values of `GraphBatch.node` are below this.
         num_graphs: graphs per architecture.
         num_globals: columns of `GraphBatch.globals`.
         hidden_channels: channels of every layer.
-        layers: rounds of messages. Information crosses the graph where this is at least its longest path.
+        layers: of message passing. Information crosses the graph if this is at least the length of its longest path.
         out_channels: size of an architecture's vector.
     """
 
@@ -197,8 +198,8 @@ class BidirectionalEncoder(Encoder):
         self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))
 
+    @override
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-        """See `Encoder.encode_graphs`."""
         hidden = self.embedding(node) * mask
         incoming = adjacency.transpose(1, 2)
         for linear, norm in zip(self.linears, self.norms, strict=True):

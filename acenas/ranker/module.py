@@ -1,4 +1,4 @@
-"""The network that ranks, and its two trainings: on weak labels, then on what was observed."""
+"""The ranking network and its two trainings: on weak labels, then on observed architectures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from acenas.ranker.data import LabelledGraphs
 from acenas.ranker.encoders import Encoder
+from acenas.ranker.settings import Finetuning, Pretraining
 from acenas.ranking import RankingLoss, ranknet_loss
 from acenas.seeds import derive_seed
 from acenas.spaces.graphs import GraphBatch
 
 
 class Heads(nn.Module):
-    """Perceptrons of one hidden layer beside one another, all in one pass: small ones cost what their operations do.
+    """Several perceptrons with one hidden layer and one output each, evaluated in one batched pass.
+
+    Networks this small take as long as the number of their operations, so one pass for all is the fastest.
 
     Args:
-        in_channels: of what all of them read.
-        hidden_channels: of each.
-        count: of perceptrons, each with one output; may be 0.
-        dropout: of hidden channels, between 0 and 1.
+        in_channels: channels of the input that all perceptrons share.
+        hidden_channels: of each perceptron.
+        count: the number of perceptrons; may be 0.
+        dropout: of hidden channels, at least 0 and below 1.
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, count: int, dropout: float) -> None:
@@ -75,12 +78,8 @@ class RankingNetwork(nn.Module):
         self.label_heads = Heads(encoder.out_channels, head_channels, num_labels, dropout)
         self.ranking_head = Heads(encoder.out_channels, head_channels, 1, dropout)
 
-    def forget_ranking(self) -> None:
-        """Gives the ranking head fresh weights."""
-        self.ranking_head.reset_parameters()
-
     def start_ranking_from_label(self, label: int) -> None:
-        """Copies the head of a weak label into the ranking head, so that its order is the one to start from."""
+        """Copies the head of weak label number `label` into the ranking head, which then ranks by that label."""
         self.ranking_head.copy_from(self.label_heads, label)
 
     def labels(self, encoded: Tensor) -> Tensor:
@@ -97,7 +96,7 @@ class RankingNetwork(nn.Module):
 
 
 def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
-    """The mean squared error of every label over the rows where it is known, 0 where it is known nowhere.
+    """Returns the mean squared error of each label over the rows where it is not missing, 0 where all are.
 
     Args:
         predictions: `[B, L]`, float.
@@ -115,39 +114,39 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
 
 
 def prior_labels(labels: Tensor, weights: Tensor) -> Tensor:
-    """What the weak labels say together, `[B]`: the weighted sum of the standardised `labels` `[B, L]`.
+    """Returns the prior `[B]`: the sum of the standardised `labels` `[B, L]`, weighted by `weights` `[L]`.
 
-    One that is missing (NaN) counts as the mean of all.
+    A missing label (NaN) counts as the mean, 0.
     """
     return labels.nan_to_num(nan=0.0) @ weights
 
 
 def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
-    """How much each weak label says about what is observed: a ridge regression around `before` rather than around 0.
+    """Fits the weights of the weak labels to the observations: ridge regression that shrinks to `before`, not to 0.
 
     Args:
         labels: `[n, L]`, float, of the observed architectures.
-        targets: `[n]`, float, with mean 0: what is observed of them.
-        before: `[L]`: the weights while nothing is observed.
-        strength: how firmly these hold; above 0.
+        targets: `[n]`, float, with mean 0: their standardised relevance.
+        before: `[L]`: the weights where nothing is observed.
+        strength: of the ridge penalty on the distance from `before`; above 0.
 
     Returns:
         `[L]`.
     """
     labels = labels - labels.mean(dim=0)
-    missed = targets - labels @ before
-    hold = strength * torch.eye(len(before), dtype=labels.dtype)
-    correction: Tensor = torch.linalg.solve(labels.T @ labels + hold, labels.T @ missed)
+    residual = targets - labels @ before
+    penalty = strength * torch.eye(len(before), dtype=labels.dtype)
+    correction: Tensor = torch.linalg.solve(labels.T @ labels + penalty, labels.T @ residual)
     return before + correction
 
 
-class Pretraining(pl.LightningModule):
+class PretrainingModule(pl.LightningModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 
     Args:
         network: is trained in place.
         label_names: of the weak labels, for the metrics `pretrain/<name>_mse`.
-        learning_rate: the highest; it warms up over the first tenth of the steps, then falls to 0 as a cosine.
+        settings: the highest learning rate. It warms up over the first tenth of the steps, then falls to 0 as a cosine.
         weight_decay: AdamW's.
         seed: of the run; dropout is a function of (seed, epoch).
     """
@@ -156,14 +155,14 @@ class Pretraining(pl.LightningModule):
         self,
         network: RankingNetwork,
         label_names: Sequence[str],
-        learning_rate: float,
+        settings: Pretraining,
         weight_decay: float,
         seed: int,
     ) -> None:
         super().__init__()
         self.network = network
         self.label_names = list(label_names)
-        self.learning_rate = learning_rate
+        self.learning_rate = settings.learning_rate
         self.weight_decay = weight_decay
         self.seed = seed
         self._errors: list[Tensor] = []
@@ -199,24 +198,19 @@ class Pretraining(pl.LightningModule):
         return _with_schedule(optimizer, int(self.trainer.estimated_stepping_batches))
 
 
-class Finetuning(pl.LightningModule):
+class FinetuningModule(pl.LightningModule):
     """Learns the order of the observed architectures, and goes on with the weak labels so as not to forget them.
 
     The loss of a step is the ranking loss of a list, plus `regression_weight` times the mean squared error of the
     scores against the standardised relevance, plus `replay_weight` times that of the weak labels, plus `prior_weight`
-    times RankNet's loss of the scores against `prior_labels`. LambdaRank alone cares for the very best of the list
-    only; the regression makes the scores follow the whole upper part, smoothly, and so finds better ones among what
-    was not observed yet.
+    times RankNet's loss of the scores against `prior_labels`.
 
     Args:
         network: is trained in place.
         loss: of scores and what it learns from (`RankingLoss.labels`), both `[lists, items]`.
-        learning_rate: of the ranking head, the highest; warm-up and decay as in pretraining.
-        encoder_learning_rate: of the encoder and the heads of weak labels.
+        settings: learning rates, with warm-up and decay as in pretraining, and weights of the losses.
         weight_decay: AdamW's.
-        regression_weight: 0 for the ranking loss alone.
-        replay_weight: 0 to let the weak labels go.
-        prior_weight: 0 for scores that know the weak labels by the encoder alone.
+        prior_weight: of the prior's loss; 0 for none.
         label_weights: `[L]`, of the standardised weak labels in the prior.
     """
 
@@ -226,22 +220,16 @@ class Finetuning(pl.LightningModule):
         self,
         network: RankingNetwork,
         loss: RankingLoss,
-        learning_rate: float,
-        encoder_learning_rate: float,
+        settings: Finetuning,
         weight_decay: float,
-        regression_weight: float,
-        replay_weight: float,
         prior_weight: float,
         label_weights: Tensor,
     ) -> None:
         super().__init__()
         self.network = network
         self.loss = loss
-        self.learning_rate = learning_rate
-        self.encoder_learning_rate = encoder_learning_rate
+        self.settings = settings
         self.weight_decay = weight_decay
-        self.regression_weight = regression_weight
-        self.replay_weight = replay_weight
         self.prior_weight = prior_weight
         self.register_buffer("label_weights", label_weights)
 
@@ -249,18 +237,18 @@ class Finetuning(pl.LightningModule):
         """The loss of one list, and of what is replayed beside it."""
         (graphs, observed), replayed = batch
         labels, targets = observed.unbind(dim=1)
-        network = self.network
+        network, settings = self.network, self.settings
         if replayed is None:
             scores = network.scores(network.encoder(graphs))
         else:
             encoded = network.encoder(GraphBatch.cat([graphs, replayed[0]]))  # one pass for both is cheaper
             scores, others = network.scores(encoded).tensor_split([len(graphs)])
         loss = self.loss.from_labels(scores.unsqueeze(0), labels.unsqueeze(0))
-        if self.regression_weight:
-            loss = loss + self.regression_weight * (scores - targets).square().mean()
+        if settings.regression_weight:
+            loss = loss + settings.regression_weight * (scores - targets).square().mean()
         if replayed is not None:
             errors = squared_errors(network.labels(encoded[len(graphs) :]), replayed[1])
-            loss = loss + self.replay_weight * errors.mean()
+            loss = loss + settings.replay_weight * errors.mean()
             if self.prior_weight:
                 prior = prior_labels(replayed[1], self.label_weights)
                 loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior.unsqueeze(0))
@@ -268,14 +256,16 @@ class Finetuning(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine decay."""
-        network = self.network
-        rates = {
-            self.encoder_learning_rate: [*network.encoder.parameters(), *network.label_heads.parameters()]
-        }
-        rates[self.learning_rate] = [*rates.get(self.learning_rate, []), *network.ranking_head.parameters()]
+        network, settings = self.network, self.settings
+        encoder = [*network.encoder.parameters(), *network.label_heads.parameters()]
+        rates = {settings.encoder_learning_rate: encoder}
+        rates[settings.learning_rate] = [
+            *rates.get(settings.learning_rate, []),
+            *network.ranking_head.parameters(),
+        ]
         optimizer = torch.optim.AdamW(
             [{"params": parameters, "lr": rate} for rate, parameters in rates.items()],
-            lr=self.learning_rate,
+            lr=settings.learning_rate,
             weight_decay=self.weight_decay,
             fused=True,
         )
@@ -283,7 +273,7 @@ class Finetuning(pl.LightningModule):
 
 
 def _with_schedule(optimizer: torch.optim.Optimizer, steps: int) -> OptimizerLRScheduler:
-    """A linear warm-up over the first tenth of the steps, then a cosine to 0: stops at a rest, at a known time."""
+    """Returns the optimizer with a linear warm-up over the first tenth of the steps, then a cosine decay to 0."""
     warmup = max(steps // 10, 1)
 
     def factor(step: int) -> float:

@@ -1,16 +1,7 @@
-"""Pure functions of tensors: relevance, NDCG, what the first k hold, LambdaRank and the other losses."""
+"""Pure functions of tensors: relevance, NDCG and other metrics, LambdaRank and the other losses."""
 
-from acenas.ranking.losses import (
-    ApproxNDCGLoss,
-    LambdaRankLoss,
-    ListMLELoss,
-    ListNetLoss,
-    PairwiseHingeLoss,
-    PairwiseKLLoss,
+from acenas.ranking.functional import (
     RankBy,
-    RankingLoss,
-    RankNetLoss,
-    StandardisedMSELoss,
     approx_ndcg_loss,
     lambdarank_loss,
     listmle_loss,
@@ -21,6 +12,17 @@ from acenas.ranking.losses import (
     ranknet_loss,
     relevance_of_lists,
     standardise,
+)
+from acenas.ranking.losses import (
+    ApproxNDCGLoss,
+    LambdaRankLoss,
+    ListMLELoss,
+    ListNetLoss,
+    PairwiseHingeLoss,
+    PairwiseKLLoss,
+    RankingLoss,
+    RankNetLoss,
+    StandardisedMSELoss,
 )
 from acenas.ranking.metrics import (
     GainKind,

@@ -1,385 +1,25 @@
-"""What a ranker is trained with: LambdaRank, and the losses it is compared with.
-
-Each loss is a pure function of `[lists, items]` batches and a thin module that holds its parameters and turns
-accuracies into the labels that the function wants. A list is a set of architectures to be ranked against each
-other. The conventions are the same everywhere:
-
-- Scores: higher is better. Gradients flow into the scores alone.
-- Items count where `mask` is True (everywhere by default) and the label is not NaN (unknown). What stands in the
-  scores of other items, NaN included, has no influence, and their gradient is 0.
-- A list whose labels are all equal, or with fewer than two items that count, says nothing about an order: its
-  loss and gradient are 0.
-- The value is the **mean over the lists that do say something**. Within a list it is the mean over pairs or
-  items, so that longer lists do not weigh more, except where a docstring says otherwise.
-- A NaN score of an item that counts makes the loss NaN, so that a diverged ranker is seen at once.
-- Scores in half precision are computed with in float32.
-- `ValueError` for scores that are not `[lists, items]`, for labels or a mask of another shape, and for a batch
-  without lists or items.
-"""
+"""The losses as modules: they hold the parameters, and turn accuracies into the labels of the functions."""
 
 import math
-from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.ranking.metrics import GainKind, discount, interpolated_relevance
-
-RankBy = Literal["score", "label_ascending"]
-
-
-# --- from accuracies to labels ---
-
-
-def relevance_of_lists(
-    accuracies: Tensor, mask: Tensor | None = None, *, reference: Tensor | None = None, scale: float = 20.0
-) -> Tensor:
-    """`acenas.ranking.relevance` for a batch of lists.
-
-    Args:
-        accuracies: `[lists, items]`, floating point, percent, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        reference: `[n]`, percent, NaN where unknown: all accuracies trained so far, whose q20 and max are then
-            those of every list; each list's own by default.
-        scale: the relevance of the best.
-
-    Returns:
-        `[lists, items]`, in [0, scale]; NaN for items that do not count.
-
-    Raises:
-        ValueError: where the mask has another shape or the reference holds no accuracy.
-
-    >>> relevance_of_lists(torch.tensor([[10.0, 50.0, 60.0, 70.0, 80.0, 90.0], [0.0, 20.0, 90.0, 0.0, 0.0, 0.0]]))
-    tensor([[ 0.0000,  0.0000,  5.0000, 10.0000, 15.0000, 20.0000],
-            [ 0.0000,  4.4444, 20.0000,  0.0000,  0.0000,  0.0000]])
-    >>> relevance_of_lists(torch.tensor([[60.0, 80.0]]), reference=torch.tensor([0.0, 50.0, 100.0]), scale=1.0)
-    tensor([[0.5000, 0.7500]])
-    """
-    accuracies = _counting_only(accuracies, mask)
-    among = accuracies if reference is None else _known_reference(reference).unsqueeze(0)
-    q20 = torch.nanquantile(among, 0.2, dim=1, keepdim=True)
-    best = among.nan_to_num(nan=-math.inf).amax(dim=1, keepdim=True)
-    graded = interpolated_relevance(accuracies, q20, best, scale)
-    return graded.masked_fill(accuracies.isnan(), math.nan)
-
-
-def standardise(accuracies: Tensor, mask: Tensor | None = None, *, reference: Tensor | None = None) -> Tensor:
-    """Accuracies with mean 0 and (population) standard deviation 1.
-
-    Args:
-        accuracies: `[lists, items]`, floating point, percent, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        reference: `[n]`, percent, NaN where unknown: the accuracies whose mean and deviation are taken for every
-            list; each list's own by default. Where they do not deviate, only the mean is taken off.
-
-    Returns:
-        `[lists, items]`, dimensionless; NaN for items that do not count.
-
-    Raises:
-        ValueError: where the mask has another shape or the reference holds no accuracy.
-
-    >>> standardise(torch.tensor([[80.0, 90.0]]))
-    tensor([[-1.,  1.]])
-    """
-    accuracies = _counting_only(accuracies, mask)
-    among = accuracies if reference is None else _known_reference(reference).unsqueeze(0)
-    mean = among.nanmean(dim=1, keepdim=True)
-    deviation = (among - mean).square().nanmean(dim=1, keepdim=True).sqrt()
-    return (accuracies - mean) / torch.where(deviation > 0, deviation, 1.0)
-
-
-# --- losses over pairs ---
-
-
-def lambdarank_loss(
-    scores: Tensor,
-    relevance: Tensor,
-    mask: Tensor | None = None,
-    *,
-    sigma: float = 1.0,
-    gain: GainKind = "exponential",
-    truncation_level: int | None = None,
-    normalise: bool = False,
-    rank_by: RankBy = "score",
-) -> Tensor:
-    """LambdaRank: the pairwise logistic loss, each pair weighted by what swapping it changes in NDCG.
-
-    For every pair in which item i is more relevant than item j, the lambda of Burges (MSR-TR-2010-82, section 4)
-
-        λ_ij = −σ / (1 + exp(σ (s_i − s_j))) · |ΔNDCG_ij|
-        |ΔNDCG_ij| = |gain_i − gain_j| · |1/log2(rank_i + 1) − 1/log2(rank_j + 1)| / ideal DCG
-
-    pulls i up and pushes j down. This function returns the surrogate `Σ |ΔNDCG_ij| · log(1 + exp(−σ (s_i − s_j)))`
-    whose weights are constants to autograd, so that its gradient with respect to the scores is the lambda exactly.
-
-    Ranks are those of the current scores, best first. Items with tied scores (all of them, at a constant start)
-    take the expectation of the discount difference over random breaking of ties, not an arbitrary order.
-
-    **The value is a sum over pairs**, as in the paper, and so it grows about linearly with the number of items;
-    with `normalise` it grows with the logarithm.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        relevance: `[lists, items]`, at least 0, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        sigma: steepness of the logistic function, above 0.
-        gain: "exponential" (2^relevance − 1) or "linear". No relevance overflows: gains are taken relative to
-            that of the list's best.
-        truncation_level: only pairs with an item among so many first places count, and the ideal DCG is that of
-            so many places (LightGBM's `lambdarank_truncation_level`); None for all.
-        normalise: LightGBM's `lambdarank_norm`: divides each pair's weight by 0.01 + |s_i − s_j| (unless all
-            scores are equal) and then each list's lambdas by S / log2(1 + S), S being the sum of their
-            magnitudes.
-        rank_by: "score", or "label_ascending" for comparison with the code that the authors of AceNAS published:
-            ranks from the labels, the *least* relevant item first. It then is no gradient of NDCG.
-
-    Returns:
-        Scalar, at least 0.
-
-    Raises:
-        ValueError: see the top of this file; and for another `gain` or `rank_by`.
-
-    >>> scores = torch.tensor([[0.0, 0.0]], requires_grad=True)
-    >>> lambdarank_loss(scores, torch.tensor([[0.0, 1.0]])).backward()
-    >>> scores.grad  # ±1/2 · (1 − 1/log2(3))
-    tensor([[ 0.1845, -0.1845]])
-    """
-    scores, relevance, counts, informative = _prepared(scores, relevance, mask)
-    better = _better_pairs(relevance, counts)
-    difference = _pairwise(scores)
-    with torch.no_grad():
-        if rank_by == "score":
-            rank_key = scores
-        elif rank_by == "label_ascending":
-            rank_key = -relevance
-        else:
-            raise ValueError(f"rank_by is 'score' or 'label_ascending', not {rank_by!r}")
-        gains = _relative_gain(relevance, counts, gain)
-        ideal = _ideal_dcg(gains, truncation_level)
-        discount_gap = _expected_discount_gap(rank_key, counts, truncation_level)
-        delta_ndcg = _pairwise(gains).abs() * discount_gap / ideal[:, None, None]
-        weight = torch.where(better, delta_ndcg, 0.0).to(scores.dtype)
-        if normalise:
-            distance = torch.where(better, difference.abs(), 0.0)
-            any_distance = (distance > 0).any(dim=2).any(dim=1)[:, None, None]
-            weight = torch.where(any_distance, weight / (0.01 + distance), weight)
-            lambdas = sigma * torch.sigmoid(-sigma * difference) * weight
-            total = 2 * lambdas.sum(dim=(1, 2), keepdim=True)  # each pulls one item up and pushes one down
-            weight = torch.where(total > 0, weight * torch.log2(1 + total) / total, weight)
-    pair_loss = torch.where(better, -F.logsigmoid(sigma * difference) * weight, 0.0)
-    return _mean_over_lists(pair_loss.sum(dim=(1, 2)), informative)
-
-
-def ranknet_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, sigma: float = 1.0) -> Tensor:
-    """RankNet: the logistic loss `log(1 + exp(−σ (s_i − s_j)))` over pairs in which i is better than j.
-
-    Burges et al., "Learning to rank using gradient descent" (ICML 2005). Mean over the pairs of a list; pairs
-    with equal labels have no order and are left out.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        labels: `[lists, items]`: only their order counts, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        sigma: steepness of the logistic function, above 0.
-
-    Returns:
-        Scalar, at least 0; log 2 for constant scores.
-
-    Raises:
-        ValueError: see the top of this file.
-
-    >>> ranknet_loss(torch.zeros(1, 3), torch.tensor([[70.0, 80.0, 90.0]]))
-    tensor(0.6931)
-    """
-    scores, labels, counts, informative = _prepared(scores, labels, mask)
-    pair_loss = -F.logsigmoid(sigma * _pairwise(scores))
-    return _mean_over_lists(_mean_where(_better_pairs(labels, counts), pair_loss), informative)
-
-
-def pairwise_hinge_loss(
-    scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, margin: float = 1.0
-) -> Tensor:
-    """The hinge loss `max(0, margin − (s_i − s_j))` over pairs in which i is better than j.
-
-    Herbrich et al., "Support vector learning for ordinal regression" (1999); among predictors of architectures
-    GATES uses it. Mean over the pairs of a list; pairs with equal labels are left out.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        labels: `[lists, items]`: only their order counts, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        margin: by how much the better item's score should lead, above 0.
-
-    Returns:
-        Scalar, at least 0; `margin` for constant scores.
-
-    Raises:
-        ValueError: see the top of this file.
-
-    >>> pairwise_hinge_loss(torch.tensor([[0.0, 0.25, 2.0]]), torch.tensor([[70.0, 80.0, 90.0]]))
-    tensor(0.2500)
-    """
-    scores, labels, counts, informative = _prepared(scores, labels, mask)
-    pair_loss = F.relu(margin - _pairwise(scores))
-    return _mean_over_lists(_mean_where(_better_pairs(labels, counts), pair_loss), informative)
-
-
-def pairwise_kl_loss(
-    scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, *, temperature: float = 1.0
-) -> Tensor:
-    """BRP-NAS: the divergence of the predicted from the true chance that one item of a pair is the better.
-
-    For every pair, KL(p ‖ q) with p = softmax([a_i, a_j] / temperature) and q = softmax([s_i, s_j]); Dudziak et
-    al., "BRP-NAS" (NeurIPS 2020), section 4, with the scores of two items in place of a network that reads both.
-    Mean over the pairs of a list, those with equal accuracies included (p = 1/2).
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        accuracies: `[lists, items]`, percent, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        temperature: percentage points, above 0: a lead of so much gives the better item a chance of 73 %.
-
-    Returns:
-        Scalar, at least 0; 0 where score differences equal accuracy differences / temperature.
-
-    Raises:
-        ValueError: see the top of this file.
-
-    >>> pairwise_kl_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[91.0, 92.0]]))
-    tensor(0.)
-    """
-    scores, accuracies, counts, informative = _prepared(scores, accuracies, mask)
-    true = (_pairwise(accuracies) / temperature).to(scores.dtype)
-    predicted = _pairwise(scores)
-    one_side = torch.sigmoid(true) * (F.logsigmoid(true) - F.logsigmoid(predicted))
-    pair_loss = one_side + one_side.transpose(1, 2)  # the two outcomes: i is better, j is better
-    both_count = counts.unsqueeze(2) & counts.unsqueeze(1)
-    return _mean_over_lists(_mean_where(both_count.triu(diagonal=1), pair_loss), informative)
-
-
-# --- losses over lists ---
-
-
-def listmle_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-    """ListMLE: the negative log-likelihood of the true order, picked item by item with softmax chances.
-
-    `−log Π_i exp(s_i) / Σ_{j not better than i} exp(s_j)`, divided by the number of items; Xia et al., "Listwise
-    approach to learning to rank" (ICML 2008), with the Plackett-Luce model. Items with equal labels compete with
-    one another in each of their picks (as in Breslow's likelihood for ties), so no order among them is preferred.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        labels: `[lists, items]`: only their order counts, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-
-    Returns:
-        Scalar, at least 0.
-
-    Raises:
-        ValueError: see the top of this file.
-
-    >>> listmle_loss(torch.zeros(1, 2), torch.tensor([[80.0, 90.0]]))  # (log 2 + log 1) / 2
-    tensor(0.3466)
-    """
-    scores, labels, counts, informative = _prepared(scores, labels, mask)
-    not_better = counts.unsqueeze(1) & (labels.unsqueeze(1) <= labels.unsqueeze(2))
-    lowest = torch.finfo(scores.dtype).min  # not −∞: rows of items that do not count would have NaN gradients
-    competitors = torch.where(not_better, scores.unsqueeze(1), lowest)
-    item_loss = competitors.logsumexp(dim=2) - scores
-    return _mean_over_lists(_mean_where(counts, item_loss), informative)
-
-
-def listnet_loss(scores: Tensor, relevance: Tensor, mask: Tensor | None = None) -> Tensor:
-    """ListNet: cross entropy of the chances to be picked first, softmax(relevance) against softmax(scores).
-
-    Cao et al., "Learning to rank: from pairwise approach to listwise approach" (ICML 2007), top-one model. One
-    value a list, not divided by its items: log(items) for constant scores, and never below the entropy of
-    softmax(relevance).
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        relevance: `[lists, items]`, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-
-    Returns:
-        Scalar, at least 0.
-
-    Raises:
-        ValueError: see the top of this file.
-
-    >>> listnet_loss(torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 2.0, 3.0]]))  # log 4
-    tensor(1.3863)
-    """
-    scores, relevance, counts, informative = _prepared(scores, relevance, mask)
-    lowest = torch.finfo(scores.dtype).min
-    chance = relevance.to(scores.dtype).masked_fill(~counts, lowest).softmax(dim=1)
-    log_predicted = scores.masked_fill(~counts, lowest).log_softmax(dim=1)
-    item_loss = torch.where(counts, -chance * log_predicted, 0.0)
-    return _mean_over_lists(item_loss.sum(dim=1), informative)
-
-
-def approx_ndcg_loss(
-    scores: Tensor,
-    relevance: Tensor,
-    mask: Tensor | None = None,
-    *,
-    temperature: float = 0.1,
-    gain: GainKind = "exponential",
-) -> Tensor:
-    """ApproxNDCG: 1 − NDCG with smooth ranks.
-
-    `rank_i ≈ 1 + Σ_{j ≠ i} sigmoid((s_j − s_i) / temperature)`; Qin, Liu & Li, "A general approximation framework
-    for direct optimization of information retrieval measures" (2010). The NDCG is that of the whole list, so the
-    loss lies in [0, 1] whatever the list's length.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        relevance: `[lists, items]`, at least 0, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        temperature: in units of the scores, above 0; the smaller, the closer to NDCG and the flatter its gradient.
-        gain: "exponential" (2^relevance − 1, relative to the list's best, so nothing overflows) or "linear".
-
-    Returns:
-        Scalar.
-
-    Raises:
-        ValueError: see the top of this file; and for another `gain`.
-
-    >>> approx_ndcg_loss(torch.tensor([[0.0, 9.0, 5.0]]), torch.tensor([[20.0, 0.0, 0.0]]))  # 1 − 1/log2(1 + 3)
-    tensor(0.5000)
-    """
-    scores, relevance, counts, informative = _prepared(scores, relevance, mask)
-    gains = _relative_gain(relevance, counts, gain).to(scores.dtype)
-    ahead = torch.sigmoid(-_pairwise(scores) / temperature)  # how far item j (last dimension) is ahead of i
-    ranks = 0.5 + torch.where(counts.unsqueeze(1), ahead, 0.0).sum(dim=2)  # an item is half ahead of itself
-    dcg = torch.where(counts, gains * discount(ranks), 0.0).sum(dim=1)
-    return _mean_over_lists(1 - dcg / _ideal_dcg(gains, truncation_level=None), informative)
-
-
-def mse_loss(scores: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean squared error of the scores, over the items of a list.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        targets: `[lists, items]`, in the unit of the scores, NaN where unknown; see `standardise`.
-        mask: `[lists, items]`, bool: which items count.
-
-    Returns:
-        Scalar, at least 0.
-
-    Raises:
-        ValueError: see the top of this file.
-
-    >>> mse_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[-1.0, 1.0]]))
-    tensor(0.5000)
-    """
-    scores, targets, counts, informative = _prepared(scores, targets, mask)
-    return _mean_over_lists(_mean_where(counts, (scores - targets.to(scores.dtype)).square()), informative)
-
-
-# --- the same as modules: parameters from a config, labels from accuracies ---
+from acenas.ranking.functional import (
+    RankBy,
+    approx_ndcg_loss,
+    lambdarank_loss,
+    listmle_loss,
+    listnet_loss,
+    mse_loss,
+    pairwise_hinge_loss,
+    pairwise_kl_loss,
+    ranknet_loss,
+    relevance_of_lists,
+    standardise,
+)
+from acenas.ranking.metrics import GainKind
 
 
 class RankingLoss(nn.Module):
@@ -388,7 +28,7 @@ class RankingLoss(nn.Module):
     def forward(
         self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        """The loss of a batch of lists.
+        """Returns the loss of a batch of lists.
 
         Args:
             scores: `[lists, items]`, floating point, higher is better.
@@ -402,22 +42,21 @@ class RankingLoss(nn.Module):
             Scalar.
 
         Raises:
-            ValueError: see the top of this file.
+            ValueError: see `acenas.ranking.functional`.
         """
         return self.from_labels(scores, self.labels(accuracies, mask, reference), mask)
 
     def labels(
         self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        """What the scores learn from, `[lists, items]`: here the accuracies, as only their order or gaps count.
+        """Returns the labels `[lists, items]` of the function: here the accuracies, of which the order or gaps count.
 
-        Whoever learns from the same accuracies in many steps makes the labels once. The arguments are those of
-        `forward`.
+        A training on the same accuracies in many steps computes the labels once. The arguments are those of `forward`.
         """
         return accuracies
 
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The loss of `scores` `[lists, items]` against what `labels` has made; scalar."""
+        """Returns the loss of `scores` `[lists, items]` against the result of `labels`; scalar."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -429,13 +68,27 @@ class RankingLoss(nn.Module):
         )
 
 
-class LambdaRankLoss(RankingLoss):
+class RelevanceLoss(RankingLoss):
+    """A loss on the relevance of the accuracies."""
+
+    scale: float
+    """Relevance of the best."""
+
+    @override
+    def labels(
+        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
+    ) -> Tensor:
+        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
+
+
+class LambdaRankLoss(RelevanceLoss):
     """`lambdarank_loss` on the relevance of the accuracies.
 
     Args:
         sigma: steepness of the logistic function.
         gain: "exponential" or "linear".
-        scale: relevance of the best; with exponential gain, 20 makes it worth a thousand items of relevance 10.
+        scale: relevance of the best. With the paper's 20 and exponential gain, it has the gain of a thousand items half
+            as relevant.
         truncation_level: only pairs with an item among so many first places count; None for all.
         normalise: as LightGBM's `lambdarank_norm`.
         rank_by: "score", or "label_ascending" as the authors of AceNAS published it.
@@ -443,6 +96,7 @@ class LambdaRankLoss(RankingLoss):
     Raises:
         UserError: for a value outside its range.
 
+    >>> import torch
     >>> loss = LambdaRankLoss(scale=5.0)
     >>> round(loss(torch.tensor([[0.3, 0.1, 0.2]]), torch.tensor([[80.0, 91.0, 93.0]])).item(), 4)
     0.3888
@@ -452,7 +106,7 @@ class LambdaRankLoss(RankingLoss):
         self,
         sigma: float = 1.0,
         gain: GainKind = "exponential",
-        scale: float = 20.0,
+        scale: float = 2.0,
         truncation_level: int | None = None,
         normalise: bool = False,
         rank_by: RankBy = "score",
@@ -473,14 +127,8 @@ class LambdaRankLoss(RankingLoss):
         self.normalise = normalise
         self.rank_by: RankBy = rank_by
 
-    def labels(
-        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
-        """The relevance."""
-        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
-
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return lambdarank_loss(
             scores,
             labels,
@@ -508,8 +156,8 @@ class RankNetLoss(RankingLoss):
         _require_positive(sigma=sigma)
         self.sigma = sigma
 
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return ranknet_loss(scores, labels, mask, sigma=self.sigma)
 
 
@@ -528,8 +176,8 @@ class PairwiseHingeLoss(RankingLoss):
         _require_positive(margin=margin)
         self.margin = margin
 
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return pairwise_hinge_loss(scores, labels, mask, margin=self.margin)
 
 
@@ -548,20 +196,20 @@ class PairwiseKLLoss(RankingLoss):
         _require_positive(temperature=temperature)
         self.temperature = temperature
 
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return pairwise_kl_loss(scores, labels, mask, temperature=self.temperature)
 
 
 class ListMLELoss(RankingLoss):
     """`listmle_loss` on the order of the accuracies."""
 
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return listmle_loss(scores, labels, mask)
 
 
-class ListNetLoss(RankingLoss):
+class ListNetLoss(RelevanceLoss):
     """`listnet_loss` on the relevance of the accuracies.
 
     Args:
@@ -576,18 +224,12 @@ class ListNetLoss(RankingLoss):
         _require_positive(scale=scale)
         self.scale = scale
 
-    def labels(
-        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
-        """The relevance."""
-        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
-
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return listnet_loss(scores, labels, mask)
 
 
-class ApproxNDCGLoss(RankingLoss):
+class ApproxNDCGLoss(RelevanceLoss):
     """`approx_ndcg_loss` on the relevance of the accuracies.
 
     Args:
@@ -607,28 +249,22 @@ class ApproxNDCGLoss(RankingLoss):
         self.gain: GainKind = gain
         self.scale = scale
 
-    def labels(
-        self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
-    ) -> Tensor:
-        """The relevance."""
-        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
-
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return approx_ndcg_loss(scores, labels, mask, temperature=self.temperature, gain=self.gain)
 
 
 class StandardisedMSELoss(RankingLoss):
     """`mse_loss` against the standardised accuracies: by the reference where given, else by each list."""
 
+    @override
     def labels(
         self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        """The standardised accuracies."""
         return standardise(accuracies, mask, reference=reference)
 
+    @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See `RankingLoss.from_labels`."""
         return mse_loss(scores, labels, mask)
 
 
@@ -641,128 +277,3 @@ def _require_positive(**values: float) -> None:
 def _require_gain(gain: str) -> None:
     if gain not in ("exponential", "linear"):
         raise UserError(f"loss: gain must be 'exponential' or 'linear', not {gain!r}")
-
-
-# --- the parts that losses share ---
-
-
-def _counting_only(labels: Tensor, mask: Tensor | None) -> Tensor:
-    """The labels without gradient, NaN where they do not count."""
-    labels = labels.detach()
-    if mask is None:
-        return labels
-    if mask.shape != labels.shape or mask.dtype != torch.bool:
-        raise ValueError(
-            f"the mask must be bool {list(labels.shape)} as the labels are, not {mask.dtype} {list(mask.shape)}"
-        )
-    return labels.masked_fill(~mask, math.nan)
-
-
-def _known_reference(reference: Tensor) -> Tensor:
-    reference = reference.detach().flatten()
-    known = reference[~reference.isnan()]
-    if len(known) == 0:
-        raise ValueError("the reference holds no accuracy")
-    return known
-
-
-def _prepared(scores: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Scores and labels with 0 where items do not count, which items count, which lists have an order."""
-    if scores.dim() != 2 or scores.numel() == 0:
-        raise ValueError(f"scores must be [lists, items] with at least one of each, not {list(scores.shape)}")
-    if labels.shape != scores.shape:
-        raise ValueError(f"scores are {list(scores.shape)}, but their labels {list(labels.shape)}")
-    if not scores.is_floating_point() or not labels.is_floating_point():
-        raise ValueError(f"scores and labels must be floating point, not {scores.dtype} and {labels.dtype}")
-    if scores.dtype in (torch.float16, torch.bfloat16):
-        scores = scores.float()
-    labels = _counting_only(labels, mask)
-    counts = ~labels.isnan()
-    highest = labels.masked_fill(~counts, -math.inf).amax(dim=1)
-    lowest = labels.masked_fill(~counts, math.inf).amin(dim=1)
-    return scores.masked_fill(~counts, 0.0), labels.masked_fill(~counts, 0.0), counts, highest > lowest
-
-
-def _pairwise(values: Tensor) -> Tensor:
-    """`[lists, items, items]`: value of i − value of j."""
-    return values.unsqueeze(2) - values.unsqueeze(1)
-
-
-def _better_pairs(labels: Tensor, counts: Tensor) -> Tensor:
-    """`[lists, items, items]`, bool: item i is better than item j, and both count."""
-    return (labels.unsqueeze(2) > labels.unsqueeze(1)) & counts.unsqueeze(2) & counts.unsqueeze(1)
-
-
-def _mean_where(chosen: Tensor, values: Tensor) -> Tensor:
-    """`[lists]`: for each list the mean of the chosen values; 0 where none is."""
-    chosen, values = chosen.flatten(1), values.flatten(1)
-    return torch.where(chosen, values, 0.0).sum(dim=1) / chosen.sum(dim=1).clamp(min=1)
-
-
-def _mean_over_lists(list_loss: Tensor, informative: Tensor) -> Tensor:
-    """Scalar: the mean over informative lists; 0 where none is."""
-    return torch.where(informative, list_loss, 0.0).sum() / informative.sum().clamp(min=1)
-
-
-def _relative_gain(relevance: Tensor, counts: Tensor, kind: GainKind) -> Tensor:
-    """`[lists, items]`: gains up to a factor for each list, which NDCG does not see; 0 where items do not count.
-
-    The exponential gain is `2^(relevance − max) − 2^(−max)`, in [0, 1], where `2^relevance` might overflow.
-    """
-    if kind == "linear":
-        return relevance
-    if kind != "exponential":
-        raise ValueError(f"gain is 'exponential' or 'linear', not {kind!r}")
-    best = relevance.amax(dim=1, keepdim=True)
-    return torch.where(counts, torch.exp2(relevance - best) - torch.exp2(-best), 0.0)
-
-
-def _ideal_dcg(gains: Tensor, truncation_level: int | None) -> Tensor:
-    """`[lists]`: the DCG of the best order; never 0, so that it can be divided by."""
-    best_first = gains.sort(dim=1, descending=True).values[:, :truncation_level]
-    ranks = torch.arange(1, best_first.shape[1] + 1, dtype=gains.dtype, device=gains.device)
-    return (best_first * discount(ranks)).sum(dim=1).clamp(min=torch.finfo(gains.dtype).tiny)
-
-
-def _expected_discount_gap(key: Tensor, counts: Tensor, truncation_level: int | None) -> Tensor:
-    """`[lists, items, items]`, float64: E |discount(rank_i) − discount(rank_j)|, ranked by `key`, highest first.
-
-    The expectation is over random breaking of ties. Where neither rank is within the truncation level, a pair's
-    gap counts as 0. Without ties this is the gap itself.
-    """
-    items = key.shape[1]
-    discounts = discount(torch.arange(1, items + 1, dtype=torch.float64, device=key.device))
-    order = key.masked_fill(~counts, -math.inf).argsort(dim=1, descending=True, stable=True)
-    ordered, counted = key.gather(1, order), counts.gather(1, order)
-    if not ((ordered[:, 1:] == ordered[:, :-1]) & counted[:, 1:]).any():  # much cheaper, and nearly always so
-        ranks = order.argsort(dim=1)
-        gap = _pairwise(discounts[ranks]).abs()
-        if truncation_level is not None:
-            beyond = ranks >= truncation_level
-            gap = gap.masked_fill(beyond.unsqueeze(2) & beyond.unsqueeze(1), 0.0)
-        return gap
-
-    first = (counts.unsqueeze(1) & (key.unsqueeze(1) > key.unsqueeze(2))).sum(dim=2)  # places before i's ties
-    last = first + (counts.unsqueeze(1) & (key.unsqueeze(1) == key.unsqueeze(2))).sum(dim=2)
-    gap = (discounts.unsqueeze(1) - discounts.unsqueeze(0)).abs()
-    if truncation_level is not None:
-        gap[truncation_level:, truncation_level:] = 0.0
-
-    # An item may take any of the places of its ties, first..last−1. The sum of the gap over the places of i × those
-    # of j comes from the table of sums over leading blocks.
-    leading = F.pad(gap.cumsum(0).cumsum(1), (1, 0, 1, 0))
-    first_i, last_i, first_j, last_j = (
-        first.unsqueeze(2),
-        last.unsqueeze(2),
-        first.unsqueeze(1),
-        last.unsqueeze(1),
-    )
-    total = (
-        leading[last_i, last_j]
-        - leading[first_i, last_j]
-        - leading[last_i, first_j]
-        + leading[first_i, first_j]
-    )
-    tied = first_i == first_j  # two items that tie take two different places
-    pairs_of_places = (last_i - first_i) * (last_j - first_j - tied.long())
-    return total / pairs_of_places.clamp(min=1)

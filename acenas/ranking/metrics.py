@@ -1,4 +1,4 @@
-"""How good a ranking of architectures is: NDCG, rank correlation, and what its first k places hold.
+"""Metrics of a ranking of architectures: NDCG, rank correlation, and the quality of its first k places.
 
 Every function is pure and takes 1-d tensors with one entry per architecture; a higher score means a better
 architecture. The conventions are the same everywhere:
@@ -26,7 +26,7 @@ GainKind = Literal["exponential", "linear"]
 
 
 def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: float = 20.0) -> Tensor:
-    """Accuracies as the graded relevance that NDCG asks for.
+    """Converts accuracies to the graded relevance of NDCG.
 
     `clip((accuracy − q20) / (max − q20), 0, 1) · scale`: the worst fifth counts for nothing, the best for
     `scale` (AceNAS, arXiv 2108.03001, section 3.3). q20 is the 20 % quantile with linear interpolation.
@@ -56,7 +56,7 @@ def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: flo
 
 
 def interpolated_relevance(accuracies: Tensor, q20: Tensor, best: Tensor, scale: float) -> Tensor:
-    """The formula of `relevance` for given limits, which must broadcast against `accuracies` (any shape).
+    """Computes `relevance` for given limits, which must broadcast against `accuracies` (any shape).
 
     >>> interpolated_relevance(torch.tensor([60.0, 70.0]), torch.tensor(60.0), torch.tensor(80.0), 20.0)
     tensor([ 0., 10.])
@@ -71,7 +71,7 @@ def interpolated_relevance(accuracies: Tensor, q20: Tensor, best: Tensor, scale:
 
 
 def gain(relevance: Tensor, kind: GainKind = "exponential") -> Tensor:
-    """What finding an item of this relevance is worth.
+    """Returns the gain of an item of this relevance.
 
     `2^relevance − 1` (Burges et al., 2005) or the relevance itself (Järvelin & Kekäläinen, 2002).
 
@@ -96,7 +96,7 @@ _gain = gain  # below, an argument of the same name hides the function
 
 
 def discount(ranks: Tensor) -> Tensor:
-    """What a place in the ranking weighs: `1 / log2(rank + 1)`, where rank 1 is the first place.
+    """Returns the weight of a place in the ranking: `1 / log2(rank + 1)`, where rank 1 is the first place.
 
     >>> discount(torch.tensor([1.0, 3.0]))
     tensor([1.0000, 0.5000])
@@ -128,7 +128,7 @@ def dcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "exp
 
 
 def ndcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "exponential") -> float:
-    """DCG@k as a share of the DCG@k that the best possible order has.
+    """DCG@k divided by the DCG@k of the best possible order.
 
     Where no item has any relevance, every order is as good as another and nothing can be found: 0, as in
     scikit-learn.
@@ -156,7 +156,7 @@ def ndcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "ex
 
 
 def precision_at_top(scores: Tensor, accuracies: Tensor, percent: float) -> float:
-    """Of the `percent` % first by score, the share that truly is among the best `percent` %.
+    """Returns which share of the `percent` % first by score is among the best `percent` % by accuracy.
 
     The number of places is rounded up. An accuracy that ties with the last of the best counts as one of them.
 
@@ -184,7 +184,7 @@ def precision_at_top(scores: Tensor, accuracies: Tensor, percent: float) -> floa
 
 
 def best_true_rank(scores: Tensor, accuracies: Tensor, k: int) -> float:
-    """The true rank of the best architecture among the k first by score; 1 is the best of all.
+    """Returns the true rank of the best architecture among the k first by score; 1 is the best of all.
 
     The true rank is 1 + the number of architectures with a higher accuracy, so equal accuracies share a rank.
     It is a whole number unless scores tie at the k-th place (expectation).
@@ -205,13 +205,13 @@ def best_true_rank(scores: Tensor, accuracies: Tensor, k: int) -> float:
 
 
 def top_k_accuracy(scores: Tensor, observed: Tensor, k: int, reported: Tensor | None = None) -> float:
-    """The accuracy of the architecture a user would pick: the best *observed* among the k first by score.
+    """Returns the accuracy of the architecture a user would pick: the best *observed* among the k first by score.
 
     Args:
         scores: `[n]`.
-        observed: `[n]`, percent: what the pick is made by.
+        observed: `[n]`, percent: decides the pick.
         k: how many first places are looked at.
-        reported: `[n]`, percent: what is told of the pick, for instance its test accuracy; `observed` by
+        reported: `[n]`, percent: what is reported of the pick, e.g. its test accuracy; `observed` by
             default. Picks that tie in `observed` are reported by their mean. NaN means unknown.
 
     Returns:
@@ -236,7 +236,7 @@ def top_k_accuracy(scores: Tensor, observed: Tensor, k: int, reported: Tensor | 
 
 
 def regret(chosen: Tensor, known: Tensor) -> float:
-    """What the best of the chosen architectures lacks to the best known one, in percentage points.
+    """Returns by how many percentage points the best known architecture is better than the best chosen one.
 
     Args:
         chosen: `[m]`, percent: accuracies of the architectures chosen.
@@ -304,7 +304,7 @@ def ranking_metrics(
     ks: Sequence[int] = (1, 3, 10, 30),
     scale: float = 20.0,
 ) -> dict[str, float]:
-    """The metrics that a run reports, under the names it reports them by.
+    """Returns the metrics that a run reports, by name.
 
     NDCG (exponential gain), Kendall and Spearman are against the observed accuracies, whose own q20 and max
     set the relevance. Architectures whose observed accuracy is unknown (NaN) are left out of every metric.

@@ -65,10 +65,10 @@ def run_folder(cfg: DictConfig) -> Path:
     return Path(cfg.output_root) / str(cfg.experiment) / run_hash(cfg)
 
 
-def instantiate(config: DictConfig, **arguments: Any) -> Any:
+def instantiate(config: DictConfig, *arguments: Any, **named: Any) -> Any:
     """Hydra's `instantiate`, but a `UserError` is raised as it is, not within Hydra's own exception."""
     try:
-        return hydra.utils.instantiate(config, **arguments)
+        return hydra.utils.instantiate(config, *arguments, **named)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

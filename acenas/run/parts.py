@@ -62,9 +62,7 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
     if cfg.export:
         instantiate(cfg.export)
     search: Search | None = instantiate(cfg.search) if cfg.search else None
-    ranker: Ranker | None = (
-        instantiate(cfg.ranker, num_node_types=space.num_node_types) if cfg.search else None
-    )
+    ranker: Ranker | None = instantiate(cfg.ranker, space) if cfg.search else None
     evaluator: Evaluator | None = instantiate_in(cfg.evaluator, folder / "trained") if cfg.search else None
     limits = cost_limits(cfg, space, task, table, evaluator)
     return Parts(space, task, table, labels, search, ranker, evaluator, limits)

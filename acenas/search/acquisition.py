@@ -1,8 +1,10 @@
-"""Which architectures to train next."""
+"""Rules that choose which architectures to train next."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from acenas.errors import UserError
 
@@ -10,8 +12,8 @@ from acenas.errors import UserError
 class Acquisition(ABC):
     """Chooses among the candidates of a round.
 
-    The search hands in one candidate per function (canonical form) and leaves out those already trained, so no rule
-    can propose one twice.
+    The search passes one candidate per function (canonical form) and none that is trained already, so no rule can
+    propose an architecture twice.
     """
 
     @abstractmethod
@@ -23,44 +25,50 @@ class Acquisition(ABC):
         Args:
             scores: `[A]` float, the ranker's score of each candidate, higher is better.
             k: how many to choose, at most A.
-            generator: the only source of chance.
+            generator: the only source of randomness.
 
         Returns:
-            The distinct positions `[k]` of the chosen, and for each the reason it was chosen (`predicted`,
-            `random`, or `random among the best`).
+            The distinct positions `[k]` of the chosen, and the reason for each (`predicted`, `random`, or `random
+            among the best`).
         """
 
     def one_by_one(self, k: int) -> bool:
-        """Whether the first of `k` proposed are always those that are proposed where fewer are asked for."""
+        """Returns whether a proposal of fewer than `k` is always the beginning of a proposal of `k`."""
         return False
 
 
+@dataclass(frozen=True)
 class BestAndRandom(Acquisition):
-    """A share of the best predicted, the rest at random (AceNAS, section 3.3: half and half).
+    """Chooses a share of the best predicted, and the rest at random (AceNAS, section 3.3: half and half).
 
-    The rest can be drawn from the upper part of the candidates alone. In a first round, the best by a weak label are
-    much alike and its order tells them apart no further, while most of the space is far from the top: its upper part
-    holds both what is good and what differs.
+    The rest can be drawn from the best part of the candidates alone, which suits a first round. The best by a weak
+    label are similar to each other and hardly distinguished by its order, while most of the space is far from the top:
+    the best part contains architectures that are both good and diverse.
 
-    Args:
-        best: the share of the best predicted, from 0 (random search) to 1 (greedy). An odd one goes to the best.
-        part: of the candidates, the best of which the rest are drawn from; above 0, and 1 for all.
+    Attributes:
+        best: the share of the best predicted, from 0 (random search) to 1 (greedy); the number is rounded up.
+        part: the share of the candidates, best first, that the rest are drawn from; above 0, and 1 for all.
+
+    Raises:
+        UserError: for a value outside its range.
     """
 
-    def __init__(self, best: float = 0.5, part: float = 1.0) -> None:
-        if not 0 <= best <= 1:
-            raise UserError(f"the share of the best predicted lies between 0 and 1, not at {best}")
-        if not 0 < part <= 1:
-            raise UserError(
-                f"the part of the candidates to choose among lies above 0 and up to 1, not at {part}"
-            )
-        self.best = best
-        self.part = part
+    best: float = 1.0
+    part: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.best <= 1:
+            raise UserError(f"the share of the best predicted lies between 0 and 1, not at {self.best}")
+        if not 0 < self.part <= 1:
+            raise UserError(
+                f"the part of the candidates to choose among lies above 0 and up to 1, not at {self.part}"
+            )
+
+    @override
     def propose(
         self, scores: np.ndarray, k: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, list[str]]:
-        """See `Acquisition.propose`. Equal scores are ordered by chance; a part of fewer than `k` is made `k`."""
+        """Chooses `k` of the candidates. Ties are broken at random; a part of fewer than `k` is extended to `k`."""
         shuffled = generator.permutation(len(scores))
         ranked = shuffled[np.argsort(-scores[shuffled], kind="stable")]
         best = self._number_of_best(k)
@@ -69,8 +77,8 @@ class BestAndRandom(Acquisition):
         reason = "random" if self.part == 1 else "random among the best"
         return np.concatenate([ranked[:best], rest]), ["predicted"] * best + [reason] * len(rest)
 
+    @override
     def one_by_one(self, k: int) -> bool:
-        """See `Acquisition.one_by_one`."""
         best = self._number_of_best(k)
         return all(self._number_of_best(fewer) == min(fewer, best) for fewer in range(1, k))
 

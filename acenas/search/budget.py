@@ -1,10 +1,20 @@
-"""The check of a search's budget. It imports nothing heavy: the command makes it before anything else."""
+"""The check of a search's numbers of trainings. Imports nothing heavy: a configuration is checked by it at once."""
 
 from acenas.errors import UserError
 
 
 def check_budget(budget: int, per_round: int = 1, num_final: int = 0, growth: float = 0.0) -> None:
-    """Raises `UserError` where rounds of these sizes cannot be; the arguments are those of `BudgetedSearch`."""
+    """Checks that the rounds of a search fit its budget.
+
+    Args:
+        budget: architectures to train, all of them.
+        per_round: architectures of a round, at least.
+        num_final: architectures of a last round of its own.
+        growth: the least size of a round as a share of what was trained before it.
+
+    Raises:
+        UserError: for a number outside its range.
+    """
     if not 0 <= num_final < budget or per_round < 1 or growth < 0:
         raise UserError(
             f"search.budget={budget} must be larger than search.num_final={num_final}, "

@@ -1,4 +1,4 @@
-"""What can be chosen in a space that is too large to list: a sample of it, and what evolves from the best of that."""
+"""The candidates of a search in a space too large to list: a sample, and an evolution from the best of them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
 
 Within = Callable[[Sequence[str]], NDArray[np.bool_]]
-"""Which architectures keep the constraints, `[A]`."""
+"""Maps A architectures to whether each satisfies the constraints, `[A]`."""
 
 Score = Callable[[Sequence[str]], NDArray[np.floating]]
-"""The ranker's scores `[A]` of canonical architectures, higher is better."""
+"""Maps A canonical architectures to the ranker's scores `[A]`, higher is better."""
 
 TRIES = 100
-"""Draws, in samples of the size asked for, in search of architectures that keep the constraints."""
+"""Attempts to draw a sample in which enough architectures satisfy the constraints."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """A sample of the space and, after each round, what an evolution of the ranker's score finds.
+    """A sample of the space and, after each round, the result of an evolution that maximises the ranker's score.
 
-    The sample is what the space's own `sample` draws, each function once, as far as it keeps the constraints. The
-    evolution begins with the best of all candidates by their scores; a child is a neighbour of one of them, and the
-    best of parents and children are the next parents (truncation selection). The parents of the last generation that
-    were no candidates yet become some.
+    The sample is drawn by the space's own `sample`: each function once, and only those that satisfy the constraints.
+    The evolution starts from the candidates with the best scores. A child is a neighbour of one of them, and the best
+    of parents and children are the next parents (truncation selection). The parents of the last generation that were
+    not candidates yet are added to them.
 
     Attributes:
         samples: architectures of the sample.
         population: parents of a generation.
-        children: of a generation, at most: those that fail the constraints or are known already do not count.
+        children: of a generation, at most: those that violate the constraints or were seen before are dropped.
         generations: of each evolution; 0 for the sample alone.
 
     Raises:
@@ -53,18 +53,19 @@ class Candidates:
             )
 
     def sample(self, space: SearchSpace, within: Within, seed: int) -> list[str]:
-        """Canonical forms that keep the constraints, all different; fewer than `samples` where those are hard to find.
+        """Returns at most `samples` distinct canonical forms that satisfy the constraints.
 
-        They depend on the space, the constraints and the seed alone. None where no draw keeps the constraints.
+        They depend on the space, the constraints and the seed alone. There are fewer, or none, where the constraints
+        are hard to satisfy.
         """
-        generator, found = torch_generator(seed, "candidates"), dict[str, None]()
+        generator, sampled = torch_generator(seed, "candidates"), dict[str, None]()
         for _ in range(TRIES):
             drawn = list(dict.fromkeys(space.canonical_all(space.sample(self.samples, generator))))
             kept = within(drawn)
-            found |= dict.fromkeys(arch for arch, keep in zip(drawn, kept.tolist(), strict=True) if keep)
-            if len(found) >= self.samples:
+            sampled |= dict.fromkeys(arch for arch, keep in zip(drawn, kept.tolist(), strict=True) if keep)
+            if len(sampled) >= self.samples:
                 break
-        return list(found)[: self.samples]
+        return list(sampled)[: self.samples]
 
     def evolve(
         self,
@@ -75,24 +76,24 @@ class Candidates:
         score: Score,
         generator: np.random.Generator,
     ) -> list[str]:
-        """Architectures that score well and are none of `archs`, best first.
+        """Returns architectures that score well and are not in `archs`, best first.
 
         Args:
-            space: tells neighbours and canonical forms.
+            space: gives neighbours and canonical forms.
             archs: all candidates so far, in canonical form; those trained already are among the parents.
             scores: of `archs`.
-            within: keeps to the constraints.
-            score: of others.
-            generator: the only source of chance.
+            within: checks the constraints.
+            score: scores other architectures.
+            generator: the only source of randomness.
         """
         if not self.generations:
             return []
-        known = set(archs)
+        seen = set(archs)
         best = np.argsort(-scores, kind="stable")[: self.population]
         parents = {archs[i]: float(scores[i]) for i in best.tolist()}
         for _ in range(self.generations):
-            children = self._children(space, list(parents), known, within, generator)
-            known |= set(children)
+            children = self._children(space, list(parents), seen, within, generator)
+            seen |= set(children)
             both = (
                 parents | dict(zip(children, score(children).tolist(), strict=True)) if children else parents
             )
@@ -104,12 +105,12 @@ class Candidates:
         self,
         space: SearchSpace,
         parents: Sequence[str],
-        known: set[str],
+        seen: set[str],
         within: Within,
         generator: np.random.Generator,
     ) -> list[str]:
         drawn = generator.integers(len(parents), size=self.children).tolist()
         neighbours = {i: space.neighbours(parents[i]) for i in sorted(set(drawn))}
         mutated = [neighbours[i][int(generator.integers(len(neighbours[i])))] for i in drawn]
-        children = [arch for arch in dict.fromkeys(space.canonical_all(mutated)) if arch not in known]
+        children = [arch for arch in dict.fromkeys(space.canonical_all(mutated)) if arch not in seen]
         return [arch for arch, keep in zip(children, within(children).tolist(), strict=True) if keep]

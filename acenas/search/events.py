@@ -1,4 +1,4 @@
-"""What a search tells those who watch it; nothing flows back, so a callback cannot change what is chosen."""
+"""The events of a search. Callbacks receive them and return nothing, so they cannot change what is chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ class RoundResult:
     rounds: int
     """Rounds in all."""
     trained: int
-    """Architectures really trained so far."""
+    """Architectures trained so far."""
     budget: int
-    """Architectures that may be really trained in all."""
+    """Architectures that may be trained in all."""
     archs: Sequence[str]
     """Every architecture that was scored."""
     scores: NDArray[np.float32]
-    """Scores of `archs`, higher is better, by the ranker as fitted on all that were trained so far; `[A]`."""
+    """`[A]`: scores of `archs` by the ranker as fitted on all that were trained so far; higher is better."""
     observations: pd.DataFrame
     """One row per trained architecture, in order of training: `arch`, `round`, `reason`, `observed_accuracy`
     (percent), `seconds`."""
 
 
 class SearchCallback:
-    """Watches a search. Every method does nothing here; override those of interest."""
+    """Receives the events of a search. Every method does nothing here; override those of interest."""
 
     def on_search_start(self, rounds: int, budget: int, done: int) -> None:
-        """A search of `rounds` rounds begins; `done` of them were done by an interrupted run."""
+        """Is called before the first of `rounds` rounds; `done` of them were done by an interrupted run."""
 
     def on_round_start(self, round: int, archs: Sequence[str]) -> None:  # noqa: A002 (the field's word)
-        """Round `round` (from 1) is about to train `archs`."""
+        """Is called before round `round` (from 1) trains `archs`."""
 
     def on_round_end(self, result: RoundResult) -> None:
-        """A round has ended, or pretraining has (`result.stage`)."""
+        """Is called once after each round, and once after pretraining (`result.stage`)."""
 
     def on_search_end(self) -> None:
-        """The search has ended, all rounds done."""
+        """Is called after the last round."""

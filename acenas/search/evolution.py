@@ -1,11 +1,13 @@
-"""Regularised evolution: a search that predicts nothing."""
+"""Regularised evolution: a search without a predictor."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.search.budget import check_budget
@@ -14,58 +16,57 @@ from acenas.search.rounds import Search, SearchState
 from acenas.spaces import SearchSpace
 
 
+@dataclass(eq=False)
 class RegularisedEvolution(Search):
     """Children of the best of a random few replace the oldest (Real et al., AAAI 2019, algorithm 1).
 
-    The first round trains a random population. Each later child is the mutation, one choice changed, of the best of
-    `tournament` members drawn at random; it joins the population, and the oldest member leaves. The population are
-    thus the last architectures trained, so that a search that was killed goes on from its observations alone.
+    The first round trains a random population. Each later child is a mutation (one choice changed) of the best of
+    `tournament` members drawn at random; it joins the population, and the oldest member leaves. The population is
+    therefore the last architectures trained, and a search that was killed resumes from its observations alone.
 
-    No function is trained twice, unlike in the paper: a mutation is one of those not trained yet, and a parent
-    without any is passed over. The ranker has no part in the choice: it is fitted for the report alone.
+    Unlike in the paper, no function is trained twice: mutations that are trained already are excluded, and so is a
+    parent without other mutations. The ranker does not take part in the choice: it is fitted for the report alone.
 
-    Args:
+    Attributes:
         budget: architectures to train, all of them.
-        population: members, 2 or more.
-        tournament: members of which the best is a parent; the paper's 25 of 100 are its ratio to the population, too.
-        per_round: children that are trained at once; 1 for evolution one by one, as published.
+        population: the number of members, 2 or more.
+        tournament: members of which the best is a parent; a quarter of the population, as in the paper (25 of 100).
+        per_round: children that are trained at once; 1, as published, to learn from each before the next.
         candidates: what the first population is drawn from in a space too large to list.
-        constraints: see `Search`; mutations that do not keep them are none.
+        constraints: see `Search`; mutations that violate them are excluded.
+
+    Raises:
+        UserError: for a number outside its range.
     """
 
-    def __init__(
-        self,
-        budget: int = 100,
-        population: int = 20,
-        tournament: int = 5,
-        per_round: int = 1,
-        candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
-        constraints: Mapping[str, float] | None = None,
-    ) -> None:
-        check_budget(budget, per_round)
-        if not 1 <= tournament <= population:
+    budget: int = 100
+    population: int = 20
+    tournament: int = 5
+    per_round: int = 1
+    candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    constraints: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget, self.per_round)
+        if not 1 <= self.tournament <= self.population:
             raise UserError(
-                f"search: the tournament ({tournament}) must be between 1 and the population ({population})"
+                f"search.tournament={self.tournament} must be between 1 and search.population={self.population}"
             )
-        self.budget = budget
-        self.population = population
-        self.tournament = tournament
-        self.per_round = per_round
-        self.candidates = candidates
-        self.constraints = constraints
 
     @property
+    @override
     def round_sizes(self) -> list[int]:
-        """See `Search.round_sizes`: the population, then its children."""
+        """The sizes of the rounds: the population, then its children."""
         first = min(self.population, self.budget)
         full, rest = divmod(self.budget - first, self.per_round)
         return [size for size in (first, *[self.per_round] * full, rest) if size]
 
     @property
+    @override
     def anytime(self) -> bool:
-        """See `Search.anytime`."""
         return True
 
+    @override
     def choose(
         self,
         number: int,
@@ -75,7 +76,6 @@ class RegularisedEvolution(Search):
         state: SearchState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
-        """See `Search.choose`."""
         size = self.round_sizes[number - 1]
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
@@ -85,12 +85,13 @@ class RegularisedEvolution(Search):
         chosen, reasons = [], []
         for _ in range(size):
             child = self._child(space, members, accuracies, untrained, generator)
-            # Where everything around the population is trained, evolution goes on elsewhere.
+            # Where all mutations of the population are trained, evolution continues with a random architecture.
             name = child or str(generator.choice(sorted(untrained)))
             chosen.append(untrained.pop(name))
             reasons.append("mutated" if child else "random")
         return np.array(chosen, dtype=np.int64), reasons
 
+    @override
     def extend(
         self,
         space: SearchSpace,
@@ -101,7 +102,7 @@ class RegularisedEvolution(Search):
         state: SearchState,
         generator: np.random.Generator,
     ) -> list[str]:
-        """See `Search.extend`: all mutations of the population."""
+        """Returns all mutations of the population that are not candidates yet."""
         members = [archs[i] for i in state.trained[-self.population :]]
         mutations = space.canonical_all([other for member in members for other in space.neighbours(member)])
         new = sorted(set(mutations) - set(archs))
@@ -115,7 +116,7 @@ class RegularisedEvolution(Search):
         untrained: dict[str, int],
         generator: np.random.Generator,
     ) -> str | None:
-        """The canonical form of a mutation that is untrained; None where no member has any."""
+        """Returns the canonical form of an untrained mutation; None where no member has any."""
         eligible = list(range(len(members)))
         while eligible:
             drawn = generator.choice(eligible, size=min(self.tournament, len(eligible)), replace=False)

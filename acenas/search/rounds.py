@@ -1,4 +1,4 @@
-"""The budgeted rounds: fit the ranker on what was observed, score the space, choose what to train next."""
+"""The rounds of a search: fit the ranker to the observations, score the candidates, choose what to train next."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
@@ -27,11 +28,11 @@ from acenas.spaces import GraphBatch, SearchSpace
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search leaves behind.
+    """The result of a search.
 
     Attributes:
         observations: every architecture trained, in order: `arch`, `round`, `reason`, `observed_accuracy` in percent,
-            `seconds` of training, and `returned`: the one that a search returns whose last training this is.
+            `seconds` of training, and `returned`: what a search returns that ends after this training.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
     """
 
@@ -40,18 +41,18 @@ class SearchResult:
 
 
 class Search(ABC):
-    """Trains `budget` architectures in rounds; a subclass says how many in each and which.
+    """Trains `budget` architectures in rounds; a subclass defines the size of each round and chooses its architectures.
 
     Every architecture that is trained counts: those of the first round, of the later ones, and the final candidates.
-    After each round the ranker is fitted anew, from its pretrained weights, on all that was observed so far. So the
-    state of a search is its observations, and a search that was killed goes on with the same result.
+    After each round the ranker is fitted anew, from its pretrained weights, to all observations so far. So the state
+    of a search is its observations, and a search that was killed resumes with the same result.
 
     Attributes:
         budget: architectures to train, all of them.
-        candidates: where what can be chosen comes from in a space too large to list.
-        constraints: upper limits on costs, by name; whoever hands in architectures keeps to them.
-        confidence: with which another than the best observed must be better, noise aside, to be returned in its stead;
-            None for the best observed, always. See `returned_after_each`.
+        candidates: the source of candidates in a space too large to list.
+        constraints: upper limits on costs, by name; the caller passes only architectures that satisfy them.
+        confidence: the least probability that another architecture is better than the best observed, without noise,
+            for it to be returned instead; None for always the best observed. See `returned_after_each`.
     """
 
     budget: int
@@ -62,12 +63,12 @@ class Search(ABC):
     @property
     @abstractmethod
     def round_sizes(self) -> list[int]:
-        """How many architectures each round trains; they add up to the budget."""
+        """The number of architectures of each round; they add up to the budget."""
 
     @property
     @abstractmethod
     def anytime(self) -> bool:
-        """Whether the first architectures trained are those that a smaller budget would have trained."""
+        """Whether a search with a smaller budget trains the first architectures of this one."""
 
     @abstractmethod
     def choose(
@@ -86,11 +87,11 @@ class Search(ABC):
             space: of the architectures.
             archs: everything that can be scored and chosen.
             left: positions in `archs` of what may be chosen: one per function, without those trained already.
-            state: what was observed and scored so far.
-            generator: the only source of chance.
+            state: the observations and scores so far.
+            generator: the only source of randomness.
 
         Returns:
-            Distinct ones of `left`, as many as `round_sizes` says, and for each the reason it was chosen.
+            Distinct positions out of `left`, as many as `round_sizes` says, and the reason for each.
         """
 
     def extend(
@@ -103,19 +104,19 @@ class Search(ABC):
         state: SearchState,
         generator: np.random.Generator,
     ) -> list[str]:
-        """More architectures to choose from in the next round, where a space is too large to list.
+        """Returns further candidates for the next round, where a space is too large to list.
 
         Args:
             space: of the architectures.
-            archs: everything that can be chosen so far.
-            scores: of `archs`, by the ranker as fitted on all that was observed so far.
-            within: tells which architectures keep the constraints.
-            score: as `scores`, of others.
-            state: what was observed and scored so far.
-            generator: the only source of chance.
+            archs: all candidates so far.
+            scores: of `archs`, by the ranker as fitted to all observations so far.
+            within: checks the constraints.
+            score: scores other architectures as `scores` does.
+            state: the observations and scores so far.
+            generator: the only source of randomness.
 
         Returns:
-            Canonical forms that keep the constraints, none of them in `archs`.
+            Canonical forms that satisfy the constraints, none of them in `archs`.
         """
         return []
 
@@ -135,24 +136,24 @@ class Search(ABC):
         """Runs the rounds that are not done yet.
 
         Args:
-            space: tells which architectures are the same function.
-            archs: everything that can be scored and chosen; all of it keeps the constraints.
+            space: gives canonical forms and graphs.
+            archs: the candidates; all of them satisfy the constraints.
             graphs: the graphs of `archs`, in their order.
             ranker: scores them; pretrained or fresh.
-            evaluator: trains what was chosen; the only way to an accuracy.
-            folder: keeps `observations.parquet` and `scores.parquet`; a search found there goes on.
+            evaluator: trains the chosen architectures; the only source of accuracies.
+            folder: keeps `observations.parquet` and `scores.parquet`; a search found there is resumed.
             seed: drives every choice.
-            callbacks: are told of every round once.
-            pretrained: whether the ranker's scores mean anything before the first round.
-            within: where `archs` are only a sample of the space: which of further architectures keep the constraints.
-                After each round the search then adds what `extend` finds; the scores have a row for each from then on.
+            callbacks: receive every round once, over all processes that worked on the search.
+            pretrained: whether the ranker's scores have a meaning before the first round.
+            within: checks the constraints of further candidates, where `archs` are only a sample of the space. After
+                each round the candidates that `extend` returns are added, and have a row in the scores from then on.
 
         Raises:
             UserError: where the space has fewer distinct architectures than the budget asks for.
         """
         state = SearchState(folder, archs)
-        if found := state.archs[len(archs) :]:  # by an earlier process
-            graphs = GraphBatch.cat([graphs, space.encode(found)])
+        if added := state.archs[len(archs) :]:  # by an earlier process
+            graphs = GraphBatch.cat([graphs, space.encode(added)])
         candidates = np.array(space.distinct(state.archs), dtype=np.int64)
         if len(candidates) < self.budget:
             raise UserError(
@@ -164,7 +165,7 @@ class Search(ABC):
         if pretrained and "pretrained" not in state.scores:
             state.add_scores("pretrained", ranker.score(graphs))
         sizes = self.round_sizes
-        self._tell(state, 0, callbacks)
+        self._report(state, 0, callbacks)
         for callback in callbacks:
             callback.on_search_start(len(sizes), self.budget, state.rounds_done)
         for number in range(1, len(sizes) + 1):
@@ -197,12 +198,12 @@ class Search(ABC):
                     )
                     if more:
                         candidates = np.append(candidates, np.arange(len(graphs), len(graphs) + len(more)))
-                        added = space.encode(more)
-                        graphs = GraphBatch.cat([graphs, added])
-                        scores = torch.cat([scores, ranker.score(added)])
+                        more_graphs = space.encode(more)
+                        graphs = GraphBatch.cat([graphs, more_graphs])
+                        scores = torch.cat([scores, ranker.score(more_graphs)])
                         state.add_archs(more)
                 state.add_scores(f"round_{number}", scores)
-            self._tell(state, number, callbacks)
+            self._report(state, number, callbacks)
         state.add_returned(self._returned(space, state.observations))
         for callback in callbacks:
             callback.on_search_end()
@@ -218,10 +219,10 @@ class Search(ABC):
         )
         return [archs[i] for i in positions]
 
-    def _tell(self, state: SearchState, number: int, callbacks: Sequence[SearchCallback]) -> None:
-        """Tells of a round, unless an earlier process already did."""
+    def _report(self, state: SearchState, number: int, callbacks: Sequence[SearchCallback]) -> None:
+        """Sends a round to the callbacks, unless an earlier process already did."""
         name = f"round_{number}" if number else "pretrained"
-        if number < state.rounds_told or name not in state.scores:
+        if number < state.next_report or name not in state.scores:
             return
         seen = state.observations[state.observations["round"] <= number]
         result = RoundResult(
@@ -236,69 +237,64 @@ class Search(ABC):
         )
         for callback in callbacks:
             callback.on_round_end(result)
-        state.told(number)
+        state.set_reported(number)
 
 
+@dataclass(eq=False)
 class BudgetedSearch(Search):
     """Trains `budget` architectures in rounds and learns to rank from them (AceNAS, algorithm 1).
 
-    Args:
-        acquisition: chooses the architectures of every round but the first, and but the last where that is `final`'s.
-        first: chooses those of the first round, by the scores of the pretrained ranker; without one it is random.
-        final: chooses the last ones, those that the ranker believes to be the best.
+    Attributes:
         budget: architectures to train, all of them.
         per_round: architectures of a round, at least.
-        growth: a round is at least this share, rounded down, of what was trained before it. Where much is known, a few
-            more change the ranker little, and each round costs a finetuning. 0 for equal rounds.
-        confidence: see `Search`; above 0.5.
-        num_final: architectures of a last round of its own; 0 for none.
-        candidates: what can be chosen in a space too large to list: a sample, and what evolves from the best scores.
+        growth: the least size of a round as a share, rounded down, of what was trained before it; 0 for equal rounds.
+            After many observations a few more change the ranker little, and each round costs a finetuning.
+        num_final: architectures of a last round, chosen by `final`; 0 for none.
+        first: chooses the first round by the scores of the pretrained ranker; without pretraining it is random.
+        acquisition: chooses the other rounds.
+        final: chooses the last round, where `num_final` is not 0.
+        confidence: see `Search`; above 0.5 and below 1.
         constraints: see `Search`.
+        candidates: see `Search`: a sample, and an evolution from the best scores.
+
+    Raises:
+        UserError: for a number outside its range.
     """
 
-    def __init__(
-        self,
-        acquisition: Acquisition,
-        first: Acquisition,
-        final: Acquisition,
-        budget: int = 100,
-        per_round: int = 20,
-        num_final: int = 20,
-        candidates: Candidates = Candidates(),  # noqa: B008 (frozen)
-        constraints: Mapping[str, float] | None = None,
-        growth: float = 0.0,
-        confidence: float | None = None,
-    ) -> None:
-        if confidence is not None and not 0.5 < confidence < 1:
+    budget: int = 100
+    per_round: int = 3
+    growth: float = 0.15
+    num_final: int = 0
+    first: Acquisition = BestAndRandom(best=0.0, part=0.1)  # noqa: RUF009 (frozen)
+    acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
+    final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
+    confidence: float | None = 0.95
+    constraints: Mapping[str, float] | None = None
+    candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        check_budget(self.budget, self.per_round, self.num_final, self.growth)
+        if self.confidence is not None and not 0.5 < self.confidence < 1:
             raise UserError(
-                f"search.confidence={confidence} must be above 0.5 and below 1, or null for the best observed"
+                f"search.confidence={self.confidence} must be above 0.5 and below 1, or null for the best observed"
             )
-        check_budget(budget, per_round, num_final, growth)
-        self.acquisition = acquisition
-        self.first = first
-        self.final = final
-        self.budget = budget
-        self.per_round = per_round
-        self.growth = growth
-        self.confidence = confidence
-        self.num_final = num_final
-        self.candidates = candidates
-        self.constraints = constraints
 
     @property
+    @override
     def round_sizes(self) -> list[int]:
-        """How many architectures each round trains; they add up to the budget."""
         sizes: list[int] = []
         while left := self.budget - self.num_final - sum(sizes):
             sizes.append(min(max(self.per_round, int(self.growth * sum(sizes))), left))
         return [*sizes, self.num_final] if self.num_final else sizes
 
     @property
+    @override
     def anytime(self) -> bool:
-        """See `Search.anytime`: without a last round that is unlike the others."""
+        """Whether there is no last round of its own, and all rules are `one_by_one`."""
         rules = (self.first, self.acquisition)
         return not self.num_final and all(rule.one_by_one(max(self.round_sizes)) for rule in rules)
 
+    @override
     def choose(
         self,
         number: int,
@@ -308,12 +304,13 @@ class BudgetedSearch(Search):
         state: SearchState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
-        """See `Search.choose`: by the latest scores."""
+        """Chooses by the latest scores."""
         sizes = self.round_sizes
         rule = self._rule(number, len(sizes), scored=len(state.scores.columns) > 1)
         positions, reasons = rule.propose(state.last_scores[left], sizes[number - 1], generator)
         return left[positions], reasons
 
+    @override
     def extend(
         self,
         space: SearchSpace,
@@ -324,7 +321,7 @@ class BudgetedSearch(Search):
         state: SearchState,
         generator: np.random.Generator,
     ) -> list[str]:
-        """See `Search.extend`: what evolves from the best by the ranker's score."""
+        """Returns what evolves from the candidates with the best scores."""
         return self.candidates.evolve(space, archs, scores, within, score, generator)
 
     def _rule(self, number: int, rounds: int, scored: bool) -> Acquisition:
@@ -332,16 +329,16 @@ class BudgetedSearch(Search):
             return self.final
         if number > 1:
             return self.acquisition
-        return self.first if scored else BestAndRandom(best=0.0)  # nothing to go by: at random
+        return self.first if scored else BestAndRandom(best=0.0)  # without scores at random
 
 
 class SearchState:
-    """The files of a search: what was observed, what was scored, and which rounds were told of."""
+    """The files of a search: observations, scores, and which rounds the callbacks have received."""
 
     def __init__(self, folder: Path, archs: Sequence[str]) -> None:
         self._observations_file = folder / "observations.parquet"
         self._scores_file = folder / "scores.parquet"
-        self._told_file = folder / "rounds_told.json"
+        self._reported_file = folder / "rounds_reported.json"
         self.observations = (
             pd.read_parquet(self._observations_file)
             if self._observations_file.exists()
@@ -361,9 +358,11 @@ class SearchState:
             else pd.DataFrame({"arch": list(archs)})
         )
         self.archs: list[str] = self.scores["arch"].tolist()
-        """Everything that can be scored and chosen: what the search began with, then what it added."""
+        """The candidates: those that the search began with, then those it added."""
         self._position = {arch: i for i, arch in enumerate(self.archs)}
-        self.rounds_told = json.loads(self._told_file.read_text())["next"] if self._told_file.exists() else 0
+        written = self._reported_file.read_text() if self._reported_file.exists() else '{"next": 0}'
+        self.next_report: int = json.loads(written)["next"]
+        """The first round that the callbacks have not received; 0 is the pretraining."""
 
     @property
     def rounds_done(self) -> int:
@@ -377,7 +376,7 @@ class SearchState:
 
     @property
     def last_scores(self) -> np.ndarray:
-        """`[A]`, the latest scores; all equal where there are none yet."""
+        """`[A]`: the latest scores; all equal where there are none yet."""
         fits = self.scores.columns[1:]
         return self.scores[fits[-1]].to_numpy() if len(fits) else np.zeros(len(self.scores), dtype=np.float32)
 
@@ -398,7 +397,7 @@ class SearchState:
         self._write(pd.concat(both, ignore_index=True))
 
     def add_returned(self, archs: Sequence[str]) -> None:
-        """Adds for each training what is returned if it is the last."""
+        """Adds what a search returns that ends after each training."""
         self._write(self.observations.assign(returned=list(archs)))
 
     def _write(self, observations: pd.DataFrame) -> None:
@@ -407,7 +406,7 @@ class SearchState:
             observations.to_parquet(path, index=False)
 
     def add_archs(self, archs: Sequence[str]) -> None:
-        """Adds what can be chosen from now on; earlier fits did not score it (NaN). Written with the next scores."""
+        """Adds candidates; their scores by earlier fits are NaN. They are written with the next scores."""
         self._position |= {arch: i for i, arch in enumerate(archs, start=len(self.archs))}
         self.archs = [*self.archs, *archs]
         if archs:
@@ -420,7 +419,7 @@ class SearchState:
         with atomic_path(self._scores_file) as path:
             self.scores.to_parquet(path, index=False)
 
-    def told(self, number: int) -> None:
-        """Notes that round `number` was told of."""
-        self.rounds_told = number + 1
-        write_text(self._told_file, json.dumps({"next": self.rounds_told}))
+    def set_reported(self, number: int) -> None:
+        """Records that the callbacks have received round `number`."""
+        self.next_report = number + 1
+        write_text(self._reported_file, json.dumps({"next": self.next_report}))

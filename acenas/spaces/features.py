@@ -16,6 +16,9 @@ from typing_extensions import override
 
 from acenas.spaces.graphs import GraphBatch
 
+Rows = NDArray[np.float64]
+"""`[n, F]`: the features of n architectures."""
+
 
 class Features(ABC):
     """Turns a batch of B architectures into rows `[B, F]`; each row depends on its architecture alone.
@@ -31,7 +34,7 @@ class Features(ABC):
         """Learns which columns there are from the architectures observed so far, where that is not fixed."""
 
     @abstractmethod
-    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+    def rows(self, graphs: GraphBatch) -> Rows:
         """`[B, F]`, the same columns for every batch since the last `fit`."""
 
 
@@ -60,7 +63,8 @@ class OneHot(Features):
         both_ends = graphs.mask.unsqueeze(-1) & graphs.mask.unsqueeze(-2)
         self._varying = graphs.adjacency.any(dim=0) & (both_ends & ~graphs.adjacency).any(dim=0)
 
-    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+    @override
+    def rows(self, graphs: GraphBatch) -> Rows:
         """`[B, F]`; without edges before the first `fit`."""
         types = F.one_hot(graphs.node, self.num_node_types).flatten(start_dim=1)
         if self._varying is None:
@@ -81,7 +85,7 @@ class Counts(Features):
     """
 
     @override
-    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+    def rows(self, graphs: GraphBatch) -> Rows:
         types = F.one_hot(graphs.node, self.num_node_types).float() * graphs.mask.unsqueeze(-1)
         edges = types.transpose(-1, -2) @ graphs.adjacency.float() @ types
         counts = torch.cat([types.sum(dim=-2), edges.flatten(start_dim=-2)], dim=-1)
@@ -105,7 +109,7 @@ class Paths(Features):
         self._known = np.unique(paths(graphs)[1].numpy())
 
     @override
-    def rows(self, graphs: GraphBatch) -> NDArray[np.float64]:
+    def rows(self, graphs: GraphBatch) -> Rows:
         arch, path = (part.numpy() for part in paths(graphs))
         rows = np.zeros((len(graphs), len(self._known)))
         column = np.searchsorted(self._known, path)
@@ -157,6 +161,6 @@ def _extended(path: Tensor, node_type: Tensor) -> Tensor:
     return path * 1_000_000_007 + node_type + 1
 
 
-def _joined(columns: Tensor, graphs: GraphBatch) -> NDArray[np.float64]:
+def _joined(columns: Tensor, graphs: GraphBatch) -> Rows:
     """`[B, F]`: the columns `[B, C]`, then the globals."""
     return torch.cat([columns.double(), graphs.globals.double()], dim=1).numpy()

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 SEARCH = (
     "experiment=debug",
     "logger.mode=disabled",
-    "ranker.pretrain_epochs=1",
-    "ranker.finetune_passes=5",
+    "ranker.pretraining.epochs=1",
+    "ranker.finetuning.passes=5",
     "search.budget=4",
     "search.per_round=2",
     "search.num_final=2",
@@ -101,7 +101,7 @@ def test_a_sweep_whose_shell_is_closed_is_collected_by_the_same_command(
 
 
 # So long that there is time for a kill in pretraining, and between the first observations and the end.
-LONGER = (*SEARCH, "ranker.pretrain_epochs=8", "ranker.finetune_passes=400")
+LONGER = (*SEARCH, "ranker.pretraining.epochs=8", "ranker.finetuning.passes=400")
 
 
 @pytest.fixture(scope="module")

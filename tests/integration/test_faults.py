@@ -25,7 +25,7 @@ KILLS_A_RUN = 3
 
 EXPERIMENTS = {
     # Longer in pretraining and search than in the report, so that kills fall into each.
-    "from a table": ("experiment=debug", "ranker.pretrain_epochs=10", "ranker.finetune_passes=100"),
+    "from a table": ("experiment=debug", "ranker.pretraining.epochs=10", "ranker.finetuning.passes=100"),
     "really trained": (*(name for name in SMALL if not name.startswith("logger")), "table=none"),
 }
 

@@ -39,7 +39,7 @@ def test_a_file_of_graphs_is_imported_and_searched(tmp_path: Path) -> None:
     overrides = [
         *("experiment=graphs_ltr", f"data_dir={tmp_path}", "logger.mode=disabled", "search.budget=8"),
         *("space.graphs=2", "space.nodes=3", "space.tags=6", "search.num_final=2", "search.per_round=3"),
-        *("ranker.pretrain_epochs=2", "ranker.finetune_passes=20"),
+        *("ranker.pretraining.epochs=2", "ranker.finetuning.passes=20"),
     ]
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         cfg = compose("config", overrides)

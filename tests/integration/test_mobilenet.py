@@ -49,7 +49,7 @@ def test_the_published_trainings_are_imported_and_ranked(acenas: Command, tmp_pa
         "experiment=mobilenet_ltr",
         f"data_dir={tmp_path}",
         "search.budget=6",
-        "ranker.finetune_passes=10",
+        "ranker.finetuning.passes=10",
         "search.constraints={latency_ms.pixel1: 84.755}",
         "logger.mode=disabled",
         cwd=tmp_path,

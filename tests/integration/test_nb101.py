@@ -20,8 +20,8 @@ SMALL = (
     "search.budget=8",
     "search.per_round=3",
     "search.num_final=2",
-    "ranker.pretrain_epochs=2",
-    "ranker.finetune_passes=20",
+    "ranker.pretraining.epochs=2",
+    "ranker.finetuning.passes=20",
 )
 
 

@@ -16,8 +16,8 @@ from tests.integration.conftest import summary
 SMALL = (
     "search.budget=8",
     "search.per_round=3",
-    "ranker.pretrain_epochs=2",
-    "ranker.finetune_passes=20",
+    "ranker.pretraining.epochs=2",
+    "ranker.finetuning.passes=20",
     "logger.mode=disabled",
 )
 COLUMNS = {

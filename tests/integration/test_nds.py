@@ -22,7 +22,12 @@ from acenas.training.recipe import Recipe
 from tests.integration.conftest import summary
 
 FIXED = ("darts", "enas", "pnas")  # families with a file of one width and depth
-SEARCH = ("search.budget=6", "search.per_round=3", "ranker.pretrain_epochs=2", "ranker.finetune_passes=20")
+SEARCH = (
+    "search.budget=6",
+    "search.per_round=3",
+    "ranker.pretraining.epochs=2",
+    "ranker.finetuning.passes=20",
+)
 SMALL = ("space.variant=cifar10", "space.widths=[2,4]", "space.depths=[3,4]", "space.in_channels=1")
 SUPERNET = ("images=digits", "supernet=digits", "supernet.recipe.warmup_epochs=0", "scoring.batch_size=100")
 
@@ -151,8 +156,11 @@ def test_a_supernet_labels_the_table_and_the_ranker_learns_from_it(
 @pytest.mark.parametrize(
     "method",
     [
-        ("ranker=paper", "search=half_best", "search.num_final=2", "ranker.list_size=3", "ranker.pretrain_epochs=2"),
-        ("ranker=brp_nas", "ranker.finetune_passes=5"),
+        (
+            *("ranker=paper", "search=half_best", "search.num_final=2"),
+            *("ranker.finetuning.list_size=3", "ranker.pretraining.epochs=2"),
+        ),
+        ("ranker=brp_nas", "ranker.finetuning.passes=5"),
         ("ranker=bananas", "ranker.steps=20"),
         ("ranker=gp",),
         ("ranker=random_forest",),

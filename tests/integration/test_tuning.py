@@ -20,8 +20,8 @@ SEARCH = (
     "hydra.sweeper.pruner.n_warmup_steps=4",
     "logger.mode=disabled",
     "loss=choice(lambdarank,mse)",
-    "ranker.finetune_passes=range(5,50,15)",
-    "ranker.learning_rate=tag(log,interval(1e-5,1e-1))",
+    "ranker.finetuning.passes=range(5,50,15)",
+    "ranker.finetuning.learning_rate=tag(log,interval(1e-5,1e-1))",
 )
 
 
@@ -44,7 +44,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(acenas: Command,
     assert done.returncode == 0, done.stderr
     expected = study(whole)
     assert set(expected["state"]) == {"complete", "pruned"}
-    assert len(expected.filter(like="ranker.learning_rate").drop_duplicates()) == 5
+    assert len(expected.filter(like="ranker.finetuning.learning_rate").drop_duplicates()) == 5
     complete = expected[expected["state"] == "complete"]
     best = complete.sort_values("search/ndcg@10").iloc[-1]
     assert f"Best: trial {best['trial']}, search/ndcg@10 {best['search/ndcg@10']:.4f}" in done.stdout

@@ -1,11 +1,16 @@
 """Small random graphs, and accuracies that can be learned from them."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import torch
 from torch import Tensor
 
-from acenas.spaces.graphs import GraphBatch
+from acenas.spaces import GraphBatch, SearchSpace
 
 NUM_NODE_TYPES = 6
+SPACE = cast(SearchSpace, SimpleNamespace(num_node_types=NUM_NODE_TYPES))
+"""All that a ranker reads of a space."""
 
 
 def random_dags(

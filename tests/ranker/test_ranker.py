@@ -2,7 +2,9 @@
 
 import csv
 import functools
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -13,11 +15,11 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from acenas.errors import UserError
-from acenas.ranker import BidirectionalEncoder, GraphRanker, PaperEncoder
+from acenas.ranker import BidirectionalEncoder, Finetuning, GraphRanker, PaperEncoder, Pretraining, Prior
 from acenas.ranker.module import observed_weights, squared_errors
 from acenas.ranking import LambdaRankLoss, StandardisedMSELoss, ndcg_at_k, relevance
 from acenas.spaces import GraphBatch
-from tests.ranker.graphs import NUM_NODE_TYPES, accuracies_of, random_dags
+from tests.ranker.graphs import SPACE, accuracies_of, random_dags
 
 SMALL = functools.partial(BidirectionalEncoder, hidden_channels=8, layers=2, out_channels=16)
 GRAPHS = random_dags(120)
@@ -27,19 +29,16 @@ WEAK_LABELS = torch.stack(
 )
 
 
-def small_ranker(**changes: object) -> GraphRanker:
-    options: dict[str, object] = {
-        "num_node_types": NUM_NODE_TYPES,
-        "encoder": SMALL,
-        "loss": LambdaRankLoss(),
-        "head_channels": 16,
-        "dropout": 0.1,
-        "pretrain_epochs": 3,
-        "pretrain_batch_size": 32,
-        "finetune_passes": 10,
-        "replay_size": 16,
+def small_ranker(**changes: Any) -> GraphRanker:
+    """A ranker without prior; changes of a group are a dictionary."""
+    groups: dict[str, Any] = {
+        "pretraining": Pretraining(epochs=3, batch_size=32),
+        "finetuning": Finetuning(passes=10, replay_size=16, fresh_head=False),
+        "prior": Prior(weight=0.0, ridge=None),
     }
-    return GraphRanker(**{**options, **changes})  # type: ignore[arg-type]
+    options = {"encoder": SMALL, "loss": LambdaRankLoss(scale=20.0), "head_channels": 16, "dropout": 0.1}
+    options |= {name: replace(group, **changes.pop(name, {})) for name, group in groups.items()}
+    return GraphRanker(SPACE, **{**options, **changes})
 
 
 def correlation(scores: Tensor, accuracies: Tensor) -> float:
@@ -49,18 +48,19 @@ def correlation(scores: Tensor, accuracies: Tensor) -> float:
 @pytest.mark.parametrize("encoder", [SMALL, PaperEncoder])
 def test_overfits_twenty_architectures(encoder: functools.partial[BidirectionalEncoder]) -> None:
     graphs, accuracies = GRAPHS[:20], ACCURACIES[:20]
-    ranker = small_ranker(encoder=encoder, dropout=0.0, finetune_passes=150)
+    ranker = small_ranker(encoder=encoder, dropout=0.0, finetuning={"passes": 150})
     ranker.finetune(graphs, accuracies, round=1)
     scores = ranker.score(graphs)
     assert ndcg_at_k(scores, relevance(accuracies), 5) > 0.99, "LambdaRank cares for the top"
     assert scores.argmax() == accuracies.argmax()
-    ranker = small_ranker(encoder=encoder, dropout=0.0, finetune_passes=150, regression_weight=100.0)
+    finetuning = {"passes": 150, "regression_weight": 100.0}
+    ranker = small_ranker(encoder=encoder, dropout=0.0, finetuning=finetuning)
     ranker.finetune(graphs, accuracies, round=1)
     assert correlation(ranker.score(graphs), accuracies) > 0.8, "regression for the whole order"
 
 
 def test_pretraining_helps_to_rank_what_was_never_observed(tmp_path: Path) -> None:
-    ranker = small_ranker(pretrain_epochs=40)
+    ranker = small_ranker(pretraining={"epochs": 40})
     ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     assert correlation(ranker.score(GRAPHS), WEAK_LABELS[:, 0]) > 0.7, "the first weak label's order"
     fresh = small_ranker()
@@ -74,7 +74,9 @@ def test_pretraining_helps_to_rank_what_was_never_observed(tmp_path: Path) -> No
 
 def test_the_prior_says_what_few_observations_leave_open(tmp_path: Path) -> None:
     """Three observations in the wrong order: with a prior the others keep the order of the weak labels."""
-    without, weak, strong = (small_ranker(prior_weight=w, finetune_passes=60) for w in (0.0, 1.0, 30.0))
+    without, weak, strong = (
+        small_ranker(prior={"weight": weight}, finetuning={"passes": 60}) for weight in (0.0, 1.0, 30.0)
+    )
     for number, ranker in enumerate((without, weak, strong)):
         ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / str(number))
     together = WEAK_LABELS[:, 0] / WEAK_LABELS[:, 0].std() - WEAK_LABELS[:, 1] / WEAK_LABELS[:, 1].std()
@@ -108,7 +110,7 @@ def test_the_labels_of_the_prior_weigh_what_the_observed_say() -> None:
 
 def test_a_prior_that_learns_tells_a_label_that_misleads(tmp_path: Path) -> None:
     """What is observed contradicts the first label: the scores of the others follow it sooner."""
-    fixed, learned = (small_ranker(prior_weight=10.0, prior_ridge=ridge) for ridge in (None, 1.0))
+    fixed, learned = (small_ranker(prior={"weight": 10.0, "ridge": ridge}) for ridge in (None, 1.0))
     for number, ranker in enumerate((fixed, learned)):
         ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / str(number))
         ranker.finetune(GRAPHS[:12], -ACCURACIES[:12], round=1)
@@ -119,10 +121,12 @@ def test_a_prior_that_learns_tells_a_label_that_misleads(tmp_path: Path) -> None
 
 
 def test_a_prior_without_replayed_labels_is_an_error() -> None:
-    with pytest.raises(UserError, match="prior_weight needs"):
-        small_ranker(prior_weight=1.0, replay_size=0)
-    with pytest.raises(UserError, match="prior_ridge must be above 0"):
-        small_ranker(prior_ridge=0.0)
+    with pytest.raises(UserError, match=r"prior\.weight needs"):
+        small_ranker(prior={"weight": 1.0}, finetuning={"replay_size": 0})
+    with pytest.raises(UserError, match=r"prior\.ridge must be above 0"):
+        small_ranker(prior={"ridge": 0.0})
+    with pytest.raises(UserError, match=r"prior\.size must be above 0"):
+        small_ranker(prior={"weight": 1.0, "size": 0.0})
 
 
 def test_finetuning_starts_from_the_pretrained_weights_every_time(tmp_path: Path) -> None:
@@ -256,14 +260,17 @@ def test_metrics_of_every_epoch_reach_the_loggers(tmp_path: Path) -> None:
 
 
 def test_every_ingredient_can_be_switched_off(tmp_path: Path) -> None:
-    plain = small_ranker(regression_weight=0, replay_size=0, list_size=5, loss=StandardisedMSELoss())
+    finetuning = {"regression_weight": 0, "replay_size": 0, "list_size": 5}
+    plain = small_ranker(finetuning=finetuning, loss=StandardisedMSELoss())
     plain.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     plain.finetune(GRAPHS[:12], ACCURACIES[:12], round=1)
     assert plain.score(GRAPHS).isfinite().all()
 
 
 def test_the_head_can_start_as_that_of_the_first_label(tmp_path: Path) -> None:
-    ranker = small_ranker(start_from_label=True, learning_rate=0.0, encoder_learning_rate=0.0)
+    ranker = small_ranker(
+        finetuning={"start_from_label": True, "learning_rate": 0.0, "encoder_learning_rate": 0.0}
+    )
     ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     before = ranker.score(GRAPHS)
     ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
@@ -280,9 +287,21 @@ def test_several_graphs_per_architecture(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    for wrong in ({"dropout": 1.0}, {"finetune_passes": 0}, {"replay_weight": -1.0}, {"list_size": 1}):
+    for wrong in ({"dropout": 1.0}, {"head_channels": 0}, {"weight_decay": -1.0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             small_ranker(**wrong)
+    for group, wrong in (
+        ("pretraining", {"epochs": 0}),
+        ("pretraining", {"batch_size": 0}),
+        ("finetuning", {"passes": 0}),
+        ("finetuning", {"replay_weight": -1.0}),
+        ("finetuning", {"list_size": 1}),
+        ("prior", {"weight": -1.0}),
+    ):
+        with pytest.raises(UserError, match=rf"ranker\.{group}\.{next(iter(wrong))} must be"):
+            small_ranker(**{group: wrong})
+    with pytest.raises(UserError, match="choose one of fresh_head and start_from_label"):
+        small_ranker(finetuning={"fresh_head": True, "start_from_label": True})
     with pytest.raises(RuntimeError, match="knows nothing yet"):
         small_ranker().score(GRAPHS)
     with pytest.raises(ValueError, match="20 graphs, but 19 accuracies"):
@@ -291,7 +310,7 @@ def test_what_cannot_be_is_refused() -> None:
 
 def test_scores_do_not_depend_on_what_else_is_scored() -> None:
     """Batches are made of graphs of alike sizes, and cut to the largest of them."""
-    ranker = small_ranker(finetune_passes=2)
+    ranker = small_ranker(finetuning={"passes": 2})
     ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
     scores = ranker.score(GRAPHS[:40])
     alone = torch.cat([ranker.score(GRAPHS[i : i + 1]) for i in range(40)])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from acenas.errors import UserError
-from acenas.ranking import losses
+from acenas.ranking import functional
+from acenas.ranking.functional import lambdarank_loss, relevance_of_lists, standardise
 from acenas.ranking.losses import (
     ApproxNDCGLoss,
     LambdaRankLoss,
@@ -26,9 +27,6 @@ from acenas.ranking.losses import (
     RankingLoss,
     RankNetLoss,
     StandardisedMSELoss,
-    lambdarank_loss,
-    relevance_of_lists,
-    standardise,
 )
 from acenas.ranking.metrics import ndcg_at_k, relevance
 
@@ -37,13 +35,13 @@ Scores = list[float]
 FloatArray = npt.NDArray[np.floating[Any]]
 
 SMOOTH: dict[str, Loss] = {
-    "ranknet": losses.ranknet_loss,
-    "hinge": losses.pairwise_hinge_loss,  # smooth but for its kink, which random scores do not meet
-    "kl": losses.pairwise_kl_loss,
-    "listmle": losses.listmle_loss,
-    "listnet": losses.listnet_loss,
-    "approx_ndcg": losses.approx_ndcg_loss,
-    "mse": losses.mse_loss,
+    "ranknet": functional.ranknet_loss,
+    "hinge": functional.pairwise_hinge_loss,  # smooth but for its kink, which random scores do not meet
+    "kl": functional.pairwise_kl_loss,
+    "listmle": functional.listmle_loss,
+    "listnet": functional.listnet_loss,
+    "approx_ndcg": functional.approx_ndcg_loss,
+    "mse": functional.mse_loss,
 }
 FUNCTIONS: dict[str, Loss] = {
     **SMOOTH,
@@ -53,8 +51,9 @@ FUNCTIONS: dict[str, Loss] = {
 }
 MODULES: list[RankingLoss] = [
     LambdaRankLoss(),
+    LambdaRankLoss(scale=20.0),
     LambdaRankLoss(sigma=2.0, gain="linear", scale=5.0, truncation_level=3, normalise=True),
-    LambdaRankLoss(rank_by="label_ascending"),
+    LambdaRankLoss(scale=20.0, rank_by="label_ascending"),
     RankNetLoss(),
     PairwiseHingeLoss(),
     PairwiseKLLoss(),
@@ -491,6 +490,6 @@ def test_functions_refuse_unknown_choices() -> None:
 
 def test_repr_shows_the_parameters() -> None:
     assert repr(LambdaRankLoss(sigma=2.0)) == (
-        "LambdaRankLoss(sigma=2.0, gain='exponential', scale=20.0, truncation_level=None, "
+        "LambdaRankLoss(sigma=2.0, gain='exponential', scale=2.0, truncation_level=None, "
         "normalise=False, rank_by='score')"
     )

@@ -15,7 +15,7 @@ from acenas.run import pipeline
 from acenas.run.folder import only_process
 from tests.integration.conftest import command, environment, result, run_folders
 
-SMALL = ["ranker.pretrain_epochs=2", "ranker.finetune_passes=20", "logger.mode=disabled"]
+SMALL = ["ranker.pretraining.epochs=2", "ranker.finetuning.passes=20", "logger.mode=disabled"]
 
 
 @pytest.fixture(scope="module")

@@ -85,8 +85,14 @@ class Recorder(SearchCallback):
 
 
 def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
-    greedy = BestAndRandom(1.0)
-    return BudgetedSearch(greedy, BestAndRandom(0.5), greedy, 12, 3, 0, candidates, {"params_m": 1})
+    return BudgetedSearch(
+        12,
+        growth=0,
+        first=BestAndRandom(0.5),
+        confidence=None,
+        constraints={"params_m": 1},
+        candidates=candidates,
+    )
 
 
 def run(folder: Path, search: Search, *callbacks: SearchCallback) -> SearchResult:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from acenas.ranker.baselines.regression import matern_and_noise
+from acenas.ranker.gaussian_process import matern_and_noise
 from acenas.search.returned import returned_after_each
 from acenas.spaces import NasBench201
 from acenas.spaces.features import OneHot

@@ -77,8 +77,8 @@ class Recorder(SearchCallback):
 
 
 def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0) -> BudgetedSearch:
-    half, greedy = BestAndRandom(0.5), BestAndRandom(1.0)
-    return BudgetedSearch(half, half, greedy, budget, per_round, num_final, growth=growth)
+    half = BestAndRandom(0.5)
+    return BudgetedSearch(budget, per_round, growth, num_final, first=half, acquisition=half, confidence=None)
 
 
 def run(
@@ -139,7 +139,7 @@ def test_a_search_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path, rou
     pd.testing.assert_frame_equal(result.observations, expected.observations)
     pd.testing.assert_frame_equal(result.scores, expected.scores)
     assert len(evaluator.asked) == 30, "what was trained before the kill was not trained again"
-    assert [r.round for r in again.results] == list(range(round_of_death, 6)), "every round is told of once"
+    assert [r.round for r in again.results] == list(range(round_of_death, 6)), "every round is reported once"
 
 
 def test_a_kill_between_training_and_fitting_trains_nothing_again(tmp_path: Path) -> None:
@@ -197,9 +197,8 @@ def test_what_would_be_returned_stands_beside_each_training(tmp_path: Path, conf
 
 @pytest.mark.parametrize("confidence", [0.5, 1.0, 95])
 def test_a_confidence_that_means_nothing_is_an_error(confidence: float) -> None:
-    rule = BestAndRandom(1.0)
     with pytest.raises(UserError, match=r"search\.confidence"):
-        BudgetedSearch(rule, rule, rule, confidence=confidence)
+        BudgetedSearch(confidence=confidence)
 
 
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40), st.floats(0, 2))
@@ -282,5 +281,7 @@ def test_one_by_one_means_that_fewer_are_the_first_of_more(best: float, part: fl
 def test_a_search_is_anytime_where_no_round_looks_ahead(
     best: float, per_round: int, num_final: int, expected: bool
 ) -> None:
-    rule = BestAndRandom(best, 0.1)
-    assert BudgetedSearch(rule, BestAndRandom(0.0), rule, 100, per_round, num_final).anytime is expected
+    search = BudgetedSearch(
+        100, per_round, growth=0, num_final=num_final, acquisition=BestAndRandom(best, 0.1)
+    )
+    assert search.anytime is expected

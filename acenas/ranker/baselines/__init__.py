@@ -1,4 +1,4 @@
-"""What a user would pick instead, behind the interface of a ranker."""
+"""Other rankers, behind the same interface."""
 
 from acenas.ranker.baselines.bananas import BananasRanker
 from acenas.ranker.baselines.encoder import GCNEncoder

@@ -6,17 +6,19 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.ranker.baselines.regression import RowRanker, Rows
+from acenas.ranker.baselines.regression import RowRanker
 from acenas.seeds import torch_generator
-from acenas.spaces.features import Features, Paths
+from acenas.spaces.features import Features, Paths, Rows
 
 
 class Ensemble(nn.Module):
@@ -52,21 +54,19 @@ class Ensemble(nn.Module):
         return hidden.squeeze(2)
 
 
+@dataclass(eq=False)
 class BananasRanker(RowRanker):
     """BANANAS (White et al., arXiv 1910.11858): an ensemble of 5 networks on path encodings, mean absolute error.
 
-    It differs from the paper in two things. All architectures of a space are scored, where the paper scores mutations
-    of the best ones. The networks are wider and less deep: over a whole space, 10 layers of 20 channels disagree too
-    much for Thompson sampling to find the best.
+    There are two differences from the paper. All architectures of a space are scored, where the paper scores mutations
+    of the best. The networks are wider and less deep: over a whole space, networks of 10 layers of 20 channels disagree
+    too much for Thompson sampling to find the best.
 
     The score is an independent Thompson sample: each architecture's is drawn from a normal distribution with the
     mean and deviation of the members' predictions. The draw is a function of (seed, round, row), so that equal rows
     have equal scores, whatever the batch. A report ranks by the draw, as the search does.
 
-    Args:
-        num_node_types: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         members: networks of the ensemble.
         width: channels of a layer.
         layers: hidden layers of a network.
@@ -75,30 +75,21 @@ class BananasRanker(RowRanker):
         thompson: False for the mean of the members in place of the draw.
     """
 
-    def __init__(
-        self,
-        num_node_types: int,
-        features: Callable[[int], Features] = Paths,
-        seed: int = 0,
-        members: int = 5,
-        width: int = 64,
-        layers: int = 3,
-        steps: int = 300,
-        learning_rate: float = 0.01,
-        thompson: bool = True,
-    ) -> None:
-        super().__init__(num_node_types, features, seed)
-        if members < 2 and thompson:
-            raise UserError(f"ranker: Thompson sampling needs members to disagree, at least 2, not {members}")
-        self.members = members
-        self.width = width
-        self.layers = layers
-        self.steps = steps
-        self.learning_rate = learning_rate
-        self.thompson = thompson
+    features: Callable[[int], Features] = Paths
+    members: int = 5
+    width: int = 64
+    layers: int = 3
+    steps: int = 300
+    learning_rate: float = 0.01
+    thompson: bool = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.members < 2 and self.thompson:
+            raise UserError(f"ranker: Thompson sampling needs at least 2 members, not {self.members}")
+
+    @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """See `RowRanker.fit_rows`."""
         inputs = torch.from_numpy(rows).float()
         targets = ((accuracies - accuracies.mean()) / accuracies.std(correction=0).clamp(min=1e-6)).float()
         self._ensemble = Ensemble(
@@ -114,9 +105,9 @@ class BananasRanker(RowRanker):
             schedule.step()
         self._noise_seed = seed
 
+    @override
     @torch.no_grad()
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
-        """See `RowRanker.score_rows`."""
         predictions: Tensor = self._ensemble(torch.from_numpy(rows).float())
         mean = predictions.mean(dim=0).numpy()
         if not self.thompson:

@@ -4,12 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
+from typing_extensions import override
 
 from acenas.ranker import Encoder
 
 
 class GCNEncoder(Encoder):
-    """Graph convolutions, and the vector of a global node that hears all others (Dudziak et al., arXiv 2007.08668).
+    """Graph convolutions, read out at a global node connected to all others (Dudziak et al., arXiv 2007.08668).
 
     As in the authors' code, a layer is a convolution (Kipf and Welling 2017), LayerNorm, ReLU and dropout.
 
@@ -42,8 +43,8 @@ class GCNEncoder(Encoder):
         self.dropout = dropout
         self.register_buffer("one_hot", torch.eye(num_node_types + 1), persistent=False)
 
+    @override
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-        """See `Encoder.encode_graphs`."""
         # The global node has a type of its own and comes last; the dense layer's rows are targets.
         node, mask = F.pad(node, (0, 1), value=self.num_node_types), F.pad(mask, (0, 0, 0, 1), value=1.0)
         incoming = F.pad(adjacency.transpose(1, 2), (0, 1, 0, 1))

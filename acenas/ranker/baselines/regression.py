@@ -1,65 +1,64 @@
-"""Regression and boosted trees on rows of numbers: features of the graphs, beside them the weak labels."""
+"""Regression and boosted trees on rows of features of the graphs and weak labels."""
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 from torch import Tensor
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.ranker.baselines.weak_labels import RememberingRanker
+from acenas.ranker.gaussian_process import most_likely_process
 from acenas.ranking import relevance
 from acenas.seeds import derive_seed
-from acenas.spaces.features import Features, OneHot
+from acenas.spaces import SearchSpace
+from acenas.spaces.features import Features, OneHot, Rows
 from acenas.spaces.graphs import GraphBatch
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-Rows = NDArray[np.float64]
-"""`[n, F]`."""
 
-
+@dataclass(eq=False)
 class RowRanker(RememberingRanker):
-    """Fits a model of rows to the observed accuracies, anew in every round.
+    """Fits a model to the observed accuracies, anew in every round, on one row of features per architecture.
 
-    A row holds the features of a graph and, after pretraining, the standardised weak labels; `weak_labels=[]` leaves
-    them out.
+    A row contains the features of a graph and, after pretraining, the standardised weak labels. Without pretraining
+    (`weak_labels=[]`) it contains the features alone.
 
-    Args:
-        num_node_types: of the space: values of `GraphBatch.node` are below this.
-        features: makes the features, called with `num_node_types` (in YAML the class, a `_partial_`).
+    Attributes:
+        space: of the architectures to rank.
+        features: makes the features, called with `space.num_node_types` (in YAML the class, a `_partial_`).
         seed: of the run.
     """
 
-    def __init__(
-        self, num_node_types: int, features: Callable[[int], Features] = OneHot, seed: int = 0
-    ) -> None:
+    space: SearchSpace
+    features: Callable[[int], Features] = OneHot
+    seed: int = 0
+
+    def __post_init__(self) -> None:
         super().__init__()
-        self.features = features(num_node_types)
-        self.seed = seed
+        self._features = self.features(self.space.num_node_types)
         self._fitted = False
 
-    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
-        """See `Ranker.finetune`."""
+    @override
+    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:
         if len(graphs) != len(accuracies):
             raise ValueError(f"{len(graphs)} graphs, but {len(accuracies)} accuracies")
-        self.features.fit(graphs)
+        self._features.fit(graphs)
         self.fit_rows(self._rows(graphs), accuracies.double(), derive_seed(self.seed, "finetune", round))
         self._fitted = True
 
+    @override
     def score(self, graphs: GraphBatch) -> Tensor:
-        """See `Ranker.score`."""
         if not self._fitted:
             return super().score(graphs)
         return torch.from_numpy(np.asarray(self.score_rows(self._rows(graphs)))).float()
@@ -70,95 +69,56 @@ class RowRanker(RememberingRanker):
 
     @abstractmethod
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
-        """`[n]`, each score depending on its row alone."""
+        """Returns the scores `[n]`, each a function of its row alone."""
 
     def _rows(self, graphs: GraphBatch) -> Rows:
-        rows = self.features.rows(graphs)
+        rows = self._features.rows(graphs)
         return rows if self._memory is None else np.concatenate([rows, self._memory(graphs)], axis=1)
 
 
-def matern_and_noise(columns: int, smoothness: float = 2.5) -> Kernel:
-    """A Matérn kernel (`k1`) for rows of so many columns, plus noise (`k2`); bounded for targets of variance 1."""
-    length = np.sqrt(columns)  # of the order of the distance of two rows
-    matern = Matern(length, (length / 30, length * 30), nu=smoothness)
-    return ConstantKernel(1.0, (1e-2, 1e2)) * matern + WhiteKernel(0.1, (1e-3, 1e1))
-
-
+@dataclass(eq=False)
 class GaussianProcessRanker(RowRanker):
     """Gaussian process regression with a Matérn kernel and noise; the score is the posterior mean.
 
-    Args:
-        num_node_types: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         smoothness: of the Matérn kernel, ν: 0.5, 1.5 or 2.5, or infinity for an RBF kernel.
         restarts: of the maximisation of the marginal likelihood, beside that from the initial kernel.
-        clip: regress on the relevance (AceNAS), in which all of the worst fifth are equal, rather than on the accuracy:
-            networks that did not learn at all are far off and otherwise set the scale of the process.
+        clip: whether to regress on the relevance, in which all of the worst fifth are equal, instead of the accuracy.
+            Networks that did not learn at all are outliers, which would otherwise set the scale of the process.
     """
 
-    def __init__(
-        self,
-        num_node_types: int,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        smoothness: float = 2.5,
-        restarts: int = 1,
-        clip: bool = True,
-    ) -> None:
-        super().__init__(num_node_types, features, seed)
-        self.smoothness = smoothness
-        self.restarts = restarts
-        self.clip = clip
+    smoothness: float = 2.5
+    restarts: int = 1
+    clip: bool = True
 
+    @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """See `RowRanker.fit_rows`."""
-        self._process = GaussianProcessRegressor(
-            matern_and_noise(rows.shape[1], self.smoothness),
-            normalize_y=True,
-            n_restarts_optimizer=self.restarts,
-            random_state=seed % 2**32,
-        )
-        with warnings.catch_warnings():  # a hyper-parameter at its bound is as good as any other
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._process.fit(rows, (relevance(accuracies) if self.clip else accuracies).numpy())
+        targets = (relevance(accuracies) if self.clip else accuracies).numpy()
+        self._process = most_likely_process(rows, targets, self.smoothness, self.restarts, seed % 2**32)
 
+    @override
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
-        """See `RowRanker.score_rows`."""
         return self._process.predict(rows)  # type: ignore[no-any-return]
 
 
+@dataclass(eq=False)
 class RandomForestRanker(RowRanker):
     """Random forest regression.
 
-    Args:
-        num_node_types: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         trees: of the forest.
         max_features: the part of the columns looked at for a split.
         min_samples_leaf: observed architectures of a leaf.
         bootstrap: each tree sees a sample drawn with replacement, rather than all.
     """
 
-    def __init__(
-        self,
-        num_node_types: int,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        trees: int = 300,
-        max_features: float = 0.3,
-        min_samples_leaf: int = 1,
-        bootstrap: bool = True,
-    ) -> None:
-        super().__init__(num_node_types, features, seed)
-        self.trees = trees
-        self.max_features = max_features
-        self.min_samples_leaf = min_samples_leaf
-        self.bootstrap = bootstrap
+    trees: int = 300
+    max_features: float = 0.3
+    min_samples_leaf: int = 1
+    bootstrap: bool = True
 
+    @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """See `RowRanker.fit_rows`."""
         self._forest = RandomForestRegressor(
             self.trees,
             max_features=self.max_features,
@@ -167,13 +127,13 @@ class RandomForestRanker(RowRanker):
             random_state=seed % 2**32,
         ).fit(rows, accuracies.numpy())
 
+    @override
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
-        """See `RowRanker.score_rows`."""
         return self._forest.predict(rows)  # type: ignore[no-any-return]
 
 
 def graded(accuracies: Tensor, grades: int) -> NDArray[np.int64]:
-    """The relevance of `accuracies` `[n]` in whole numbers from 0 to `grades`, as boosting libraries want it.
+    """Returns the relevance of `accuracies` `[n]` as integers from 0 to `grades`, as boosting libraries require.
 
     >>> graded(torch.tensor([10.0, 50.0, 60.0, 70.0, 80.0, 90.0]), grades=10).tolist()
     [0, 0, 2, 5, 8, 10]
@@ -181,13 +141,11 @@ def graded(accuracies: Tensor, grades: int) -> NDArray[np.int64]:
     return relevance(accuracies, scale=grades).round().long().numpy()
 
 
+@dataclass(eq=False)
 class XGBoostRanker(RowRanker):
     """Gradient boosted trees of XGBoost with its LambdaMART objective `rank:ndcg`.
 
-    Args:
-        num_node_types: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         rounds: of boosting.
         learning_rate: of each round.
         max_depth: of a tree.
@@ -198,51 +156,44 @@ class XGBoostRanker(RowRanker):
         UserError: where xgboost is not installed.
     """
 
-    def __init__(
-        self,
-        num_node_types: int,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        rounds: int = 100,
-        learning_rate: float = 0.1,
-        max_depth: int = 3,
-        colsample: float = 0.5,
-        grades: int = 5,
-    ) -> None:
-        super().__init__(num_node_types, features, seed)
-        self.rounds = rounds
-        self.grades = grades
+    rounds: int = 100
+    learning_rate: float = 0.1
+    max_depth: int = 3
+    colsample: float = 0.5
+    grades: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._library = _library("xgboost")
         self._parameters: dict[str, Any] = {
             "objective": "rank:ndcg",
-            "eta": learning_rate,
-            "max_depth": max_depth,
-            "colsample_bytree": colsample,
+            "eta": self.learning_rate,
+            "max_depth": self.max_depth,
+            "colsample_bytree": self.colsample,
             "min_child_weight": 0,  # a bound on the second derivatives, which are far below 1 for so few rows
             "lambdarank_pair_method": "mean",
             "lambdarank_num_pair_per_sample": 8,
             "nthread": 1,
         }
 
+    @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """See `RowRanker.fit_rows`. All observed architectures are one query."""
+        """Fits the trees; all observed architectures are one query."""
         data = self._library.DMatrix(
             rows, graded(accuracies, self.grades), qid=np.zeros(len(rows), dtype=int)
         )
         self._trees = self._library.train(self._parameters | {"seed": seed % 2**31}, data, self.rounds)
 
+    @override
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
-        """See `RowRanker.score_rows`."""
         return self._trees.predict(self._library.DMatrix(rows))  # type: ignore[no-any-return]
 
 
+@dataclass(eq=False)
 class LightGBMRanker(RowRanker):
     """Gradient boosted trees of LightGBM with its LambdaMART objective `lambdarank`.
 
-    Args:
-        num_node_types: see `RowRanker`.
-        features: see `RowRanker`.
-        seed: of the run.
+    Attributes:
         rounds: of boosting.
         learning_rate: of each round.
         leaves: of a tree.
@@ -254,30 +205,24 @@ class LightGBMRanker(RowRanker):
         UserError: where lightgbm is not installed.
     """
 
-    def __init__(
-        self,
-        num_node_types: int,
-        features: Callable[[int], Features] = OneHot,
-        seed: int = 0,
-        rounds: int = 100,
-        learning_rate: float = 0.1,
-        leaves: int = 8,
-        min_leaf: int = 2,
-        colsample: float = 0.5,
-        grades: int = 10,
-    ) -> None:
-        super().__init__(num_node_types, features, seed)
-        self.rounds = rounds
-        self.grades = grades
+    rounds: int = 100
+    learning_rate: float = 0.1
+    leaves: int = 8
+    min_leaf: int = 2
+    colsample: float = 0.5
+    grades: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._library = _library("lightgbm")
         self._parameters: dict[str, Any] = {
             "objective": "lambdarank",
-            "learning_rate": learning_rate,
-            "num_leaves": leaves,
-            "min_data_in_leaf": min_leaf,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.leaves,
+            "min_data_in_leaf": self.min_leaf,
             "min_sum_hessian_in_leaf": 1e-5,  # second derivatives are small for so few rows (at 0 the library breaks)
             "min_data_in_bin": 1,
-            "feature_fraction": colsample,
+            "feature_fraction": self.colsample,
             "lambdarank_truncation_level": 100_000,  # pairs of all, not only those with one of the first 30
             "deterministic": True,
             "force_row_wise": True,
@@ -285,21 +230,22 @@ class LightGBMRanker(RowRanker):
             "verbosity": -1,
         }
 
+    @override
     def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """See `RowRanker.fit_rows`. All observed architectures are one query."""
+        """Fits the trees; all observed architectures are one query."""
         parameters = self._parameters | {"seed": seed % 2**31}
         data = self._library.Dataset(
             rows, graded(accuracies, self.grades), group=[len(rows)], params=parameters
         )
         self._trees = self._library.train(parameters, data, self.rounds)
 
+    @override
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
-        """See `RowRanker.score_rows`."""
         return self._trees.predict(rows, num_threads=1)  # type: ignore[no-any-return]
 
 
 def _library(name: str) -> ModuleType:
-    """An optional dependency. Raises `UserError` where it is not installed."""
+    """Imports an optional dependency. Raises `UserError` where it is not installed."""
     import importlib
 
     try:

@@ -1,4 +1,4 @@
-"""Weak labels that are looked up rather than learned, and what that alone makes of a search."""
+"""Rankers without a network: they look up weak labels or observed accuracies."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.ranker import Ranker
-from acenas.spaces.graphs import GraphBatch
+from acenas.spaces import GraphBatch, SearchSpace
 
 
 def graph_contents(graphs: GraphBatch) -> NDArray[np.uint8]:
-    """`[B, bytes]`: what is in the tensors of each architecture. Equal rows, equal graphs, and the other way round."""
+    """Returns the content of each architecture's tensors, `[B, bytes]`: rows are equal exactly where the graphs are."""
     parts = [
         graphs.node.short().numpy().reshape(len(graphs), -1).view(np.uint8),
         np.packbits(graphs.adjacency.numpy().reshape(len(graphs), -1), axis=1),
@@ -30,11 +31,10 @@ def graph_contents(graphs: GraphBatch) -> NDArray[np.uint8]:
 
 
 class WeakLabelMemory:
-    """The weak labels of all architectures, found again by the content of their graphs.
+    """The weak labels of all architectures, looked up by the content of their graphs.
 
-    Rankers are asked for scores by graphs alone, and a baseline without a network to predict the weak labels keeps
-    them. They are standardised (mean 0, deviation 1). Architectures with the same graph share the mean of theirs; a
-    missing one is the mean of all, 0.
+    A ranker scores graphs, so a baseline without a network to predict the weak labels stores them by graph. They are
+    standardised (mean 0, deviation 1). Architectures with the same graph share their mean; a missing label is 0.
 
     Args:
         contents: `[U, bytes]`, see `graph_contents`.
@@ -48,7 +48,7 @@ class WeakLabelMemory:
 
     @staticmethod
     def of(graphs: GraphBatch, weak_labels: Tensor, names: Sequence[str] = ()) -> WeakLabelMemory:
-        """Remembers `weak_labels` `[A, L]`, NaN where missing. Raises `UserError` for one without variation."""
+        """Stores `weak_labels` `[A, L]`, NaN where missing. Raises `UserError` for one without variation."""
         labels = weak_labels.double().numpy()
         known = ~np.isnan(labels)
         for label in range(labels.shape[1]):
@@ -66,7 +66,7 @@ class WeakLabelMemory:
         return WeakLabelMemory(contents, sums / np.maximum(counts, 1))
 
     def __call__(self, graphs: GraphBatch) -> NDArray[np.float64]:
-        """`[B, L]`; 0, the mean, for architectures without weak labels."""
+        """Returns the labels `[B, L]`; 0, the mean, for architectures without weak labels."""
         rows = [self._row.get(content.tobytes(), -1) for content in graph_contents(graphs)]
         with_unknown = np.concatenate([self.labels, np.zeros((1, self.labels.shape[1]))])
         return with_unknown[np.array(rows, dtype=np.int64)]
@@ -81,7 +81,7 @@ class WeakLabelMemory:
 
     @staticmethod
     def load(path: Path) -> WeakLabelMemory:
-        """Reads what `save` wrote. Raises `UserError` where the file is another."""
+        """Reads what `save` wrote. Raises `UserError` for another file."""
         try:
             state = torch.load(path, weights_only=True)
             return WeakLabelMemory(state["contents"].numpy(), state["labels"].numpy())
@@ -94,11 +94,12 @@ class WeakLabelMemory:
 
 
 class RememberingRanker(Ranker):
-    """A ranker that remembers the weak labels as its pretraining; the first of them is its order until finetuned."""
+    """A ranker whose pretraining stores the weak labels, and which ranks by the first of them until it is finetuned."""
 
     def __init__(self) -> None:
         self._memory: WeakLabelMemory | None = None
 
+    @override
     def pretrain(
         self,
         graphs: GraphBatch,
@@ -109,37 +110,39 @@ class RememberingRanker(Ranker):
         callbacks: Sequence[pl.Callback] = (),
         loggers: Sequence[Logger] = (),
     ) -> None:
-        """See `Ranker.pretrain`. There is nothing to go on with and nothing to log."""
+        """Stores the weak labels; writes no checkpoint and logs nothing."""
         self._memory = WeakLabelMemory.of(graphs, weak_labels, label_names)
 
+    @override
     def score(self, graphs: GraphBatch) -> Tensor:
-        """See `Ranker.score`: the first weak label."""
+        """Returns the first weak label."""
         if self._memory is None:
             raise RuntimeError("this ranker knows nothing yet: pretrain, load or finetune it before score()")
         return torch.from_numpy(self._memory(graphs)[:, 0]).float()
 
+    @override
     def save(self, path: Path) -> None:
-        """See `Ranker.save`."""
         if self._memory is None:
             raise RuntimeError("there is nothing to save before pretraining")
         self._memory.save(path)
 
+    @override
     def load(self, path: Path) -> None:
-        """See `Ranker.load`."""
         self._memory = WeakLabelMemory.load(path)
 
 
 class WeakLabelRanker(RememberingRanker):
-    """The first weak label itself, whatever was observed: what a search must beat to be worth its name.
+    """Ranks by the first weak label, whatever was observed: the baseline of every search that learns.
 
     Args:
-        num_node_types: not needed, as nothing is learned; every ranker is made with it.
+        space: unused, as nothing is learned; every ranker is constructed with it.
     """
 
-    def __init__(self, num_node_types: int) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         super().__init__()
 
-    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
+    @override
+    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:
         """Learns nothing. Raises `UserError` where there are no weak labels to rank by."""
         if self._memory is None:
             raise UserError(
@@ -148,38 +151,41 @@ class WeakLabelRanker(RememberingRanker):
 
 
 class ObservedRanker(Ranker):
-    """Knows what was observed and nothing else: for searches that predict nothing, random search and evolution.
+    """Ranks by what was observed alone: for searches without a predictor, random search and evolution.
 
-    What was trained scores its observed accuracy, all else the mean of these.
+    A trained architecture scores its observed accuracy, any other the mean of these.
 
     Args:
-        num_node_types: not needed, as nothing is learned; every ranker is made with it.
+        space: unused, as nothing is learned; every ranker is constructed with it.
     """
 
-    def __init__(self, num_node_types: int) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         self._observed: dict[bytes, float] = {}
         self._mean = 0.0
 
+    @override
     def pretrain(self, graphs: GraphBatch, weak_labels: Tensor, *, folder: Path, **_: object) -> None:
         """Learns nothing from weak labels."""
 
-    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
-        """See `Ranker.finetune`."""
+    @override
+    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:
         contents = (content.tobytes() for content in graph_contents(graphs))
         self._observed = dict(zip(contents, accuracies.tolist(), strict=True))
         self._mean = float(accuracies.mean())
 
+    @override
     def score(self, graphs: GraphBatch) -> Tensor:
-        """See `Ranker.score`; all alike before anything was observed."""
+        """Returns the observed accuracies, and their mean for what was not observed; 0 before the first."""
         contents = graph_contents(graphs)
         return torch.tensor([self._observed.get(content.tobytes(), self._mean) for content in contents])
 
+    @override
     def save(self, path: Path) -> None:
-        """See `Ranker.save`: an empty file."""
+        """Writes an empty file."""
         with atomic_path(path) as temporary:
             temporary.touch()
 
+    @override
     def load(self, path: Path) -> None:
-        """See `Ranker.load`."""
         if not path.exists():
             raise UserError(f"no pretrained ranker at {path}; pretrain one first")

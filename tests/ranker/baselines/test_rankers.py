@@ -10,7 +10,7 @@ import torch
 from scipy.stats import kendalltau
 
 from acenas.errors import UserError
-from acenas.ranker import GraphRanker, Ranker
+from acenas.ranker import Finetuning, GraphRanker, Prior, Ranker
 from acenas.ranker.baselines import (
     BananasRanker,
     GaussianProcessRanker,
@@ -24,11 +24,10 @@ from acenas.ranker.baselines import (
 )
 from acenas.ranker.baselines.regression import graded
 from acenas.ranking import PairwiseKLLoss, RankingLoss, StandardisedMSELoss
-from acenas.spaces import NasBench201
+from acenas.spaces import NasBench201, SearchSpace
 from acenas.spaces.features import Counts, OneHot, Paths
 
 SPACE = NasBench201()
-TYPES = SPACE.num_node_types
 ARCHS = sorted({SPACE.canonical(arch) for arch in SPACE.enumerate()})[::13]
 GRAPHS = SPACE.encode(ARCHS)
 # A simple function of a cell: convolutions are good, the more so the larger, and pooling is bad.
@@ -45,18 +44,17 @@ WEAK_LABELS = torch.stack(
 TRAINED = torch.randperm(len(ARCHS), generator=torch.Generator().manual_seed(1))[:60]
 
 
-def graph_network(num_node_types: int, loss: RankingLoss, seed: int = 0) -> GraphRanker:
+def graph_network(space: SearchSpace, loss: RankingLoss, seed: int = 0) -> GraphRanker:
     """As `conf/ranker/brp_nas.yaml` and `gcn_regression.yaml`, smaller."""
     encoder = functools.partial(GCNEncoder, hidden_channels=16, layers=3, out_channels=16, dropout=0.1)
     return GraphRanker(
-        num_node_types,
+        space,
         encoder,
         loss,
         seed,
         head_channels=16,
-        finetune_passes=60,
-        replay_size=0,
-        replay_weight=0,
+        finetuning=Finetuning(passes=60, replay_size=0, replay_weight=0, fresh_head=False),
+        prior=Prior(weight=0.0),
     )
 
 
@@ -92,12 +90,12 @@ def finetuned(ranker: Ranker, number: int = 1) -> Ranker:
 
 @pytest.mark.parametrize("name", RANKERS)
 def test_learns_a_simple_function(name: str) -> None:
-    assert correlation(finetuned(RANKERS[name](TYPES))) > 0.3, "chance is 0"
+    assert correlation(finetuned(RANKERS[name](SPACE))) > 0.3, "chance is 0"
 
 
 @pytest.mark.parametrize("name", RANKERS)
 def test_is_a_function_of_its_seed_the_round_and_what_was_observed(name: str) -> None:
-    one, two, other = RANKERS[name](TYPES, seed=3), RANKERS[name](TYPES, seed=3), RANKERS[name](TYPES, seed=4)
+    one, two, other = RANKERS[name](SPACE, seed=3), RANKERS[name](SPACE, seed=3), RANKERS[name](SPACE, seed=4)
     one.finetune(GRAPHS[TRAINED[:20]], ACCURACIES[TRAINED[:20]], round=1)
     expected = finetuned(one, 2).score(GRAPHS)
     torch.manual_seed(7)  # the global state is nobody's business
@@ -108,7 +106,7 @@ def test_is_a_function_of_its_seed_the_round_and_what_was_observed(name: str) ->
 
 @pytest.mark.parametrize("name", RANKERS)
 def test_a_score_depends_on_its_graph_alone(name: str) -> None:
-    ranker = finetuned(RANKERS[name](TYPES))
+    ranker = finetuned(RANKERS[name](SPACE))
     scores = ranker.score(GRAPHS)
     assert scores.dtype == torch.float32 and scores.shape == (len(ARCHS),) and scores.isfinite().all()
     order = torch.randperm(len(ARCHS), generator=torch.Generator().manual_seed(2))
@@ -124,16 +122,16 @@ def test_weak_labels_help(name: str, tmp_path: Path) -> None:
         ranker.finetune(GRAPHS[TRAINED[:10]], ACCURACIES[TRAINED[:10]], round=1)
         return correlation(ranker)
 
-    with_labels = ROW_RANKERS[name](TYPES)
+    with_labels = ROW_RANKERS[name](SPACE)
     with_labels.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     assert torch.equal(with_labels.score(GRAPHS).argsort(), WEAK_LABELS[:, 0].argsort()), "until finetuned"
-    assert trained_on_ten(with_labels) > trained_on_ten(ROW_RANKERS[name](TYPES))
+    assert trained_on_ten(with_labels) > trained_on_ten(ROW_RANKERS[name](SPACE))
 
 
 @pytest.mark.parametrize("name", [*ROW_RANKERS, "weak_label"])
 def test_save_and_load(name: str, tmp_path: Path) -> None:
     make = {**ROW_RANKERS, "weak_label": WeakLabelRanker}[name]
-    saved, loaded = make(TYPES), make(TYPES)
+    saved, loaded = make(SPACE), make(SPACE)
     saved.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     saved.save(tmp_path / "ranker.pt")
     loaded.load(tmp_path / "ranker.pt")
@@ -146,22 +144,22 @@ def test_a_file_of_another_ranker_is_refused(tmp_path: Path) -> None:
     torch.save({"network": torch.zeros(1)}, tmp_path / "other.pt")
     for file in ("broken.pt", "other.pt"):
         with pytest.raises(UserError, match="remove it to pretrain again"):
-            GaussianProcessRanker(TYPES).load(tmp_path / file)
+            GaussianProcessRanker(SPACE).load(tmp_path / file)
     with pytest.raises(UserError, match="pretrain one first"):
-        GaussianProcessRanker(TYPES).load(tmp_path / "absent.pt")
+        GaussianProcessRanker(SPACE).load(tmp_path / "absent.pt")
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="knows nothing yet"):
-        GaussianProcessRanker(TYPES).score(GRAPHS)
+        GaussianProcessRanker(SPACE).score(GRAPHS)
     with pytest.raises(RuntimeError, match="nothing to save"):
-        GaussianProcessRanker(TYPES).save(tmp_path / "ranker.pt")
+        GaussianProcessRanker(SPACE).save(tmp_path / "ranker.pt")
     with pytest.raises(ValueError, match="4 graphs, but 3 accuracies"):
-        RandomForestRanker(TYPES).finetune(GRAPHS[:4], ACCURACIES[:3], round=1)
-    with pytest.raises(UserError, match="at least 2, not 1"):
-        BananasRanker(TYPES, members=1)
+        RandomForestRanker(SPACE).finetune(GRAPHS[:4], ACCURACIES[:3], round=1)
+    with pytest.raises(UserError, match="at least 2 members, not 1"):
+        BananasRanker(SPACE, members=1)
     with pytest.raises(UserError, match="name one in weak_labels"):
-        WeakLabelRanker(TYPES).finetune(GRAPHS[:4], ACCURACIES[:4], round=1)
+        WeakLabelRanker(SPACE).finetune(GRAPHS[:4], ACCURACIES[:4], round=1)
 
 
 @pytest.mark.parametrize(("ranker", "library"), [(XGBoostRanker, "xgboost"), (LightGBMRanker, "lightgbm")])
@@ -170,12 +168,12 @@ def test_a_missing_library_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(UserError, match=f"pip install {library}"):
-        ranker(TYPES)  # type: ignore[call-arg]
+        ranker(SPACE)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("ranker", [XGBoostRanker, LightGBMRanker])
 def test_boosting_splits_even_ten_architectures_that_are_nearly_alike(ranker: type[Ranker]) -> None:
-    made: Ranker = ranker(TYPES)  # type: ignore[call-arg]
+    made: Ranker = ranker(SPACE)  # type: ignore[call-arg]
     made.finetune(GRAPHS[:10], torch.linspace(90, 91, 10), round=1)
     assert kendalltau(made.score(GRAPHS[:10]).numpy(), torch.arange(10)).statistic > 0.6
     made.finetune(GRAPHS[:10], torch.full((10,), 90.0), round=2)
@@ -190,9 +188,9 @@ def test_relevance_in_grades() -> None:
 
 def test_thompson_samples_vary_with_the_disagreement_of_the_members(tmp_path: Path) -> None:
     """Over many seeds the draws have the mean and the deviation of the members' predictions."""
-    ranker = BananasRanker(TYPES, steps=20)
+    ranker = BananasRanker(SPACE, steps=20)
     finetuned(ranker)
-    rows = ranker.features.rows(GRAPHS[:1])
+    rows = ranker._features.rows(GRAPHS[:1])
     members = ranker._ensemble(torch.from_numpy(rows).float()).detach()
     draws = []
     for seed in range(2000):
@@ -231,20 +229,20 @@ def test_a_label_that_says_nothing_is_named(value: float, tmp_path: Path) -> Non
     labels = WEAK_LABELS.clone()
     labels[:, 1] = value
     with pytest.raises(UserError, match=r"weak\.snip"):
-        WeakLabelRanker(TYPES).pretrain(
+        WeakLabelRanker(SPACE).pretrain(
             GRAPHS, labels, folder=tmp_path, label_names=["weak.flops", "weak.snip"]
         )
 
 
 def test_the_weak_label_is_the_order_whatever_was_observed(tmp_path: Path) -> None:
-    ranker = WeakLabelRanker(TYPES)
+    ranker = WeakLabelRanker(SPACE)
     ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     ranker.finetune(GRAPHS[:9], ACCURACIES[:9], round=1)
     assert torch.equal(ranker.score(GRAPHS).argsort(), WEAK_LABELS[:, 0].argsort())
 
 
 def test_the_observed_ranker_knows_what_was_observed(tmp_path: Path) -> None:
-    ranker = ObservedRanker(TYPES)
+    ranker = ObservedRanker(SPACE)
     ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
     ranker.save(tmp_path / "ranker.pt")
     ranker.load(tmp_path / "ranker.pt")
@@ -259,7 +257,7 @@ def test_the_observed_ranker_knows_what_was_observed(tmp_path: Path) -> None:
 
 
 def test_the_gcn_hears_the_whole_graph_whatever_the_order_of_its_nodes() -> None:
-    encoder = GCNEncoder(TYPES, hidden_channels=8, layers=3, out_channels=8).eval()
+    encoder = GCNEncoder(SPACE.num_node_types, hidden_channels=8, layers=3, out_channels=8).eval()
     order = torch.tensor([3, 1, 0, 7, 6, 5, 2, 4])
     shuffled = type(GRAPHS)(
         GRAPHS.node[:, order], GRAPHS.adjacency[:, order][:, :, order], GRAPHS.mask[:, order], GRAPHS.globals

@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 
 from acenas.run import pipeline
 from acenas.run.config import check_config, conf_dir
+from acenas.run.stages import report as report_stage
 
 CHOICES = {
     "weak_label": ["ranker=weak_label"],
@@ -16,8 +17,8 @@ CHOICES = {
     "xgboost": ["ranker=xgboost"],
     "lightgbm": ["ranker=lightgbm"],
     "bananas": ["ranker=bananas", "ranker.steps=50"],
-    "brp_nas": ["ranker=brp_nas", "ranker.finetune_passes=5"],
-    "gcn_regression": ["ranker=gcn_regression", "ranker.finetune_passes=5"],
+    "brp_nas": ["ranker=brp_nas", "ranker.finetuning.passes=5"],
+    "gcn_regression": ["ranker=gcn_regression", "ranker.finetuning.passes=5"],
     "random": ["search=random"],
     "evolution": ["search=evolution", "search.population=6", "search.per_round=3"],
     "gp without weak labels": ["ranker=gp", "weak_labels=[]"],
@@ -29,7 +30,9 @@ CHOICES = {
 def test_a_run_from_the_config_to_the_summary(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "write_report", lambda *_: None)  # the slowest part, and the same for all
+    monkeypatch.setattr(
+        report_stage, "write_report", lambda *_: None
+    )  # the slowest part, and the same for all
     monkeypatch.setattr(pipeline, "log_table", lambda *_: None)
     settings = ["search.budget=12", "logger.mode=disabled", "experiment=nb201_ltr"]
     if "search=" not in " ".join(CHOICES[name]):
