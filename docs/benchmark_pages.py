@@ -1,4 +1,4 @@
-"""A hook of mkdocs: `benchmarks/*.md` are pages of the site, and links to them work on the site and in a clone alike."""
+"""A hook of mkdocs: `benchmarks/*.md` are pages of the site, and links to them work there and in a clone."""
 
 from pathlib import Path
 from typing import Any
