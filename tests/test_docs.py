@@ -248,6 +248,7 @@ def reader(
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     own = {"ACENAS_DATA": str(files / "data"), "HOME": str(files / "home"), "PATH": path, "PYTHONPATH": paths}
+    own |= {"VIRTUAL_ENV": sys.prefix}
     monkeypatch.setenv("ACENAS_DATA", own["ACENAS_DATA"])
     yield environment() | own | {"MPLBACKEND": "Agg"}
 
