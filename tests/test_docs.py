@@ -201,6 +201,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stand_ins.write_nb201(data)
     stand_ins.write_nb101(data)
     stand_ins.write_nds(data, ("darts",))
+    stand_ins.write_nds(
+        data, ("darts",), ("cifar10",), widths=(2, 4), depths=(3, 4)
+    )  # a super-net is trained on it
     tfrecords.write(data / "nasbench_only108.tfrecord", test_nasbench101.records((108,)))
     test_nasbench201.nats_folder(data / "NATS-tss-v1_0-3ffb9-simple")
     with zipfile.ZipFile(data / "nds_data.zip", "w") as archive:

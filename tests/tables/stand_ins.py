@@ -1,6 +1,7 @@
 """Small tables with the names and columns of real ones, which no test may download; their accuracies are invented."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,15 +52,22 @@ def write_nb101(folder: Path) -> None:
 
 
 def write_nds(
-    folder: Path, families: tuple[str, ...] = ("amoeba", "darts", "enas", "nasnet", "pnas")
+    folder: Path,
+    families: Sequence[str] = ("amoeba", "darts", "enas", "nasnet", "pnas"),
+    variants: Sequence[str] = ("cifar10", "cifar10_fixed", "imagenet"),
+    **sizes: Sequence[int],
 ) -> None:
-    """A table for every variant of every space, with the columns of the importer; larger networks are better."""
+    """A table for every variant of every space, with the columns of the importer; larger networks are better.
+
+    `sizes` are widths and depths in place of the variant's.
+    """
     files = {"cifar10": ("", 100), "cifar10_fixed": ("_fix-w-d", 100), "imagenet": ("_in", 50)}
-    for family, (variant, (ending, epochs)) in itertools.product(families, files.items()):
+    for family, variant in itertools.product(families, variants):
+        ending, epochs = files[variant]
         if variant == "cifar10_fixed" and family not in NDS_FIXED:
             continue
         dataset = variant.removesuffix("_fixed")
-        space = NDS(family, variant)  # type: ignore[arg-type]
+        space = NDS(family, variant, **sizes)  # type: ignore[arg-type]
         archs = space.sample(24, torch.Generator().manual_seed(0))
         params = np.array([arch.count("conv") + len(arch) / 1000 for arch in archs])
         good = 50 + params + np.random.default_rng(0).normal(0, 1, len(params))
