@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all lint types check wheel clean
+.PHONY: help setup setup-dev run test test-all lint types check wheel docs clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,5 +48,8 @@ check: lint types test ## what CI runs
 wheel: setup-dev ## build dist/acenas-*.whl
 	$(BIN)/python -m build --wheel
 
+docs: setup $(VENV)/.installed-docs ## build the site into site/
+	$(BIN)/mkdocs build --strict
+
 clean: ## remove .venv and caches; runs in outputs/ stay
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

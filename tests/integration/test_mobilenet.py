@@ -3,7 +3,6 @@
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -12,28 +11,15 @@ from acenas.spaces import MobileNet
 from acenas.tables import BenchmarkTable
 from acenas.tables.__main__ import main as tables
 from tests.integration.conftest import Command, run_folders, summary
+from tests.tables.stand_ins import write_tunas_csv
 
 SPACE = MobileNet()
-
-
-def tunas_csv(path: Path, archs: list[str]) -> None:
-    """A file in the form of AceNAS' `tunas-proxylessnas-search.csv`; accuracies are made up."""
-    costs = np.array(SPACE.costs(archs, 1000, (3, 224, 224)))
-    accuracy = 0.73 + 0.03 * (costs[:, 1] - costs[:, 1].min()) / np.ptp(costs[:, 1])
-    pd.DataFrame(
-        {
-            "ssd": "proxylessnas_search",
-            "indices": [SPACE.to_indices(arch) for arch in archs],
-            "simulated_pixel1_time_ms": 84 + accuracy,
-            "90epoch_validation_accuracy": accuracy,
-        }
-    ).to_csv(path, index=False)
 
 
 @pytest.mark.slow
 def test_the_published_trainings_are_imported_and_ranked(acenas: Command, tmp_path: Path) -> None:
     archs = SPACE.sample(60, torch.Generator().manual_seed(0))
-    tunas_csv(tmp_path / "search.csv", archs)
+    write_tunas_csv(tmp_path / "search.csv", archs)
     columns = {
         "indices": "arch",
         "90epoch_validation_accuracy": "imagenet.valid.90",

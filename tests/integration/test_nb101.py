@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -13,8 +11,9 @@ from acenas.errors import UserError
 from acenas.run.config import check_config, conf_dir
 from acenas.run.pipeline import run
 from acenas.spaces import NasBench101
-from acenas.tables import TableMetadata, WeakLabels, write_table
+from acenas.tables import WeakLabels
 from tests.integration.conftest import summary
+from tests.tables.stand_ins import write_nb101
 
 SMALL = (
     "search.budget=8",
@@ -27,20 +26,8 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tables with the columns of the sample and of the whole benchmark; convolutions are good, early and late."""
     folder = tmp_path_factory.mktemp("data")
-    space = NasBench101(distribution="published")
-    archs = list(dict.fromkeys(space.sample(60, torch.Generator().manual_seed(0))))
-    good = np.array([arch.count("conv3x3") - arch.count("max") + len(arch) / 100 for arch in archs])
-    frame = pd.DataFrame({"arch": archs, "cifar10.params_m": good - good.min() + 1})
-    noise = np.random.default_rng(0)
-    for epochs, scale in ((4, 2.0), (12, 1.0), (108, 0.3)):
-        for split in ("valid", "observed", "test"):
-            frame[f"cifar10.{split}.{epochs}"] = 50 + 3 * good + noise.normal(0, scale, len(good))
-    metadata = TableMetadata(space.name)
-    write_table(frame, folder / "nb101.parquet", metadata)
-    sample = [name for name in frame if not {"observed", "test"} & set(str(name).split("."))]
-    write_table(frame[sample], folder / "nb101-sample.parquet", metadata)
+    write_nb101(folder)
     return folder
 
 

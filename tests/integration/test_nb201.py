@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
@@ -10,8 +9,9 @@ from omegaconf import DictConfig
 
 from acenas.run.config import check_config, conf_dir
 from acenas.run.pipeline import run
-from acenas.tables import BenchmarkTable, TableMetadata, WeakLabels, find_table, write_table
+from acenas.tables import WeakLabels
 from tests.integration.conftest import summary
+from tests.tables.stand_ins import write_nb201
 
 SMALL = (
     "search.budget=8",
@@ -20,26 +20,12 @@ SMALL = (
     "ranker.finetuning.passes=20",
     "logger.mode=disabled",
 )
-COLUMNS = {
-    "cifar10": ("valid.200", "test.200"),
-    "cifar100": ("observed.200", "test.200"),
-    "imagenet16": ("valid.200", "test.200"),
-}
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of 300 cells with the columns of an imported one; each data set has the accuracies on digits."""
-    embedded = BenchmarkTable.open(find_table("nb201_digits"))
-    rows = np.random.default_rng(0).permutation(len(embedded))[:300]
-    frame = pd.DataFrame({"arch": [embedded.archs[i] for i in rows]})
-    for dataset, (observed, test) in COLUMNS.items():
-        frame[f"{dataset}.{observed}"] = embedded.column("digits.observed.10")[rows]
-        frame[f"{dataset}.{test}"] = embedded.column("digits.test.10")[rows]
-        for cost in ("params_m", "flops_m"):
-            frame[f"{dataset}.{cost}"] = embedded.column(f"digits.{cost}")[rows]
     folder = tmp_path_factory.mktemp("data")
-    write_table(frame, folder / "nb201.parquet", TableMetadata("nasbench201", source="digits"))
+    write_nb201(folder)
     return folder
 
 

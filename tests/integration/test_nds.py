@@ -1,6 +1,5 @@
 """experiment=nds_*_ltr and nds_*_supernet as a user runs them, on networks of these spaces that are small."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,8 @@ from acenas.spaces.nds.cells import FAMILIES
 from acenas.tables import TableMetadata, WeakLabels, write_table
 from acenas.training.recipe import Recipe
 from tests.integration.conftest import summary
+from tests.tables.stand_ins import write_nds
 
-FIXED = ("darts", "enas", "pnas")  # families with a file of one width and depth
 SEARCH = (
     "search.budget=6",
     "search.per_round=3",
@@ -41,21 +40,8 @@ def config(data_dir: Path, *overrides: str) -> DictConfig:
 
 @pytest.fixture(scope="module")
 def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table for every variant of every space, with the columns of the importer; larger networks are better."""
     folder = tmp_path_factory.mktemp("data")
-    files = {"cifar10": ("", 100), "cifar10_fixed": ("_fix-w-d", 100), "imagenet": ("_in", 50)}
-    for family, (variant, (ending, epochs)) in itertools.product(FAMILIES, files.items()):
-        dataset = variant.removesuffix("_fixed")
-        space = NDS(family, variant)  # type: ignore[arg-type]
-        archs = space.sample(24, torch.Generator().manual_seed(0))
-        params = np.array([arch.count("conv") + len(arch) / 1000 for arch in archs])
-        good = 50 + params + np.random.default_rng(0).normal(0, 1, len(params))
-        frame = pd.DataFrame(
-            {"arch": archs, f"{dataset}.observed.{epochs}": good, f"{dataset}.test.{epochs}": good}
-        )
-        frame[f"{dataset}.params_m"], frame[f"{dataset}.flops_m"] = params, params**2
-        if variant != "cifar10_fixed" or family in FIXED:
-            write_table(frame, folder / f"{space.name}{ending}.parquet", TableMetadata(space.name))
+    write_nds(folder)
     return folder
 
 

@@ -33,7 +33,7 @@ def test_a_run_from_the_config_to_the_summary(
     monkeypatch.setattr(
         report_stage, "write_report", lambda *_: None
     )  # the slowest part, and the same for all
-    monkeypatch.setattr(pipeline, "log_table", lambda *_: None)
+    monkeypatch.setattr(report_stage, "log_table", lambda *_: None)
     settings = ["search.budget=12", "logger.mode=disabled", "experiment=nb201_ltr"]
     if "search=" not in " ".join(CHOICES[name]):
         settings += ["search.per_round=6", "search.num_final=6"]
