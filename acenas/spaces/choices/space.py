@@ -1,0 +1,337 @@
+"""The space of a mapping of choices."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import nn
+
+from acenas.errors import UserError
+from acenas.spaces.base import SearchSpace
+from acenas.spaces.choices.grammar import listed, read_fields
+from acenas.spaces.choices.layout import Layout
+from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.graphs import GraphBatch
+
+LISTABLE = 200_000
+"""A space of more architectures than this is sampled rather than listed."""
+
+
+class Choices(SearchSpace):
+    """Architectures that take one value for each of some choices.
+
+    An architecture is written `width=32,block=(kernel=3)(kernel=5),kind=conv`: its choices in the order of the space,
+    without those that do not exist in it. Characters of names and values other than letters, digits and `_.+:/@*-`
+    are written as in URLs (`%20`).
+
+    Args:
+        choices: for each name a list of values, a `Choice` or a `Repeated`. In YAML these two are mappings:
+            `{values: [true, false], when: {kind: mbconv}}` and `{choices: {kernel: [3, 5]}, times: [1, 2, 3]}`.
+        build: makes a network, `build(**choices)`: a value for each name, for a `Repeated` the list of its blocks'
+            mappings; what does not exist is not passed. A parameter `num_classes` is passed the number of classes.
+        canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
+            function. Without it, architectures that are written differently are different.
+        read: from a string that is written in another way to choices: a function, or a regular expression with a
+            named group for each choice. It may match several times: then groups named as choices of a `Repeated` give
+            a block for each match. `parse`, and so tables with such strings, then understand them.
+        example_input: for the costs of networks that do not read images, see `count_cost`.
+        name: that tables of this space carry.
+
+    In YAML, a function is a dotted name.
+
+    Raises:
+        UserError: for choices that make no sense, in one sentence.
+
+    >>> from acenas.spaces import Choice, Repeated
+    >>> space = Choices(
+    ...     {
+    ...         "width": [16, 32, 64],
+    ...         "block": Repeated({"kernel": [3, 5]}, times=[1, 2, 3]),
+    ...         "kind": ["conv", "mbconv"],
+    ...         "squeeze": Choice([True, False], when={"kind": "mbconv"}),
+    ...     }
+    ... )
+    >>> space.size
+    126
+    >>> space.parse({"kind": "conv", "width": "32", "block": [{"kernel": 3.0}, {"kernel": 5}], "squeeze": True})
+    'width=32,block=(kernel=3)(kernel=5),kind=conv'
+    >>> space.choices_of("width=16,block=(kernel=3),kind=mbconv,squeeze=False")
+    {'width': 16, 'block': [{'kernel': 3}], 'kind': 'mbconv', 'squeeze': False}
+    """
+
+    def __init__(
+        self,
+        choices: Mapping[str, Any],
+        build: Callable[..., nn.Module] | str | None = None,
+        *,
+        canonical: Callable[[dict[str, Any]], Mapping[str, Any]] | str | None = None,
+        read: Callable[[str], Mapping[str, Any]] | str | None = None,
+        example_input: Any = None,
+        name: str = "choices",
+    ) -> None:
+        self.name = name
+        self._layout = Layout(choices)
+        self._build, self._canonical = _named("build", build), _named("canonical", canonical)
+        self._example = _named("example_input", example_input)
+        is_pattern = isinstance(read, str) and "(?P<" in read
+        self._read = self._reader(str(read)) if is_pattern else _named("read", read)
+        self._rows: dict[str, NDArray[np.int16]] = {}
+        """What was read lately."""
+        columns = self._layout.columns
+        self._nodes = [number for number, column in enumerate(columns) if not column.is_number]
+        self._first_type: dict[str, int] = {}
+        self.num_node_types = 1  # 0 is padding
+        for column in (columns[number] for number in self._nodes):
+            if column.kind not in self._first_type:
+                self._first_type[column.kind] = self.num_node_types
+                self.num_node_types += len(column.values)
+
+    def __repr__(self) -> str:
+        kinds = {c.kind.replace("\0", "."): c.values for c in self._layout.columns}
+        return f"Choices({kinds})"
+
+    # --- grammar ---
+
+    def validate(self, arch: str) -> None:
+        """Raises `UserError` that names what is wrong where `arch` is not of this space, or not written as it is."""
+        self._row(arch)
+
+    def parse(self, text: str | Mapping[str, Any]) -> str:
+        """The architecture of a string, in this grammar or that of `read`, or of a mapping of choices.
+
+        The order of choices is free, those that do not exist are left out, and types may differ: `"16"`, `16.0` and
+        `np.int64(16)` are the choice 16.
+
+        Raises:
+            UserError: for an unknown choice or value, with those that there are, and for one that is missing.
+        """
+        if isinstance(text, str):
+            try:
+                return self._parsed(read_fields(text), text)
+            except UserError:
+                if self._read is None:
+                    raise
+            return self._parsed(self._read(text), text)
+        return self._parsed(text, text)
+
+    def _parsed(self, choices: Mapping[str, Any], told: object) -> str:
+        try:
+            return self._layout.write(self._layout.row(choices))
+        except UserError as error:
+            raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
+
+    def _reader(self, pattern: str) -> Callable[[str], Mapping[str, Any]]:
+        """Reads a string by a regular expression, see `Choices`."""
+        compiled = re.compile(pattern)
+
+        def read(text: str) -> dict[str, Any]:
+            matches = [match.groupdict() for match in compiled.finditer(text)]
+            if not matches:
+                raise UserError(f"not an architecture of this space: {text!r} does not match {pattern!r}")
+            found: dict[str, Any] = {}
+            for name, _, blocks in self._layout.items:
+                if blocks:
+                    names = {item.name for item in blocks[0]} & compiled.groupindex.keys()
+                    found[name] = [{name: match[name] for name in names} for match in matches]
+                elif name in compiled.groupindex:
+                    found[name] = matches[0][name]
+            return found
+
+        return read
+
+    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
+        """The architectures of the rows of `frame`, in their order.
+
+        Args:
+            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`; what
+                does not exist in a row is missing there, or not looked at. Other columns are left alone.
+            column: with strings that `parse` understands, in place of the above; `arch` where there is one.
+
+        Raises:
+            UserError: as `parse`, with the row.
+
+        >>> frame = pd.DataFrame({"width": [16.0, 32.0], "loss": [0.5, 0.4]})
+        >>> Choices({"width": [16, 32]}).read_frame(frame)
+        ['width=16', 'width=32']
+        """
+        if column is None and "arch" in frame and "arch" not in (item.name for item in self._layout.items):
+            column = "arch"
+        if column is not None and column not in frame:
+            raise UserError(f"there is no column {column!r}, but {listed(frame.columns)}")
+        archs = []
+        for label, cells in zip(frame.index, frame.to_dict("records"), strict=True):
+            names = {str(name): value for name, value in cells.items()}
+            try:
+                archs.append(self.parse(self._layout.nested(names) if column is None else cells[column]))
+            except UserError as error:
+                raise UserError(f"row {label}: {error}") from None
+        return archs
+
+    def choices_of(self, arch: str) -> dict[str, Any]:
+        """The choices of `arch` by name, as `build` takes them. Raises `UserError` as `validate`."""
+        return self._layout.choices(self._row(arch).tolist())
+
+    def _row(self, arch: str) -> NDArray[np.int16]:
+        row = self._rows.get(arch)
+        if row is None:
+            try:
+                codes = self._layout.row(read_fields(arch))
+            except UserError as error:
+                raise UserError(f"not an architecture of this space: {error}: {arch!r}") from None
+            if (written := self._layout.write(codes)) != arch:
+                raise UserError(f"not as this space writes it, {written!r}: {arch!r}")
+            row = np.array(codes, dtype=np.int16)
+            self._remember([arch], [row])
+        return row
+
+    def _remember(self, archs: Sequence[str], rows: Iterable[NDArray[np.int16]]) -> None:
+        if len(self._rows) > LISTABLE:
+            self._rows.clear()
+        self._rows.update(zip(archs, rows, strict=True))
+
+    # --- equal functions ---
+
+    def canonical(self, arch: str) -> str:
+        """What this space was told to make of it; else the same."""
+        self.validate(arch)
+        return arch if self._canonical is None else self.parse(self._canonical(self.choices_of(arch)))
+
+    # --- listing, sampling, neighbours ---
+
+    @property
+    def size(self) -> int:
+        """How many architectures there are, as they are written."""
+        return self._layout.size
+
+    def enumerate(self) -> list[str]:
+        """All architectures. Raises `NotImplementedError` where there are more than 200,000."""
+        if self.size > LISTABLE:
+            super().enumerate()
+        rows = self._layout.all_rows()
+        archs = list(map(self._layout.write, rows.tolist()))
+        self._remember(archs, rows)
+        return archs
+
+    def sample(self, n: int, generator: torch.Generator) -> list[str]:
+        """`n` architectures drawn independently and uniformly from all that are written differently."""
+        words = self.size.bit_length() // 62 + 2  # one more than needed, so that the remainder prefers none
+        drawn = torch.randint(1 << 62, (n, words), generator=generator).tolist()
+        numbers = (sum(word << 62 * place for place, word in enumerate(each)) % self.size for each in drawn)
+        rows = [self._layout.numbered(number) for number in numbers]
+        archs = list(map(self._layout.write, rows))
+        self._remember(archs, np.array(rows, np.int16).reshape(n, -1))
+        return archs
+
+    def neighbours(self, arch: str) -> list[str]:
+        """All architectures that differ from `arch` in one choice.
+
+        The number of blocks of a `Repeated` becomes the next smaller, by leaving some out, or the next larger, by
+        copies of one after it. Choices that exist only after the change take all their values, or the first ones
+        where these are more than 64 architectures.
+        """
+        changed = map(self._layout.write, self._layout.changed(self._row(arch).tolist()))
+        return [other for other in dict.fromkeys(changed) if other != arch]
+
+    # --- graphs ---
+
+    def encode(self, archs: Sequence[str]) -> GraphBatch:
+        """A chain of nodes, one for each choice that exists, in each graph at the same place.
+
+        Node types: 0 padding, then one for each value of each choice, the same in all blocks of a `Repeated`. The
+        globals hold what has an order: the rank of each number among its choices, from -1 to 1, 0 where it does not
+        exist.
+        """
+        columns = self._layout.columns
+        codes = np.array([self._row(arch) for arch in archs], np.int64).reshape(len(archs), len(columns))
+        mask = codes[:, self._nodes] >= 0
+        first = np.array([self._first_type[columns[number].kind] for number in self._nodes])
+        node = np.where(mask, codes[:, self._nodes] + first, 0)
+        place = mask.cumsum(axis=1, dtype=np.int16)  # among those that exist; an edge leads to the next
+        adjacency = (place[:, None, :] - place[:, :, None] == 1) & mask[:, None, :] & mask[:, :, None]
+        features = _ordered(self._layout, codes)
+        return GraphBatch(*map(torch.from_numpy, (node, adjacency, mask, features)))
+
+    # --- networks, costs and pictures ---
+
+    def build(self, arch: str, num_classes: int | None = None) -> nn.Module:
+        """The network that `build` makes of the choices of `arch`.
+
+        Raises:
+            UserError: where there is no `build`, or it does not take these choices.
+        """
+        if self._build is None:
+            raise UserError(
+                f"the space {self.name} builds no networks: give it build=, a function of its choices"
+            )
+        choices, signature = self.choices_of(arch), inspect.signature(self._build)
+        if "num_classes" in signature.parameters and num_classes is not None:
+            choices = {"num_classes": num_classes, **choices}
+        try:
+            signature.bind(**choices)
+        except TypeError as error:
+            raise UserError(f"the space {self.name}: build(**{choices}): {error}") from None
+        return self._build(**choices)  # type: ignore[no-any-return]
+
+    def costs(
+        self,
+        archs: Sequence[str],
+        num_classes: int | None = None,
+        image_shape: tuple[int, int, int] | None = None,
+    ) -> list[Cost]:
+        """What the networks of `archs` cost for the `example_input` of this space, or else for an image."""
+        inputs = image_shape if self._example is None else self._example
+        if inputs is None:
+            raise UserError(
+                f"the space {self.name} counts no costs: give it example_input=, what its networks read"
+            )
+        return [count_cost(self.build(arch, num_classes), inputs) for arch in archs]
+
+    def draw(self, arch: str) -> Figure:
+        """A row for each choice, in it a box for each block; the darker, the later the value is among its choices."""
+        row = self._row(arch)
+        kinds: dict[str, list[int]] = {}
+        for number in self._nodes:
+            kinds.setdefault(self._layout.columns[number].kind, []).append(number)
+        width = max(map(len, kinds.values()), default=1)
+        figure = Figure(figsize=(1.6 + 0.75 * width, 0.4 + 0.36 * len(kinds)), layout="constrained")
+        axes = figure.add_subplot()
+        for y, numbers in enumerate(kinds.values()):
+            for x, number in enumerate(number for number in numbers if row[number] >= 0):
+                values, code = self._layout.columns[number].values, int(row[number])
+                shade = 0.1 + 0.7 * code / max(len(values) - 1, 1)
+                axes.barh(y, 0.94, left=x, color=colormaps["viridis_r"](shade))
+                colour = "white" if shade > 0.4 else "black"
+                axes.text(x + 0.47, y, str(values[code]), ha="center", va="center", fontsize=8, color=colour)
+        axes.set_yticks(range(len(kinds)), [kind.replace("\0", ".") for kind in kinds], fontsize=8)
+        axes.set_xlim(0, width)
+        axes.set_ylim(len(kinds) - 0.4, -0.6)
+        axes.xaxis.set_visible(False)
+        axes.spines[:].set_visible(False)
+        return figure
+
+
+def _ordered(layout: Layout, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The globals of `Choices.encode`, `[B, G]`."""
+    ranks = [(number, column.ranks()) for number, column in enumerate(layout.columns)]
+    found = [np.array([*rank, 0.0])[codes[:, number]] for number, rank in ranks if rank is not None]
+    return np.array(found, np.float32).reshape(len(found), len(codes)).T.copy()
+
+
+def _named(key: str, given: Any) -> Any:
+    """What a dotted name stands for; anything else as it is."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return pkgutil.resolve_name(given)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"space.{key}={given} cannot be imported: {error}") from None
