@@ -83,7 +83,7 @@ def listed(values: Collection[Any], most: int = 12) -> str:
     words = [str(value) for value in list(values)[:most]]
     if len(values) > most:
         return f"{', '.join(words)} and {len(values) - most} more"
-    return " or ".join(word for word in (", ".join(words[:-1]), words[-1]) if word or len(words) == 1)
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def near(name: Any, names: Collection[Any]) -> str:
@@ -97,7 +97,7 @@ class Column:
 
     Args:
         place: what messages call it.
-        kind: its name, with those of the `Repeated` around it.
+        kind: its name, after those of each `Repeated` around it.
         values: different ones.
         when: it exists where all of this holds.
         is_number: whether it is the number of blocks of a `Repeated`.
@@ -106,7 +106,9 @@ class Column:
         UserError: for values that are no values, or not different.
     """
 
-    def __init__(self, place: str, kind: str, values: Sequence[Any], when: When, is_number: bool) -> None:
+    def __init__(
+        self, place: str, kind: tuple[str, ...], values: Sequence[Any], when: When, is_number: bool
+    ) -> None:
         self.place, self.kind, self.when, self.is_number = place, kind, when, is_number
         self.values = [value.item() if isinstance(value, np.generic) else value for value in values]
         for value in self.values:
@@ -121,7 +123,7 @@ class Column:
         for code, value in enumerate(self.values):
             for key in _keys(value):  # what may mean either of two values means none
                 self._loose[key] = code if self._loose.get(key, code) == code else None
-        name = escape(kind.split("\0")[-1])
+        name = escape(kind[-1])
         self.texts = [f"{name}=" + ("" if is_number else escape(str(value))) for value in self.values]
         """What an architecture has for each value; blocks follow."""
 

@@ -72,7 +72,7 @@ class Layout:
 
     def __init__(self, choices: Mapping[str, Any]) -> None:
         self.columns: list[Column] = []
-        self.items = self._items(choices, {}, (), "", "")
+        self.items = self._items(choices, {}, (), (), "")
         self._order = self._conditions_first()
         self._branches: list[dict[frozenset[int], list[tuple[Row, frozenset[int]]]]] = []
         """For each column in `_order` and each state: codes, and the state after any of them."""
@@ -89,7 +89,12 @@ class Layout:
     # --- from the mapping to columns ---
 
     def _items(
-        self, choices: Mapping[str, Any], scope: Mapping[str, int], exists: When, kind: str, place: str
+        self,
+        choices: Mapping[str, Any],
+        scope: Mapping[str, int],
+        exists: When,
+        kind: tuple[str, ...],
+        place: str,
     ) -> list[Item]:
         if not isinstance(choices, Mapping) or not choices:
             raise UserError(f"space: {place}choices are a mapping of names to values, not {choices!r}")
@@ -104,14 +109,14 @@ class Layout:
             times = _times(place + name, spec.times) if isinstance(spec, Repeated) else None
             values = spec.values if isinstance(spec, Choice) else times or []
             number = scope[name] = len(self.columns)
-            self.columns.append(Column(place + name, kind + name, values, when, times is not None))
+            self.columns.append(Column(place + name, (*kind, name), values, when, times is not None))
             blocks: list[list[Item]] | None = None
             if isinstance(spec, Repeated) and times is not None:
                 blocks = []
                 for block in range(max(times)):
                     here = ((number, frozenset(code for code, n in enumerate(times) if n > block)),)
                     inner = f"{place}{name} {block + 1}: "
-                    blocks.append(self._items(spec.choices, scope, here, f"{kind}{name}\0", inner))
+                    blocks.append(self._items(spec.choices, scope, here, (*kind, name), inner))
             items.append(Item(name, number, blocks))
         return items
 

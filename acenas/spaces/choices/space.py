@@ -89,7 +89,7 @@ class Choices(SearchSpace):
         """What was read lately."""
         columns = self._layout.columns
         self._nodes = [number for number, column in enumerate(columns) if not column.is_number]
-        self._first_type: dict[str, int] = {}
+        self._first_type: dict[tuple[str, ...], int] = {}
         self.num_node_types = 1  # 0 is padding
         for column in (columns[number] for number in self._nodes):
             if column.kind not in self._first_type:
@@ -97,7 +97,7 @@ class Choices(SearchSpace):
                 self.num_node_types += len(column.values)
 
     def __repr__(self) -> str:
-        kinds = {c.kind.replace("\0", "."): c.values for c in self._layout.columns}
+        kinds = {".".join(c.kind): c.values for c in self._layout.columns}
         return f"Choices({kinds})"
 
     # --- grammar ---
@@ -115,18 +115,18 @@ class Choices(SearchSpace):
         Raises:
             UserError: for an unknown choice or value, with those that there are, and for one that is missing.
         """
-        if isinstance(text, str):
-            try:
-                return self._parsed(read_fields(text), text)
-            except UserError:
-                if self._read is None:
-                    raise
-            return self._parsed(self._read(text), text)
-        return self._parsed(text, text)
-
-    def _parsed(self, choices: Mapping[str, Any], told: object) -> str:
+        if not isinstance(text, str):
+            return self._written(lambda: text, text)
         try:
-            return self._layout.write(self._layout.row(choices))
+            return self._written(lambda: read_fields(text), text)
+        except UserError:
+            if self._read is None:
+                raise
+        return self._written(lambda: self._read(text), text)
+
+    def _written(self, read: Callable[[], Mapping[str, Any]], told: object) -> str:
+        try:
+            return self._layout.write(self._layout.row(read()))
         except UserError as error:
             raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
 
@@ -137,7 +137,7 @@ class Choices(SearchSpace):
         def read(text: str) -> dict[str, Any]:
             matches = [match.groupdict() for match in compiled.finditer(text)]
             if not matches:
-                raise UserError(f"not an architecture of this space: {text!r} does not match {pattern!r}")
+                raise UserError(f"nothing in it matches {pattern!r}")
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
@@ -248,8 +248,9 @@ class Choices(SearchSpace):
         """A chain of nodes, one for each choice that exists, in each graph at the same place.
 
         Node types: 0 padding, then one for each value of each choice, the same in all blocks of a `Repeated`. The
-        globals hold what has an order: the rank of each number among its choices, from -1 to 1, 0 where it does not
-        exist.
+        globals hold what this does not show to a ranker that has seen little: the rank of each number among its
+        choices, from -1 to 1, 0 where it does not exist; and for choices that several places have, those of a
+        `Repeated` or of names with the same values, which share of the places has each value, and the mean rank.
         """
         columns = self._layout.columns
         codes = np.array([self._row(arch) for arch in archs], np.int64).reshape(len(archs), len(columns))
@@ -258,7 +259,7 @@ class Choices(SearchSpace):
         node = np.where(mask, codes[:, self._nodes] + first, 0)
         place = mask.cumsum(axis=1, dtype=np.int16)  # among those that exist; an edge leads to the next
         adjacency = (place[:, None, :] - place[:, :, None] == 1) & mask[:, None, :] & mask[:, :, None]
-        features = _ordered(self._layout, codes)
+        features = _globals(self._layout, codes)
         return GraphBatch(*map(torch.from_numpy, (node, adjacency, mask, features)))
 
     # --- networks, costs and pictures ---
@@ -299,7 +300,7 @@ class Choices(SearchSpace):
     def draw(self, arch: str) -> Figure:
         """A row for each choice, in it a box for each block; the darker, the later the value is among its choices."""
         row = self._row(arch)
-        kinds: dict[str, list[int]] = {}
+        kinds: dict[tuple[str, ...], list[int]] = {}
         for number in self._nodes:
             kinds.setdefault(self._layout.columns[number].kind, []).append(number)
         width = max(map(len, kinds.values()), default=1)
@@ -312,7 +313,7 @@ class Choices(SearchSpace):
                 axes.barh(y, 0.94, left=x, color=colormaps["viridis_r"](shade))
                 colour = "white" if shade > 0.4 else "black"
                 axes.text(x + 0.47, y, str(values[code]), ha="center", va="center", fontsize=8, color=colour)
-        axes.set_yticks(range(len(kinds)), [kind.replace("\0", ".") for kind in kinds], fontsize=8)
+        axes.set_yticks(range(len(kinds)), [".".join(kind) for kind in kinds], fontsize=8)
         axes.set_xlim(0, width)
         axes.set_ylim(len(kinds) - 0.4, -0.6)
         axes.xaxis.set_visible(False)
@@ -320,10 +321,20 @@ class Choices(SearchSpace):
         return figure
 
 
-def _ordered(layout: Layout, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The globals of `Choices.encode`, `[B, G]`."""
-    ranks = [(number, column.ranks()) for number, column in enumerate(layout.columns)]
-    found = [np.array([*rank, 0.0])[codes[:, number]] for number, rank in ranks if rank is not None]
+def _globals(layout: Layout, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The globals `[B, G]` of `Choices.encode` for rows `[B, columns]`."""
+    found: list[NDArray[np.floating]] = []
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for number, column in enumerate(layout.columns):
+        kind = column.kind if len(column.kind) > 1 else ()
+        alike.setdefault((kind, *map(str, column.values)), []).append(number)
+        if ranks := column.ranks():
+            found.append(np.array([*ranks, 0.0])[codes[:, number]])
+    for places in (places for places in alike.values() if len(places) > 1):
+        column, here = layout.columns[places[0]], codes[:, places]
+        found += [(here == code).mean(axis=1) for code in range(len(column.values))]
+        if ranks := column.ranks():
+            found.append(((np.array([*ranks, -1.0])[here] + 1) / 2).mean(axis=1))
     return np.array(found, np.float32).reshape(len(found), len(codes)).T.copy()
 
 
