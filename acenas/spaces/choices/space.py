@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import inspect
-import pkgutil
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib import colormaps
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.spaces.base import SearchSpace
 from acenas.spaces.choices.grammar import listed, read_fields
 from acenas.spaces.choices.layout import Layout
-from acenas.spaces.cost import Cost, count_cost
 from acenas.spaces.graphs import GraphBatch
+from acenas.spaces.own import OwnSpace, named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LISTABLE = 200_000
 """A space of more architectures than this is sampled rather than listed."""
 
 
-class Choices(SearchSpace):
+class Choices(OwnSpace):
     """Architectures that take one value for each of some choices.
 
     An architecture is written `width=32,block=(kernel=3)(kernel=5),kind=conv`: its choices in the order of the space,
@@ -79,12 +77,11 @@ class Choices(SearchSpace):
         example_input: Any = None,
         name: str = "choices",
     ) -> None:
-        self.name = name
+        super().__init__(name, build, example_input)
         self._layout = Layout(choices)
-        self._build, self._canonical = _named("build", build), _named("canonical", canonical)
-        self._example = _named("example_input", example_input)
+        self._canonical = named("canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
-        self._read = self._reader(str(read)) if is_pattern else _named("read", read)
+        self._read = self._reader(str(read)) if is_pattern else named("read", read)
         self._rows: dict[str, NDArray[np.int16]] = {}
         """What was read lately."""
         columns = self._layout.columns
@@ -262,43 +259,16 @@ class Choices(SearchSpace):
         features = _globals(self._layout, codes)
         return GraphBatch(*map(torch.from_numpy, (node, adjacency, mask, features)))
 
-    # --- networks, costs and pictures ---
+    # --- networks and pictures ---
 
-    def build(self, arch: str, num_classes: int | None = None) -> nn.Module:
-        """The network that `build` makes of the choices of `arch`.
-
-        Raises:
-            UserError: where there is no `build`, or it does not take these choices.
-        """
-        if self._build is None:
-            raise UserError(
-                f"the space {self.name} builds no networks: give it build=, a function of its choices"
-            )
-        choices, signature = self.choices_of(arch), inspect.signature(self._build)
-        if "num_classes" in signature.parameters and num_classes is not None:
-            choices = {"num_classes": num_classes, **choices}
-        try:
-            signature.bind(**choices)
-        except TypeError as error:
-            raise UserError(f"the space {self.name}: build(**{choices}): {error}") from None
-        return self._build(**choices)  # type: ignore[no-any-return]
-
-    def costs(
-        self,
-        archs: Sequence[str],
-        num_classes: int | None = None,
-        image_shape: tuple[int, int, int] | None = None,
-    ) -> list[Cost]:
-        """What the networks of `archs` cost for the `example_input` of this space, or else for an image."""
-        inputs = image_shape if self._example is None else self._example
-        if inputs is None:
-            raise UserError(
-                f"the space {self.name} counts no costs: give it example_input=, what its networks read"
-            )
-        return [count_cost(self.build(arch, num_classes), inputs) for arch in archs]
+    def _arguments(self, arch: str) -> dict[str, Any]:
+        return self.choices_of(arch)
 
     def draw(self, arch: str) -> Figure:
         """A row for each choice, in it a box for each block; the darker, the later the value is among its choices."""
+        from matplotlib import colormaps  # half a second to import, for those who draw
+        from matplotlib.figure import Figure
+
         row = self._row(arch)
         kinds: dict[tuple[str, ...], list[int]] = {}
         for number in self._nodes:
@@ -336,13 +306,3 @@ def _globals(layout: Layout, codes: NDArray[np.int64]) -> NDArray[np.float32]:
         if ranks := column.ranks():
             found.append(((np.array([*ranks, -1.0])[here] + 1) / 2).mean(axis=1))
     return np.array(found, np.float32).reshape(len(found), len(codes)).T.copy()
-
-
-def _named(key: str, given: Any) -> Any:
-    """What a dotted name stands for; anything else as it is."""
-    if not isinstance(given, str):
-        return given
-    try:
-        return pkgutil.resolve_name(given)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"space.{key}={given} cannot be imported: {error}") from None
