@@ -357,7 +357,7 @@ class Run:
         assert evaluator is not None
         archs = self.choices
         # Equal functions are equal graphs: what is known of one is known of all its names.
-        graphs = space.encode(space.canonical_all(archs))
+        graphs = space.canonical_graphs(archs)
         names = weak_label_names(cfg)
         ranker: Ranker = instantiate(cfg.ranker, num_node_types=space.num_node_types)
         with clock.stage("pretrain"):
@@ -367,7 +367,7 @@ class Run:
             elif names:
                 labelled = self.labelled(supernet)
                 ranker.pretrain(
-                    space.encode(space.canonical_all(labelled)),
+                    space.canonical_graphs(labelled),
                     self.weak_labels(supernet, labelled),
                     label_names=names,
                     folder=done.parent,

@@ -11,6 +11,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from acenas.errors import UserError
+
 
 class Cost(NamedTuple):
     """Millions of parameters and of operations for one image.
@@ -43,6 +45,9 @@ def count_cost(network: nn.Module, inputs: Any) -> Cost:
             sequence of arguments, a mapping of keyword arguments, or a function without arguments that makes one of
             these.
 
+    Raises:
+        UserError: where the network does not take such an input.
+
     >>> conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
     >>> count_cost(conv, (3, 32, 32)).macs_m
     0.442368
@@ -70,6 +75,9 @@ def count_cost(network: nn.Module, inputs: Any) -> Cost:
     try:
         with _evaluation_mode(network), torch.no_grad(), _plain_operations(network), products:
             network(*args, **kwargs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        told = f"images of {' x '.join(map(str, inputs))}" if _is_shape(inputs) else "the example input"
+        raise UserError(f"the networks of this space do not read {told}: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
@@ -117,9 +125,13 @@ def _arguments(network: nn.Module, inputs: Any) -> tuple[Sequence[Any], Mapping[
         return (), {name: _moved(value, like.device) for name, value in inputs.items()}
     if isinstance(inputs, Tensor):
         return (inputs.to(like.device),), {}
-    if all(isinstance(side, int) for side in inputs):
+    if _is_shape(inputs):
         return (torch.zeros(1, *inputs, device=like.device, dtype=like.dtype),), {}
     return [_moved(value, like.device) for value in inputs], {}
+
+
+def _is_shape(inputs: Any) -> bool:
+    return isinstance(inputs, Sequence) and all(isinstance(side, int) for side in inputs)
 
 
 def _moved(value: Any, device: torch.device) -> Any:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from acenas.errors import UserError
 from acenas.spaces.cost import count_cost
 
 
@@ -53,3 +54,10 @@ def test_multiply_adds_of_any_network_on_any_input(network: nn.Module, inputs: A
         assert round(count_cost(network, inputs).macs_m * 1e6) == macs
     assert network.training
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_an_input_that_the_network_does_not_read_is_told() -> None:
+    with pytest.raises(UserError, match=r"do not read images of 1 x 8 x 8: .* to have 3 channels"):
+        count_cost(nn.Conv2d(3, 4, 3), (1, 8, 8))
+    with pytest.raises(UserError, match="do not read the example input"):
+        count_cost(nn.Conv2d(3, 4, 3), torch.zeros(1, 1, 8, 8))

@@ -174,3 +174,11 @@ def test_recurrent_cells_of_nas_bench_nlp() -> None:
     assert set(space.operations) >= {"linear", "blend", "x", "h_prev_0"}
     assert len(space.distinct(space.enumerate())) <= 291
     assert len(space.encode(space.enumerate())) == 291
+
+
+def test_a_space_whose_node_types_do_not_agree_is_told() -> None:
+    space = Graphs({"a": (["conv", "pool"], [(0, 1)])})
+    assert len(space.canonical_graphs(["a", "a"])) == 2
+    space.num_node_types = 2
+    with pytest.raises(UserError, match="num_node_types=2, but encode gives a node the type 2"):
+        space.canonical_graphs(["a"])
