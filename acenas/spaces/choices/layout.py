@@ -226,10 +226,10 @@ class Layout:
     def nested(
         self, cells: Mapping[str, Any], items: Sequence[Item] | None = None, prefix: str = ""
     ) -> dict[str, Any]:
-        """The mapping of a row of a table: `cells` by `name`, or `name.0.inner` for the first of the blocks `name`."""
+        """The mapping in a row of a table: `name`, or `name.0.inner` for the first of the blocks `name`."""
         found: dict[str, Any] = {}
         for name, _, blocks in self.items if items is None else items:
-            if blocks is not None:
+            if blocks is not None and not isinstance(cells.get(prefix + name), list):
                 inner = [self.nested(cells, block, f"{prefix}{name}.{i}.") for i, block in enumerate(blocks)]
                 while inner and all(map(missing, inner[-1].values())):
                     inner.pop()

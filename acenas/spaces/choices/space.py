@@ -63,7 +63,7 @@ class Choices(OwnSpace):
     126
     >>> space.parse({"kind": "conv", "width": "32", "block": [{"kernel": 3.0}, {"kernel": 5}], "squeeze": True})
     'width=32,block=(kernel=3)(kernel=5),kind=conv'
-    >>> space.choices_of("width=16,block=(kernel=3),kind=mbconv,squeeze=False")
+    >>> space.choices("width=16,block=(kernel=3),kind=mbconv,squeeze=False")
     {'width': 16, 'block': [{'kernel': 3}], 'kind': 'mbconv', 'squeeze': False}
     """
 
@@ -169,12 +169,16 @@ class Choices(OwnSpace):
         for label, cells in zip(frame.index, frame.to_dict("records"), strict=True):
             names = {str(name): value for name, value in cells.items()}
             try:
-                archs.append(self.parse(self._layout.nested(names) if column is None else cells[column]))
+                archs.append(self.from_choices(names) if column is None else self.parse(cells[column]))
             except UserError as error:
                 raise UserError(f"row {label}: {error}") from None
         return archs
 
-    def choices_of(self, arch: str) -> dict[str, Any]:
+    def from_choices(self, choices: Mapping[str, Any]) -> str:
+        """The architecture with these choices, as `parse`, or as a row of a frame has them, see `read_frame`."""
+        return self._written(lambda: self._layout.nested(choices), choices)
+
+    def choices(self, arch: str) -> dict[str, Any]:
         """The choices of `arch` by name, as `build` takes them. Raises `UserError` as `validate`."""
         return self._layout.choices(self._row(arch).tolist())
 
@@ -201,7 +205,7 @@ class Choices(OwnSpace):
     def canonical(self, arch: str) -> str:
         """What this space was told to make of it; else the same."""
         self.validate(arch)
-        return arch if self._canonical is None else self.parse(self._canonical(self.choices_of(arch)))
+        return arch if self._canonical is None else self.parse(self._canonical(self.choices(arch)))
 
     # --- listing, sampling, neighbours ---
 
@@ -262,7 +266,7 @@ class Choices(OwnSpace):
     # --- networks and pictures ---
 
     def _arguments(self, arch: str) -> dict[str, Any]:
-        return self.choices_of(arch)
+        return self.choices(arch)
 
     def draw(self, arch: str) -> Figure:
         """A row for each choice, in it a box for each block; the darker, the later the value is among its choices."""

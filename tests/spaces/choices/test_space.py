@@ -66,7 +66,7 @@ def test_whatever_names_and_values_are_architectures_are_read_as_written(
     for arch in space.sample(3, torch.Generator().manual_seed(seed)):
         space._rows.clear()  # what sampling has left would not be read
         space.validate(arch)
-        chosen = space.choices_of(arch)
+        chosen = space.choices(arch)
         assert space.parse(arch) == arch == space.parse(chosen)
         for name, value in chosen.items():
             given = choices[name]
@@ -87,7 +87,7 @@ def test_signs_of_the_grammar_and_letters_of_any_language_are_written_safely() -
         "act%3Dfn=a%0Ab",
         "act%3Dfn=",
     ]
-    assert [space.choices_of(arch)["act=fn"] for arch in space.enumerate()][4] == "50%"
+    assert [space.choices(arch)["act=fn"] for arch in space.enumerate()][4] == "50%"
 
 
 def test_types_of_files_are_matched_to_the_choice_there_is() -> None:
@@ -214,6 +214,7 @@ def test_rows_of_a_frame_are_read_by_their_columns_or_their_string() -> None:
     ]
     assert SPACE.read_frame(pd.DataFrame({"arch": archs})) == archs
     assert SPACE.read_frame(pd.DataFrame({"cell": archs}), column="cell") == archs
+    assert SPACE.from_choices({**SPACE.choices(archs[0]), "accuracy": 90.0}) == archs[0]
     with pytest.raises(UserError, match=r"row 1: .*width is 17 and can be"):
         SPACE.read_frame(frame.assign(width=[16, 17, 16]))
     with pytest.raises(UserError, match=r"row 0: .*kind is missing"):
