@@ -277,11 +277,13 @@ class Choices(OwnSpace):
         kinds: dict[tuple[str, ...], list[int]] = {}
         for number in self._nodes:
             kinds.setdefault(self._layout.columns[number].kind, []).append(number)
-        width = max(map(len, kinds.values()), default=1)
+        width = 1 + max(
+            (x for all_of in kinds.values() for x, n in enumerate(all_of) if row[n] >= 0), default=0
+        )
         figure = Figure(figsize=(1.6 + 0.75 * width, 0.4 + 0.36 * len(kinds)), layout="constrained")
         axes = figure.add_subplot()
         for y, numbers in enumerate(kinds.values()):
-            for x, number in enumerate(number for number in numbers if row[number] >= 0):
+            for x, number in ((x, number) for x, number in enumerate(numbers) if row[number] >= 0):
                 values, code = self._layout.columns[number].values, int(row[number])
                 shade = 0.1 + 0.7 * code / max(len(values) - 1, 1)
                 axes.barh(y, 0.94, left=x, color=colormaps["viridis_r"](shade))

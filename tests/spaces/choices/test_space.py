@@ -428,6 +428,9 @@ def test_the_picture_has_a_box_for_each_choice() -> None:
     figure = SPACE.draw("width=16,block=(kernel=3)(kernel=5,expand=4)(kernel=3),kind=conv,norm=None")
     (axes,) = figure.axes
     assert [text.get_text() for text in axes.texts] == ["16", "3", "5", "3", "4", "conv", "None"]
+    assert [text.get_position()[0] for text in axes.texts] == pytest.approx(
+        [0.47, 0.47, 1.47, 2.47, 1.47, 0.47, 0.47]
+    )
     assert [label.get_text() for label in axes.get_yticklabels()][1] == "block.kernel"
 
 
