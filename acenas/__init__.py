@@ -13,7 +13,11 @@ Each name is imported when it is first used:
     NasBench201       cells of 6 edges (NAS-Bench-201)
     NDS               cells of DARTS, NASNet, AmoebaNet, PNAS and ENAS (NDS)
     MobileNet         chains of inverted bottlenecks
-    LabelledGraphs    graphs of one's own, given with their accuracies
+    Choices           a space of one's own: a mapping of choices
+    Choice            values that exist under a condition
+    Repeated          a block that stands several times
+    Graphs            a space of one's own: networks that are graphs of operations
+    LabelledGraphs    graphs whose operations have no names
 
     BenchmarkTable    accuracies that were measured, in a Parquet file
     WeakLabels        cheap scores of architectures
@@ -42,7 +46,18 @@ if TYPE_CHECKING:
     from acenas.ranker import GraphRanker, Ranker
     from acenas.ranking import LambdaRankLoss, ndcg_at_k
     from acenas.run.api import SearchRun, search
-    from acenas.spaces import NDS, LabelledGraphs, MobileNet, NasBench101, NasBench201, SearchSpace
+    from acenas.spaces import (
+        NDS,
+        Choice,
+        Choices,
+        Graphs,
+        LabelledGraphs,
+        MobileNet,
+        NasBench101,
+        NasBench201,
+        Repeated,
+        SearchSpace,
+    )
     from acenas.tables import BenchmarkTable, WeakLabels
 
 __version__ = "0.2.0"
@@ -50,8 +65,11 @@ __version__ = "0.2.0"
 __all__ = [
     "NDS",
     "BenchmarkTable",
+    "Choice",
+    "Choices",
     "Evaluator",
     "GraphRanker",
+    "Graphs",
     "Judge",
     "LabelledGraphs",
     "LambdaRankLoss",
@@ -60,6 +78,7 @@ __all__ = [
     "NasBench201",
     "Observations",
     "Ranker",
+    "Repeated",
     "SearchRun",
     "SearchSpace",
     "UserError",
@@ -77,7 +96,18 @@ _load, __dir__ = lazy(
         **dict.fromkeys(("GraphRanker", "Ranker"), "acenas.ranker"),
         **dict.fromkeys(("LambdaRankLoss", "ndcg_at_k"), "acenas.ranking"),
         **dict.fromkeys(
-            ("NDS", "LabelledGraphs", "MobileNet", "NasBench101", "NasBench201", "SearchSpace"),
+            (
+                "NDS",
+                "Choice",
+                "Choices",
+                "Graphs",
+                "LabelledGraphs",
+                "MobileNet",
+                "NasBench101",
+                "NasBench201",
+                "Repeated",
+                "SearchSpace",
+            ),
             "acenas.spaces",
         ),
         **dict.fromkeys(("BenchmarkTable", "WeakLabels"), "acenas.tables"),

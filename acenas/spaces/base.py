@@ -94,6 +94,20 @@ class SearchSpace(ABC):
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns `archs` as graphs, in their order; edges lead from lower to higher nodes."""
 
+    def canonical_graphs(self, archs: Sequence[str]) -> GraphBatch:
+        """Returns the graphs of the canonical forms of `archs`: of equal functions, equal ones.
+
+        Raises:
+            UserError: where `encode` and `num_node_types` of the space do not agree.
+        """
+        graphs = self.encode(self.canonical_all(archs))
+        if len(graphs) and (most := int(graphs.node.max())) >= self.num_node_types:
+            raise UserError(
+                f"the space {self.name} says num_node_types={self.num_node_types}, but encode gives a node the type "
+                f"{most}: it must be more than that"
+            )
+        return graphs
+
     def draw(self, arch: str) -> Figure:
         """Draws `arch`; by default the graphs of `encode`."""
         from acenas.spaces.drawing import draw_vertex_cells

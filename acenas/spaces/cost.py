@@ -11,12 +11,18 @@
 The first cell of NAS-Bench-201 on CIFAR-10 has 15.65 million by the first and 17.96 million by the second.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from acenas.errors import UserError
 
 
 class Cost(NamedTuple):
@@ -36,57 +42,114 @@ class Cost(NamedTuple):
     flops_m: float
 
 
-def count_cost(network: nn.Module, input_shape: Sequence[int]) -> Cost:
-    """Counts the cost of `network` for one image of `input_shape` `(channels, height, width)`.
+def count_cost(network: nn.Module, inputs: Any) -> Cost:
+    """Counts the cost of `network` for one image, or for any other input.
 
-    Counted are convolutions, linear layers, batch normalisation, ReLU and average pools; sums, skips and other
-    layers are free. The network runs once, in evaluation mode, and is left as it was.
+    Counted are convolutions and matrix products wherever they are (layers, attention, functions), batch normalisation,
+    ReLU and average pools; sums, skips and other layers are free. The network runs once, in evaluation mode, and is
+    left as it was.
+
+    Args:
+        network: any module.
+        inputs: the shape `(channels, height, width)` of an image, or what the network is called with: a tensor, a
+            sequence of arguments, a mapping of keyword arguments, or a function without arguments that makes one of
+            these.
+
+    Raises:
+        UserError: where the network does not take such an input.
 
     >>> conv = nn.Conv2d(3, 16, 3, padding=1, bias=False)
     >>> count_cost(conv, (3, 32, 32)).macs_m
     0.442368
+    >>> count_cost(nn.Linear(16, 4, bias=False), torch.zeros(1, 10, 16)).macs_m
+    0.00064
     """
-    macs, flops = 0, 0
+    products, others = _Products(), {"bias": 0, "flops": 0}
 
     def count(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        nonlocal macs, flops
         match module:
-            case nn.Conv2d():
-                products = output.numel() * module.weight[0].numel()
-                macs += products
-                flops += products
-            case nn.Linear():
-                products = output.numel() * module.in_features
-                macs += products + (output.numel() if module.bias is not None else 0)
-                flops += products
+            case nn.Linear() if module.bias is not None:
+                others["bias"] += output.numel()
             case nn.BatchNorm2d():
-                flops += 2 * output.numel()
+                others["flops"] += 2 * output.numel()
             case nn.ReLU() | nn.ReLU6():
-                flops += output.numel()
+                others["flops"] += output.numel()
             case nn.AvgPool2d():
-                flops += output.numel() * _area(module.kernel_size)
+                others["flops"] += output.numel() * _area(module.kernel_size)
             case nn.AdaptiveAvgPool2d():
                 height, width = (i // o for i, o in zip(inputs[0].shape[-2:], output.shape[-2:], strict=True))
-                flops += output.numel() * (height + 1) * (width + 1)
+                others["flops"] += output.numel() * (height + 1) * (width + 1)
 
+    args, kwargs = _arguments(network, inputs)
     handles = [module.register_forward_hook(count) for module in network.modules()]
     try:
-        with _evaluation_mode(network), torch.no_grad():
-            network(_zeros_for(network, input_shape))
+        with _evaluation_mode(network), torch.no_grad(), _plain_operations(network), products:
+            network(*args, **kwargs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        told = f"images of {' x '.join(map(str, inputs))}" if _is_shape(inputs) else "the example input"
+        raise UserError(f"the networks of this space do not read {told}: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
     parameters = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-    return Cost(parameters / 1e6, macs / 1e6, flops / 1e6)
+    macs = products.flops // 2
+    return Cost(parameters / 1e6, (macs + others["bias"]) / 1e6, (macs + others["flops"]) / 1e6)
+
+
+class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of PyTorch's own base
+    """Sums up the floating point operations of convolutions and matrix products, by PyTorch's own formulas."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func._overloadpacket):
+            self.flops += formula(*args, **(kwargs or {}), out_val=output)
+        return output
+
+
+@contextmanager
+def _plain_operations(network: nn.Module) -> Iterator[None]:
+    """Attention and recurrent layers as matrix products, which can be counted, rather than as one fused operation."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
+    fused = torch.backends.mkldnn.flags(enabled=False) if recurrent else nullcontext()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+            warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")  # the flags say so
+            with fused:
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _arguments(network: nn.Module, inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments and keyword arguments that `inputs` of `count_cost` stand for, on the device of `network`."""
+    like = next(network.parameters(), torch.zeros(0))
+    if callable(inputs):
+        inputs = inputs()
+    if isinstance(inputs, Mapping):
+        return (), {name: _moved(value, like.device) for name, value in inputs.items()}
+    if isinstance(inputs, Tensor):
+        return (inputs.to(like.device),), {}
+    if _is_shape(inputs):
+        return (torch.zeros(1, *inputs, device=like.device, dtype=like.dtype),), {}
+    return [_moved(value, like.device) for value in inputs], {}
+
+
+def _is_shape(inputs: Any) -> bool:
+    return isinstance(inputs, Sequence) and all(isinstance(side, int) for side in inputs)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def _area(kernel_size: int | tuple[int, int]) -> int:
     return kernel_size**2 if isinstance(kernel_size, int) else kernel_size[0] * kernel_size[1]
-
-
-def _zeros_for(network: nn.Module, input_shape: Sequence[int]) -> Tensor:
-    like = next(network.parameters(), torch.zeros(0))
-    return torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype)
 
 
 @contextmanager

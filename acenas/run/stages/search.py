@@ -55,7 +55,7 @@ def search(
     space, rounds, ranker, evaluator = parts.space, parts.search, parts.ranker, parts.evaluator
     assert rounds is not None and ranker is not None and evaluator is not None
     # Equal functions are equal graphs: what is known of one is known of all its names.
-    graphs = space.encode(space.canonical_all(choices.archs))
+    graphs = space.canonical_graphs(choices.archs)
     with clock.stage("pretrain"):
         done = folder / "pretrain" / "ranker.pt"
         if sources and done.exists():
@@ -63,7 +63,7 @@ def search(
         elif sources:
             archs = pretraining_archs(cfg, space, choices, sources)
             ranker.pretrain(
-                space.encode(space.canonical_all(archs)),
+                space.canonical_graphs(archs),
                 label_values(sources, archs),
                 label_names=list(sources),
                 folder=done.parent,

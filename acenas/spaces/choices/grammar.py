@@ -1,0 +1,180 @@
+"""How choices are written, and how what people and files write is matched to them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NoReturn
+from urllib.parse import quote, unquote
+
+import numpy as np
+
+from acenas.errors import UserError
+
+Value = str | int | float | bool | None
+
+When = tuple[tuple[int, frozenset[int]], ...]
+"""Conditions that must all hold: the number of a column, and the codes of which it must have one."""
+
+_MISSING = ("none", "null", "nan", "na", "n/a", "")
+_PART = re.compile(r"([^=,()]+)=([^=,()]*)|(.)", re.DOTALL)
+
+
+def escape(text: str) -> str:
+    """`text` with all but letters, digits and `_.+:/@*-` as in URLs; `urllib.parse.unquote` is the reverse.
+
+    >>> escape("3x3, größer")
+    '3x3%2C%20größer'
+    """
+    return re.sub(r"[^\w.+:/@*-]+", lambda match: quote(match[0], safe="", errors="surrogatepass"), text)
+
+
+def read_fields(text: str) -> dict[str, Any]:
+    """The names and values in `text`, which may be of any space, values as text.
+
+    Raises:
+        UserError: where it is not `name=value` or `name=(...)(...)`, joined by commas.
+
+    >>> read_fields("width=32,block=(kernel=3)(kernel=5)")
+    {'width': '32', 'block': [{'kernel': '3'}, {'kernel': '5'}]}
+    """
+    fields: dict[str, Any] = {}
+    outer: list[tuple[dict[str, Any], str]] = []
+    here, name = fields, ""
+    for found, value, sign in _PART.findall(text):
+        if found:
+            name = _unescaped(found)
+            if name in here:
+                raise UserError(f"{name} is there twice in {text!r}")
+            here[name] = _unescaped(value)
+        elif sign == "(" and (here.get(name) == "" or isinstance(here.get(name), list)):
+            block: dict[str, Any] = {}
+            here[name] = here[name] or []
+            here[name].append(block)
+            outer.append((here, name))
+            here, name = block, ""
+        elif sign == ")" and outer:
+            here, name = outer.pop()
+        elif sign != ",":
+            outer.append((here, name))
+            break
+    if outer:
+        raise UserError(f"expected name=value and name=(name=value), joined by commas, not {text!r}")
+    return fields
+
+
+def _unescaped(text: str) -> str:
+    text = text.strip()
+    return unquote(text, errors="surrogatepass") if "%" in text else text
+
+
+def missing(value: Any) -> bool:
+    """Whether `value` is what a table has where nothing is known: None, NaN, NaT or NA."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
+
+
+def listed(values: Collection[Any], most: int = 12) -> str:
+    """`values` in words, the first ones where there are many.
+
+    >>> listed([3, 5, 7])
+    '3, 5 or 7'
+    """
+    words = [str(value) for value in list(values)[:most]]
+    if len(values) > most:
+        return f"{', '.join(words)} and {len(values) - most} more"
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def near(name: Any, names: Collection[Any]) -> str:
+    """A hint at the one of `names` that is most similar to `name`, empty where none is."""
+    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+class Column:
+    """One choice, in one block where it is repeated: its values, each known by its position, the code.
+
+    Args:
+        place: what messages call it.
+        kind: its name, after those of each `Repeated` around it.
+        values: different ones.
+        when: it exists where all of this holds.
+        is_number: whether it is the number of blocks of a `Repeated`.
+
+    Raises:
+        UserError: for values that are no values, or not different.
+    """
+
+    def __init__(
+        self, place: str, kind: tuple[str, ...], values: Sequence[Any], when: When, is_number: bool
+    ) -> None:
+        self.place, self.kind, self.when, self.is_number = place, kind, when, is_number
+        self.values = [value.item() if isinstance(value, np.generic) else value for value in values]
+        for value in self.values:
+            if not isinstance(value, Value) or value != value:
+                raise UserError(
+                    f"space: {place}: a choice is a number, a name, true, false or none, not {value!r}"
+                )
+        self._exact = {str(value): code for code, value in enumerate(self.values)}
+        if not self.values or min(len(self._exact), len(set(self.values))) < len(self.values):
+            raise UserError(f"space: {place} needs choices that differ, as text too, not {self.values}")
+        self._loose: dict[str | float, int | None] = {}
+        for code, value in enumerate(self.values):
+            for key in _keys(value):  # what may mean either of two values means none
+                self._loose[key] = code if self._loose.get(key, code) == code else None
+        name = escape(kind[-1])
+        self.texts = [f"{name}=" + ("" if is_number else escape(str(value))) for value in self.values]
+        """What an architecture has for each value; blocks follow."""
+
+    def active(self, row: Sequence[int]) -> bool:
+        """Whether the choice exists in the architecture of `row`."""
+        return not self.when or all(row[number] in codes for number, codes in self.when)
+
+    def code(self, value: Any) -> int:
+        """The code of `value`, which may be of another type: `"16"`, `16.0` and `np.int64(16)` are 16.
+
+        Raises:
+            UserError: with the values there are, for another.
+        """
+        code = self._exact.get(str(value))
+        if code is None:
+            code = next((self._loose[key] for key in _keys(value) if self._loose.get(key) is not None), None)
+        if code is not None:
+            return code
+        can_be = listed(self.values)
+        if missing(value):
+            self.absent()
+        if self.is_number:
+            raise UserError(f"{self.place} has {value} blocks and can have {can_be}")
+        raise UserError(f"{self.place} is {value!r} and can be {can_be}{near(value, self.values)}")
+
+    def absent(self) -> NoReturn:
+        """Raises `UserError`: the choice exists, but is not told."""
+        raise UserError(f"{self.place} is missing and can be {listed(self.values)}")
+
+    def ranks(self) -> list[float] | None:
+        """The place of each value among them in the order of numbers, from -1 to 1; None where they are no numbers."""
+        if len(self.values) < 2 or any(
+            isinstance(v, bool) or not isinstance(v, int | float) for v in self.values
+        ):
+            return None
+        order = sorted(self.values)
+        return [2 * order.index(value) / (len(order) - 1) - 1 for value in self.values]
+
+
+def _keys(value: Any) -> Iterator[str | float]:
+    """What `value` is known by where types differ, the most specific first."""
+    if missing(value):
+        yield from _MISSING
+        return
+    text = str(value).strip().casefold()
+    yield text
+    if text in _MISSING:
+        yield "none"
+    if text in ("true", "false"):
+        yield float(text == "true")
+    try:
+        yield float(text)
+    except ValueError:
+        return

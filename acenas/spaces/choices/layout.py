@@ -1,0 +1,354 @@
+"""The choices of a space side by side: a column for each that could exist, a row for each architecture."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acenas.errors import UserError
+from acenas.spaces.choices.grammar import Column, Value, When, listed, missing, near
+
+COMPLETIONS = 64
+"""Rows in which choices that a change brings take all their values; beyond that they take the first."""
+
+Row = list[int]
+"""The code of each column, -1 for a choice that does not exist."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Values of which an architecture takes one, where a condition holds.
+
+    Attributes:
+        values: numbers, names, booleans, None.
+        when: the choice exists where other ones, before it, have these values, each a value or several. The number
+            of blocks of a `Repeated` goes by its name.
+    """
+
+    values: Sequence[Value]
+    when: Mapping[str, Value | Sequence[Value]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Blocks one after another, each with choices of its own.
+
+    Attributes:
+        choices: of a block, as those of `Choices`; their conditions may name choices before the `Repeated`, too.
+        times: the numbers of blocks there can be, or the one there is.
+        when: see `Choice`.
+    """
+
+    choices: Mapping[str, Any]
+    times: int | Sequence[int]
+    when: Mapping[str, Value | Sequence[Value]] = field(default_factory=dict)
+
+
+class Item(NamedTuple):
+    """A choice by name, its column, and for a `Repeated` the items of each block there can be."""
+
+    name: str
+    column: int
+    blocks: list[list[Item]] | None
+
+
+class Layout:
+    """The columns of `choices`, and the architectures as rows of them.
+
+    The number of rows is a sum over the columns, each after those that its conditions name: at every one the state is
+    which of the later columns cannot exist any more, and values that rule out the same ones are one branch.
+
+    Args:
+        choices: see `Choices`.
+
+    Raises:
+        UserError: for choices that make no sense.
+    """
+
+    def __init__(self, choices: Mapping[str, Any]) -> None:
+        self.columns: list[Column] = []
+        self.items = self._items(choices, {}, (), (), "")
+        self._order = self._conditions_first()
+        self._branches: list[dict[frozenset[int], list[tuple[Row, frozenset[int]]]]] = []
+        """For each column in `_order` and each state: codes, and the state after any of them."""
+        states = {frozenset[int]()}
+        for number in self._order:
+            self._branches.append({state: self._branch(number, state) for state in states})
+            states = {after for branches in self._branches[-1].values() for _, after in branches}
+        self._counts: list[dict[frozenset[int], int]] = [{frozenset(): 1}]
+        for step in reversed(self._branches):
+            later = self._counts[0]
+            here = {state: sum(len(codes) * later[after] for codes, after in step[state]) for state in step}
+            self._counts.insert(0, here)
+
+    # --- from the mapping to columns ---
+
+    def _items(
+        self,
+        choices: Mapping[str, Any],
+        scope: Mapping[str, int],
+        exists: When,
+        kind: tuple[str, ...],
+        place: str,
+    ) -> list[Item]:
+        if not isinstance(choices, Mapping) or not choices:
+            raise UserError(f"space: {place}choices are a mapping of names to values, not {choices!r}")
+        if len({str(name) for name in choices}) < len(choices) or any(
+            not str(name).strip() for name in choices
+        ):
+            raise UserError(f"space: {place}choices need names that differ, not {listed(choices)}")
+        items, scope = [], dict(scope)
+        for name, given in ((str(name), given) for name, given in choices.items()):
+            spec = _spec(place + name, given)
+            when = exists + tuple(self._condition(place + name, scope, *each) for each in spec.when.items())
+            times = _times(place + name, spec.times) if isinstance(spec, Repeated) else None
+            values = spec.values if isinstance(spec, Choice) else times or []
+            number = scope[name] = len(self.columns)
+            self.columns.append(Column(place + name, (*kind, name), values, when, times is not None))
+            blocks: list[list[Item]] | None = None
+            if isinstance(spec, Repeated) and times is not None:
+                blocks = []
+                for block in range(max(times)):
+                    here = ((number, frozenset(code for code, n in enumerate(times) if n > block)),)
+                    inner = f"{place}{name} {block + 1}: "
+                    blocks.append(self._items(spec.choices, scope, here, (*kind, name), inner))
+            items.append(Item(name, number, blocks))
+        return items
+
+    def _condition(
+        self, place: str, scope: Mapping[str, int], name: str, values: Any
+    ) -> tuple[int, frozenset[int]]:
+        if name not in scope:
+            raise UserError(
+                f"space: {place} depends on {name!r}, which is no choice before it{near(name, scope)}"
+            )
+        several = isinstance(values, Iterable) and not isinstance(values, str)
+        try:
+            codes = frozenset(map(self.columns[scope[name]].code, values if several else [values]))
+        except UserError as error:
+            raise UserError(f"space: the condition of {place}: {error}") from None
+        return scope[name], codes
+
+    def _conditions_first(self) -> list[int]:
+        """The columns such that few states are open at once: each right after the last that its conditions name."""
+        order: dict[int, None] = {}
+
+        def put(number: int) -> None:
+            order[number] = None
+            for later in self._dependents[number]:
+                if later not in order and all(before in order for before, _ in self.columns[later].when):
+                    put(later)
+
+        self._dependents: list[list[int]] = [[] for _ in self.columns]
+        for number, column in enumerate(self.columns):
+            for before, _ in column.when:
+                self._dependents[before].append(number)
+        for number, column in enumerate(self.columns):
+            if not column.when:
+                put(number)
+        return list(order)
+
+    def _branch(self, number: int, state: frozenset[int]) -> list[tuple[Row, frozenset[int]]]:
+        if number in state:
+            return [([-1], (state | frozenset(self._dependents[number])) - {number})]
+        branches: dict[frozenset[int], Row] = {}
+        for code in range(len(self.columns[number].values)):
+            ruled_out = {
+                later
+                for later in self._dependents[number]
+                if any(before == number and code not in codes for before, codes in self.columns[later].when)
+            }
+            branches.setdefault(state | ruled_out, []).append(code)
+        return [(codes, after) for after, codes in branches.items()]
+
+    # --- between rows and what is written ---
+
+    def row(self, choices: Mapping[str, Any]) -> Row:
+        """The row of these choices; those that do not exist do not count. Raises `UserError`."""
+        row = [-1] * len(self.columns)
+        self._place(self.items, choices, row, "")
+        return row
+
+    def _place(self, items: Sequence[Item], choices: Any, row: Row, place: str) -> None:
+        if not isinstance(choices, Mapping):
+            raise UserError(f"{place}expected choices by their names, not {choices!r}")
+        names = [item.name for item in items]
+        if unknown := [name for name in choices if name not in names]:
+            raise UserError(
+                f"{place}there is no choice {unknown[0]!r}, but {listed(names)}{near(unknown[0], names)}"
+            )
+        for name, number, blocks in items:
+            column = self.columns[number]
+            if column.active(row):
+                value = choices.get(name)
+                if blocks is None:
+                    row[number] = column.code(value) if name in choices else column.absent()
+                    continue
+                if name not in choices:
+                    column.absent()
+                value = value or []
+                if isinstance(value, str) or not isinstance(value, Sequence):
+                    raise UserError(f"{column.place} is a list of blocks, not {value!r}")
+                row[number] = column.code(len(value))
+                for i, (block, inner) in enumerate(zip(blocks, value, strict=False), start=1):
+                    self._place(block, inner, row, f"{place}{name} {i}: ")
+
+    def write(self, row: Sequence[int]) -> str:
+        """The architecture of `row`."""
+        return self._write(self.items, row)
+
+    def _write(self, items: Sequence[Item], row: Sequence[int]) -> str:
+        texts = []
+        for _, number, blocks in items:
+            code = row[number]
+            if code >= 0:
+                text = self.columns[number].texts[code]
+                if blocks is not None:
+                    present = blocks[: self.columns[number].values[code]]
+                    text += "".join([f"({self._write(block, row)})" for block in present])
+                texts.append(text)
+        return ",".join(texts)
+
+    def choices(self, row: Sequence[int], items: Sequence[Item] | None = None) -> dict[str, Any]:
+        """The mapping of `row`."""
+        found: dict[str, Any] = {}
+        for name, number, blocks in self.items if items is None else items:
+            if row[number] >= 0:
+                value = self.columns[number].values[row[number]]
+                found[name] = value if blocks is None else [self.choices(row, b) for b in blocks[:value]]
+        return found
+
+    def nested(
+        self, cells: Mapping[str, Any], items: Sequence[Item] | None = None, prefix: str = ""
+    ) -> dict[str, Any]:
+        """The mapping in a row of a table: `name`, or `name.0.inner` for the first of the blocks `name`."""
+        found: dict[str, Any] = {}
+        for name, _, blocks in self.items if items is None else items:
+            if blocks is not None and not isinstance(cells.get(prefix + name), list):
+                inner = [self.nested(cells, block, f"{prefix}{name}.{i}.") for i, block in enumerate(blocks)]
+                while inner and all(map(missing, inner[-1].values())):
+                    inner.pop()
+                found[name] = inner
+            elif prefix + name in cells:
+                found[name] = cells[prefix + name]
+        return {name: value for name, value in found.items() if value != [] or not prefix}
+
+    # --- counting, and what is one change away ---
+
+    @property
+    def size(self) -> int:
+        """The number of rows."""
+        return self._counts[0][frozenset()]
+
+    def numbered(self, number: int) -> Row:
+        """The row at position `number` of `all_rows`."""
+        row, state = [-1] * len(self.columns), frozenset[int]()
+        for column, step, later in zip(self._order, self._branches, self._counts[1:], strict=True):
+            for codes, after in step[state]:
+                each = later[after]
+                if number < each * len(codes):
+                    code, number = divmod(number, each)
+                    row[column], state = codes[code], after
+                    break
+                number -= each * len(codes)
+        return row
+
+    def all_rows(self) -> NDArray[np.int16]:
+        """All rows, `[size, columns]`."""
+        later = {frozenset[int](): np.full((1, len(self.columns)), -1, np.int16)}
+        for number, step in zip(reversed(self._order), reversed(self._branches), strict=True):
+            here = {}
+            for state, branches in step.items():
+                parts = []
+                for codes, after in branches:
+                    part = np.tile(later[after], (len(codes), 1))
+                    part[:, number] = np.repeat(codes, len(later[after]))
+                    parts.append(part)
+                here[state] = np.concatenate(parts)
+            later = here
+        return later[frozenset()]
+
+    def changed(self, row: Row) -> Iterator[Row]:
+        """The rows that differ from `row` in one choice; see `Choices.neighbours`."""
+        for number, column in enumerate(self.columns):
+            if row[number] >= 0 and not column.is_number:
+                for code in range(len(column.values)):
+                    yield from self._completed([*row[:number], code, *row[number + 1 :]])
+        for item in self._all_items(self.items):
+            if item.blocks and row[item.column] >= 0:
+                for other in self._resized(item, item.blocks, row):
+                    yield from self._completed(other)
+
+    def _all_items(self, items: Sequence[Item]) -> Iterator[Item]:
+        for item in items:
+            yield item
+            for block in item.blocks or []:
+                yield from self._all_items(block)
+
+    def _resized(self, item: Item, places: Sequence[Sequence[Item]], row: Row) -> Iterator[Row]:
+        """Rows with the next fewer and the next more blocks: some left out, or copies of one after it."""
+        times, start = self.columns[item.column].values, places[0][0].column
+        width = sum(1 for _ in self._all_items(places[0]))
+        before = times[row[item.column]]
+        blocks = [row[start + width * i : start + width * (i + 1)] for i in range(len(places))]
+        blocks, absent = blocks[:before], [[-1] * width] * len(places)
+        for code in (row[item.column] - 1, row[item.column] + 1):
+            if not 0 <= code < len(times):
+                continue
+            if (fewer := before - times[code]) > 0:
+                others = [blocks[:i] + blocks[i + fewer :] for i in range(times[code] + 1)]
+            else:
+                others = [blocks[:i] + [blocks[i]] * -fewer + blocks[i:] for i in range(before)] or [[]]
+            for other in others:
+                filled = itertools.chain.from_iterable([*other, *absent[len(other) :]])
+                changed = [*row[:start], *filled, *row[start + width * len(places) :]]
+                changed[item.column] = code
+                yield changed
+
+    def _completed(self, row: Row) -> list[Row]:
+        """`row` without the choices that do not exist, and with all values or the first of those it lacks."""
+        rows = [row]
+        for number in self._order:
+            column, before, rows = self.columns[number], rows, []
+            for each in before:
+                codes: Sequence[int] = [-1]
+                if column.active(each):
+                    all_of_them = len(before) * len(column.values) <= COMPLETIONS
+                    codes = (
+                        [each[number]]
+                        if each[number] >= 0
+                        else range(len(column.values) if all_of_them else 1)
+                    )
+                rows += [[*each[:number], code, *each[number + 1 :]] for code in codes]
+        return rows
+
+
+def _spec(place: str, given: Any) -> Choice | Repeated:
+    """What is given for one name, in one of its forms."""
+    if isinstance(given, Choice | Repeated):
+        return given
+    if isinstance(given, Mapping):
+        for kind in (Choice, Repeated):
+            needed = {"values"} if kind is Choice else {"choices", "times"}
+            if needed <= set(given) <= needed | {"when"}:
+                return kind(**{**given, "when": given.get("when") or {}})
+        raise UserError(
+            f"space: {place}: expected values and when, or choices, times and when, not {listed(given)}"
+        )
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise UserError(f"space: {place} needs a list of choices, not {given!r}")
+    return Choice(list(given))
+
+
+def _times(place: str, times: Any) -> list[int]:
+    several = list(times) if isinstance(times, Iterable) and not isinstance(times, str) else [times]
+    if not several or any(
+        isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0 for n in several
+    ):
+        raise UserError(f"space: {place}: times are whole numbers from 0 on, not {times!r}")
+    return sorted({int(number) for number in several})

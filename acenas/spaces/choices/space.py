@@ -1,0 +1,314 @@
+"""The space of a mapping of choices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from acenas.errors import UserError
+from acenas.spaces.choices.grammar import listed, read_fields
+from acenas.spaces.choices.layout import Layout
+from acenas.spaces.graphs import GraphBatch
+from acenas.spaces.own import OwnSpace, named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LISTABLE = 200_000
+"""A space of more architectures than this is sampled rather than listed."""
+
+
+class Choices(OwnSpace):
+    """Architectures that take one value for each of some choices.
+
+    An architecture is written `width=32,block=(kernel=3)(kernel=5),kind=conv`: its choices in the order of the space,
+    without those that do not exist in it. Characters of names and values other than letters, digits and `_.+:/@*-`
+    are written as in URLs (`%20`).
+
+    Args:
+        choices: for each name a list of values, a `Choice` or a `Repeated`. In YAML these two are mappings:
+            `{values: [true, false], when: {kind: mbconv}}` and `{choices: {kernel: [3, 5]}, times: [1, 2, 3]}`.
+        build: makes a network, `build(**choices)`: a value for each name, for a `Repeated` the list of its blocks'
+            mappings; what does not exist is not passed. A parameter `num_classes` is passed the number of classes.
+        canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
+            function. Without it, architectures that are written differently are different.
+        read: from a string that is written in another way to choices: a function, or a regular expression with a
+            named group for each choice. It may match several times: then groups named as choices of a `Repeated` give
+            a block for each match. `parse`, and so tables with such strings, then understand them.
+        example_input: for the costs of networks that do not read images, see `count_cost`.
+        name: that tables of this space carry.
+
+    In YAML, a function is a dotted name.
+
+    Raises:
+        UserError: for choices that make no sense, in one sentence.
+
+    >>> from acenas.spaces import Choice, Repeated
+    >>> space = Choices(
+    ...     {
+    ...         "width": [16, 32, 64],
+    ...         "block": Repeated({"kernel": [3, 5]}, times=[1, 2, 3]),
+    ...         "kind": ["conv", "mbconv"],
+    ...         "squeeze": Choice([True, False], when={"kind": "mbconv"}),
+    ...     }
+    ... )
+    >>> space.size
+    126
+    >>> space.parse({"kind": "conv", "width": "32", "block": [{"kernel": 3.0}, {"kernel": 5}], "squeeze": True})
+    'width=32,block=(kernel=3)(kernel=5),kind=conv'
+    >>> space.choices("width=16,block=(kernel=3),kind=mbconv,squeeze=False")
+    {'width': 16, 'block': [{'kernel': 3}], 'kind': 'mbconv', 'squeeze': False}
+    """
+
+    def __init__(
+        self,
+        choices: Mapping[str, Any],
+        build: Callable[..., nn.Module] | str | None = None,
+        *,
+        canonical: Callable[[dict[str, Any]], Mapping[str, Any]] | str | None = None,
+        read: Callable[[str], Mapping[str, Any]] | str | None = None,
+        example_input: Any = None,
+        name: str = "choices",
+    ) -> None:
+        super().__init__(name, build, example_input)
+        self._layout = Layout(choices)
+        self._canonical = named("canonical", canonical)
+        is_pattern = isinstance(read, str) and "(?P<" in read
+        self._read = self._reader(str(read)) if is_pattern else named("read", read)
+        self._rows: dict[str, NDArray[np.int16]] = {}
+        """What was read lately."""
+        columns = self._layout.columns
+        self._nodes = [number for number, column in enumerate(columns) if not column.is_number]
+        self._first_type: dict[tuple[str, ...], int] = {}
+        self.num_node_types = 1  # 0 is padding
+        for column in (columns[number] for number in self._nodes):
+            if column.kind not in self._first_type:
+                self._first_type[column.kind] = self.num_node_types
+                self.num_node_types += len(column.values)
+
+    def __repr__(self) -> str:
+        kinds = {".".join(c.kind): c.values for c in self._layout.columns}
+        return f"Choices({kinds})"
+
+    # --- grammar ---
+
+    def validate(self, arch: str) -> None:
+        """Raises `UserError` that names what is wrong where `arch` is not of this space, or not written as it is."""
+        self._row(arch)
+
+    def parse(self, text: str | Mapping[str, Any]) -> str:
+        """The architecture of a string, in this grammar or that of `read`, or of a mapping of choices.
+
+        The order of choices is free, those that do not exist are left out, and types may differ: `"16"`, `16.0` and
+        `np.int64(16)` are the choice 16.
+
+        Raises:
+            UserError: for an unknown choice or value, with those that there are, and for one that is missing.
+        """
+        if not isinstance(text, str):
+            return self._written(lambda: text, text)
+        try:
+            return self._written(lambda: read_fields(text), text)
+        except UserError:
+            if self._read is None:
+                raise
+        return self._written(lambda: self._read(text), text)
+
+    def _written(self, read: Callable[[], Mapping[str, Any]], told: object) -> str:
+        try:
+            return self._layout.write(self._layout.row(read()))
+        except UserError as error:
+            raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
+
+    def _reader(self, pattern: str) -> Callable[[str], Mapping[str, Any]]:
+        """Reads a string by a regular expression, see `Choices`."""
+        compiled = re.compile(pattern)
+
+        def read(text: str) -> dict[str, Any]:
+            matches = [match.groupdict() for match in compiled.finditer(text)]
+            if not matches:
+                raise UserError(f"nothing in it matches {pattern!r}")
+            found: dict[str, Any] = {}
+            for name, _, blocks in self._layout.items:
+                if blocks:
+                    names = {item.name for item in blocks[0]} & compiled.groupindex.keys()
+                    found[name] = [{name: match[name] for name in names} for match in matches]
+                elif name in compiled.groupindex:
+                    found[name] = matches[0][name]
+            return found
+
+        return read
+
+    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
+        """The architectures of the rows of `frame`, in their order.
+
+        Args:
+            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`; what
+                does not exist in a row is missing there, or not looked at. Other columns are left alone.
+            column: with strings that `parse` understands, in place of the above; `arch` where there is one.
+
+        Raises:
+            UserError: as `parse`, with the row.
+
+        >>> frame = pd.DataFrame({"width": [16.0, 32.0], "loss": [0.5, 0.4]})
+        >>> Choices({"width": [16, 32]}).read_frame(frame)
+        ['width=16', 'width=32']
+        """
+        if column is None and "arch" in frame and "arch" not in (item.name for item in self._layout.items):
+            column = "arch"
+        if column is not None and column not in frame:
+            raise UserError(f"there is no column {column!r}, but {listed(frame.columns)}")
+        archs = []
+        for label, cells in zip(frame.index, frame.to_dict("records"), strict=True):
+            names = {str(name): value for name, value in cells.items()}
+            try:
+                archs.append(self.from_choices(names) if column is None else self.parse(cells[column]))
+            except UserError as error:
+                raise UserError(f"row {label}: {error}") from None
+        return archs
+
+    def from_choices(self, choices: Mapping[str, Any]) -> str:
+        """The architecture with these choices, as `parse`, or as a row of a frame has them, see `read_frame`."""
+        return self._written(lambda: self._layout.nested(choices), choices)
+
+    def choices(self, arch: str) -> dict[str, Any]:
+        """The choices of `arch` by name, as `build` takes them. Raises `UserError` as `validate`."""
+        return self._layout.choices(self._row(arch).tolist())
+
+    def _row(self, arch: str) -> NDArray[np.int16]:
+        row = self._rows.get(arch)
+        if row is None:
+            try:
+                codes = self._layout.row(read_fields(arch))
+            except UserError as error:
+                raise UserError(f"not an architecture of this space: {error}: {arch!r}") from None
+            if (written := self._layout.write(codes)) != arch:
+                raise UserError(f"not as this space writes it, {written!r}: {arch!r}")
+            row = np.array(codes, dtype=np.int16)
+            self._remember([arch], [row])
+        return row
+
+    def _remember(self, archs: Sequence[str], rows: Iterable[NDArray[np.int16]]) -> None:
+        if len(self._rows) > LISTABLE:
+            self._rows.clear()
+        self._rows.update(zip(archs, rows, strict=True))
+
+    # --- equal functions ---
+
+    def canonical(self, arch: str) -> str:
+        """What this space was told to make of it; else the same."""
+        self.validate(arch)
+        return arch if self._canonical is None else self.parse(self._canonical(self.choices(arch)))
+
+    # --- listing, sampling, neighbours ---
+
+    @property
+    def size(self) -> int:
+        """How many architectures there are, as they are written."""
+        return self._layout.size
+
+    def enumerate(self) -> list[str]:
+        """All architectures. Raises `NotImplementedError` where there are more than 200,000."""
+        if self.size > LISTABLE:
+            super().enumerate()
+        rows = self._layout.all_rows()
+        archs = list(map(self._layout.write, rows.tolist()))
+        self._remember(archs, rows)
+        return archs
+
+    def sample(self, n: int, generator: torch.Generator) -> list[str]:
+        """`n` architectures drawn independently and uniformly from all that are written differently."""
+        words = self.size.bit_length() // 62 + 2  # one more than needed, so that the remainder prefers none
+        drawn = torch.randint(1 << 62, (n, words), generator=generator).tolist()
+        numbers = (sum(word << 62 * place for place, word in enumerate(each)) % self.size for each in drawn)
+        rows = [self._layout.numbered(number) for number in numbers]
+        archs = list(map(self._layout.write, rows))
+        self._remember(archs, np.array(rows, np.int16).reshape(n, -1))
+        return archs
+
+    def neighbours(self, arch: str) -> list[str]:
+        """All architectures that differ from `arch` in one choice.
+
+        The number of blocks of a `Repeated` becomes the next smaller, by leaving some out, or the next larger, by
+        copies of one after it. Choices that exist only after the change take all their values, or the first ones
+        where these are more than 64 architectures.
+        """
+        changed = map(self._layout.write, self._layout.changed(self._row(arch).tolist()))
+        return [other for other in dict.fromkeys(changed) if other != arch]
+
+    # --- graphs ---
+
+    def encode(self, archs: Sequence[str]) -> GraphBatch:
+        """A chain of nodes, one for each choice that exists, in each graph at the same place.
+
+        Node types: 0 padding, then one for each value of each choice, the same in all blocks of a `Repeated`. The
+        globals hold what this does not show to a ranker that has seen little: the rank of each number among its
+        choices, from -1 to 1, 0 where it does not exist; and for choices that several places have, those of a
+        `Repeated` or of names with the same values, which share of the places has each value, and the mean rank.
+        """
+        columns = self._layout.columns
+        codes = np.array([self._row(arch) for arch in archs], np.int64).reshape(len(archs), len(columns))
+        mask = codes[:, self._nodes] >= 0
+        first = np.array([self._first_type[columns[number].kind] for number in self._nodes])
+        node = np.where(mask, codes[:, self._nodes] + first, 0)
+        place = mask.cumsum(axis=1, dtype=np.int16)  # among those that exist; an edge leads to the next
+        adjacency = (place[:, None, :] - place[:, :, None] == 1) & mask[:, None, :] & mask[:, :, None]
+        features = _globals(self._layout, codes)
+        return GraphBatch(*map(torch.from_numpy, (node, adjacency, mask, features)))
+
+    # --- networks and pictures ---
+
+    def _arguments(self, arch: str) -> dict[str, Any]:
+        return self.choices(arch)
+
+    def draw(self, arch: str) -> Figure:
+        """A row for each choice, in it a box for each block; the darker, the later the value is among its choices."""
+        from matplotlib import colormaps  # half a second to import, for those who draw
+        from matplotlib.figure import Figure
+
+        row = self._row(arch)
+        kinds: dict[tuple[str, ...], list[int]] = {}
+        for number in self._nodes:
+            kinds.setdefault(self._layout.columns[number].kind, []).append(number)
+        width = 1 + max(
+            (x for all_of in kinds.values() for x, n in enumerate(all_of) if row[n] >= 0), default=0
+        )
+        figure = Figure(figsize=(1.6 + 0.75 * width, 0.4 + 0.36 * len(kinds)), layout="constrained")
+        axes = figure.add_subplot()
+        for y, numbers in enumerate(kinds.values()):
+            for x, number in ((x, number) for x, number in enumerate(numbers) if row[number] >= 0):
+                values, code = self._layout.columns[number].values, int(row[number])
+                shade = 0.1 + 0.7 * code / max(len(values) - 1, 1)
+                axes.barh(y, 0.94, left=x, color=colormaps["viridis_r"](shade))
+                colour = "white" if shade > 0.4 else "black"
+                axes.text(x + 0.47, y, str(values[code]), ha="center", va="center", fontsize=8, color=colour)
+        axes.set_yticks(range(len(kinds)), [".".join(kind) for kind in kinds], fontsize=8)
+        axes.set_xlim(0, width)
+        axes.set_ylim(len(kinds) - 0.4, -0.6)
+        axes.xaxis.set_visible(False)
+        axes.spines[:].set_visible(False)
+        return figure
+
+
+def _globals(layout: Layout, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The globals `[B, G]` of `Choices.encode` for rows `[B, columns]`."""
+    found: list[NDArray[np.floating]] = []
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for number, column in enumerate(layout.columns):
+        kind = column.kind if len(column.kind) > 1 else ()
+        alike.setdefault((kind, *map(str, column.values)), []).append(number)
+        if ranks := column.ranks():
+            found.append(np.array([*ranks, 0.0])[codes[:, number]])
+    for places in (places for places in alike.values() if len(places) > 1):
+        column, here = layout.columns[places[0]], codes[:, places]
+        found += [(here == code).mean(axis=1) for code in range(len(column.values))]
+        if ranks := column.ranks():
+            found.append(((np.array([*ranks, -1.0])[here] + 1) / 2).mean(axis=1))
+    return np.array(found, np.float32).reshape(len(found), len(codes)).T.copy()

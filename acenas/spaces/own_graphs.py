@@ -1,0 +1,284 @@
+"""A space of one's own whose networks are graphs of operations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from acenas.errors import UserError
+from acenas.spaces.choices.grammar import listed, near
+from acenas.spaces.graphs import GraphBatch
+from acenas.spaces.own import OwnSpace, named
+
+if TYPE_CHECKING:
+    pass
+
+Read = tuple[Mapping[Any, str] | Sequence[str], Iterable[tuple[Any, Any]]]
+"""The operation of each node, by the node's name or its position, and the edges `(source, target)`."""
+
+DRAWN = 20
+"""Architectures that stand in for neighbours where none are known."""
+
+
+class Graph(NamedTuple):
+    """Nodes from the inputs on: each after all that lead to it, equally deep ones in the order of their colours.
+
+    Attributes:
+        operations: of each node.
+        edges: pairs of positions, lower to higher.
+        colours: of each node, the same for nodes with the same operation and the same graph around them.
+    """
+
+    operations: tuple[str, ...]
+    edges: frozenset[tuple[int, int]]
+    colours: tuple[str, ...]
+
+
+class Graphs(OwnSpace):
+    """Architectures that are directed graphs of operations without cycles, however they are written.
+
+    Graphs that are isomorphic (the same operations, joined in the same way) compute the same function. The order in
+    which edges enter a node is not known, so operations should not depend on it.
+
+    Args:
+        read: from an architecture to `(operations, edges)`: a mapping, which is all the space then, or a function.
+            `operations` holds a name for each node, as a list or by the nodes' own names; `edges` are pairs (source,
+            target) of nodes.
+        archs: all architectures where `read` is a function, to be listed, and to tell the operations and the size.
+        operations: all there are; those of the listed architectures by default.
+        nodes: of the largest graph; that of the listed architectures by default.
+        sample: draws an architecture, `sample(rng)` with a `numpy.random.Generator`; a listed one by default.
+        neighbours: from an architecture to those that differ from it a little.
+        build: makes a network, `build(arch=...)`. A parameter `num_classes` is passed the number of classes.
+        example_input: for the costs of networks that do not read images, see `count_cost`.
+        disconnected: whether graphs may have parts that no edge joins.
+        name: that tables of this space carry.
+
+    In YAML, a function is a dotted name.
+
+    Raises:
+        UserError: for what is listed and no graph of this space, in one sentence.
+
+    >>> space = Graphs(
+    ...     {
+    ...         "plain": (["input", "conv", "output"], [(0, 1), (1, 2)]),
+    ...         "same": ({"y": "output", "c": "conv", "x": "input"}, [("c", "y"), ("x", "c")]),
+    ...         "pooled": (["input", "pool", "output"], [(0, 1), (1, 2)]),
+    ...     }
+    ... )
+    >>> space.canonical("same")
+    'plain'
+    >>> space.encode(["plain"]).node
+    tensor([[2, 1, 3]])
+    """
+
+    def __init__(
+        self,
+        read: Mapping[str, Read] | Callable[[str], Read] | str,
+        archs: Iterable[str] | None = None,
+        *,
+        operations: Sequence[str] | None = None,
+        nodes: int | None = None,
+        sample: Callable[[np.random.Generator], str] | str | None = None,
+        neighbours: Callable[[str], Iterable[str]] | str | None = None,
+        build: Callable[..., nn.Module] | str | None = None,
+        example_input: Any = None,
+        disconnected: bool = False,
+        name: str = "graphs",
+    ) -> None:
+        super().__init__(name, build, example_input)
+        self._read = named("read", read)
+        self._sample, self._neighbours = named("sample", sample), named("neighbours", neighbours)
+        self._disconnected = disconnected
+        if isinstance(self._read, Mapping):
+            archs = list(self._read) if archs is None else archs
+        self._archs = None if archs is None else list(dict.fromkeys(archs))
+        if self._archs is None and (operations is None or nodes is None):
+            raise UserError("space: give archs=, or operations= and nodes= of the largest graph")
+        self._known: dict[str, Graph] = {}
+        self._alike: dict[tuple[object, ...], list[str]] = {}
+        self._canonical: dict[str, str] = {}
+        self._operations, self._size = None if operations is None else list(operations), nodes
+        graphs = [self.graph(arch) for arch in self._archs or []]
+        self.operations = self._operations or sorted({each for graph in graphs for each in graph.operations})
+        self.nodes = self._size or max((len(graph.operations) for graph in graphs), default=1)
+        self.num_node_types = 1 + len(self.operations)  # 0 is padding
+        self.node_names = ("", *self.operations)
+        self.canonical_all(
+            self._archs or []
+        )  # the first of those alike stands for them, whatever is asked for first
+
+    def graph(self, arch: str) -> Graph:
+        """Returns the graph of `arch`. Raises `UserError` as `validate`."""
+        if arch not in self._known:
+            try:
+                self._known[arch] = self._checked(arch)
+            except UserError as error:
+                raise UserError(f"not an architecture of the space {self.name}: {error}: {arch!r}") from None
+        return self._known[arch]
+
+    def _checked(self, arch: str) -> Graph:
+        if isinstance(self._read, Mapping) and arch not in self._read:
+            raise UserError(f"it is none of the {len(self._read)} there are{near(arch, self._read.keys())}")
+        told = self._read[arch] if isinstance(self._read, Mapping) else self._read(arch)
+        try:
+            operations, edges = told
+            if not isinstance(operations, Mapping):
+                operations = dict(enumerate(operations))
+            edges = [(source, target) for source, target in edges]
+        except (TypeError, ValueError):
+            raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r}") from None
+        for node in (node for edge in edges for node in edge):
+            if node not in operations:
+                raise UserError(f"an edge has {node!r}, which is none of the nodes {listed(operations)}")
+        for node, operation in operations.items():
+            if self._operations is not None and operation not in self._operations:
+                raise UserError(
+                    f"node {node!r} is {operation!r} and can be {listed(self._operations)}"
+                    f"{near(operation, self._operations)}"
+                )
+        if not operations or (self._size is not None and len(operations) > self._size):
+            raise UserError(f"it has {len(operations)} nodes and can have 1 to {self._size or 'any number'}")
+        sources: dict[Hashable, set[Hashable]] = {node: set() for node in operations}
+        for source, target in edges:
+            sources[target].add(source)
+        try:
+            order = list(TopologicalSorter(sources).static_order())
+        except CycleError as error:
+            raise UserError(f"it has a cycle, {' -> '.join(map(str, error.args[1][::-1]))}") from None
+        parts = _parts(operations, edges)
+        if len(parts) > 1 and not self._disconnected:
+            smallest = min(parts, key=len)
+            apart = listed(sorted(map(str, smallest)))
+            raise UserError(f"no edge joins {apart} to the rest (disconnected=True allows that)")
+        return _ordered(order, operations, sources)
+
+    def validate(self, arch: str) -> None:
+        """Raises `UserError` that names what is wrong where `arch` is not of this space, such as a cycle."""
+        self.graph(arch)
+
+    def canonical(self, arch: str) -> str:
+        """Returns the first architecture, of those listed or asked for, with the same graph."""
+        if arch not in self._canonical:
+            graph = self.graph(arch)
+            alike = self._alike.setdefault((len(graph.edges), *sorted(graph.colours)), [])
+            found = (other for other in alike if isomorphic(graph, self.graph(other)))
+            self._canonical[arch] = next(found, arch)
+            if self._canonical[arch] == arch:
+                alike.append(arch)
+        return self._canonical[arch]
+
+    def enumerate(self) -> list[str]:
+        """Returns the listed architectures. Raises `NotImplementedError` where there are none."""
+        if self._archs is None:
+            super().enumerate()
+        return list(self._archs or [])
+
+    def sample(self, n: int, generator: torch.Generator) -> list[str]:
+        """Returns `n` architectures, each drawn by `sample`, or uniformly of the listed ones."""
+        if self._sample is not None:
+            rng = np.random.default_rng(int(torch.randint(1 << 62, (1,), generator=generator)))
+            return [self._sample(rng) for _ in range(n)]
+        if not self._archs:
+            raise UserError(f"the space {self.name} draws no architectures: give it sample= or archs=")
+        return [self._archs[i] for i in torch.randint(len(self._archs), (n,), generator=generator).tolist()]
+
+    def neighbours(self, arch: str) -> list[str]:
+        """Returns what `neighbours` tells; without it, some that `sample` draws, always the same for `arch`."""
+        if self._neighbours is None and self._sample is None:
+            raise UserError(
+                f"the space {self.name} knows no neighbours: give it neighbours=, or search its list"
+            )
+        if self._neighbours is not None:
+            found = list(self._neighbours(arch))
+        else:
+            seed = int.from_bytes(hashlib.blake2b(arch.encode(), digest_size=7).digest(), "little")
+            found = self.sample(DRAWN, torch.Generator().manual_seed(seed))
+        return [other for other in dict.fromkeys(found) if other != arch]
+
+    def encode(self, archs: Sequence[str]) -> GraphBatch:
+        """Returns the graphs, node type 1 + the operation's position in `operations`, without globals."""
+        graphs = [self.graph(arch) for arch in archs]
+        node = torch.zeros(len(archs), self.nodes, dtype=torch.long)
+        adjacency = torch.zeros(len(archs), self.nodes, self.nodes, dtype=torch.bool)
+        types = {operation: number for number, operation in enumerate(self.operations, start=1)}
+        for i, graph in enumerate(graphs):
+            node[i, : len(graph.operations)] = torch.tensor([types[each] for each in graph.operations])
+            for source, target in graph.edges:
+                adjacency[i, source, target] = True
+        return GraphBatch(node, adjacency, node > 0, torch.zeros(len(archs), 0))
+
+    def _arguments(self, arch: str) -> dict[str, Any]:
+        self.validate(arch)
+        return {"arch": arch}
+
+
+def _parts(nodes: Iterable[Hashable], edges: Iterable[tuple[Hashable, Hashable]]) -> list[set[Hashable]]:
+    """The nodes that edges join, in either direction."""
+    part = {node: {node} for node in nodes}
+    for source, target in edges:
+        if part[source] is not part[target]:
+            part[source] |= part[target]
+            part.update(dict.fromkeys(part[target], part[source]))
+    return list({id(joined): joined for joined in part.values()}.values())
+
+
+def _ordered(
+    order: Sequence[Hashable], operations: Mapping[Hashable, str], sources: Mapping[Hashable, set[Hashable]]
+) -> Graph:
+    """The graph with its nodes in an order that all isomorphic graphs share, but for nodes of one colour.
+
+    Colours are refined by those around a node, as in the test of Weisfeiler and Leman (1968), until that parts no more.
+    """
+    targets: dict[Hashable, set[Hashable]] = {node: set() for node in order}
+    depth: dict[Hashable, int] = {}
+    for node in order:
+        depth[node] = max((depth[source] + 1 for source in sources[node]), default=0)
+        for source in sources[node]:
+            targets[source].add(node)
+    colour = {node: str(operations[node]) for node in order}
+    before = 0
+    while len(set(colour.values())) > before:
+        before = len(set(colour.values()))
+        around = {
+            node: (
+                colour[node],
+                sorted(colour[s] for s in sources[node]),
+                sorted(colour[t] for t in targets[node]),
+            )
+            for node in order
+        }
+        colour = {
+            node: hashlib.blake2b(repr(seen).encode(), digest_size=12).hexdigest()
+            for node, seen in around.items()
+        }
+    placed = sorted(order, key=lambda node: (depth[node], colour[node]))
+    place = {node: number for number, node in enumerate(placed)}
+    edges = frozenset((place[source], place[target]) for target in order for source in sources[target])
+    return Graph(tuple(operations[node] for node in placed), edges, tuple(colour[node] for node in placed))
+
+
+def isomorphic(one: Graph, other: Graph) -> bool:
+    """Whether two graphs differ in nothing but the order of their nodes; the colours say which may be the same."""
+    if Counter(zip(one.operations, one.colours, strict=True)) != Counter(
+        zip(other.operations, other.colours, strict=True)
+    ):
+        return False
+    if one.edges == other.edges and one.colours == other.colours:
+        return True
+    if len(set(one.colours)) == len(one.colours):
+        return False  # each node can only be one other, which is at the same place
+    import networkx as nx  # type: ignore[import-untyped]  # for graphs with nodes that look alike
+
+    both = []
+    for graph in (one, other):
+        both.append(nx.DiGraph(list(graph.edges)))
+        both[-1].add_nodes_from((number, {"colour": each}) for number, each in enumerate(graph.colours))
+    return bool(nx.is_isomorphic(*both, node_match=lambda a, b: a["colour"] == b["colour"]))
