@@ -1,9 +1,11 @@
-"""The budgeted rounds and their acquisition rules."""
+"""The study that asks and is told, its rounds, and the acquisition rules."""
 
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.candidates import Candidates
 from acenas.search.evolution import RegularisedEvolution
-from acenas.search.rounds import BudgetedSearch, Search, SearchResult, SearchState
+from acenas.search.loop import SearchResult, run_study
+from acenas.search.rounds import BudgetedSearch, Search
+from acenas.search.study import Returned, Study, StudyState, Trial
 
 __all__ = [
     "Acquisition",
@@ -11,7 +13,11 @@ __all__ = [
     "BudgetedSearch",
     "Candidates",
     "RegularisedEvolution",
+    "Returned",
     "Search",
     "SearchResult",
-    "SearchState",
+    "Study",
+    "StudyState",
+    "Trial",
+    "run_study",
 ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.search.candidates import Candidates, Score, Within
-from acenas.search.rounds import Search, SearchState
+from acenas.search.rounds import Search
 from acenas.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    from acenas.search.study import StudyState
 
 
 class RegularisedEvolution(Search):
@@ -71,19 +75,18 @@ class RegularisedEvolution(Search):
         space: SearchSpace,
         archs: Sequence[str],
         left: NDArray[np.int64],
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
         """See `Search.choose`."""
         size = self.round_sizes[number - 1]
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
-        accuracies = state.observations["observed_accuracy"].to_numpy()[-self.population :]
-        members = [archs[i] for i in state.trained[-self.population :]]
+        members, utilities = (each[-self.population :] for each in state.known)
         untrained = dict(zip(space.canonical_all([archs[i] for i in left]), left.tolist(), strict=True))
         chosen, reasons = [], []
         for _ in range(size):
-            child = self._child(space, members, accuracies, untrained, generator)
+            child = self._child(space, members, utilities, untrained, generator)
             # Where everything around the population is trained, evolution goes on elsewhere.
             name = child or str(generator.choice(sorted(untrained)))
             chosen.append(untrained.pop(name))
@@ -97,11 +100,11 @@ class RegularisedEvolution(Search):
         scores: NDArray[np.floating],
         within: Within,
         score: Score,
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> list[str]:
         """See `Search.extend`: all mutations of the population."""
-        members = [archs[i] for i in state.trained[-self.population :]]
+        members = state.known[0][-self.population :]
         mutations = space.canonical_all([other for member in members for other in space.neighbours(member)])
         new = sorted(set(mutations) - set(archs))
         return [arch for arch, keep in zip(new, within(new).tolist(), strict=True) if keep]
@@ -110,7 +113,7 @@ class RegularisedEvolution(Search):
         self,
         space: SearchSpace,
         members: Sequence[str],
-        accuracies: NDArray[np.float64],
+        utilities: NDArray[np.float64],
         untrained: dict[str, int],
         generator: np.random.Generator,
     ) -> str | None:
@@ -118,7 +121,7 @@ class RegularisedEvolution(Search):
         eligible = list(range(len(members)))
         while eligible:
             drawn = generator.choice(eligible, size=min(self.tournament, len(eligible)), replace=False)
-            parent = int(drawn[np.argmax(accuracies[drawn])])
+            parent = int(drawn[np.argmax(np.nan_to_num(utilities[drawn], nan=-np.inf))])
             mutations = space.canonical_all(space.neighbours(members[parent]))
             children = [child for child in mutations if child in untrained]
             if children:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -24,6 +25,10 @@ class SearchSpace(ABC):
     @abstractmethod
     def validate(self, arch: str) -> None:
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
+
+    def choices(self, arch: str) -> dict[str, Any]:
+        """`arch` as a mapping of its choices; empty in a space that is not one of choices."""
+        return {}
 
     def parse(self, text: str) -> str:
         """The architecture that `text` names, in this space's grammar or in another published encoding of it.
