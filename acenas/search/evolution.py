@@ -82,7 +82,8 @@ class RegularisedEvolution(Search):
         size = self.round_sizes[number - 1]
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
-        members, utilities = (each[-self.population :] for each in state.known)
+        known, utilities = state.known
+        members, utilities = known[-self.population :], utilities[-self.population :]
         untrained = dict(zip(space.canonical_all([archs[i] for i in left]), left.tolist(), strict=True))
         chosen, reasons = [], []
         for _ in range(size):

@@ -240,11 +240,8 @@ class Study:
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""
-        row = self.state.trials.loc[number]
-        arch = str(row["arch"])
-        return Trial(
-            number, arch, int(row["round"]), str(row["reason"]), int(row["repeat"]), self.space.choices(arch)
-        )
+        arch, of_round, reason, repeat = self.state.trials.loc[number, ["arch", "round", "reason", "repeat"]]
+        return Trial(number, arch, int(of_round), reason, int(repeat), self.space.choices(arch))
 
     def fit(self) -> None:
         """Fits the ranker to all that was told, where the last round is complete and that was not done yet."""
@@ -270,7 +267,7 @@ class Study:
     def _open(self) -> None:
         """Begins the study, goes on with it, or raises its budget."""
         file = self.folder / "study.json"
-        mine = {
+        mine: dict[str, Any] = {
             "space": self.space.name,
             "objective": asdict(self.objective),
             "ranker": type(self.ranker).__name__,
@@ -420,7 +417,7 @@ class Study:
             forms = self.space.canonical_all(trials["arch"].tolist())
             of_arch = [i for i, other in enumerate(forms) if other == form and trials["state"][i] != QUEUED]
             open_ones = [i for i in of_arch if trials["state"][i] == PENDING]
-            return (open_ones or of_arch or [None])[0]
+            return next(iter(open_ones or of_arch), None)
 
     def _settle(self, number: int, state: str, value: float, seconds: float, message: str = "") -> None:
         with self._transaction():
@@ -453,7 +450,7 @@ class Study:
         if "arch" in frame.columns:
             archs = [self.space.parse(str(arch)) for arch in frame["arch"]]
         else:
-            archs = [self.space.parse(row) for row in frame.to_dict("records")]
+            archs = [self.space.from_choices(row) for row in frame.to_dict("records")]
         for arch in archs:
             self.space.validate(arch)
         return archs

@@ -1,7 +1,7 @@
 """What every search space can do. A user adds a space by writing one class and one YAML."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,10 @@ class SearchSpace(ABC):
     def choices(self, arch: str) -> dict[str, Any]:
         """`arch` as a mapping of its choices; empty in a space that is not one of choices."""
         return {}
+
+    def from_choices(self, choices: Mapping[Any, Any]) -> str:
+        """The architecture with these choices, such as a row of a data frame. Raises `UserError` where there is none."""
+        raise UserError(f"{self.name} is no space of choices; name architectures in a column arch")
 
     def parse(self, text: str) -> str:
         """The architecture that `text` names, in this space's grammar or in another published encoding of it.

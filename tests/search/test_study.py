@@ -6,7 +6,9 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -144,7 +146,8 @@ def test_a_loss_is_minimised(tmp_path: Path) -> None:
 def test_what_is_given_costs_nothing_and_is_learned_from(tmp_path: Path) -> None:
     given = pd.DataFrame({"arch": ARCHS[:40], "accuracy": [arch.count("3x3~") for arch in ARCHS[:40]]})
     asked = study(tmp_path)
-    asked.give(given)
+    with pytest.warns(UserWarning, match="there twice"):  # some cells are one function
+        asked.give(given)
     with pytest.warns(UserWarning, match="there twice"):
         asked.give(given[:2])
     first = asked.ask()
@@ -154,7 +157,7 @@ def test_what_is_given_costs_nothing_and_is_learned_from(tmp_path: Path) -> None
     told(asked)
     forms = set(SPACE.canonical_all(list(ARCHS[:40])))
     assert len(asked.observations) == 20 and not forms & set(map(SPACE.canonical, asked.observations["arch"]))
-    assert asked.ranking()["observed_accuracy"].notna().sum() == 60
+    assert asked.ranking()["observed_accuracy"].notna().sum() == 20 + len(forms)
 
 
 def test_a_tell_that_nobody_asked_for_is_taken_as_given(tmp_path: Path) -> None:
@@ -171,12 +174,12 @@ def test_bad_tells_are_one_sentence_and_change_nothing(tmp_path: Path) -> None:
     asked.tell(first, 3.0)  # the same again is no harm
     before = asked.observations
     for wrong, match in (
-        (lambda: asked.tell(first, 4.0), "was told before"),
-        (lambda: asked.tell(second, "good"), "must be a number"),  # type: ignore[arg-type]
-        (lambda: asked.tell(99, 3.0), "no trial 99"),
-        (lambda: asked.tell("no cell", 3.0), "no cell"),
-        (lambda: asked.fail(ARCHS[5], "x"), "not asked for"),
-        (lambda: asked.give(pd.DataFrame({"arch": ARCHS[:1], "acc": [1.0]})), "no column accuracy"),
+        (partial(asked.tell, first, 4.0), "was told before"),
+        (partial(asked.tell, second, cast(float, "good")), "must be a number"),
+        (partial(asked.tell, 99, 3.0), "no trial 99"),
+        (partial(asked.tell, "no cell", 3.0), "no cell"),
+        (partial(asked.fail, ARCHS[5], "x"), "not asked for"),
+        (partial(asked.give, pd.DataFrame({"arch": ARCHS[:1], "acc": [1.0]})), "no column accuracy"),
     ):
         with pytest.raises(UserError, match=match):
             wrong()
