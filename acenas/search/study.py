@@ -240,8 +240,12 @@ class Study:
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""
-        arch, of_round, reason, repeat = self.state.trials.loc[number, ["arch", "round", "reason", "repeat"]]
-        return Trial(number, arch, int(of_round), reason, int(repeat), self.space.choices(arch))
+        row = self.state.trials.loc[number].to_dict()
+        return Trial(
+            number,
+            *(row[name] for name in ("arch", "round", "reason", "repeat")),
+            self.space.choices(row["arch"]),
+        )
 
     def fit(self) -> None:
         """Fits the ranker to all that was told, where the last round is complete and that was not done yet."""

@@ -31,7 +31,7 @@ class SearchSpace(ABC):
         return {}
 
     def from_choices(self, choices: Mapping[Any, Any]) -> str:
-        """The architecture with these choices, such as a row of a data frame. Raises `UserError` where there is none."""
+        """The architecture with these choices, such as a row of a frame. Raises `UserError` where there is none."""
         raise UserError(f"{self.name} is no space of choices; name architectures in a column arch")
 
     def parse(self, text: str) -> str:
