@@ -241,11 +241,8 @@ class Study:
     def trial(self, number: int) -> Trial:
         """The trial with that number."""
         row = self.state.trials.loc[number].to_dict()
-        return Trial(
-            number,
-            *(row[name] for name in ("arch", "round", "reason", "repeat")),
-            self.space.choices(row["arch"]),
-        )
+        known = {name: row[name] for name in ("arch", "round", "reason", "repeat")}
+        return Trial(number, **known, choices=self.space.choices(row["arch"]))
 
     def fit(self) -> None:
         """Fits the ranker to all that was told, where the last round is complete and that was not done yet."""
