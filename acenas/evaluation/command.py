@@ -65,7 +65,9 @@ class CommandEvaluator(TrainingJobs):
         super().__init__(space, folder, executor, jobs)
         self.words = shlex.split(command)
         if not any("{arch}" in word or "{choices}" in word for word in self.words):
-            raise UserError(f"evaluator.command={command!r} names neither {{arch}} nor {{choices}}, so all are alike")
+            raise UserError(
+                f"evaluator.command={command!r} names neither {{arch}} nor {{choices}}, so all are alike"
+            )
         self.key = key
         self.seed = seed
         self.time_limit = time_limit
@@ -163,7 +165,9 @@ def _named(name: str) -> Callable[..., float]:
     try:
         function = getattr(import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"evaluator.function={name}: {error}; name a function as in module.function") from None
+        raise UserError(
+            f"evaluator.function={name}: {error}; name a function as in module.function"
+        ) from None
     if not callable(function):
         raise UserError(f"evaluator.function={name} is no function but a {type(function).__name__}")
     return function  # type: ignore[no-any-return]
@@ -176,7 +180,7 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
 
 
 def _run(words: list[str], log: Path, time_limit: float | None) -> int | None:
-    """The exit status of a program, whose output goes to `log`; None where the time limit ended it, and its children."""
+    """The exit status of a program whose output goes to `log`; None where the time limit ended it with its children."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

@@ -43,7 +43,11 @@ class TrainingJobs(Evaluator):
     """
 
     def __init__(
-        self, space: SearchSpace, folder: str | Path, executor: Executor | None = None, jobs: int | None = None
+        self,
+        space: SearchSpace,
+        folder: str | Path,
+        executor: Executor | None = None,
+        jobs: int | None = None,
     ) -> None:
         if jobs is not None and jobs < 1:
             raise UserError(f"evaluator: jobs must be at least 1, or null for all of the machine, not {jobs}")
