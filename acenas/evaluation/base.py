@@ -1,11 +1,14 @@
 """The interfaces of evaluators, which a search asks, and of judges, which only the report asks."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from acenas.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +44,50 @@ class Observations:
         return len(self.archs)
 
 
+@dataclass(frozen=True)
+class Result:
+    """What one training showed.
+
+    Attributes:
+        arch: that was trained.
+        value: of the objective, in its unit; NaN where the training failed.
+        seconds: that it took; NaN where nobody recorded it.
+        failure: why it failed; empty where it did not.
+    """
+
+    arch: str
+    value: float
+    seconds: float = math.nan
+    failure: str = ""
+
+
 class Evaluator(ABC):
     """Trains architectures, or looks their observed accuracies up. All accuracies are in percent."""
+
+    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+        """The results of `archs`, each as soon as it is there, in any order.
+
+        By default those of `evaluate` on all of them; where that raises, of each alone, so that one failed training
+        costs no other. An evaluator that trains for long overrides it.
+
+        Args:
+            archs: distinct ones.
+        """
+        try:
+            yield from self._results(archs)
+        except UserError:  # of the whole evaluation, not of one training
+            raise
+        except Exception as error:
+            if len(archs) == 1:
+                yield Result(archs[0], math.nan, failure=f"{type(error).__name__}: {error}")
+            else:
+                for arch in archs:
+                    yield from self.results([arch])
+
+    def _results(self, archs: Sequence[str]) -> Iterator[Result]:
+        seen = self.evaluate(archs)
+        values, seconds = seen.observed_accuracy.tolist(), seen.seconds.tolist()
+        yield from map(Result, seen.archs, values, seconds)
 
     @abstractmethod
     def evaluate(self, archs: Sequence[str]) -> Observations:

@@ -1,4 +1,4 @@
-"""The budgeted rounds and their acquisition rules. As a function, `acenas.search` is that of `acenas.run.api`."""
+"""The study that asks and is told, its rounds and acquisition. As a function, `acenas.search` is `acenas.run.api`'s."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from acenas.search.acquisition import Acquisition, BestAndRandom
     from acenas.search.candidates import Candidates
     from acenas.search.evolution import RegularisedEvolution
-    from acenas.search.rounds import BudgetedSearch, Search, SearchResult, SearchState
+    from acenas.search.loop import SearchResult, run_study
+    from acenas.search.rounds import BudgetedSearch, Search
+    from acenas.search.study import Returned, Study, StudyState, Trial
 
 __all__ = [
     "Acquisition",
@@ -16,9 +18,13 @@ __all__ = [
     "BudgetedSearch",
     "Candidates",
     "RegularisedEvolution",
+    "Returned",
     "Search",
     "SearchResult",
-    "SearchState",
+    "Study",
+    "StudyState",
+    "Trial",
+    "run_study",
 ]
 
 # When they are first used: the command checks a budget (`acenas.search.budget`) before it imports anything heavy.
@@ -29,6 +35,8 @@ __getattr__, __dir__ = lazy(
         "BestAndRandom": "acenas.search.acquisition",
         "Candidates": "acenas.search.candidates",
         "RegularisedEvolution": "acenas.search.evolution",
-        **dict.fromkeys(("BudgetedSearch", "Search", "SearchResult", "SearchState"), "acenas.search.rounds"),
+        **dict.fromkeys(("SearchResult", "run_study"), "acenas.search.loop"),
+        **dict.fromkeys(("BudgetedSearch", "Search"), "acenas.search.rounds"),
+        **dict.fromkeys(("Returned", "Study", "StudyState", "Trial"), "acenas.search.study"),
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score, Within
-from acenas.search.rounds import Search, SearchState
+from acenas.search.rounds import Search
 from acenas.spaces import SearchSpace
+
+if TYPE_CHECKING:
+    from acenas.search.study import StudyState
 
 
 @dataclass(eq=False)
@@ -73,18 +77,18 @@ class RegularisedEvolution(Search):
         space: SearchSpace,
         archs: Sequence[str],
         left: NDArray[np.int64],
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
         size = self.round_sizes[number - 1]
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
-        accuracies = state.observations["observed_accuracy"].to_numpy()[-self.population :]
-        members = [archs[i] for i in state.trained[-self.population :]]
+        known, utilities = state.known
+        members, utilities = known[-self.population :], utilities[-self.population :]
         untrained = dict(zip(space.canonical_all([archs[i] for i in left]), left.tolist(), strict=True))
         chosen, reasons = [], []
         for _ in range(size):
-            child = self._child(space, members, accuracies, untrained, generator)
+            child = self._child(space, members, utilities, untrained, generator)
             # Where all mutations of the population are trained, evolution continues with a random architecture.
             name = child or str(generator.choice(sorted(untrained)))
             chosen.append(untrained.pop(name))
@@ -99,11 +103,11 @@ class RegularisedEvolution(Search):
         scores: NDArray[np.floating],
         within: Within,
         score: Score,
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns all mutations of the population that are not candidates yet."""
-        members = [archs[i] for i in state.trained[-self.population :]]
+        members = state.known[0][-self.population :]
         mutations = space.canonical_all([other for member in members for other in space.neighbours(member)])
         new = sorted(set(mutations) - set(archs))
         return [arch for arch, keep in zip(new, within(new).tolist(), strict=True) if keep]
@@ -112,7 +116,7 @@ class RegularisedEvolution(Search):
         self,
         space: SearchSpace,
         members: Sequence[str],
-        accuracies: NDArray[np.float64],
+        utilities: NDArray[np.float64],
         untrained: dict[str, int],
         generator: np.random.Generator,
     ) -> str | None:
@@ -120,7 +124,7 @@ class RegularisedEvolution(Search):
         eligible = list(range(len(members)))
         while eligible:
             drawn = generator.choice(eligible, size=min(self.tournament, len(eligible)), replace=False)
-            parent = int(drawn[np.argmax(accuracies[drawn])])
+            parent = int(drawn[np.argmax(np.nan_to_num(utilities[drawn], nan=-np.inf))])
             mutations = space.canonical_all(space.neighbours(members[parent]))
             children = [child for child in mutations if child in untrained]
             if children:

@@ -1,43 +1,25 @@
-"""The rounds of a search: fit the ranker to the observations, score the candidates, choose what to train next."""
+"""How many architectures each round of a study trains, and which: by the scores of the ranker, or by chance."""
 
 from __future__ import annotations
 
-import json
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-import torch
 from numpy.typing import NDArray
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.evaluation import Evaluator
-from acenas.files import atomic_path, write_text
-from acenas.ranker import Ranker
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score, Within
-from acenas.search.events import RoundResult, SearchCallback
-from acenas.seeds import numpy_generator
-from acenas.spaces import GraphBatch, SearchSpace
+from acenas.spaces import SearchSpace
 
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The result of a search.
-
-    Attributes:
-        observations: every architecture trained, in order: `arch`, `round`, `reason`, `observed_accuracy` in percent,
-            `seconds` of training, and `returned`: what a search returns that ends after this training.
-        scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
-    """
-
-    observations: pd.DataFrame
-    scores: pd.DataFrame
+if TYPE_CHECKING:
+    from acenas.search.study import StudyState
 
 
 class Search(ABC):
@@ -77,7 +59,7 @@ class Search(ABC):
         space: SearchSpace,
         archs: Sequence[str],
         left: NDArray[np.int64],
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
         """Chooses the architectures of a round.
@@ -101,7 +83,7 @@ class Search(ABC):
         scores: NDArray[np.floating],
         within: Within,
         score: Score,
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns further candidates for the next round, where a space is too large to list.
@@ -120,124 +102,19 @@ class Search(ABC):
         """
         return []
 
-    def run(
-        self,
-        space: SearchSpace,
-        archs: Sequence[str],
-        graphs: GraphBatch,
-        ranker: Ranker,
-        evaluator: Evaluator,
-        folder: Path,
-        seed: int,
-        callbacks: Sequence[SearchCallback] = (),
-        pretrained: bool = True,
-        within: Within | None = None,
-    ) -> SearchResult:
-        """Runs the rounds that are not done yet.
+    def with_budget(self, budget: int) -> Search:
+        """The same search with another budget."""
+        other = copy.copy(self)
+        other.budget = budget
+        return other
 
-        Args:
-            space: gives canonical forms and graphs.
-            archs: the candidates; all of them satisfy the constraints.
-            graphs: the graphs of `archs`, in their order.
-            ranker: scores them; pretrained or fresh.
-            evaluator: trains the chosen architectures; the only source of accuracies.
-            folder: keeps `observations.parquet` and `scores.parquet`; a search found there is resumed.
-            seed: drives every choice.
-            callbacks: receive every round once, over all processes that worked on the search.
-            pretrained: whether the ranker's scores have a meaning before the first round.
-            within: checks the constraints of further candidates, where `archs` are only a sample of the space. After
-                each round the candidates that `extend` returns are added, and have a row in the scores from then on.
-
-        Raises:
-            UserError: where the space has fewer distinct architectures than the budget asks for.
-        """
-        state = SearchState(folder, archs)
-        if added := state.archs[len(archs) :]:  # by an earlier process
-            graphs = GraphBatch.cat([graphs, space.encode(added)])
-        candidates = np.array(space.distinct(state.archs), dtype=np.int64)
-        if len(candidates) < self.budget:
-            raise UserError(
-                f"there are {len(candidates)} distinct architectures to choose from"
-                + (" within search.constraints" if self.constraints else "")
-                + f", fewer than search.budget={self.budget}; choose a smaller budget"
-                + (" or higher limits" if self.constraints else "")
-            )
-        if pretrained and "pretrained" not in state.scores:
-            state.add_scores("pretrained", ranker.score(graphs))
-        sizes = self.round_sizes
-        self._report(state, 0, callbacks)
-        for callback in callbacks:
-            callback.on_search_start(len(sizes), self.budget, state.rounds_done)
-        for number in range(1, len(sizes) + 1):
-            if number > state.rounds_done:
-                left = candidates[~np.isin(candidates, state.trained)]
-                generator = numpy_generator(seed, "acquisition", number)
-                positions, reasons = self.choose(number, space, state.archs, left, state, generator)
-                chosen = [state.archs[i] for i in positions]
-                for callback in callbacks:
-                    callback.on_round_start(number, chosen)
-                observed = evaluator.evaluate(chosen)
-                state.add_observations(
-                    number, reasons, observed.archs, observed.observed_accuracy, observed.seconds
-                )
-            if f"round_{number}" not in state.scores:
-                accuracies = torch.tensor(
-                    state.observations["observed_accuracy"].to_numpy(), dtype=torch.float32
-                )
-                ranker.finetune(graphs[torch.from_numpy(state.trained)], accuracies, round=number)
-                scores = ranker.score(graphs)
-                if within is not None and number < len(sizes):
-                    more = self.extend(
-                        space,
-                        state.archs,
-                        scores.numpy(),
-                        within,
-                        lambda others: ranker.score(space.encode(others)).numpy(),
-                        state,
-                        numpy_generator(seed, "candidates", number),
-                    )
-                    if more:
-                        candidates = np.append(candidates, np.arange(len(graphs), len(graphs) + len(more)))
-                        more_graphs = space.encode(more)
-                        graphs = GraphBatch.cat([graphs, more_graphs])
-                        scores = torch.cat([scores, ranker.score(more_graphs)])
-                        state.add_archs(more)
-                state.add_scores(f"round_{number}", scores)
-            self._report(state, number, callbacks)
-        state.add_returned(self._returned(space, state.observations))
-        for callback in callbacks:
-            callback.on_search_end()
-        return SearchResult(state.observations, state.scores)
-
-    def _returned(self, space: SearchSpace, observations: pd.DataFrame) -> list[str]:
+    def returned(
+        self, space: SearchSpace, archs: Sequence[str], utilities: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """`[n]`: positions in `archs` of what is returned after each of n trainings; see `returned_after_each`."""
         from acenas.search.returned import returned_after_each  # imports scikit-learn, which takes seconds
 
-        archs = observations["arch"].tolist()
-        accuracies = observations["observed_accuracy"].to_numpy()
-        positions = returned_after_each(
-            space.encode(archs), accuracies, space.num_node_types, self.confidence
-        )
-        return [archs[i] for i in positions]
-
-    def _report(self, state: SearchState, number: int, callbacks: Sequence[SearchCallback]) -> None:
-        """Sends a round to the callbacks, unless an earlier process already did."""
-        name = f"round_{number}" if number else "pretrained"
-        if number < state.next_report or name not in state.scores:
-            return
-        seen = state.observations[state.observations["round"] <= number]
-        result = RoundResult(
-            stage="search" if number else "pretrain",
-            round=number,
-            rounds=len(self.round_sizes),
-            trained=len(seen),
-            budget=self.budget,
-            archs=state.archs,
-            scores=state.scores[name].to_numpy(),
-            observations=seen,
-        )
-        for callback in callbacks:
-            callback.on_round_end(result)
-        state.set_reported(number)
+        return returned_after_each(space.encode(archs), utilities, space.num_node_types, self.confidence)
 
 
 @dataclass(eq=False)
@@ -301,12 +178,12 @@ class BudgetedSearch(Search):
         space: SearchSpace,
         archs: Sequence[str],
         left: NDArray[np.int64],
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
         """Chooses by the latest scores."""
         sizes = self.round_sizes
-        rule = self._rule(number, len(sizes), scored=len(state.scores.columns) > 1)
+        rule = self._rule(number, len(sizes), state.scores.columns)
         positions, reasons = rule.propose(state.last_scores[left], sizes[number - 1], generator)
         return left[positions], reasons
 
@@ -318,108 +195,15 @@ class BudgetedSearch(Search):
         scores: NDArray[np.floating],
         within: Within,
         score: Score,
-        state: SearchState,
+        state: StudyState,
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns what evolves from the candidates with the best scores."""
         return self.candidates.evolve(space, archs, scores, within, score, generator)
 
-    def _rule(self, number: int, rounds: int, scored: bool) -> Acquisition:
+    def _rule(self, number: int, rounds: int, fits: Collection[str]) -> Acquisition:
         if self.num_final and number == rounds:
             return self.final
-        if number > 1:
+        if number > 1 or "given" in fits:
             return self.acquisition
-        return self.first if scored else BestAndRandom(best=0.0)  # without scores at random
-
-
-class SearchState:
-    """The files of a search: observations, scores, and which rounds the callbacks have received."""
-
-    def __init__(self, folder: Path, archs: Sequence[str]) -> None:
-        self._observations_file = folder / "observations.parquet"
-        self._scores_file = folder / "scores.parquet"
-        self._reported_file = folder / "rounds_reported.json"
-        self.observations = (
-            pd.read_parquet(self._observations_file)
-            if self._observations_file.exists()
-            else pd.DataFrame(
-                {
-                    "arch": pd.Series(dtype=str),
-                    "round": pd.Series(dtype=np.int64),
-                    "reason": pd.Series(dtype=str),
-                    "observed_accuracy": pd.Series(dtype=np.float64),
-                    "seconds": pd.Series(dtype=np.float64),
-                }
-            )
-        )
-        self.scores = (
-            pd.read_parquet(self._scores_file)
-            if self._scores_file.exists()
-            else pd.DataFrame({"arch": list(archs)})
-        )
-        self.archs: list[str] = self.scores["arch"].tolist()
-        """The candidates: those that the search began with, then those it added."""
-        self._position = {arch: i for i, arch in enumerate(self.archs)}
-        written = self._reported_file.read_text() if self._reported_file.exists() else '{"next": 0}'
-        self.next_report: int = json.loads(written)["next"]
-        """The first round that the callbacks have not received; 0 is the pretraining."""
-
-    @property
-    def rounds_done(self) -> int:
-        """The last round whose architectures are trained."""
-        return int(self.observations["round"].max()) if len(self.observations) else 0
-
-    @property
-    def trained(self) -> np.ndarray:
-        """Positions `[n]` of the architectures trained so far, in order."""
-        return np.array([self._position[arch] for arch in self.observations["arch"]], dtype=np.int64)
-
-    @property
-    def last_scores(self) -> np.ndarray:
-        """`[A]`: the latest scores; all equal where there are none yet."""
-        fits = self.scores.columns[1:]
-        return self.scores[fits[-1]].to_numpy() if len(fits) else np.zeros(len(self.scores), dtype=np.float32)
-
-    def add_observations(
-        self, number: int, reasons: list[str], archs: Sequence[str], accuracy: np.ndarray, seconds: np.ndarray
-    ) -> None:
-        """Adds the architectures of a round."""
-        new = pd.DataFrame(
-            {
-                "arch": list(archs),
-                "round": number,
-                "reason": reasons,
-                "observed_accuracy": np.asarray(accuracy, dtype=np.float64),
-                "seconds": np.asarray(seconds, dtype=np.float64),
-            }
-        )
-        both = [self.observations, new] if len(self.observations) else [new]
-        self._write(pd.concat(both, ignore_index=True))
-
-    def add_returned(self, archs: Sequence[str]) -> None:
-        """Adds what a search returns that ends after each training."""
-        self._write(self.observations.assign(returned=list(archs)))
-
-    def _write(self, observations: pd.DataFrame) -> None:
-        self.observations = observations
-        with atomic_path(self._observations_file) as path:
-            observations.to_parquet(path, index=False)
-
-    def add_archs(self, archs: Sequence[str]) -> None:
-        """Adds candidates; their scores by earlier fits are NaN. They are written with the next scores."""
-        self._position |= {arch: i for i, arch in enumerate(archs, start=len(self.archs))}
-        self.archs = [*self.archs, *archs]
-        if archs:
-            self.scores = pd.concat([self.scores, pd.DataFrame({"arch": list(archs)})], ignore_index=True)
-
-    def add_scores(self, name: str, scores: torch.Tensor) -> None:
-        """Adds the scores `[A]` of a fit."""
-        column = pd.Series(scores.detach().cpu().numpy().astype(np.float32), name=name)
-        self.scores = pd.concat([self.scores, column], axis=1)
-        with atomic_path(self._scores_file) as path:
-            self.scores.to_parquet(path, index=False)
-
-    def set_reported(self, number: int) -> None:
-        """Records that the callbacks have received round `number`."""
-        self.next_report = number + 1
-        write_text(self._reported_file, json.dumps({"next": self.next_report}))
+        return self.first if "pretrained" in fits else BestAndRandom(best=0.0)  # nothing to go by: at random

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -48,6 +48,14 @@ class SearchSpace(ABC):
     @cached_property
     def _members(self) -> frozenset[str]:
         return frozenset(self.enumerate())
+
+    def choices(self, arch: str) -> dict[str, Any]:
+        """`arch` as a mapping of its choices; empty in a space that is not one of choices."""
+        return {}
+
+    def from_choices(self, choices: Mapping[Any, Any]) -> str:
+        """The architecture with these choices, such as a row of a frame. Raises `UserError` where there is none."""
+        raise UserError(f"{self.name} is no space of choices; name architectures in a column arch")
 
     def parse(self, text: str) -> str:
         """Returns the architecture that `text` names, in this space's grammar or in another published encoding of it.

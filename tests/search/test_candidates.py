@@ -19,6 +19,8 @@ from acenas.search import (
     RegularisedEvolution,
     Search,
     SearchResult,
+    Study,
+    run_study,
 )
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.spaces import GraphBatch, MobileNet
@@ -97,10 +99,8 @@ def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
 
 def run(folder: Path, search: Search, *callbacks: SearchCallback) -> SearchResult:
     archs = search.candidates.sample(SPACE, within, seed=0)
-    graphs = SPACE.encode(archs)
-    ranker, evaluator = KnowsKernels(), CountKernels()
-    return search.run(
-        SPACE, archs, graphs, ranker, evaluator, folder, 0, callbacks, pretrained=False, within=within
+    return run_study(
+        Study(SPACE, archs, search, KnowsKernels(), folder, within=within), CountKernels(), callbacks
     )
 
 
@@ -162,7 +162,7 @@ def test_too_few_within_the_limits_is_an_error_that_says_so(tmp_path: Path) -> N
     with pytest.raises(
         UserError, match=r"5 distinct .* within search.constraints, fewer than search.budget=12"
     ):
-        budgeted().run(SPACE, archs, SPACE.encode(archs), KnowsKernels(), CountKernels(), tmp_path, 0)
+        Study(SPACE, archs, budgeted(), KnowsKernels(), tmp_path)
 
 
 def test_impossible_numbers_are_refused() -> None:

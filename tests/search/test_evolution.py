@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
 from acenas.ranker.baselines import ObservedRanker
-from acenas.search import BestAndRandom, BudgetedSearch, RegularisedEvolution, SearchResult
+from acenas.search import BestAndRandom, BudgetedSearch, RegularisedEvolution, SearchResult, Study, run_study
 from acenas.spaces import NasBench201
 from tests.search.test_rounds import CountConvolutions, KilledError, Recorder
 
 SPACE = NasBench201()
 ARCHS = SPACE.enumerate()
-GRAPHS = SPACE.encode(ARCHS)
 
 
 def run(
@@ -30,8 +29,7 @@ def run(
     seed: int = 0,
 ) -> SearchResult:
     ranker, evaluator = ObservedRanker(SPACE), evaluator or CountConvolutions()
-    graphs = GRAPHS if archs is ARCHS else SPACE.encode(archs)
-    return search.run(SPACE, archs, graphs, ranker, evaluator, folder, seed, callbacks, pretrained=False)
+    return run_study(Study(SPACE, archs, search, ranker, folder, seed), evaluator, callbacks)
 
 
 @pytest.mark.parametrize("per_round", [1, 4])
@@ -69,8 +67,8 @@ def test_evolution_finds_more_than_chance(tmp_path: Path) -> None:
         evolved = run(folder / "evolution", RegularisedEvolution(40, 10, 5), seed=seed)
         best["evolution"].append(evolved.observations["observed_accuracy"].tail(10).mean())
         ranker = ObservedRanker(SPACE)
-        chance = by_chance.run(
-            SPACE, ARCHS, GRAPHS, ranker, CountConvolutions(), folder / "chance", seed, pretrained=False
+        chance = run_study(
+            Study(SPACE, ARCHS, by_chance, ranker, folder / "chance", seed), CountConvolutions()
         )
         best["chance"].append(chance.observations["observed_accuracy"].mean())
     assert np.mean(best["evolution"]) > np.mean(best["chance"]) + 1

@@ -12,14 +12,13 @@ from torch import Tensor
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.ranker import Ranker
-from acenas.search import BestAndRandom, BudgetedSearch, SearchResult
+from acenas.search import BestAndRandom, BudgetedSearch, SearchResult, Study, run_study
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.returned import returned_after_each
 from acenas.spaces import GraphBatch, NasBench201
 
 SPACE = NasBench201()
 ARCHS = SPACE.enumerate()[::7]
-GRAPHS = SPACE.encode(ARCHS)
 
 
 class CountConvolutions(Evaluator):
@@ -84,17 +83,8 @@ def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: flo
 def run(
     folder: Path, *callbacks: SearchCallback, evaluator: Evaluator | None = None, **schedule: int
 ) -> SearchResult:
-    return search(**schedule).run(
-        SPACE,
-        ARCHS,
-        GRAPHS,
-        LeastSquares(),
-        evaluator or CountConvolutions(),
-        folder,
-        0,
-        callbacks,
-        pretrained=False,
-    )
+    study = Study(SPACE, ARCHS, search(**schedule), LeastSquares(), folder)
+    return run_study(study, evaluator or CountConvolutions(), callbacks)
 
 
 def test_the_budget_counts_everything_and_no_function_is_trained_twice(tmp_path: Path) -> None:
@@ -149,9 +139,10 @@ def test_a_kill_between_training_and_fitting_trains_nothing_again(tmp_path: Path
                 raise KilledError
             super().finetune(graphs, accuracies, round=round)
 
+    Dies.__name__ = LeastSquares.__name__  # another ranker would be another study
     evaluator = CountConvolutions()
     with pytest.raises(KilledError):
-        search().run(SPACE, ARCHS, GRAPHS, Dies(), evaluator, tmp_path, 0, pretrained=False)
+        run_study(Study(SPACE, ARCHS, search(), Dies(), tmp_path), evaluator)
     result = run(tmp_path, evaluator=evaluator)
     pd.testing.assert_frame_equal(result.observations, run(tmp_path / "whole").observations)
     assert len(evaluator.asked) == 30
@@ -170,7 +161,7 @@ def test_callbacks_see_each_round_with_what_was_observed_by_then(tmp_path: Path)
 def test_a_budget_beyond_the_space_is_refused(tmp_path: Path) -> None:
     few = list(ARCHS[:10])
     with pytest.raises(UserError, match=r"fewer than search\.budget=30"):
-        search().run(SPACE, few, SPACE.encode(few), LeastSquares(), CountConvolutions(), tmp_path, 0)
+        Study(SPACE, few, search(), LeastSquares(), tmp_path)
 
 
 @pytest.mark.parametrize("schedule", [(10, 20, 10), (0, 1, 0), (10, 0, 0), (10, 1, 0, -0.1)])
@@ -183,9 +174,7 @@ def test_an_impossible_schedule_is_refused(schedule: tuple[int, int, int]) -> No
 def test_what_would_be_returned_stands_beside_each_training(tmp_path: Path, confidence: float | None) -> None:
     asked = search()
     asked.confidence = confidence
-    result = asked.run(
-        SPACE, ARCHS, GRAPHS, LeastSquares(), CountConvolutions(), tmp_path, 0, pretrained=False
-    )
+    result = run_study(Study(SPACE, ARCHS, asked, LeastSquares(), tmp_path), CountConvolutions())
     trained = pd.read_parquet(tmp_path / "observations.parquet")
     pd.testing.assert_frame_equal(trained, result.observations)
     archs = trained["arch"].tolist()

@@ -15,7 +15,7 @@ from acenas.report.live import RankingMetrics, RoundTable, RunProgress
 from acenas.run.folder import Clock
 from acenas.run.stages.candidates import Choices, within
 from acenas.run.stages.labels import label_values, pretraining_archs
-from acenas.search import SearchResult
+from acenas.search import SearchResult, Study, run_study
 from acenas.search.events import SearchCallback
 from acenas.tables import WeakLabels
 
@@ -54,8 +54,6 @@ def search(
     """
     space, rounds, ranker, evaluator = parts.space, parts.search, parts.ranker, parts.evaluator
     assert rounds is not None and ranker is not None and evaluator is not None
-    # Equal functions are equal graphs: what is known of one is known of all its names.
-    graphs = space.canonical_graphs(choices.archs)
     with clock.stage("pretrain"):
         done = folder / "pretrain" / "ranker.pt"
         if sources and done.exists():
@@ -73,15 +71,15 @@ def search(
             ranker.save(done)
     with clock.stage("search"):
         metrics = RankingMetrics(*known, loggers)
-        return rounds.run(
+        study = Study(
             space,
             choices.archs,
-            graphs,
+            rounds,
             ranker,
-            evaluator,
             folder,
             cfg.seed,
-            callbacks=[metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])],
             pretrained=bool(sources),
             within=(lambda archs: within(parts.limits, archs)) if choices.listed is None else None,
         )
+        callbacks = [metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])]
+        return run_study(study, evaluator, callbacks)

@@ -1,0 +1,200 @@
+"""Trainings that are programs, in any language, and trainings that are functions."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from acenas.errors import UserError
+from acenas.evaluation.jobs import TrainingJobs
+from acenas.executors import Executor
+from acenas.spaces.base import SearchSpace
+
+PLACEHOLDERS = ("arch", "choices", "seed", "folder", "out")
+"""What a command can name in braces."""
+
+OUTPUT = "output.log"
+"""In the folder of an architecture: what its program printed."""
+
+
+class CommandEvaluator(TrainingJobs):
+    """Runs a program for each architecture and reads what it found.
+
+    The command is split as a shell would split it, but no shell runs it: an architecture may hold any character. In
+    it stand `{arch}` for the architecture, `{choices}` for its choices as JSON, `{seed}`, `{folder}` for a folder of
+    this training alone, and `{out}` for a file to write the result to. A program that writes no such file prints its
+    result last: a number, or JSON. JSON is a number or an object with `key`; of a CSV file the last row counts.
+
+    Args:
+        space: of the architectures.
+        command: as in `python train.py --arch {arch} --out {out}`.
+        folder: of the architectures' folders.
+        key: of the value in JSON or CSV; None where there is one number only.
+        seed: of all trainings.
+        time_limit: seconds, after which a training is ended and has failed; None for none.
+        executor: see `TrainingJobs`.
+        jobs: see `TrainingJobs`.
+
+    Raises:
+        UserError: where the command names an unknown placeholder, or does not name the architecture.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        command: str,
+        folder: str | Path,
+        *,
+        key: str | None = None,
+        seed: int = 0,
+        time_limit: float | None = None,
+        executor: Executor | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        super().__init__(space, folder, executor, jobs)
+        self.words = shlex.split(command)
+        if not any("{arch}" in word or "{choices}" in word for word in self.words):
+            raise UserError(
+                f"evaluator.command={command!r} names neither {{arch}} nor {{choices}}, so all are alike"
+            )
+        self.key = key
+        self.seed = seed
+        self.time_limit = time_limit
+
+    def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
+        """Runs the program. See `TrainingJobs.train`."""
+        out, log = folder / "out", folder / OUTPUT
+        out.unlink(missing_ok=True)
+        values = {
+            "arch": arch,
+            "choices": json.dumps(self.space.choices(arch)),
+            "seed": str(self.seed),
+            "folder": str(folder),
+            "out": str(out),
+        }
+        start = time.monotonic()
+        status = _run([_filled(word, values) for word in self.words], log, self.time_limit)
+        seconds = time.monotonic() - start
+        if status is None:
+            raise TimeoutError(f"ended after {self.time_limit:g} s (evaluator.time_limit)")
+        if status:
+            raise RuntimeError(f"exit status {status}; {_last_line(log)}; output in {log}")
+        return {"value": self._value(out, log), "seconds": seconds}
+
+    def _value(self, out: Path, log: Path) -> float:
+        if not out.exists():
+            return self._number(_last_line(log), f"the last line of {log}")
+        text = out.read_text(encoding="utf-8").strip()
+        if self.key is not None and not text.startswith("{"):
+            *_, row = csv.DictReader(text.splitlines())
+            return self._number(json.dumps(row), str(out))
+        return self._number(text, str(out))
+
+    def _number(self, text: str, where: str) -> float:
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = text
+        if isinstance(found, Mapping):
+            if self.key not in found:
+                raise ValueError(f"{where} has no {self.key}, only {', '.join(found)}; set evaluator.key")
+            found = found[self.key]
+        try:
+            return float(found)
+        except (TypeError, ValueError):
+            raise ValueError(f"{where} holds no number but {str(found)[:200]!r}") from None
+
+
+class FunctionEvaluator(TrainingJobs):
+    """Calls a function for each architecture.
+
+    Args:
+        space: of the architectures.
+        function: called with the choices of an architecture by name where its space has choices, else with its
+            string; returns the objective. It can be named, as in `my_package.training.train`.
+        folder: of the architectures' folders.
+        executor: see `TrainingJobs`.
+        jobs: see `TrainingJobs`.
+
+    Raises:
+        UserError: where there is no such function.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        function: Callable[..., float] | str,
+        folder: str | Path,
+        *,
+        executor: Executor | None = None,
+        jobs: int | None = 1,
+    ) -> None:
+        super().__init__(space, folder, executor, jobs)
+        self.function = _named(function) if isinstance(function, str) else function
+
+    def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
+        """Calls the function. See `TrainingJobs.train`."""
+        start = time.monotonic()
+        value = call(self.function, self.space, arch)
+        return {"value": float(value), "seconds": time.monotonic() - start}
+
+
+def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:
+    """Calls `function` with the choices of `arch` by name, or with its string where the space has none."""
+    choices = space.choices(arch)
+    if choices and "arch" not in inspect.signature(function).parameters:
+        return function(**choices)
+    return function(arch)
+
+
+def _named(name: str) -> Callable[..., float]:
+    module, _, attribute = name.rpartition(".")
+    if "" not in sys.path:  # a script of the user's lies where the command was given
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    try:
+        function = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"evaluator.function={name}: {error}; name a function as in module.function"
+        ) from None
+    if not callable(function):
+        raise UserError(f"evaluator.function={name} is no function but a {type(function).__name__}")
+    return function  # type: ignore[no-any-return]
+
+
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    for name in PLACEHOLDERS:
+        word = word.replace(f"{{{name}}}", values[name])
+    return word
+
+
+def _run(words: list[str], log: Path, time_limit: float | None) -> int | None:
+    """The exit status of a program whose output goes to `log`; None where the time limit ended it with its children."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            return process.wait(time_limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip()[:200] if lines else "nothing was printed"

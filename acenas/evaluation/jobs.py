@@ -1,0 +1,148 @@
+"""Trainings in processes of their own, several at once: each has a folder, and its result is kept there as it ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import traceback
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import cpu_count
+from rich import get_console
+
+from acenas.errors import UserError
+from acenas.evaluation.base import Evaluator, Observations, Result
+from acenas.executors import Executor, LocalProcesses, Lost
+from acenas.executors.progress import show_progress
+from acenas.files import write_text
+from acenas.spaces.base import SearchSpace
+
+RESULT = "result.json"
+"""In the folder of an architecture: what its training showed."""
+
+ERROR = "error.log"
+"""In the folder of an architecture whose training failed: why."""
+
+
+class TrainingJobs(Evaluator):
+    """Trains each architecture in a process of its own; what is trained already is read and not trained again.
+
+    Every architecture has a folder in `folder`, named by a hash of its canonical form.
+
+    Args:
+        space: of the architectures.
+        folder: of their folders.
+        executor: where trainings run; on this machine by default.
+        jobs: trainings at once; None for one for each core, and elsewhere than here for as many as there is room for.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        folder: str | Path,
+        executor: Executor | None = None,
+        jobs: int | None = None,
+    ) -> None:
+        if jobs is not None and jobs < 1:
+            raise UserError(f"evaluator: jobs must be at least 1, or null for all of the machine, not {jobs}")
+        self.space = space
+        self.folder = Path(folder)
+        self.executor = executor or LocalProcesses()
+        self.jobs = jobs or (cpu_count() if self.executor.here else None)
+
+    @abstractmethod
+    def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
+        """Trains a canonical architecture, or goes on with it. Called in another process.
+
+        Args:
+            arch: to train.
+            number: among those that train at once, from 0.
+            folder: of this training alone, which exists.
+
+        Returns:
+            `value` of the objective in its unit, `seconds` of the training, and whatever else is to be kept.
+
+        Raises:
+            Exception: where the training failed; others go on.
+        """
+
+    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+        """Trains `archs` and yields each result as it ends, those of finished trainings first."""
+        forms = dict(zip(self.space.canonical_all(archs), archs, strict=True))
+        work = {}
+        for number, (form, arch) in enumerate(forms.items()):
+            folder = arch_folder(self.folder, form)
+            if (folder / RESULT).exists():
+                yield _result(arch, read_result(folder, form))
+            else:
+                work[folder] = partial(self.sent()._attempt, form, number)
+        names = {arch_folder(self.folder, form): arch for form, arch in forms.items()}
+        ended = self.executor.run(work, self.folder / ".submitit", self.jobs)
+        for folder, outcome in show_progress(ended, len(work), 0, get_console(), "trained"):
+            arch = names[folder]
+            if isinstance(outcome, Lost):
+                why = f"its process was killed, perhaps for want of memory ({outcome.why})"
+                yield Result(arch, math.nan, failure=why)
+            elif outcome:
+                yield Result(arch, math.nan, failure=f"{outcome}; see {folder / ERROR}")
+            else:
+                yield _result(arch, read_result(folder, self.space.canonical(arch)))
+
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        """The results of all of `archs`, NaN for those whose training failed."""
+        results = {result.arch: result for result in self.results(archs)}
+        return Observations(
+            list(archs),
+            np.array([results[arch].value for arch in archs], dtype=np.float64),
+            np.array([results[arch].seconds for arch in archs], dtype=np.float64),
+        )
+
+    def sent(self) -> TrainingJobs:
+        """What the other processes receive of this evaluator."""
+        return self
+
+    def _attempt(self, arch: str, number: int) -> str:
+        """Trains `arch`; an error is written to its folder and returned rather than raised, so that others go on."""
+        folder = arch_folder(self.folder, arch)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            result = self.train(arch, number, folder)
+        except Exception as error:
+            write_text(folder / ERROR, f"{arch}\n\n{traceback.format_exc()}")
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+        write_text(folder / RESULT, json.dumps({"arch": arch} | result, indent=2) + "\n")
+        (folder / ERROR).unlink(missing_ok=True)
+        return ""
+
+
+def arch_folder(folder: Path, arch: str) -> Path:
+    """The folder of canonical architecture `arch` in `folder`."""
+    return folder / hashlib.sha256(arch.encode()).hexdigest()[:12]
+
+
+def read_result(folder: Path, arch: str) -> dict[str, Any]:
+    """What the training of `arch` showed, from its folder.
+
+    Raises:
+        UserError: where it is not trained, or the folder holds another.
+    """
+    path = folder / RESULT
+    if not path.exists():
+        raise UserError(
+            f"{folder.parent} holds no finished training of {arch}; only architectures that the evaluator has "
+            "trained have a result"
+        )
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if result["arch"] != arch:
+        raise UserError(f"{path} is the result of {result['arch']}, not of {arch}; remove its folder")
+    return result
+
+
+def _result(arch: str, kept: dict[str, Any]) -> Result:
+    return Result(arch, kept["value"], kept["seconds"])

@@ -1,0 +1,56 @@
+"""What training an architecture shows and a search optimises: its name, unit and direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acenas.errors import UserError
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is observed of an architecture. What is below it assumes nothing but an order.
+
+    Attributes:
+        name: such as `accuracy`, `perplexity` or `ssim`: letters, digits and underscores.
+        unit: shown behind values, such as `%`; empty for none.
+        direction: `max` where higher is better, `min` where lower is.
+
+    Raises:
+        UserError: for a name that no column can carry, or another direction.
+
+    >>> Objective("perplexity", unit="", direction="min").utility(np.array([12.0, 9.5]))
+    array([-12. ,  -9.5])
+    """
+
+    name: str = "accuracy"
+    unit: str = "%"
+    direction: Literal["max", "min"] = "max"
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise UserError(f"objective: the name {self.name!r} must be letters, digits and underscores")
+        if self.direction not in ("max", "min"):
+            raise UserError(f"objective: direction={self.direction} must be max or min")
+
+    @property
+    def column(self) -> str:
+        """The column of observations that holds it."""
+        return f"observed_{self.name}"
+
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, else -1."""
+        return 1 if self.direction == "max" else -1
+
+    def utility(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """`values`, or their negatives where lower is better: higher is better of these, always."""
+        return self.sign * np.asarray(values, dtype=np.float64)
+
+    def show(self, value: float, digits: int = 2) -> str:
+        """The value with its unit, as in `94.37 %`."""
+        return f"{value:.{digits}f}{' ' if self.unit else ''}{self.unit}"

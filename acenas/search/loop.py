@@ -1,0 +1,112 @@
+"""Drives a study: asks, lets an evaluator train, tells; those who watch receive each round once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from acenas.errors import UserError
+from acenas.evaluation import Evaluator
+from acenas.files import write_text
+from acenas.search.events import RoundResult, SearchCallback
+from acenas.search.study import FAILED, Study
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves behind.
+
+    Attributes:
+        observations: every architecture trained, in order: `arch`, `round`, `reason`, `repeat`, `state`, the objective
+            (`observed_accuracy` in percent by default), `seconds` of training, `message` of a failure, and `returned`:
+            the one that a search returns whose last training this is.
+        scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
+    """
+
+    observations: pd.DataFrame
+    scores: pd.DataFrame
+
+
+def run_study(
+    study: Study,
+    evaluator: Evaluator,
+    callbacks: Sequence[SearchCallback] = (),
+    attempts: int = 1,
+    stop_on_failure: bool = False,
+) -> SearchResult:
+    """Runs the rounds of a study that are not done yet.
+
+    Args:
+        study: asks what to train.
+        evaluator: trains it; the only way to what a training shows. Each result is kept as it comes.
+        callbacks: receive each round once, whichever process ran it.
+        attempts: trainings of an architecture that fails, before it is given up.
+        stop_on_failure: whether one failed training ends the search, rather than more than half of a round.
+
+    Raises:
+        UserError: where too many trainings of a round failed. The search can go on: what failed is not asked again.
+    """
+    rounds = len(study.search.round_sizes)
+    _report(study, callbacks)
+    for callback in callbacks:
+        callback.on_search_start(rounds, study.budget, study.state.last_round)
+    while trials := study.pending or study.ask():
+        number = trials[0].round
+        for callback in callbacks:
+            callback.on_round_start(number, [trial.arch for trial in trials])
+        waiting = {trial.arch: trial for trial in trials}
+        for attempt in range(1, attempts + 1):
+            for result in evaluator.results(list(waiting)):
+                if not result.failure:
+                    study.tell(waiting.pop(result.arch), result.value, result.seconds)
+                elif attempt == attempts:
+                    study.fail(waiting.pop(result.arch), result.failure, result.seconds)
+        study.fit()
+        _report(study, callbacks)
+        _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
+    study.fit()
+    _report(study, callbacks)
+    observations = study.close()
+    for callback in callbacks:
+        callback.on_search_end()
+    return SearchResult(observations, study.state.scores)
+
+
+def _stop_where_too_many_failed(study: Study, number: int, share: float) -> None:
+    of_round = study.observations.query("round == @number")
+    failed = of_round[of_round["state"] == FAILED]
+    if len(failed) > share * len(of_round):
+        reasons = failed["message"].value_counts()
+        raise UserError(
+            f"{len(failed)} of the {len(of_round)} trainings of round {number} failed, {reasons.iloc[0]} of them with: "
+            f"{reasons.index[0]}. What worked is kept in {study.folder}; mend the training, then go on with the same "
+            "command"
+        )
+
+
+def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
+    """Hands over the rounds that have a fit and were not handed over by an earlier process."""
+    file = study.folder / "rounds_reported.json"
+    first = json.loads(file.read_text(encoding="utf-8"))["next"] if file.exists() else 0
+    observations, scores = study.observations, study.state.scores
+    for number in range(first, study.state.last_round + 1):
+        name = f"round_{number}" if number else "pretrained"
+        if name not in scores:
+            continue
+        seen = observations[observations["round"] <= number]
+        result = RoundResult(
+            stage="search" if number else "pretrain",
+            round=number,
+            rounds=len(study.search.round_sizes),
+            trained=len(seen),
+            budget=study.budget,
+            archs=study.state.archs,
+            scores=scores[name].to_numpy(),
+            observations=seen,
+        )
+        for callback in callbacks:
+            callback.on_round_end(result)
+        write_text(file, json.dumps({"next": number + 1}))

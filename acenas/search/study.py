@@ -1,0 +1,658 @@
+"""The study: asks what to train next, is told what the trainings showed, and keeps all of it in a folder."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from acenas.errors import UserError
+from acenas.evaluation.objective import Objective
+from acenas.files import atomic_path, write_text
+from acenas.ranker import Ranker
+from acenas.search.candidates import Within
+from acenas.search.rounds import Search
+from acenas.seeds import numpy_generator
+from acenas.spaces import GraphBatch, SearchSpace
+
+QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
+"""States of a trial: chosen in a round that has begun, asked for, told, or failed."""
+
+MOST_COMPARED = 300
+"""Observations, the best ones, among which the returned one is chosen: its Gaussian process is cubic in them."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training that a study asks for.
+
+    Attributes:
+        number: of the trial, from 0, in the order in which they were chosen.
+        arch: what to train.
+        round: in which it was chosen, from 1.
+        reason: why, such as `predicted` or `random`.
+        repeat: which training of this architecture it is, from 0.
+        choices: the architecture as a mapping, where its space is one of choices.
+    """
+
+    number: int
+    arch: str
+    round: int = 0
+    reason: str = ""
+    repeat: int = 0
+    choices: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a study returns: the architecture, its choices, and the objective that was observed."""
+
+    arch: str
+    choices: Mapping[str, Any]
+    value: float
+
+
+class Study:
+    """Asks for trainings round by round and learns to rank from what it is told (AceNAS, algorithm 1).
+
+    Its state is its folder: another process goes on with it, on another day. Several processes may ask and tell at
+    once; each call holds the folder's lock. What was asked and not yet told is pending and is not asked again. With
+    the same seed and the same answers it asks the same questions, in whatever order the answers of a round came.
+
+    Args:
+        space: of the architectures.
+        archs: everything that can be scored and chosen; all of it keeps the constraints.
+        search: how many each round trains, and which.
+        ranker: scores architectures.
+        folder: of the study.
+        seed: drives every choice.
+        objective: what trainings show.
+        ready: makes the ready ranker before it is first used, by pretraining or loading it; nothing by default.
+        pretrained: whether the ranker's scores mean anything before the first round.
+        within: where `archs` are only a sample of the space: which of further architectures keep the constraints.
+            After each round the study then adds what `Search.extend` finds.
+
+    Raises:
+        UserError: where the folder holds another study, or the space has too few architectures.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        search: Search,
+        ranker: Ranker,
+        folder: Path,
+        seed: int = 0,
+        *,
+        objective: Objective = Objective(),  # noqa: B008 (frozen)
+        ready: Callable[[], None] | None = None,
+        pretrained: bool = False,
+        within: Within | None = None,
+    ) -> None:
+        self.space = space
+        self.search = search
+        self.ranker = ranker
+        self.folder = Path(folder)
+        self.seed = seed
+        self.objective = objective
+        self.pretrained = pretrained
+        self.within = within
+        self._ready = ready
+        self._first_archs = list(archs)
+        self._graphs: GraphBatch | None = None
+        self._distinct_of: list[str] = []
+        self._distinct = np.zeros(0, dtype=np.int64)
+        self._lock = FileLock(self.folder / ".study.lock")
+        self.state = StudyState(self.folder, self._first_archs, objective)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self._transaction():
+            self._open()
+
+    # --- asking and telling ---
+
+    def ask(self, count: int | None = None) -> list[Trial]:
+        """What to train next: the rest of a round that has begun, or else a new round.
+
+        A new round learns from all that was told; what is still pending then is not waited for.
+
+        Args:
+            count: trials to ask for, at most; a round by default.
+
+        Returns:
+            New trials; none where the budget is used up.
+        """
+        with self._transaction():
+            asked: list[int] = []
+            while not asked or (count is not None and len(asked) < count):
+                queued = self.state.numbers(QUEUED)
+                if not queued and not self._begin_round():
+                    break
+                queued = queued or self.state.numbers(QUEUED)  # none where all of the round is known already
+                asked += queued[: None if count is None else count - len(asked)]
+                self.state.update(asked, state=PENDING)
+            self.state.write()
+            return [self.trial(number) for number in asked]
+
+    def tell(self, trial: Trial | int | str, value: float, seconds: float = math.nan) -> None:
+        """Takes in what a training showed. A value that is not finite is a failed training.
+
+        Args:
+            trial: that was asked for, its number, or its architecture. An architecture that was not asked for becomes
+                a given one, with a warning.
+            value: of the objective, in its own unit.
+            seconds: that the training took.
+
+        Raises:
+            UserError: for what is no number, or for a trial that was told another value before.
+        """
+        number, observed = self._number(trial), _as_float(value, self.objective.name)
+        if number is None:
+            arch = str(trial)
+            warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=2)
+            self.give(pd.DataFrame({"arch": [arch], self.objective.name: [observed]}))
+        elif math.isfinite(observed):
+            self._settle(number, TRAINED, observed, seconds)
+        else:
+            self._settle(number, FAILED, math.nan, seconds, f"{self.objective.name} is {observed}")
+
+    def fail(self, trial: Trial | int | str, reason: str, seconds: float = math.nan) -> None:
+        """Notes that a training failed: it counts, ranks below all that worked, and is not asked for again."""
+        number = self._number(trial)
+        if number is None:
+            raise UserError(f"{trial} was not asked for, so it cannot fail")
+        self._settle(number, FAILED, math.nan, seconds, reason)
+
+    def give(self, observed: pd.DataFrame) -> None:
+        """Takes in what was trained elsewhere: it is learned from, costs no budget, and is never asked for.
+
+        Args:
+            observed: a row for each architecture: `arch` (in any form that the space parses), or a column for each
+                choice, and a column with the objective's name.
+
+        Raises:
+            UserError: where a column is missing, a value is no number, or an architecture is not of the space.
+        """
+        name = self.objective.name
+        if name not in observed.columns:
+            raise UserError(
+                f"given: there is no column {name}; rename the one that holds it (there are "
+                f"{', '.join(map(str, observed.columns))})"
+            )
+        archs = self._archs_of(observed.drop(columns=name))
+        values = [_as_float(value, name) for value in observed[name]]
+        with self._transaction():
+            self.state.add_given(archs, values, self.space)
+
+    @property
+    def pending(self) -> list[Trial]:
+        """What was asked for and is not told yet."""
+        with self._transaction():
+            return [self.trial(number) for number in self.state.numbers(PENDING)]
+
+    # --- what is known ---
+
+    @property
+    def budget(self) -> int:
+        """Trainings in all."""
+        return self.search.budget
+
+    @property
+    def observations(self) -> pd.DataFrame:
+        """A row for each trial that was told; see `StudyState.trials`."""
+        with self._transaction():
+            return self.state.told
+
+    @property
+    def returned(self) -> Returned | None:
+        """The best of what was told and given, noise aside (`Search.confidence`); None before anything worked."""
+        with self._transaction():
+            archs, utilities = self.state.known
+        if np.isnan(utilities).all():
+            return None
+        best = np.sort(np.argsort(-utilities, kind="stable")[:MOST_COMPARED])  # NaN last
+        kept, values = [archs[i] for i in best], utilities[best]
+        arch = kept[self.search.returned(self.space, kept, values)[-1]]
+        value = float(self.objective.utility(values)[kept.index(arch)])
+        return Returned(arch, self.space.choices(arch), value)
+
+    def ranking(self) -> pd.DataFrame:
+        """Every architecture that can be scored, best first: `arch`, `score` and what was observed (NaN: nothing)."""
+        with self._transaction():
+            if self._round_complete(self.state.last_round):
+                self._fit(self.state.last_round)
+            archs, utilities = self.state.known
+            frame = pd.DataFrame({"arch": self.state.archs, "score": self.state.last_scores})
+        values = pd.Series(self.objective.utility(utilities), index=archs)
+        frame[self.objective.column] = values[~values.index.duplicated()].reindex(frame["arch"]).to_numpy()
+        return frame.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+
+    def trial(self, number: int) -> Trial:
+        """The trial with that number."""
+        row = self.state.trials.loc[number].to_dict()
+        known = {name: row[name] for name in ("arch", "round", "reason", "repeat")}
+        return Trial(number, **known, choices=self.space.choices(row["arch"]))
+
+    def fit(self) -> None:
+        """Fits the ranker to all that was told, where the last round is complete and that was not done yet."""
+        with self._transaction():
+            if self._round_complete(self.state.last_round):
+                self._fit(self.state.last_round)
+
+    def close(self) -> pd.DataFrame:
+        """The observations, with what is returned after each; written for the report."""
+        with self._transaction():
+            told = self.state.told
+            returned = self.search.returned(
+                self.space,
+                told["arch"].tolist(),
+                self.objective.utility(told[self.objective.column].to_numpy()),
+            )
+            self.state.trials = told.assign(returned=told["arch"].to_numpy()[returned])
+            self.state.write()
+            return self.state.trials
+
+    # --- rounds ---
+
+    def _open(self) -> None:
+        """Begins the study, goes on with it, or raises its budget."""
+        file = self.folder / "study.json"
+        mine: dict[str, Any] = {
+            "space": self.space.name,
+            "objective": asdict(self.objective),
+            "ranker": type(self.ranker).__name__,
+            "seed": self.seed,
+        }
+        theirs = (
+            json.loads(file.read_text(encoding="utf-8")) if file.exists() else mine | {"budget": self.budget}
+        )
+        for name, value in mine.items():
+            if theirs[name] != value:
+                raise UserError(
+                    f"{self.folder} holds a study with another {name} ({theirs[name]}, not {value}); "
+                    "choose another folder"
+                )
+        if theirs["budget"] > self.budget:
+            raise UserError(
+                f"{self.folder} holds a study of {theirs['budget']} trainings; a budget can be raised, not lowered to "
+                f"{self.budget}"
+            )
+        self._candidates()
+        if theirs["budget"] < self.budget:
+            self.state.restart_from(_last_round_alike(self.search, theirs["budget"]))
+        if not file.exists() or theirs["budget"] < self.budget:
+            write_text(file, json.dumps(mine | {"budget": self.budget}, indent=2) + "\n")
+
+    def _candidates(self) -> NDArray[np.int64]:
+        """Positions of one architecture for each function. Raises `UserError` where they are too few."""
+        if len(self._distinct_of) != len(self.state.archs):
+            self._distinct_of = self.state.archs
+            self._distinct = np.array(self.space.distinct(self._distinct_of), dtype=np.int64)
+        candidates = self._distinct
+        given = set(self.space.canonical_all(self.state.given["arch"].tolist()))
+        if given:
+            forms = self.space.canonical_all([self.state.archs[i] for i in candidates])
+            candidates = candidates[[form not in given for form in forms]]
+        if len(candidates) < self.budget:
+            raise UserError(
+                f"there are {len(candidates)} distinct architectures to choose from"
+                + (" within search.constraints" if self.search.constraints else "")
+                + f", fewer than search.budget={self.budget}; choose a smaller budget"
+                + (" or higher limits" if self.search.constraints else "")
+            )
+        return candidates
+
+    def _begin_round(self) -> bool:
+        """Chooses the architectures of the next round; False where there is none."""
+        sizes, number = self.search.round_sizes, self.state.last_round + 1
+        if number > len(sizes):
+            return False
+        self._fit(number - 1)
+        candidates = self._candidates()
+        left = candidates[~np.isin(candidates, self.state.positions)]
+        generator = numpy_generator(self.seed, "acquisition", number)
+        positions, reasons = self.search.choose(
+            number, self.space, self.state.archs, left, self.state, generator
+        )
+        self.state.begin_round(number, [self.state.archs[i] for i in positions], reasons)
+        return True
+
+    def _round_complete(self, number: int) -> bool:
+        of_round = self.state.trials[self.state.trials["round"] == number]
+        return bool(of_round["state"].isin([TRAINED, FAILED]).all())
+
+    def _fit(self, number: int) -> None:
+        """Scores everything by what is known after round `number`, unless that was done; 0: before the first."""
+        told, given = self.state.told, self.state.given
+        if number == 0 and given.empty:
+            if self.pretrained and "pretrained" not in self.state.scores:
+                self._make_ready()
+                self.state.add_scores("pretrained", self.ranker.score(self.graphs))
+            return
+        name = f"round_{number}" if number else "given"
+        _, utilities = self.state.known
+        if name in self.state.scores or np.isnan(utilities).all():
+            return
+        self._make_ready()
+        graphs = self.graphs[torch.from_numpy(self.state.positions_of(told["arch"]))]
+        if len(given):
+            graphs = GraphBatch.cat([self._encode(given["arch"].tolist()), graphs])
+        worst = np.nanmin(utilities)  # what failed is no better than the worst that worked
+        observed = torch.tensor(np.where(np.isnan(utilities), worst, utilities), dtype=torch.float32)
+        self.ranker.finetune(graphs, observed, round=number)
+        scores = self.ranker.score(self.graphs)
+        if self.within is not None and number < len(self.search.round_sizes):
+            more = self.search.extend(
+                self.space,
+                self.state.archs,
+                scores.numpy(),
+                self.within,
+                lambda others: self.ranker.score(self.space.encode(others)).numpy(),
+                self.state,
+                numpy_generator(self.seed, "candidates", number),
+            )
+            if more:
+                added = self.space.encode(more)
+                self._graphs = GraphBatch.cat([self.graphs, added])
+                scores = torch.cat([scores, self.ranker.score(added)])
+                self.state.add_archs(more)
+        self.state.add_scores(name, scores)
+
+    @property
+    def graphs(self) -> GraphBatch:
+        """Of all that can be scored, in the order of `state.archs`. Equal functions are equal graphs."""
+        size = 0 if self._graphs is None else len(self._graphs)
+        if size < len(self.state.archs):
+            more = self._encode(self.state.archs[size:])
+            self._graphs = more if self._graphs is None else GraphBatch.cat([self._graphs, more])
+        assert self._graphs is not None
+        return self._graphs
+
+    def _encode(self, archs: Sequence[str]) -> GraphBatch:
+        return self.space.canonical_graphs(archs)
+
+    def _make_ready(self) -> None:
+        if self._ready is not None:
+            self._ready()
+            self._ready = None
+
+    # --- files and locks ---
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Holds the folder's lock, with the state as it is in the folder now."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._lock.acquire(timeout=600):
+                self.state.read()
+                try:
+                    yield
+                except BaseException:
+                    self.state.forget()
+                    raise
+        except Timeout:
+            raise UserError(f"another process has held the lock of {self.folder} for ten minutes") from None
+
+    def _number(self, trial: Trial | int | str) -> int | None:
+        """The number of a trial that was asked for; None where it was not."""
+        with self._transaction():
+            trials = self.state.trials
+            if isinstance(trial, Trial):
+                trial = trial.number
+            if isinstance(trial, int):
+                if not 0 <= trial < len(trials) or trials["state"][trial] == QUEUED:
+                    raise UserError(f"there is no trial {trial}; the study asked for {len(trials)}")
+                return trial
+            form = self.space.canonical(self.space.parse(trial))
+            forms = self.space.canonical_all(trials["arch"].tolist())
+            of_arch = [i for i, other in enumerate(forms) if other == form and trials["state"][i] != QUEUED]
+            open_ones = [i for i in of_arch if trials["state"][i] == PENDING]
+            return next(iter(open_ones or of_arch), None)
+
+    def _settle(self, number: int, state: str, value: float, seconds: float, message: str = "") -> None:
+        with self._transaction():
+            before = self.state.trials.loc[number]
+            if before["state"] in (TRAINED, FAILED):
+                same = before["state"] == state and (
+                    state == FAILED or before[self.objective.column] == value
+                )
+                if not same:
+                    was = before[self.objective.column] if before["state"] == TRAINED else "failed"
+                    raise UserError(
+                        f"trial {number} ({before['arch']}) was told before: {was}; that stands, not {value}"
+                    )
+                return
+            self.state.update([number], state=state, seconds=seconds, message=message)
+            self.state.update([number], **{self.objective.column: value})
+            self.state.write()
+            self._warn_of_fractions()
+
+    def _warn_of_fractions(self) -> None:
+        values = self.state.told[self.objective.column].dropna()
+        if self.objective.unit == "%" and len(values) == 3 and values.between(0, 1).all():
+            warnings.warn(
+                f"all {self.objective.name} values so far lie between 0 and 1, and the unit is percent; were "
+                "fractions told?",
+                stacklevel=3,
+            )
+
+    def _archs_of(self, frame: pd.DataFrame) -> list[str]:
+        if "arch" in frame.columns:
+            archs = [self.space.parse(str(arch)) for arch in frame["arch"]]
+        else:
+            archs = [self.space.from_choices(row) for row in frame.to_dict("records")]
+        for arch in archs:
+            self.space.validate(arch)
+        return archs
+
+
+class StudyState:
+    """The files of a study: its trials, what was given, what was scored, and answers that wait for their question.
+
+    Attributes:
+        trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
+            `message` (why it failed).
+        given: `arch` and the objective's column of what was trained elsewhere.
+        scores: `arch`, then one column per fit.
+    """
+
+    def __init__(self, folder: Path, archs: Sequence[str], objective: Objective) -> None:
+        self._files = {
+            name: folder / f"{name}.parquet" for name in ("observations", "given", "scores", "answers")
+        }
+        self._read: dict[str, tuple[int, ...]] = {}
+        self.objective = objective
+        self._column = objective.column
+        self.trials = pd.DataFrame(
+            {
+                "arch": pd.Series(dtype=str),
+                "round": pd.Series(dtype=np.int64),
+                "reason": pd.Series(dtype=str),
+                "repeat": pd.Series(dtype=np.int64),
+                "state": pd.Series(dtype=str),
+                self._column: pd.Series(dtype=np.float64),
+                "seconds": pd.Series(dtype=np.float64),
+                "message": pd.Series(dtype=str),
+            }
+        )
+        self.answers = self.trials.copy()
+        self.given = self.trials[["arch", self._column]].copy()
+        self.scores = pd.DataFrame({"arch": list(archs)})
+        self._index()
+
+    def read(self) -> None:
+        """Takes in what other processes have written."""
+        for name, attribute in (
+            ("observations", "trials"),
+            ("given", "given"),
+            ("scores", "scores"),
+            ("answers", "answers"),
+        ):
+            file = self._files[name]
+            written = _version(file)
+            if written != self._read.get(name, ()):
+                setattr(self, attribute, pd.read_parquet(file))
+                self._read[name] = written
+                if name == "scores":
+                    self._index()
+
+    def forget(self) -> None:
+        """Makes `read` take in everything anew, as what is in memory may differ from the files."""
+        self._read = {}
+
+    def write(self, name: str = "observations") -> None:
+        """Writes a file of the state."""
+        frame = {
+            "observations": self.trials,
+            "given": self.given,
+            "scores": self.scores,
+            "answers": self.answers,
+        }
+        with atomic_path(self._files[name]) as path:
+            frame[name].to_parquet(path, index=False)
+        self._read[name] = _version(self._files[name])
+
+    def _index(self) -> None:
+        self.archs: list[str] = self.scores["arch"].tolist()
+        self._position = {arch: i for i, arch in enumerate(self.archs)}
+
+    @property
+    def last_round(self) -> int:
+        """The last round that has begun; 0 before the first."""
+        return int(self.trials["round"].max()) if len(self.trials) else 0
+
+    @property
+    def told(self) -> pd.DataFrame:
+        """The trials that have ended, in their order."""
+        return self.trials[self.trials["state"].isin([TRAINED, FAILED])]
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """Of all trials among `archs`."""
+        return self.positions_of(self.trials["arch"])
+
+    def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
+        """`[n]`, of `archs` among all that can be scored."""
+        return np.array([self._position[arch] for arch in archs], dtype=np.int64)
+
+    @property
+    def last_scores(self) -> NDArray[np.float32]:
+        """`[A]`, the latest scores; all equal where there are none yet."""
+        fits = self.scores.columns[1:]
+        return self.scores[fits[-1]].to_numpy() if len(fits) else np.zeros(len(self.scores), dtype=np.float32)
+
+    @property
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        """What was given, then what was told: architectures and `[n]` utilities, NaN for failed trainings."""
+        both = pd.concat([self.given, self.told[["arch", self._column]]]) if len(self.given) else self.told
+        return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
+
+    def numbers(self, state: str) -> list[int]:
+        """Of the trials in a state."""
+        return [int(number) for number in self.trials.index[self.trials["state"] == state]]
+
+    def update(self, numbers: Sequence[int], **values: Any) -> None:
+        """Sets columns of some trials."""
+        for column, value in values.items():
+            self.trials.loc[list(numbers), column] = value
+
+    def begin_round(self, number: int, archs: Sequence[str], reasons: Sequence[str]) -> None:
+        """Adds the trials of a round; those whose answer is there already have ended."""
+        new = pd.DataFrame(
+            {
+                "arch": list(archs),
+                "round": number,
+                "reason": list(reasons),
+                "repeat": 0,
+                "state": QUEUED,
+                self._column: np.nan,
+                "seconds": np.nan,
+                "message": "",
+            }
+        )
+        answers = self.answers.drop_duplicates("arch").set_index("arch")
+        for row in np.flatnonzero(new["arch"].isin(answers.index)):
+            columns = ["state", self._column, "seconds", "message"]
+            new.loc[row, columns] = answers.loc[new["arch"][row], columns]
+        self.trials = pd.concat([self.trials, new], ignore_index=True) if len(self.trials) else new
+        self.write()
+
+    def restart_from(self, number: int) -> None:
+        """Takes back the rounds after `number` and their fits; their answers wait until they are asked for again."""
+        back = self.told[self.told["round"] > number]
+        self.answers = pd.concat([self.answers, back], ignore_index=True) if len(self.answers) else back
+        self.write("answers")
+        self.trials = self.trials[self.trials["round"] <= number].reset_index(drop=True)
+        fits = [fit for fit in self.scores.columns[1:] if fit.startswith("round_") and int(fit[6:]) > number]
+        kept = self.scores.drop(columns=fits)
+        if len(kept.columns) > 1:  # what was found after the last kept fit has no scores
+            kept = kept[~kept[kept.columns[1:]].isna().all(axis=1)]
+        self.scores = kept
+        self._index()
+        self.write("scores")
+        self.write()
+
+    def add_given(self, archs: Sequence[str], values: Sequence[float], space: SearchSpace) -> None:
+        """Adds what was trained elsewhere; what is there already is left out, with a warning."""
+        there = set(space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
+        rows: dict[str, tuple[str, float]] = {}
+        left_out = []
+        for arch, form, value in zip(archs, space.canonical_all(archs), values, strict=True):
+            if form in there or form in rows:
+                left_out.append(arch)
+            else:
+                rows[form] = (arch, value)
+        if left_out:
+            warnings.warn(
+                f"given: {len(left_out)} architectures are there twice or were asked for already, such as "
+                f"{left_out[0]}; the first value stands",
+                stacklevel=4,
+            )
+        new = pd.DataFrame(list(rows.values()), columns=["arch", self._column])
+        self.given = pd.concat([self.given, new], ignore_index=True) if len(self.given) else new
+        self.write("given")
+
+    def add_archs(self, archs: Sequence[str]) -> None:
+        """Adds what can be chosen from now on; earlier fits did not score it (NaN). Written with the next scores."""
+        self.scores = pd.concat([self.scores, pd.DataFrame({"arch": list(archs)})], ignore_index=True)
+        self._index()
+
+    def add_scores(self, name: str, scores: torch.Tensor) -> None:
+        """Adds the scores `[A]` of a fit."""
+        column = pd.Series(scores.detach().cpu().numpy().astype(np.float32), name=name)
+        self.scores = pd.concat([self.scores, column], axis=1)
+        self.write("scores")
+
+
+def _last_round_alike(search: Search, smaller: int) -> int:
+    """The number of rounds, but for the last, that begin a search of `smaller` trainings and this one alike."""
+    before, now = search.with_budget(smaller).round_sizes, search.round_sizes
+    alike = [a == b for a, b in zip(before[:-1], now, strict=False)]
+    return alike.index(False) if False in alike else len(alike)
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """Changes with each writing of a file, which is a renaming; empty where there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _as_float(value: object, name: str) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise UserError(f"{name} must be a number, not {value!r}") from None

@@ -1,0 +1,107 @@
+"""Trainings that are programs or functions: their results, failures, time limits, what is kept."""
+
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acenas.errors import UserError
+from acenas.evaluation.base import Result
+from acenas.evaluation.command import CommandEvaluator, FunctionEvaluator
+from acenas.spaces import NasBench201
+
+SPACE = NasBench201()
+ARCHS = list(SPACE.canonical_all(SPACE.enumerate()[100:103]))
+PYTHON = shlex.quote(sys.executable)
+
+
+def program(folder: Path, text: str) -> str:
+    path = folder / "train.py"
+    path.write_text(f"import csv, json, sys, time\narch, out = sys.argv[1:3]\n{text}\n")
+    return f"{PYTHON} {shlex.quote(str(path))} {{arch}} {{out}}"
+
+
+def results(evaluator: CommandEvaluator | FunctionEvaluator) -> list[Result]:
+    found = {result.arch: result for result in evaluator.results(ARCHS)}
+    return [found[arch] for arch in ARCHS]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("print('epoch 1'); print(arch.count('conv'))", None),
+        ("print(json.dumps({'acc': arch.count('conv'), 'loss': 3}))", "acc"),
+        ("open(out, 'w').write(str(arch.count('conv')))", None),
+        ("open(out, 'w').write(json.dumps({'acc': arch.count('conv')}))", "acc"),
+        ("open(out, 'w').write(f'epoch,acc\\n1,0\\n2,{arch.count(\"conv\")}\\n')", "acc"),
+    ],
+)
+def test_a_value_comes_from_a_file_or_the_last_line(tmp_path: Path, text: str, key: str | None) -> None:
+    evaluator = CommandEvaluator(SPACE, program(tmp_path, text), tmp_path / "trained", key=key, jobs=2)
+    assert [result.value for result in results(evaluator)] == [arch.count("conv") for arch in ARCHS]
+
+
+def test_what_is_trained_is_read_and_not_trained_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = program(tmp_path, f"open({str(log)!r}, 'a').write('x'); print(1.5)")
+    for _ in range(2):
+        evaluator = CommandEvaluator(SPACE, command, tmp_path / "trained", jobs=1)
+        assert [result.value for result in results(evaluator)] == [1.5] * 3
+    assert log.read_text() == "xxx"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("sys.exit(3)", "exit status 3"),
+        ("print('out of memory'); sys.exit(1)", "out of memory"),
+        ("print('done')", "no number but 'done'"),
+        ("print(json.dumps({'loss': 3}))", "no None, only loss"),
+        ("time.sleep(60)", "time_limit"),
+    ],
+)
+def test_a_failed_program_is_a_result_with_a_reason(tmp_path: Path, text: str, match: str) -> None:
+    command = program(tmp_path, f"if arch == {ARCHS[1]!r}:\n    {text}\nelse:\n    print(2)")
+    start = time.monotonic()
+    first, failed, last = results(
+        CommandEvaluator(SPACE, command, tmp_path / "trained", jobs=2, time_limit=10)
+    )
+    assert first.value == last.value == 2 and not first.failure
+    assert np.isnan(failed.value) and match in failed.failure
+    assert time.monotonic() - start < 50
+
+
+def test_an_architecture_is_handed_over_as_it_is_whatever_a_shell_would_make_of_it(tmp_path: Path) -> None:
+    command = program(tmp_path, "json.dump({'n': len(arch)}, open(out, 'w')); print('$(ls) | ; &')")
+    evaluator = CommandEvaluator(SPACE, command, tmp_path / "trained", key="n", jobs=1)
+    assert [result.value for result in results(evaluator)] == [len(arch) for arch in ARCHS]
+
+
+def test_a_command_that_does_not_name_the_architecture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither"):
+        CommandEvaluator(SPACE, "python train.py", tmp_path)
+
+
+def count_convolutions(arch: str) -> float:
+    if arch == ARCHS[1]:
+        raise ValueError("this one fails")
+    return arch.count("conv")
+
+
+@pytest.mark.parametrize("function", [count_convolutions, f"{__name__}.count_convolutions"])
+def test_a_function_trains(tmp_path: Path, function: object) -> None:
+    first, failed, last = results(FunctionEvaluator(SPACE, function, tmp_path))  # type: ignore[arg-type]
+    assert [first.value, last.value] == [ARCHS[0].count("conv"), ARCHS[2].count("conv")]
+    assert "this one fails" in failed.failure
+    kept = json.loads(next(tmp_path.glob("*/result.json")).read_text())
+    assert kept["arch"] in ARCHS and kept["value"] == kept["arch"].count("conv")
+
+
+def test_a_function_that_is_none_is_refused(tmp_path: Path) -> None:
+    for name in ("nowhere.train", "json.nothing", "train", "json.decoder"):
+        with pytest.raises(UserError, match=r"evaluator\.function"):
+            FunctionEvaluator(SPACE, name, tmp_path)

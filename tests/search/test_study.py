@@ -1,0 +1,208 @@
+"""The study: asked and told by several processes, in any order, killed, raised, given."""
+
+import json
+import random
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acenas.errors import UserError
+from acenas.evaluation.objective import Objective
+from acenas.search import BestAndRandom, BudgetedSearch, Study, Trial
+from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
+
+
+def study(folder: Path, budget: int = 20, seed: int = 0, objective: Objective = Objective()) -> Study:  # noqa: B008
+    search = BudgetedSearch(budget, 3, 0.3, first=BestAndRandom(0.0))
+    return Study(SPACE, ARCHS, search, LeastSquares(), folder, seed, objective=objective)
+
+
+def accuracy(trial: Trial) -> float:
+    return trial.arch.count("3x3~") + trial.number / 1000
+
+
+def told(
+    asked: Study, train: Callable[[Trial], float] = accuracy, order: random.Random | None = None
+) -> Study:
+    while trials := asked.ask():
+        if order is not None:
+            order.shuffle(trials)
+        for trial in trials:
+            asked.tell(trial, train(trial))
+    return asked
+
+
+def test_the_budget_is_asked_for_and_nothing_twice(tmp_path: Path) -> None:
+    done = told(study(tmp_path))
+    assert len(done.observations) == 20 == done.observations["arch"].map(SPACE.canonical).nunique()
+    assert done.ask() == [] == done.pending
+    best = done.observations["observed_accuracy"].max()
+    assert done.returned is not None and done.returned.value == best
+    ranking = done.ranking()
+    assert len(ranking) == len(ARCHS) and ranking["observed_accuracy"].notna().sum() == 20
+    assert ranking["score"].is_monotonic_decreasing
+
+
+def test_the_order_of_the_answers_within_a_round_changes_nothing(tmp_path: Path) -> None:
+    one, other = told(study(tmp_path / "a")), told(study(tmp_path / "b"), order=random.Random(1))
+    pd.testing.assert_frame_equal(one.observations, other.observations)
+    pd.testing.assert_frame_equal(one.ranking(), other.ranking())
+
+
+def test_another_process_goes_on_wherever_the_last_one_stopped(tmp_path: Path) -> None:
+    whole = told(study(tmp_path / "whole")).observations
+    while True:
+        trials = [*study(tmp_path / "killed").pending, *study(tmp_path / "killed").ask(1)]
+        if not trials:
+            break
+        for trial in trials:  # each call is another process
+            study(tmp_path / "killed").tell(trial, accuracy(trial))
+    pd.testing.assert_frame_equal(study(tmp_path / "killed").observations, whole)
+
+
+def test_a_study_of_12_that_goes_on_to_20_is_one_of_20(tmp_path: Path) -> None:
+    told(study(tmp_path / "raised", budget=12))
+    raised, trained = study(tmp_path / "raised", budget=20), []
+
+    def train(trial: Trial) -> float:
+        trained.append(trial.number)
+        return accuracy(trial)
+
+    told(raised, train)
+    fresh = told(study(tmp_path / "fresh", budget=20))
+    pd.testing.assert_frame_equal(raised.observations, fresh.observations)
+    pd.testing.assert_frame_equal(raised.state.scores, fresh.state.scores)
+    assert trained == list(range(12, 20)), "what the first 12 showed is not trained again"
+
+
+def test_what_was_asked_and_not_told_is_not_asked_again(tmp_path: Path) -> None:
+    one, other = study(tmp_path), study(tmp_path)
+    asked = [*one.ask(2), *other.ask(2), *one.ask(), *other.ask()]
+    assert len({trial.arch for trial in asked}) == len(asked) == len(one.pending)
+    for trial in reversed(asked):
+        other.tell(trial, accuracy(trial))
+    assert one.pending == []
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from tests.search.test_study import accuracy, study
+mine = study(Path(sys.argv[1]))
+while trials := mine.ask(1):
+    mine.tell(trials[0], accuracy(trials[0]))
+"""
+
+
+def test_two_processes_share_a_study(tmp_path: Path) -> None:
+    workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)]) for _ in range(2)]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    trained = study(tmp_path).observations
+    assert len(trained) == 20 == trained["arch"].nunique() and trained["observed_accuracy"].notna().all()
+
+
+def test_a_failed_training_counts_and_is_not_asked_for_again(tmp_path: Path) -> None:
+    asked = study(tmp_path)
+    first, second, third = asked.ask()
+    asked.fail(first, "diverged")
+    asked.tell(second, float("nan"))
+    asked.tell(third, 3.0)
+    told(asked)
+    observed = asked.observations
+    assert len(observed) == 20 and observed["arch"].nunique() == 20
+    assert observed["state"].tolist() == ["failed", "failed", *["trained"] * 18]
+    assert observed["message"].tolist()[:2] == ["diverged", "accuracy is nan"]
+    assert asked.returned is not None and np.isfinite(asked.returned.value)
+
+
+def test_a_study_in_which_all_failed_goes_on(tmp_path: Path) -> None:
+    asked = study(tmp_path)
+    while trials := asked.ask():
+        for trial in trials:
+            asked.fail(trial, "out of memory")
+    assert asked.returned is None and len(asked.observations) == 20
+
+
+def test_a_loss_is_minimised(tmp_path: Path) -> None:
+    loss = Objective("perplexity", "", "min")
+    asked = told(study(tmp_path / "loss", objective=loss), lambda trial: -accuracy(trial))
+    mirrored = told(study(tmp_path / "accuracy"))
+    assert asked.observations["arch"].tolist() == mirrored.observations["arch"].tolist()
+    assert (
+        asked.returned is not None and asked.returned.value == asked.observations["observed_perplexity"].min()
+    )
+
+
+def test_what_is_given_costs_nothing_and_is_learned_from(tmp_path: Path) -> None:
+    given = pd.DataFrame({"arch": ARCHS[:40], "accuracy": [arch.count("3x3~") for arch in ARCHS[:40]]})
+    asked = study(tmp_path)
+    with pytest.warns(UserWarning, match="there twice"):  # some cells are one function
+        asked.give(given)
+    with pytest.warns(UserWarning, match="there twice"):
+        asked.give(given[:2])
+    first = asked.ask()
+    assert {trial.reason for trial in first} == {"predicted"}, "the first round knows what was given"
+    for trial in first:
+        asked.tell(trial, accuracy(trial))
+    told(asked)
+    forms = set(SPACE.canonical_all(list(ARCHS[:40])))
+    assert len(asked.observations) == 20 and not forms & set(map(SPACE.canonical, asked.observations["arch"]))
+    assert asked.ranking()["observed_accuracy"].notna().sum() == 20 + len(forms)
+
+
+def test_a_tell_that_nobody_asked_for_is_taken_as_given(tmp_path: Path) -> None:
+    asked = study(tmp_path)
+    with pytest.warns(UserWarning, match="not asked for"):
+        asked.tell(ARCHS[5], 3.0)
+    assert asked.state.given["arch"].tolist() == [ARCHS[5]]
+
+
+def test_bad_tells_are_one_sentence_and_change_nothing(tmp_path: Path) -> None:
+    asked = study(tmp_path)
+    first, second, _ = asked.ask()
+    asked.tell(first, 3.0)
+    asked.tell(first, 3.0)  # the same again is no harm
+    before = asked.observations
+    for wrong, match in (
+        (partial(asked.tell, first, 4.0), "was told before"),
+        (partial(asked.tell, second, cast(float, "good")), "must be a number"),
+        (partial(asked.tell, 99, 3.0), "no trial 99"),
+        (partial(asked.tell, "no cell", 3.0), "no cell"),
+        (partial(asked.fail, ARCHS[5], "x"), "not asked for"),
+        (partial(asked.give, pd.DataFrame({"arch": ARCHS[:1], "acc": [1.0]})), "no column accuracy"),
+    ):
+        with pytest.raises(UserError, match=match):
+            wrong()
+    pd.testing.assert_frame_equal(asked.observations, before)
+
+
+def test_fractions_told_where_percent_are_expected_are_noticed(tmp_path: Path) -> None:
+    asked = study(tmp_path)
+    with pytest.warns(UserWarning, match="fractions"):
+        for trial in asked.ask():
+            asked.tell(trial, 0.9)
+
+
+def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
+    told(study(tmp_path, budget=12))
+    with pytest.raises(UserError, match="another seed"):
+        study(tmp_path, seed=1)
+    with pytest.raises(UserError, match="another objective"):
+        study(tmp_path, objective=Objective("loss", "", "min"))
+    with pytest.raises(UserError, match="raised, not lowered"):
+        study(tmp_path, budget=10)
+    assert json.loads((tmp_path / "study.json").read_text())["budget"] == 12
+
+
+def test_nothing_warns_without_a_reason(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told(study(tmp_path))
