@@ -129,7 +129,7 @@ class EncodedImages(ImageSource):
         return labels
 
     def _cache(self, path: Path) -> Path | None:
-        """A name that changes with the content of the Parquet file."""
+        """Returns a name that changes with the content of the Parquet file."""
         if self.cache_dir is None:
             return None
         with path.open("rb") as file:
@@ -138,7 +138,7 @@ class EncodedImages(ImageSource):
 
 
 def _cached(cache: Path, count: int) -> np.ndarray | None:
-    """The images that were kept; None where there are none, or the file is damaged."""
+    """Returns the images that were kept; None where there are none, or the file is damaged."""
     try:
         images: np.ndarray = np.load(cache, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -147,7 +147,7 @@ def _cached(cache: Path, count: int) -> np.ndarray | None:
 
 
 def _decoded(path: Path, encoded: list[bytes | None]) -> np.ndarray:
-    """`[N, 3, H, W]`, uint8; Pillow decodes outside Python's lock, so threads share the work."""
+    """Returns `[N, 3, H, W]`, uint8; Pillow decodes outside Python's lock, so threads share the work."""
     first = _pixels(path, 0, encoded[0])
     images = np.empty((len(encoded), *first.shape), dtype=np.uint8)
 

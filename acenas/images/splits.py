@@ -47,29 +47,18 @@ class Division(ABC):
 
     @abstractmethod
     def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """Returns the indices of the images of the first and of the second part.
+        """Returns the indices of both parts: two `[N]`, long, disjoint, below `count`.
 
         Args:
             count: number of images.
             names: `[count]`, paths of their files, UTF-8; None where they have none.
-
-        Returns:
-            Two `[N]`, long, disjoint, each index below `count`.
 
         Raises:
             UserError: where the division does not fit `count` images.
         """
 
     def divide(self, train: ImagePart, test: ImagePart) -> ThreeParts:
-        """Divides a data set into three parts.
-
-        Args:
-            train: the official training images.
-            test: the official test images.
-
-        Raises:
-            UserError: where the division does not fit so many images.
-        """
+        """Divides the official training and test images. Raises `UserError` where the division does not fit them."""
         whole = train if self.of == "train" else test
         first, second = map(whole.part, self.indices(len(whole.labels), whole.names))
         return ThreeParts(first, second, test) if self.of == "train" else ThreeParts(train, first, second)

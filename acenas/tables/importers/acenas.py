@@ -34,7 +34,7 @@ Row = dict[str, list[float]]
 
 
 class Imported(NamedTuple):
-    """How many architectures an import read, those with weak labels, and what `LabelledGraphs` needs to know."""
+    """Architectures read, those with weak labels, and the arguments of `LabelledGraphs`."""
 
     architectures: int
     labelled: int
@@ -98,11 +98,8 @@ def import_acenas(
     for name, values in accuracies.items():
         columns[name] = pa.array(percent(f"{name} of {path}", np.array(values), unit), from_pandas=True)
     origin = {}
-    for metric, name in (
-        ("top1", "weak.supernet"),
-        ("params", f"{dataset}.params_m"),
-        ("flops", f"{dataset}.flops_m"),
-    ):
+    cheap = {"top1": "weak.supernet", "params": f"{dataset}.params_m", "flops": f"{dataset}.flops_m"}
+    for metric, name in cheap.items():
         column = [labels.get(arch, {}).get(metric, [math.nan])[0] for arch in records]
         if not all(map(math.isnan, column)):
             columns[name] = pa.array(column, from_pandas=True)
@@ -132,7 +129,7 @@ _ORIGIN = Provenance(
 
 
 def _rows(path: Path, to_arch: ToArch, graphs: list[Graph]) -> dict[str, Row]:
-    """The metrics of each architecture, those of equal ones joined as repeats; adds the graphs of each to `graphs`."""
+    """Returns the metrics of each architecture, those of equal ones as repeats; appends its graphs to `graphs`."""
     check_file(path, WHAT)
     rows: dict[str, Row] = {}
     with path.open("rb") as file:
@@ -157,7 +154,7 @@ def _rows(path: Path, to_arch: ToArch, graphs: list[Graph]) -> dict[str, Row]:
 
 
 def _graph(record: Mapping[str, Any]) -> Graph:
-    """Edges and tags. JSON has made strings of the nodes."""
+    """Returns edges and tags; in JSON the nodes are strings."""
     edges = [(int(source), int(target)) for source, targets in record["graph"].items() for target in targets]
     return edges, [int(tag) for tag in record["node_tags"]]
 

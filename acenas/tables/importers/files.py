@@ -9,15 +9,7 @@ _POINTER = b"version https://git-lfs"
 
 
 def check_file(path: Path, what: str) -> None:
-    """Checks that `path` is a file with content.
-
-    Args:
-        path: the file.
-        what: its name in messages, such as "the NAS-Bench-101 file".
-
-    Raises:
-        UserError: where it is missing, empty, unreadable or the pointer file of a large-file store.
-    """
+    """Raises `UserError` where a file (`what` in messages) is missing, empty, unreadable or a Git-LFS pointer."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
@@ -34,18 +26,13 @@ def check_file(path: Path, what: str) -> None:
 
 
 def sha256(path: Path, expected: str = "", md5: str = "") -> str:
-    """The SHA-256 of a file in hexadecimal, read in parts.
-
-    Args:
-        path: the file.
-        expected: what it must be; empty where that is not known.
-        md5: what the MD5 must be, likewise.
+    """Returns the SHA-256 of a file in hexadecimal.
 
     Raises:
-        UserError: where one of them is not what it must be.
+        UserError: where it is not the `expected` one, or the MD5 not `md5`; empty ones are not checked.
     """
     digests = {
-        name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", *(["md5"] if md5 else []))
+        name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", "md5")[: 2 if md5 else 1]
     }
     with path.open("rb") as file:
         while part := file.read(1 << 20):

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
@@ -22,6 +22,9 @@ from acenas.tables.importers.files import check_file
 from acenas.tables.importers.kept import KeptParts
 from acenas.tables.importers.shrinking import ShrinkingUnpickler
 from acenas.tables.schema import ARCH, TableMetadata, write_table
+
+if TYPE_CHECKING:
+    from acenas.spaces import SearchSpace  # imports torch
 
 WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
 
@@ -46,21 +49,12 @@ SPLITS = {
 """The official reading: validation on CIFAR-10 is of networks trained on half of the images, testing of others."""
 
 
-class Space(Protocol):
-    """What the import needs of the search space; `acenas.spaces.NasBench201` has it."""
-
-    name: str
-
-    def validate(self, arch: str) -> None:
-        """Raises `UserError` where `arch` is not of this space."""
-
-
 Progress = Callable[[int, int], object]
 """Called with the number of cells read so far, and of all."""
 
 
 def import_nasbench201(
-    path: str | Path, out: str | Path, space: Space, progress: Progress | None = None
+    path: str | Path, out: str | Path, space: "SearchSpace", progress: Progress | None = None
 ) -> int:
     """Turns the official file or folder at `path` into a table at `out`; returns its number of cells.
 
@@ -110,9 +104,9 @@ def import_nasbench201(
 
 
 def _read_all(
-    path: Path, space: Space, progress: Progress | None, kept: KeptParts | None = None
+    path: Path, space: "SearchSpace", progress: Progress | None, kept: KeptParts | None = None
 ) -> list[dict[str, Any]]:
-    """The columns of each cell; those that are kept are not read again."""
+    """Returns the columns of each cell; those in `kept` are not read again."""
     rows: list[dict[str, Any]] = []
     for part, _ in kept.read() if kept else ():
         rows += [
@@ -133,11 +127,10 @@ def _read_all(
 
 
 def _schema(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
-    """Of all columns that one of `rows` has."""
+    """Returns the schema of all columns that one of `rows` has."""
     kinds = {ARCH: pa.string(), "index": pa.int64()}
-    return pa.schema(
-        {name: kinds.get(name, pa.float64()) for name in {name: 0 for row in rows for name in row}}
-    )
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.schema({name: kinds.get(name, pa.float64()) for name in names})
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -148,7 +141,7 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
-    """(number of cells, index, {length of training: state}, place for messages) of each cell from `start` on."""
+    """Yields (number of cells, index, {length of training: state}, place for messages) of each from `start` on."""
     if path.is_dir():
         archives = sorted(path.glob("*-FULL.pth"))
         if archives:
@@ -239,7 +232,7 @@ def _load_pth(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler)
 
 
 def _row(index: int, info: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """All columns of a cell. Raises `ValueError`, or what a wrong format makes of it."""
+    """Returns all columns of a cell. Raises `ValueError`, or what a wrong format leads to."""
     row: dict[str, Any] = {"index": index}
     for name, state in info.items():
         if name not in EPOCHS:
@@ -279,7 +272,7 @@ def _columns(
 
 
 def _accuracy(trial: Mapping[str, Any], trained_on: str, images: str, epochs: int) -> float:
-    """Percent, after the last epoch."""
+    """Returns percent, after the last epoch."""
     if trial["name"] != trained_on or int(trial["epochs"]) != epochs:
         raise ValueError(
             f"a training on {trial['name']} for {trial['epochs']} epochs is filed under {trained_on} and {epochs}"
@@ -294,8 +287,7 @@ def _accuracy(trial: Mapping[str, Any], trained_on: str, images: str, epochs: in
 
 
 def _cost(of_seed: Mapping[int, float]) -> float:
-    """That of all seeds; where they disagree, which is a known defect, that of seed 888 as the official fix has it."""
-    values = list(of_seed.values())
-    if len({round(value, 5) for value in values}) == 1:
-        return values[0]
-    return of_seed.get(888, values[0])
+    """Returns that of all seeds, or, where they disagree (a known defect), that of seed 888 as in the official fix."""
+    first = next(iter(of_seed.values()))
+    agree = len({round(value, 5) for value in of_seed.values()}) == 1
+    return first if agree else of_seed.get(888, first)

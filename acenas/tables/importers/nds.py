@@ -148,7 +148,7 @@ _IMAGES = {"cifar10": "test images of CIFAR-10", "imagenet": "validation images 
 
 @contextmanager
 def _opened(path: Path, name: str | None) -> Iterator[tuple[BinaryIO, int, str]]:
-    """The JSON file, its size in bytes, and its official name."""
+    """Yields the JSON file, its size in bytes, and its official name."""
     check_file(path, WHAT)
     if path.suffix != ".zip":
         with path.open("rb") as file:
@@ -156,11 +156,8 @@ def _opened(path: Path, name: str | None) -> Iterator[tuple[BinaryIO, int, str]]
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {
-                Path(info.filename).stem: info
-                for info in archive.infolist()
-                if info.filename.endswith(".json")
-            }
+            files = [info for info in archive.infolist() if info.filename.endswith(".json")]
+            members = {Path(info.filename).stem: info for info in files}
             if name not in members:
                 cells = [member for member in members if member.partition("_")[0] in SPACES]
                 raise UserError(
