@@ -23,7 +23,7 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.executors.parent import end_with_parent
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.decoding import DAMAGE, open_image, reason
+from acenas.images.decoding import DAMAGE, mode_of, open_image, pixels, reason
 from acenas.images.official import data_root
 from acenas.images.splits import Division
 from acenas.seeds import numpy_generator
@@ -107,20 +107,19 @@ class Crops:
         left, upper = (width - w) / 2, (height - h) / 2
         return left, upper, left + w, upper + h
 
-    def read(self, path: Path, generator: np.random.Generator | None) -> NDArray[np.uint8]:
-        """Reads an image as `[3, size, size]`; a grey one gets three equal channels. Raises `DAMAGE`.
+    def read(self, path: Path, generator: np.random.Generator | None, mode: str = "RGB") -> NDArray[np.uint8]:
+        """Reads an image as `[C, size, size]`, converted to a `mode` of Pillow's. Raises `DAMAGE`.
 
         The crop is drawn by `generator`, or is the centre square where that is None.
         """
-        with open_image(str(path)) as image:
-            colour = image.convert("RGB")
+        with open_image(str(path)) as opened:
+            image = opened.convert(mode)
         if generator is None:
-            box, name = self.middle(*colour.size), self.interpolation
+            box, name = self.middle(*image.size), self.interpolation
         else:
-            box = self.random(*colour.size, generator)
+            box = self.random(*image.size, generator)
             name = self.interpolations[generator.integers(len(self.interpolations))]
-        resized = colour.resize((self.size, self.size), Image.Resampling[name.upper()], box=box)
-        return np.asarray(resized).transpose(2, 0, 1)
+        return pixels(image.resize((self.size, self.size), Image.Resampling[name.upper()], box=box))
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +136,7 @@ class ImageFiles:
         crops: what is cut out of an image.
         workers: processes that read, for each process that trains; 0 to read in that process itself.
         on_damage: `skip` a file that cannot be read and say so, or `fail`.
+        mode: of Pillow, that the images are converted to.
         damaged: the files that were found damaged so far, and why.
     """
 
@@ -146,6 +146,7 @@ class ImageFiles:
     crops: Crops
     workers: int
     on_damage: Literal["skip", "fail"]
+    mode: str = "RGB"
     damaged: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -159,7 +160,7 @@ class ImageFiles:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of an image of a batch."""
-        return 3, self.crops.size, self.crops.size
+        return len(Image.new(self.mode, (1, 1)).getbands()), self.crops.size, self.crops.size
 
     def part(self, indices: Tensor) -> ImageFiles:
         """Selects the files of `indices`, `[M]` long."""
@@ -235,7 +236,7 @@ class _Reader(Dataset[_Batch]):
             name = files.names[i].decode()
             generator = None if self.crops is None else numpy_generator(self.crops, i)
             try:
-                images.append(files.crops.read(files.folder / name, generator))
+                images.append(files.crops.read(files.folder / name, generator, files.mode))
                 whole.append(i)
             except DAMAGE as error:
                 damaged.append((name, reason(error)))
@@ -244,21 +245,22 @@ class _Reader(Dataset[_Batch]):
             for stand_in in generator.integers(len(whole), size=len(damaged)):
                 images.append(images[stand_in])
                 whole.append(whole[stand_in])
-        pixels = np.stack(images) if images else np.empty((0, *files.shape), np.uint8)
-        return _Batch(torch.from_numpy(pixels), files.labels[torch.tensor(whole, dtype=torch.long)], damaged)
+        stacked = np.stack(images) if images else np.empty((0, *files.shape), np.uint8)
+        return _Batch(torch.from_numpy(stacked), files.labels[torch.tensor(whole, dtype=torch.long)], damaged)
 
 
 class ImageFolder(ImageSource):
-    """Image files in two parts, each a folder with a folder for each class, or an index file.
+    """Image files in one part or two, each a folder with a folder for each class, or an index file.
 
     Classes are numbered in the order of their folders' names. An index file has a line for each image: its path below
-    the folder of the index file, and its label, a whole number from 0. No image is opened before it is needed.
+    the folder of the index file, and its label, a whole number from 0. No image is opened before it is needed. Images
+    may have any size; they are converted to as many channels as `mean` has values: 1 (grey), 3 or 4.
 
     Args:
         root: folder of both parts.
-        train: folder or index file of the training images, below `root`.
-        test: folder or index file of the test images, below `root`.
-        division: makes three parts of the two.
+        train: folder or index file of the training images, below `root`; `.` for `root` itself.
+        test: folder or index file of the test images, below `root`; None where there is no split.
+        division: makes three parts of the two, or of the whole.
         mean: of each channel, in the unit of the bytes.
         std: standard deviation of each channel, in the unit of the bytes.
         name: of the data set in tables, provenance and folders.
@@ -274,7 +276,7 @@ class ImageFolder(ImageSource):
         self,
         root: str | Path | None,
         train: str,
-        test: str,
+        test: str | None,
         division: Division,
         mean: Sequence[float],
         std: Sequence[float],
@@ -283,13 +285,15 @@ class ImageFolder(ImageSource):
         workers: int = 8,
         on_damage: Literal["skip", "fail"] = "skip",
     ) -> None:
-        self.root = data_root(root, f"{train} and {test}")
+        named = [train] if test is None else [train, test]
+        self.root = data_root(root, " and ".join(named))
         self.name = name
         self.train = train
         self.test = test
         self.division = division
-        self.mean = channel_values(mean, 3)
-        self.std = channel_values(std, 3)
+        self.mode = mode_of(mean)
+        self.mean = channel_values(mean, len(mean))
+        self.std = channel_values(std, len(mean))
         self.crops = crops
         self.workers = workers
         self.on_damage = on_damage
@@ -297,7 +301,7 @@ class ImageFolder(ImageSource):
             raise UserError(f"images: workers must be at least 0, not {workers}")
         if on_damage not in ("skip", "fail"):
             raise UserError(f"images: on_damage is skip or fail, not {on_damage!r}")
-        for part in (train, test):
+        for part in named:
             if not (self.root / part).exists():
                 raise UserError(
                     f"{self.root / part} is missing: a folder with a folder of images for each class, or a text file "
@@ -308,18 +312,18 @@ class ImageFolder(ImageSource):
     def load(self) -> ImageSplits:
         """Lists the files, and opens none of them."""
         train, classes = self._listed(self.train)
-        test, test_classes = self._listed(self.test)
+        test, test_classes = (None, classes) if self.test is None else self._listed(self.test)
         num_classes = len(classes) or int(train.labels.max()) + 1
         if classes and test_classes and classes != test_classes:
             wrong = sorted(set(classes) ^ set(test_classes))[0]
             raise UserError(
-                f"{self.root / self.train} and {self.root / self.test} must have the same class folders; {wrong} is in "
-                "one of them only"
+                f"{self.train} and {self.test} in {self.root} must have the same class folders; {wrong} is in one of "
+                "them only"
             )
-        if test.labels.max() >= num_classes:
+        if test is not None and test.labels.max() >= num_classes:
             raise UserError(
-                f"{self.root / self.test} has the label {test.labels.max()}, and {self.root / self.train} has "
-                f"{num_classes} classes: labels from 0 to {num_classes - 1}"
+                f"{self.test} in {self.root} has the label {test.labels.max()}, and {self.train} has {num_classes} "
+                f"classes: labels from 0 to {num_classes - 1}"
             )
         return ImageSplits(
             *self.division.divide(train, test),
@@ -352,7 +356,9 @@ class ImageFolder(ImageSource):
             )
         names, labels = zip(*found, strict=True)
         written = np.array([name.encode() for name in names])
-        files = ImageFiles(self.root, written, torch.tensor(labels), self.crops, self.workers, self.on_damage)
+        files = ImageFiles(
+            self.root, written, torch.tensor(labels), self.crops, self.workers, self.on_damage, self.mode
+        )
         return files, classes
 
 
