@@ -1,6 +1,8 @@
 """What the importers of all formats check of a file before they read it."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from acenas.errors import UserError
@@ -23,6 +25,33 @@ def check_file(path: Path, what: str) -> None:
         raise UserError(
             f"{path} is a Git-LFS pointer, not {what} itself; run `git lfs pull` in its folder or fetch the file"
         )
+
+
+@contextmanager
+def reading_record(where: str, what: str) -> Iterator[None]:
+    """Turns whatever a record of another form leads to into one `UserError`."""
+    try:
+        yield
+    except (
+        UserError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{where}: {reason}; is it {what}?") from error
+
+
+def repeats(name: str, values: Sequence[Sequence[float]]) -> dict[str, list[float | None]]:
+    """Returns the columns `<name>.s0`, `<name>.s1` ... of repeated trainings; none where none was repeated."""
+    count = max(map(len, values))
+    return {
+        f"{name}.s{number}": [of_arch[number] if number < len(of_arch) else None for of_arch in values]
+        for number in range(count if count > 1 else 0)
+    }
 
 
 def sha256(path: Path, expected: str = "", md5: str = "") -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
-from acenas.tables.importers.files import check_file, sha256
+from acenas.tables.importers.files import check_file, reading_record, sha256
 from acenas.tables.importers.kept import KeptParts
 from acenas.tables.importers.tfrecord import framed_size, read_records
 from acenas.tables.schema import TableMetadata, write_table
@@ -121,11 +121,9 @@ def _read_all(
         records += len(part)
     rows: list[tuple[bytes, int, str, Metrics]] = []
     for record in read_records(path, progress, start=(records, position)):
-        try:
+        with reading_record(f"{path}, record {records:,}", f"{WHAT} of NAS-Bench-101"):
             rows.append(_read(record))
             trainings.add(*rows[-1])
-        except ValueError as error:
-            raise UserError(f"{path}, record {records:,}: {error}; is it {WHAT} of NAS-Bench-101?") from error
         records += 1
         position += framed_size(record)
         if len(rows) == _PART:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from acenas.errors import UserError
 from acenas.files import PlainUnpickler, load_plain
-from acenas.tables.importers.files import check_file
+from acenas.tables.importers.files import check_file, reading_record
 from acenas.tables.importers.kept import KeptParts
 from acenas.tables.importers.shrinking import ShrinkingUnpickler
 from acenas.tables.schema import ARCH, TableMetadata, write_table
@@ -113,12 +113,9 @@ def _read_all(
             {name: value for name, value in row.items() if value is not None} for row in part.to_pylist()
         ]
     for count, index, info, where in _cells(path, len(rows)):
-        try:
+        with reading_record(where, WHAT):
             rows.append(_row(index, info))
             space.validate(rows[-1][ARCH])
-        except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = f"there is no {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"{where}: {reason}; is it {WHAT}?") from error
         if kept and len(rows) % _PART == 0:
             kept.add(pa.Table.from_pylist(rows[-_PART:], _schema(rows[-_PART:])), len(rows))
         if progress is not None:
@@ -169,15 +166,15 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
 
 
 def _meta(content: Any, path: Path) -> Sequence[str]:
-    if not isinstance(content, Mapping) or "meta_archs" not in content:
+    archs = content.get("meta_archs") if isinstance(content, Mapping) else None
+    if not isinstance(archs, Sequence):
         raise UserError(f"{path} has no list of its cells (meta_archs); name {WHAT}")
-    archs: Sequence[str] = content["meta_archs"]
     return archs
 
 
 def _check_arch(info: Any, arch: str, path: Path) -> None:
     for state in info.values() if isinstance(info, Mapping) else ():
-        if isinstance(state, Mapping) and state.get("arch_str") != arch:
+        if isinstance(state, Mapping) and str(state.get("arch_str")) != arch:
             raise UserError(
                 f"{path} holds cell {state.get('arch_str')}, but {arch} is filed there; get it again"
             )
