@@ -7,12 +7,10 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-
-import numpy as np
 
 from acenas.errors import UserError
 
@@ -63,28 +61,29 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
-# The functions that make NumPy's scalars and arrays, wherever this version of NumPy keeps them.
-_SCALAR, _RECONSTRUCT = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
-_ALLOWED = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy._core.multiarray", "scalar"): _SCALAR,
-    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin1,
-}
+@cache
+def _allowed() -> dict[tuple[str, str], Any]:
+    """Returns what a pickle may name: the module and name of each class or function."""
+    import numpy as np  # every command imports this module, few of them read pickles
+
+    # The functions that make NumPy's scalars and arrays, wherever this version of NumPy keeps them.
+    made = {"scalar": np.float64(0).__reduce__()[0], "_reconstruct": np.zeros(0).__reduce__()[0]}
+    return {
+        ("collections", "OrderedDict"): OrderedDict,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): _latin1,
+    } | {(f"numpy.{core}.multiarray", name): made[name] for core in ("core", "_core") for name in made}
 
 
 class PlainPickles:
     """Restricts an unpickler to built-in types (dict, list, str, numbers ...) and NumPy's scalars and arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns the class or function that a pickle names. Raises `UserError` for all but `_ALLOWED`."""
-        if (module, name) not in _ALLOWED:
+        """Returns the class or function that a pickle names. Raises `UserError` for all but `_allowed`."""
+        if (module, name) not in _allowed():
             raise UserError(f"it asks for {module}.{name}, which no file of plain data needs")
-        return _ALLOWED[module, name]
+        return _allowed()[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
         """Raises `UserError` for what is stored outside the pickle, such as tensors."""

@@ -1,6 +1,8 @@
-"""Accuracies from a benchmark table: an evaluator of one observed column, and a judge of one test column."""
+"""What a benchmark table knows: an evaluator of one observed column, and a judge of one test column."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,47 +10,62 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations
+from acenas.evaluation.objective import Objective
 from acenas.tables.catalogue import find_table
-from acenas.tables.schema import Accuracy, TrainSeconds, parse_column
+from acenas.tables.schema import Accuracy, Other, TrainSeconds, check_percent, parse_column
 from acenas.tables.table import BenchmarkTable
 
 
 class TableEvaluator(Evaluator):
-    """Looks observed accuracies up.
+    """Looks up what training an architecture showed.
 
     It reads the columns `arch`, `observed` and `seconds` of the file, and no other one: a search that holds this object
-    cannot reach a test accuracy through it.
+    cannot reach a test value through it.
+
+    Args:
+        path: the table's file, or the name of a table at hand.
+        space: the search space that the table must be of.
+        observed: the observed column, such as `cifar10.valid.200`, or one of any name; a value that is missing in the
+            latter is a training that failed.
+        seconds: the column of training costs, such as `cifar10.train_seconds.200`, where the table has one.
+        objective: what `observed` holds, or its attributes; values in % must lie between 0 and 100.
+
+    Raises:
+        UserError: as `BenchmarkTable.open`; where `observed` is named as a test accuracy, or as something else than an
+            accuracy; for values that are not of the objective.
     """
 
-    def __init__(self, path: str, space: str, observed: str, seconds: str | None = None) -> None:
-        """Opens the table and reads the columns.
-
-        Args:
-            path: the table's file, or the name of a table at hand.
-            space: the search space that the table must be of.
-            observed: the column of observed accuracies, such as `cifar10.valid.200`.
-            seconds: the column of training costs, such as `cifar10.train_seconds.200`, where the table has one.
-
-        Raises:
-            UserError: as `BenchmarkTable.open`, where `observed` is not a complete column of validation or observed
-                accuracies, or `seconds` not one of training costs.
-        """
+    def __init__(
+        self,
+        path: str,
+        space: str,
+        observed: str,
+        seconds: str | None = None,
+        objective: Objective | Mapping[str, Any] | None = None,
+    ) -> None:
         column = parse_column(observed)
         if isinstance(column, Accuracy) and column.split == "test":
             raise UserError(
                 f"the observed column is {observed}, but test accuracies are for the report only; choose a column "
                 f"such as {column.dataset}.valid.{column.epochs} or {column.dataset}.observed.{column.epochs}"
             )
-        if not isinstance(column, Accuracy):
+        if isinstance(column, Other) and "test" in re.split(r"[._-]", observed.lower()):
+            raise UserError(
+                f"the observed column is {observed}, but test values are for the report only; choose another column, "
+                "or rename it where there is no other"
+            )
+        if not isinstance(column, Accuracy | Other):
             raise UserError(
                 f"the observed column is {observed}, which holds no accuracy; choose a column such as "
                 "<dataset>.valid.<epochs> or <dataset>.observed.<epochs>"
             )
-        if seconds is not None and not isinstance(parse_column(seconds), TrainSeconds):
+        if seconds is not None and not isinstance(parse_column(seconds), TrainSeconds | Other):
             raise UserError(
                 f"the column of seconds is {seconds}; choose a column <dataset>.train_seconds.<epochs>"
             )
-        self._table, self.observed, self._seconds = _open(path, space, observed, seconds), observed, seconds
+        self.objective = _objective(objective)
+        self.observed, self._seconds = observed, seconds
+        self._table = _open(path, space, self.objective, observed, seconds)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._table.path)!r}, observed={self.observed!r})"
@@ -60,11 +77,10 @@ class TableEvaluator(Evaluator):
         Raises:
             UserError: where an architecture is not in the table.
         """
-        accuracy = self._table.lookup(archs, self.observed)
-        if self._seconds is None:
-            return Observations(list(archs), accuracy, np.full(len(archs), np.nan))
-        seconds = self._table.column(self._seconds)[self._table.rows(archs)]
-        return Observations(list(archs), accuracy, seconds)
+        values, seconds = _values(self._table, archs, self.observed), np.full(len(archs), np.nan)
+        if self._seconds is not None:
+            seconds = self._table.column(self._seconds)[self._table.rows(archs)]
+        return Observations(list(archs), values, seconds)
 
     @override
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
@@ -72,48 +88,72 @@ class TableEvaluator(Evaluator):
 
 
 class TableJudge(Judge):
-    """Looks up test accuracies. Only the report constructs one."""
+    """Looks up test values. Only the report constructs one.
 
-    def __init__(self, path: str, space: str, test: str) -> None:
-        """Opens the table and reads the columns `arch` and `test`.
+    Args:
+        path: the table's file, or the name of a table at hand.
+        space: the search space that the table must be of.
+        test: the column to report, such as `cifar10.test.200`, or one of any name. A benchmark that has no test values
+            may be judged by the observed ones; the report shows the column's name.
+        objective: what `test` holds, or its attributes; values in % must lie between 0 and 100.
 
-        Args:
-            path: the table's file, or the name of a table at hand.
-            space: the search space that the table must be of.
-            test: the column to report, such as `cifar10.test.200`. A benchmark that has no test accuracies may be
-                judged by another column of accuracies; the report shows its name.
+    Raises:
+        UserError: as `BenchmarkTable.open`; where `test` is named as something else than an accuracy; for values that
+            are not of the objective.
+    """
 
-        Raises:
-            UserError: as `BenchmarkTable.open`, or where `test` is not a complete column of accuracies.
-        """
-        if not isinstance(parse_column(test), Accuracy):
+    def __init__(
+        self, path: str, space: str, test: str, objective: Objective | Mapping[str, Any] | None = None
+    ) -> None:
+        if not isinstance(parse_column(test), Accuracy | Other):
             raise UserError(
                 f"the column to report is {test}, which holds no accuracy; choose one such as <dataset>.test.<epochs>"
             )
-        self._table, self.test = _open(path, space, test), test
+        self._table, self.test = _open(path, space, _objective(objective), test), test
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._table.path)!r}, test={self.test!r})"
 
     @override
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """Looks the test accuracies of `archs` up.
+        """Looks the test values of `archs` up.
 
         Raises:
             UserError: where an architecture is not in the table.
         """
-        return self._table.lookup(archs, self.test)
+        return _values(self._table, archs, self.test)
 
     @override
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
         return _known(self._table, self.test)
 
 
-def _open(path: str, space: str, *columns: str | None) -> BenchmarkTable:
-    names = [name for name in columns if name is not None]
-    table = BenchmarkTable.open(find_table(path), space=space, columns=names)
+def _objective(given: Objective | Mapping[str, Any] | None) -> Objective:
+    return given if isinstance(given, Objective) else Objective(**given or {})
+
+
+def _open(
+    path: str, space: str, objective: Objective, column: str, seconds: str | None = None
+) -> BenchmarkTable:
+    """Opens a table, and checks that a column holds finite numbers of the objective."""
+    columns = [column] if seconds is None else [column, seconds]
+    table = BenchmarkTable.open(find_table(path), space=space, columns=columns)
     table.check()
+    values = table.column(column)
+    if np.isinf(values).any():
+        raise UserError(
+            f"{table.path}, column {column}: a value is infinite; leave out values that are unknown"
+        )
+    if objective.unit == "%":
+        check_percent(f"{column} of {table.path}", values)
     return table
+
+
+def _values(table: BenchmarkTable, archs: Sequence[str], column: str) -> NDArray[np.float64]:
+    """Returns ``[A]``; columns of accuracies must have all of them, others may lack some (NaN)."""
+    if isinstance(parse_column(column), Accuracy):
+        return table.lookup(archs, column)
+    return table.column(column)[table.rows(archs)]
 
 
 def _known(table: BenchmarkTable, column: str) -> tuple[list[str], NDArray[np.float64]]:

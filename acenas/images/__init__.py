@@ -8,6 +8,7 @@ from acenas.images.digits import Digits
 from acenas.images.encoded import EncodedImages
 from acenas.images.files import Crops, ImageFiles, ImageFolder
 from acenas.images.imagenet16 import ImageNet16
+from acenas.images.own import OwnImages
 from acenas.images.splits import Division, FileDivision, NameDivision, OrderedDivision, RandomDivision
 from acenas.images.task import ImageTask
 
@@ -32,5 +33,6 @@ __all__ = [
     "Images",
     "NameDivision",
     "OrderedDivision",
+    "OwnImages",
     "RandomDivision",
 ]

@@ -59,6 +59,10 @@ class Augmentation:
             mirrored = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
             images = torch.where(mirrored, images.flip(3), images)
         if self.colour:
+            if images.dtype != torch.uint8 or images.shape[1] != 3:
+                raise UserError(
+                    "augmentation: colour needs images of bytes in three channels; leave it out with colour=0"
+                )
             images = _coloured(images, self.colour, generator)
         normalised = splits.normalise(images)
         if self.noise:

@@ -17,15 +17,11 @@ from acenas.errors import UserError
 
 
 class ImagePart(Protocol):
-    """Images and their classes, wherever they lie: `Images` in memory, `ImageFiles` on the disk."""
+    """Images and their classes: `Images` in memory, `ImageFiles` on the disk."""
 
     @property
     def images(self) -> Tensor:
-        """`[N, C, H, W]`, uint8, as they are stored: not normalised.
-
-        Raises:
-            UserError: where they are too many to be held in memory.
-        """
+        """`[N, C, H, W]`, uint8, as stored: not normalised. Raises `UserError` where they are not in memory."""
 
     @property
     def labels(self) -> Tensor:
@@ -50,18 +46,13 @@ class ImagePart(Protocol):
         """Appends the images of `other`."""
 
     def to(self, device: torch.device) -> Self:
-        """Copies the images to `device` where they are held in memory."""
+        """Copies the images to `device` where they are in memory."""
 
     def batches(self, indices: Iterable[Tensor], crops: int | None = None) -> Iterator[Images]:
-        """Yields a batch for each of `indices`.
+        """Yields a batch `[B, C, H, W]`, uint8, and its labels for each of `indices`, `[B]` long.
 
-        Args:
-            indices: `[B]` long, for each batch.
-            crops: seed of random crops to train on, where images are cropped as they are read; None for the crops
-                that networks are measured on.
-
-        Yields:
-            `images` `[B, C, H, W]`, uint8, and `labels` `[B]`.
+        `crops` is the seed of random crops to train on, where images are cropped as they are read; None takes the crops
+        that networks are measured on.
         """
 
     def content(self) -> Iterator[bytes]:
@@ -165,19 +156,11 @@ class ImageSource(ABC):
 
     @abstractmethod
     def load(self) -> ImageSplits:
-        """Reads the data set.
-
-        Raises:
-            UserError: for a missing or damaged file: names it, and says what to do.
-        """
+        """Reads the data set. Raises `UserError` for a missing or damaged file."""
 
 
 def channel_values(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """Checks a `mean` or `std`.
-
-    Raises:
-        UserError: where there is not one value for each channel.
-    """
+    """Returns a `mean` or `std` as floats. Raises `UserError` where there is not one value for each channel."""
     if len(values) != channels:
         raise UserError(
             f"images: mean and std need {channels} values, one for each channel, not {list(values)}"

@@ -8,19 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.official import check_md5, data_root, images_of_batch, missing
+from acenas.images.official import OfficialImages, data_root
 from acenas.images.splits import Division
 
-PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
-SIDE = 32
 
-
-class Cifar(ImageSource):
+class Cifar(OfficialImages):
     """What CIFAR-10 and CIFAR-100 have in common.
 
     Args:
@@ -34,14 +29,12 @@ class Cifar(ImageSource):
         UserError: where neither archive nor folder is in `root`.
     """
 
+    page = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    side = 32
     title: ClassVar[str]
     archive: ClassVar[str]
     archive_md5: ClassVar[str]
     folder: ClassVar[str]
-    train_files: ClassVar[dict[str, str]]
-    test_files: ClassVar[dict[str, str]]
-    label_key: ClassVar[str]
-    num_classes: ClassVar[int]
     mean_of_benchmark: ClassVar[tuple[float, float, float]]
     std_of_benchmark: ClassVar[tuple[float, float, float]]
 
@@ -53,43 +46,23 @@ class Cifar(ImageSource):
         std: Sequence[float] | None = None,
         verify: bool = True,
     ) -> None:
-        self.root = data_root(root, f"{self.archive} or {self.folder}/ (from {PAGE})")
-        self.division = division
-        self.mean = channel_values(mean or self.mean_of_benchmark, 3)
-        self.std = channel_values(std or self.std_of_benchmark, 3)
-        self.verify = verify
+        mean, std = mean or self.mean_of_benchmark, std or self.std_of_benchmark
+        super().__init__(division, self.labels[1] + 1, mean, std, verify)
+        self.root = data_root(root, f"{self.archive} or {self.folder}/ (from {self.page})")
         if not (self.root / self.folder).is_dir() and not (self.root / self.archive).is_file():
             raise UserError(
                 f"{self.title} is not in {self.root}: put the archive {self.archive} (MD5 {self.archive_md5}) or its "
-                f"folder {self.folder}/ there; it comes from {PAGE}"
+                f"folder {self.folder}/ there; it comes from {self.page}"
             )
 
     @override
-    def load(self) -> ImageSplits:
-        read = {name: self._images(name, content) for name, content in self._files()}
-        train, test = (
-            Images(*(torch.cat(tensors) for tensors in zip(*(read[name] for name in names), strict=True)))
-            for names in (self.train_files, self.test_files)
-        )
-        return ImageSplits(*self.division.divide(train, test), self.num_classes, self.mean, self.std)
-
-    def _images(self, name: str, content: bytes) -> Images:
-        if self.verify:
-            expected = {**self.train_files, **self.test_files}[name]
-            check_md5(content, expected, self.root / self.folder / name, PAGE)
-        return images_of_batch(content, name, self.label_key, SIDE, 0, self.num_classes - 1)
-
-    def _files(self) -> Iterator[tuple[str, bytes]]:
-        """Names and contents, of the folder, or else of the archive, from which nothing is unpacked to the disk."""
-        wanted = {**self.train_files, **self.test_files}
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Yields those of the folder, or else of the archive, from which nothing is unpacked to the disk."""
         folder, archive = self.root / self.folder, self.root / self.archive
         if folder.is_dir():
-            for name, md5 in wanted.items():
-                if not (folder / name).is_file():
-                    raise missing(folder / name, md5, PAGE)
-                yield name, (folder / name).read_bytes()
+            yield from self.read_folder(folder)
             return
-        left = dict(wanted)
+        left = [*self.train_files, *self.test_files]
         try:
             with tarfile.open(archive, "r:gz") as members:
                 for member in members:
@@ -98,13 +71,13 @@ class Cifar(ImageSource):
                         file = members.extractfile(member)
                         assert file is not None
                         yield name, file.read()
-                        del left[name]
+                        left.remove(name)
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
             raise UserError(
-                f"{archive} is damaged ({error}): its MD5 should be {self.archive_md5}; get it again from {PAGE}"
+                f"{archive} is damaged ({error}): its MD5 should be {self.archive_md5}; get it again from {self.page}"
             ) from None
-        for name, md5 in left.items():
-            raise missing(f"{archive}: {self.folder}/{name}", md5, PAGE)
+        for name in left:
+            raise self.missing(f"{archive}: {self.folder}/{name}")
 
 
 class CIFAR10(Cifar):
@@ -127,8 +100,7 @@ class CIFAR10(Cifar):
         "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     }
     test_files: ClassVar = {"test_batch": "40351d587109b95175f43aff81a1287e"}
-    label_key = "labels"
-    num_classes = 10
+    labels = (0, 9)
     mean_of_benchmark = (125.3, 123.0, 113.9)
     std_of_benchmark = (63.0, 62.1, 66.7)
 
@@ -148,6 +120,6 @@ class CIFAR100(Cifar):
     train_files: ClassVar = {"train": "16019d7e3df5f24257cddd939b257f8d"}
     test_files: ClassVar = {"test": "f0ef6b0ae62326f3e7ffdfab6717acfc"}
     label_key = "fine_labels"
-    num_classes = 100
+    labels = (0, 99)
     mean_of_benchmark = (129.3, 124.1, 112.4)
     std_of_benchmark = (68.2, 65.4, 70.4)

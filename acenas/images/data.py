@@ -55,10 +55,10 @@ class ImageBatches:
 
 
 class ImageData(pl.LightningDataModule):
-    """Training images in batches. The order of an epoch and its augmentation are functions of (seed, epoch, rank).
+    """Training images in batches. The order of an epoch and its augmentation depend on (seed, epoch, rank) alone.
 
-    Images in memory lie on the device from the start; all are changed there. The trainer must ask for the loader anew
-    in every epoch (`reload_dataloaders_every_n_epochs=1`) and leave the division among processes to this class
+    Images in memory stay on the device; all are augmented there. The trainer must ask for the loader anew in every
+    epoch (`reload_dataloaders_every_n_epochs=1`) and leave the division among processes to this class
     (`use_distributed_sampler=False`).
 
     Args:
@@ -87,11 +87,7 @@ class ImageData(pl.LightningDataModule):
         self._augmentation: torch.Generator | None = None
 
     def train_dataloader(self) -> ImageBatches:
-        """The batches of the trainer's current epoch.
-
-        Raises:
-            UserError: where the images do not fill one batch.
-        """
+        """Returns the batches of the current epoch. Raises `UserError` where the images do not fill one."""
         trainer = self.trainer
         assert trainer is not None
         device, rank, epoch = trainer.strategy.root_device, trainer.global_rank, trainer.current_epoch

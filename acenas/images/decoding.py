@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import IO
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+
+from acenas.errors import UserError
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # others of Pillow's start programs or are rarely safe
 DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -14,6 +19,22 @@ DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 def open_image(file: str | IO[bytes]) -> Image.Image:
     """Opens the image of a path or of an open file. This, and all later use of it, may raise one of `DAMAGE`."""
     return Image.open(file, formats=FORMATS)
+
+
+def mode_of(mean: Sized) -> str:
+    """Returns Pillow's mode of images with as many channels as there are means: grey, colour, or with transparency."""
+    modes = {1: "L", 3: "RGB", 4: "RGBA"}
+    if len(mean) not in modes:
+        raise UserError(
+            f"images: mean needs 3 values, one for each channel (or 1 for grey images, 4 with transparency), not {mean}"
+        )
+    return modes[len(mean)]
+
+
+def pixels(image: Image.Image) -> NDArray[np.uint8]:
+    """Returns the bytes of an image as `[C, H, W]`."""
+    array = np.asarray(image)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def reason(error: BaseException) -> str:

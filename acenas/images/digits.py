@@ -46,11 +46,4 @@ class Digits(ImageSource):
         train, valid, test = (
             Images(images[part].to(torch.uint8), labels[part]) for part in torch.split(order, sizes)
         )
-        return ImageSplits(
-            train=train,
-            valid=valid,
-            test=test,
-            num_classes=10,
-            mean=(images.mean().item(),),
-            std=(images.std().item(),),
-        )
+        return ImageSplits(train, valid, test, 10, (images.mean().item(),), (images.std().item(),))

@@ -20,7 +20,7 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.decoding import DAMAGE, open_image, reason
+from acenas.images.decoding import DAMAGE, mode_of, open_image, pixels, reason
 from acenas.images.official import data_root
 from acenas.images.splits import Division
 
@@ -32,7 +32,7 @@ LINE_SECONDS = 10.0  # between two lines that say how far it is
 class EncodedImages(ImageSource):
     """Two Parquet files, of training and of test images, each row an encoded image and its class.
 
-    All images must have one size; grey ones become colour images of three equal channels.
+    All images must have one size. They are converted to as many channels as `mean` has values: 1 (grey), 3 or 4.
 
     Args:
         root: folder of the files.
@@ -45,7 +45,7 @@ class EncodedImages(ImageSource):
         name: of the data set in tables, provenance and folders.
         image_column: column of the encoded images.
         label_column: column of the labels, whole numbers from 0.
-        cache_dir: folder to keep the decoded images in, a file of N x 3 x H x W bytes for each Parquet file; None to
+        cache_dir: folder to keep the decoded images in, a file of N x C x H x W bytes for each Parquet file; None to
             decode them in each run.
 
     Raises:
@@ -72,8 +72,9 @@ class EncodedImages(ImageSource):
         self.test = folder / test
         self.division = division
         self.num_classes = num_classes
-        self.mean = channel_values(mean, 3)
-        self.std = channel_values(std, 3)
+        self.mode = mode_of(mean)
+        self.mean = channel_values(mean, len(mean))
+        self.std = channel_values(std, len(mean))
         self.image_column = image_column
         self.label_column = label_column
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
@@ -109,7 +110,7 @@ class EncodedImages(ImageSource):
         cache = self._cache(path)
         images = None if cache is None else _cached(cache, len(labels))
         if images is None:
-            images = _decoded(path, table[self.image_column].to_pylist())
+            images = _decoded(path, table[self.image_column].to_pylist(), self.mode)
             if cache is not None:
                 with atomic_path(cache) as temporary, temporary.open("wb") as file:
                     np.save(file, images)
@@ -129,16 +130,17 @@ class EncodedImages(ImageSource):
         return labels
 
     def _cache(self, path: Path) -> Path | None:
-        """A name that changes with the content of the Parquet file."""
+        """Returns a name that changes with the content of the Parquet file."""
         if self.cache_dir is None:
             return None
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return self.cache_dir / f"{self.name}-{path.stem}-{self.image_column}-{digest[:16]}.npy"
+        mode = "" if self.mode == "RGB" else f"-{self.mode}"
+        return self.cache_dir / f"{self.name}-{path.stem}-{self.image_column}-{digest[:16]}{mode}.npy"
 
 
 def _cached(cache: Path, count: int) -> np.ndarray | None:
-    """The images that were kept; None where there are none, or the file is damaged."""
+    """Returns the images that were kept; None where there are none, or the file is damaged."""
     try:
         images: np.ndarray = np.load(cache, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -146,21 +148,21 @@ def _cached(cache: Path, count: int) -> np.ndarray | None:
     return images if images.dtype == np.uint8 and images.ndim == 4 and len(images) == count else None
 
 
-def _decoded(path: Path, encoded: list[bytes | None]) -> np.ndarray:
-    """`[N, 3, H, W]`, uint8; Pillow decodes outside Python's lock, so threads share the work."""
-    first = _pixels(path, 0, encoded[0])
+def _decoded(path: Path, encoded: list[bytes | None], mode: str) -> np.ndarray:
+    """Returns `[N, C, H, W]`, uint8; Pillow decodes outside Python's lock, so threads share the work."""
+    first = _pixels(path, 0, encoded[0], mode)
     images = np.empty((len(encoded), *first.shape), dtype=np.uint8)
 
     def decode(start: int) -> int:
         rows = range(start, min(start + CHUNK, len(encoded)))
         for row in rows:
-            pixels = _pixels(path, row, encoded[row])
-            if pixels.shape != first.shape:
+            image = _pixels(path, row, encoded[row], mode)
+            if image.shape != first.shape:
                 raise UserError(
-                    f"{path}, row {row}: an image of {pixels.shape[2]} x {pixels.shape[1]} pixels among those of "
+                    f"{path}, row {row}: an image of {image.shape[2]} x {image.shape[1]} pixels among those of "
                     f"{first.shape[2]} x {first.shape[1]}; bring all images to one size"
                 )
-            images[row] = pixels
+            images[row] = image
         return len(rows)
 
     done, said = 0, time.monotonic()
@@ -177,12 +179,12 @@ def _decoded(path: Path, encoded: list[bytes | None]) -> np.ndarray:
     return images
 
 
-def _pixels(path: Path, row: int, encoded: bytes | None) -> np.ndarray:
-    """`[3, H, W]`, uint8."""
+def _pixels(path: Path, row: int, encoded: bytes | None, mode: str) -> np.ndarray:
+    """Returns `[C, H, W]`, uint8."""
     try:
         if not encoded:
             raise ValueError("it is empty")
         with open_image(io.BytesIO(encoded)) as image:
-            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+            return pixels(image.convert(mode))
     except DAMAGE as error:
         raise UserError(f"{path}, row {row}: the image is damaged ({reason(error)})") from None

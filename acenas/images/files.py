@@ -23,7 +23,7 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.executors.parent import end_with_parent
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.decoding import DAMAGE, open_image, reason
+from acenas.images.decoding import DAMAGE, mode_of, open_image, pixels, reason
 from acenas.images.official import data_root
 from acenas.images.splits import Division
 from acenas.seeds import numpy_generator
@@ -66,13 +66,12 @@ class Crops:
     interpolation: Interpolation = "bicubic"
 
     def __post_init__(self) -> None:
-        for name in ("scale", "ratio", "interpolations"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # a config has lists
         if self.size < 1:
             raise UserError(f"images: size must be at least 1, not {self.size}")
-        for name in ("scale", "ratio"):
-            values = getattr(self, name)
-            if len(values) != 2 or not 0 < values[0] <= values[1]:
+        for name in ("scale", "ratio", "interpolations"):
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)  # a config has lists
+            if name != "interpolations" and (len(values) != 2 or not 0 < values[0] <= values[1]):
                 raise UserError(
                     f"images: {name} must be two numbers above 0, the smaller first, not {list(values)}"
                 )
@@ -94,7 +93,7 @@ class Crops:
         return left, upper, left + side, upper + side
 
     def random(self, width: int, height: int, generator: np.random.Generator) -> Box:
-        """Draws a crop for training: the first of ten that fits, else the largest centre crop of an allowed shape."""
+        """Draws a crop for training: the first of ten that fits, or else the largest centred one of allowed shape."""
         low, high = math.log(self.ratio[0]), math.log(self.ratio[1])
         for _ in range(10):
             area = width * height * generator.uniform(*self.scale)
@@ -108,33 +107,27 @@ class Crops:
         left, upper = (width - w) / 2, (height - h) / 2
         return left, upper, left + w, upper + h
 
-    def read(self, path: Path, generator: np.random.Generator | None) -> NDArray[np.uint8]:
-        """Reads the image of a file as `[3, size, size]`; a grey image gets three equal channels.
+    def read(self, path: Path, generator: np.random.Generator | None, mode: str = "RGB") -> NDArray[np.uint8]:
+        """Reads an image as `[C, size, size]`, converted to a `mode` of Pillow's. Raises `DAMAGE`.
 
-        Args:
-            path: of the file.
-            generator: draws the crop for training; None for the centre square.
-
-        Raises:
-            one of `DAMAGE`: where it cannot be read.
+        The crop is drawn by `generator`, or is the centre square where that is None.
         """
-        with open_image(str(path)) as image:
-            colour = image.convert("RGB")
+        with open_image(str(path)) as opened:
+            image = opened.convert(mode)
         if generator is None:
-            box, name = self.middle(*colour.size), self.interpolation
+            box, name = self.middle(*image.size), self.interpolation
         else:
-            box = self.random(*colour.size, generator)
+            box = self.random(*image.size, generator)
             name = self.interpolations[generator.integers(len(self.interpolations))]
-        resized = colour.resize((self.size, self.size), Image.Resampling[name.upper()], box=box)
-        return np.asarray(resized).transpose(2, 0, 1)
+        return pixels(image.resize((self.size, self.size), Image.Resampling[name.upper()], box=box))
 
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
     """Images in files, each batch read by one of several worker processes; an `ImagePart`.
 
-    A damaged file leaves no gap while training, so that every process makes steps of equal size: another image of
-    the batch, drawn by the same seed, takes its place. Where accuracy is measured it is left out.
+    While training, another image of the batch, drawn by the same seed, replaces a damaged one, so that every process
+    makes steps of equal size. Where accuracy is measured, damaged images are left out.
 
     Attributes:
         folder: of all files.
@@ -143,6 +136,7 @@ class ImageFiles:
         crops: what is cut out of an image.
         workers: processes that read, for each process that trains; 0 to read in that process itself.
         on_damage: `skip` a file that cannot be read and say so, or `fail`.
+        mode: of Pillow, that the images are converted to.
         damaged: the files that were found damaged so far, and why.
     """
 
@@ -152,11 +146,12 @@ class ImageFiles:
     crops: Crops
     workers: int
     on_damage: Literal["skip", "fail"]
+    mode: str = "RGB"
     damaged: dict[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> Tensor:
-        """Raises `UserError`: the images are not held in memory."""
+        """Raises `UserError`: the images are not in memory."""
         raise UserError(
             f"the images of {self.folder} are read from the disk as they are needed, and this needs all of them in "
             "memory (as noise on evaluated images, or zero-cost scores do); choose images that are small enough"
@@ -165,25 +160,18 @@ class ImageFiles:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of an image of a batch."""
-        return 3, self.crops.size, self.crops.size
+        return len(Image.new(self.mode, (1, 1)).getbands()), self.crops.size, self.crops.size
 
     def part(self, indices: Tensor) -> ImageFiles:
         """Selects the files of `indices`, `[M]` long."""
         return replace(self, names=self.names[indices.numpy()], labels=self.labels[indices], damaged={})
 
     def joined(self, other: ImageFiles) -> ImageFiles:
-        """Appends the files of `other`, which must be of the same folder.
-
-        Raises:
-            UserError: where they are not.
-        """
+        """Appends the files of `other`. Raises `UserError` where they are not of the same folder."""
         if self.folder != other.folder:
             raise UserError(f"images: {self.folder} and {other.folder} are two folders, and cannot be joined")
-        names, labels = (
-            np.concatenate([self.names, other.names]),
-            torch.cat([self.labels, other.labels]),
-        )
-        return replace(self, names=names, labels=labels, damaged={})
+        names = np.concatenate([self.names, other.names])
+        return replace(self, names=names, labels=torch.cat([self.labels, other.labels]), damaged={})
 
     def to(self, device: torch.device) -> ImageFiles:
         """Returns this object: the images stay on the disk, and their batches are on the CPU."""
@@ -193,17 +181,15 @@ class ImageFiles:
         """Yields a batch for each of `indices`; the crop of an image depends on the seed `crops` and the image alone.
 
         Raises:
-            UserError: for damaged files, where they are fatal, or where there is nothing else in a batch.
+            UserError: for a damaged file, with `on_damage="fail"`.
         """
+        context = "fork" if sys.platform == "linux" else "spawn"  # joblib's processes have another default
         loader = DataLoader(
             _Reader(self, crops),
             batch_size=None,
             sampler=[batch.cpu() for batch in indices],
             num_workers=self.workers,
-            # By name, as the processes of joblib have a default of their own.
-            multiprocessing_context=("fork" if sys.platform == "linux" else "spawn")
-            if self.workers
-            else None,
+            multiprocessing_context=context if self.workers else None,
             worker_init_fn=partial(end_with_parent, os.getpid()),
             pin_memory=torch.cuda.is_available(),
         )
@@ -250,32 +236,31 @@ class _Reader(Dataset[_Batch]):
             name = files.names[i].decode()
             generator = None if self.crops is None else numpy_generator(self.crops, i)
             try:
-                images.append(files.crops.read(files.folder / name, generator))
+                images.append(files.crops.read(files.folder / name, generator, files.mode))
                 whole.append(i)
             except DAMAGE as error:
                 damaged.append((name, reason(error)))
         if self.crops is not None and whole:
-            for stand_in in numpy_generator(self.crops, "stand-in", whole[0]).integers(
-                len(whole), size=len(damaged)
-            ):
+            generator = numpy_generator(self.crops, "stand-in", whole[0])
+            for stand_in in generator.integers(len(whole), size=len(damaged)):
                 images.append(images[stand_in])
                 whole.append(whole[stand_in])
-        pixels = np.stack(images) if images else np.empty((0, *files.shape), np.uint8)
-        return _Batch(torch.from_numpy(pixels), files.labels[torch.tensor(whole, dtype=torch.long)], damaged)
+        stacked = np.stack(images) if images else np.empty((0, *files.shape), np.uint8)
+        return _Batch(torch.from_numpy(stacked), files.labels[torch.tensor(whole, dtype=torch.long)], damaged)
 
 
 class ImageFolder(ImageSource):
-    """Image files in two parts, each a folder with a folder for each class, or an index file.
+    """Image files in one part or two, each a folder with a folder for each class, or an index file.
 
-    The classes of folders are numbered in the order of their names. An index file has a line for each image: its path
-    below the folder of the index file, and its label, a whole number from 0. Files are not looked at before they are
-    needed.
+    Classes are numbered in the order of their folders' names. An index file has a line for each image: its path below
+    the folder of the index file, and its label, a whole number from 0. No image is opened before it is needed. Images
+    may have any size; they are converted to as many channels as `mean` has values: 1 (grey), 3 or 4.
 
     Args:
         root: folder of both parts.
-        train: folder or index file of the training images, below `root`.
-        test: folder or index file of the test images, below `root`.
-        division: makes three parts of the two.
+        train: folder or index file of the training images, below `root`; `.` for `root` itself.
+        test: folder or index file of the test images, below `root`; None where there is no split.
+        division: makes three parts of the two, or of the whole.
         mean: of each channel, in the unit of the bytes.
         std: standard deviation of each channel, in the unit of the bytes.
         name: of the data set in tables, provenance and folders.
@@ -291,7 +276,7 @@ class ImageFolder(ImageSource):
         self,
         root: str | Path | None,
         train: str,
-        test: str,
+        test: str | None,
         division: Division,
         mean: Sequence[float],
         std: Sequence[float],
@@ -300,13 +285,15 @@ class ImageFolder(ImageSource):
         workers: int = 8,
         on_damage: Literal["skip", "fail"] = "skip",
     ) -> None:
-        self.root = data_root(root, f"{train} and {test}")
+        named = [train] if test is None else [train, test]
+        self.root = data_root(root, " and ".join(named))
         self.name = name
         self.train = train
         self.test = test
         self.division = division
-        self.mean = channel_values(mean, 3)
-        self.std = channel_values(std, 3)
+        self.mode = mode_of(mean)
+        self.mean = channel_values(mean, len(mean))
+        self.std = channel_values(std, len(mean))
         self.crops = crops
         self.workers = workers
         self.on_damage = on_damage
@@ -314,7 +301,7 @@ class ImageFolder(ImageSource):
             raise UserError(f"images: workers must be at least 0, not {workers}")
         if on_damage not in ("skip", "fail"):
             raise UserError(f"images: on_damage is skip or fail, not {on_damage!r}")
-        for part in (train, test):
+        for part in named:
             if not (self.root / part).exists():
                 raise UserError(
                     f"{self.root / part} is missing: a folder with a folder of images for each class, or a text file "
@@ -324,26 +311,20 @@ class ImageFolder(ImageSource):
     @override
     def load(self) -> ImageSplits:
         """Lists the files, and opens none of them."""
-        train_names, train_labels, classes = self._listed(self.train)
-        test_names, test_labels, test_classes = self._listed(self.test)
-        num_classes = len(classes) or int(train_labels.max()) + 1
+        train, classes = self._listed(self.train)
+        test, test_classes = (None, classes) if self.test is None else self._listed(self.test)
+        num_classes = len(classes) or int(train.labels.max()) + 1
         if classes and test_classes and classes != test_classes:
             wrong = sorted(set(classes) ^ set(test_classes))[0]
             raise UserError(
-                f"{self.root / self.train} and {self.root / self.test} must have the same class folders; {wrong} is in "
-                "one of them only"
+                f"{self.train} and {self.test} in {self.root} must have the same class folders; {wrong} is in one of "
+                "them only"
             )
-        if test_labels.max() >= num_classes:
+        if test is not None and test.labels.max() >= num_classes:
             raise UserError(
-                f"{self.root / self.test} has the label {test_labels.max()}, and {self.root / self.train} has "
-                f"{num_classes} classes: labels from 0 to {num_classes - 1}"
+                f"{self.test} in {self.root} has the label {test.labels.max()}, and {self.train} has {num_classes} "
+                f"classes: labels from 0 to {num_classes - 1}"
             )
-        train, test = (
-            ImageFiles(
-                self.root, np.array(names), torch.from_numpy(labels), self.crops, self.workers, self.on_damage
-            )
-            for names, labels in ((train_names, train_labels), (test_names, test_labels))
-        )
         return ImageSplits(
             *self.division.divide(train, test),
             num_classes,
@@ -354,8 +335,8 @@ class ImageFolder(ImageSource):
             f"{self.crops.size} pixels ({self.crops.interpolation} of Pillow)",
         )
 
-    def _listed(self, part: str) -> tuple[list[bytes], NDArray[np.int64], tuple[str, ...]]:
-        """Names below `root`, labels, and the names of the classes (none for an index file)."""
+    def _listed(self, part: str) -> tuple[ImageFiles, tuple[str, ...]]:
+        """Returns the files of a part, and the names of the classes (none for an index file)."""
         path = self.root / part
         classes: tuple[str, ...] = ()
         if path.is_dir():
@@ -374,11 +355,15 @@ class ImageFolder(ImageSource):
                 f"{', '.join(SUFFIXES)}, or, as a text file, a path and a label on each line"
             )
         names, labels = zip(*found, strict=True)
-        return [name.encode() for name in names], np.array(labels, dtype=np.int64), classes
+        written = np.array([name.encode() for name in names])
+        files = ImageFiles(
+            self.root, written, torch.tensor(labels), self.crops, self.workers, self.on_damage, self.mode
+        )
+        return files, classes
 
 
 def _index(path: Path, folder: str) -> list[tuple[str, int]]:
-    """Names below `root`, and labels, of an index file that lies in `folder` below `root`."""
+    """Returns the names below `root`, and the labels, of an index file that lies in `folder` below `root`."""
     found = []
     try:
         text = path.read_text(encoding="utf-8")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import torch
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.official import check_md5, data_root, images_of_batch, missing
+from acenas.images.official import OfficialImages, data_root
 from acenas.images.splits import Division
 
-PAGE = "https://image-net.org/download-images (downsampled ImageNet, 16 x 16)"
-SIDE = 16
 
-
-class ImageNet16(ImageSource):
+class ImageNet16(OfficialImages):
     """The first classes of ImageNet16, as NAS-Bench-201 takes 120: 151,700 and 6,000 images, 3 x 16 x 16.
 
     NAS-Bench-201 trains on all training images and divides the others in halves for validation and testing.
@@ -37,6 +32,9 @@ class ImageNet16(ImageSource):
     """
 
     name = "imagenet16"
+    page = "https://image-net.org/download-images (downsampled ImageNet, 16 x 16)"
+    side = 16
+    labels = (1, 1000)
     train_files: ClassVar = {
         "train_data_batch_1": "27846dcaa50de8e21a7d1a35f30f0e91",
         "train_data_batch_2": "c7254a054e0e795c69120a5727050e3f",
@@ -63,30 +61,13 @@ class ImageNet16(ImageSource):
     ) -> None:
         if not 1 <= num_classes <= 1000:
             raise UserError(f"ImageNet16: num_classes must lie between 1 and 1000, not at {num_classes}")
-        holds = f"{folder}/ with train_data_batch_1 to _10 and val_data (from {PAGE})"
+        super().__init__(division, num_classes, mean, std, verify)
+        holds = f"{folder}/ with train_data_batch_1 to _10 and val_data (from {self.page})"
         self.folder = data_root(root, holds) / folder
-        self.division = division
-        self.num_classes = num_classes
-        self.mean = channel_values(mean, 3)
-        self.std = channel_values(std, 3)
-        self.verify = verify
-        for file, md5 in {**self.train_files, **self.test_files}.items():
-            if not (self.folder / file).is_file():
-                raise missing(self.folder / file, md5, PAGE)
+        for name in (*self.train_files, *self.test_files):
+            if not (self.folder / name).is_file():
+                raise self.missing(self.folder / name)
 
     @override
-    def load(self) -> ImageSplits:
-        train, test = (self._joined(files) for files in (self.train_files, self.test_files))
-        return ImageSplits(*self.division.divide(train, test), self.num_classes, self.mean, self.std)
-
-    def _joined(self, files: dict[str, str]) -> Images:
-        kept = [self._kept(self.folder / name, md5) for name, md5 in files.items()]
-        return Images(*(torch.cat(tensors) for tensors in zip(*kept, strict=True)))
-
-    def _kept(self, path: Path, md5: str) -> Images:
-        content = path.read_bytes()
-        if self.verify:
-            check_md5(content, md5, path, PAGE)
-        images, labels = images_of_batch(content, path.name, "labels", SIDE, 1, 1000)
-        kept = labels <= self.num_classes
-        return Images(images[kept], labels[kept] - 1)
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        return self.read_folder(self.folder)

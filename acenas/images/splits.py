@@ -1,4 +1,4 @@
-"""Divides the two official parts of a data set into three: training, validation and test."""
+"""Divides the official parts of a data set, or one without parts, into three: training, validation and test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,60 +29,74 @@ class ThreeParts(NamedTuple):
     test: ImagePart
 
 
+Of = Literal["train", "test", "whole"]
+"""What is divided: the official training or test images in two, or a data set without a split in three."""
+
+
 class Division(ABC):
-    """Divides one official part of a data set in two.
+    """Makes three parts of a data set.
 
     Args:
         of: `train`: the official training images are divided for training and validation, and all official test
             images are for testing. `test`: all official training images are for training, and the official test images
-            are divided for validation and testing.
+            are divided for validation and testing. `whole`: there are no official parts, and all images are divided.
 
     Raises:
         UserError: for another `of`.
     """
 
-    def __init__(self, of: Literal["train", "test"]) -> None:
-        if of not in ("train", "test"):
-            raise UserError(f"division: of must be train or test, not {of!r}")
+    def __init__(self, of: Of) -> None:
+        if of not in ("train", "test", "whole"):
+            raise UserError(
+                f"division: of must be train or test, or whole without official parts, not {of!r}"
+            )
         self.of = of
+        self.count = 3 if of == "whole" else 2  # parts that are made
 
     @abstractmethod
-    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """Returns the indices of the images of the first and of the second part.
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> Sequence[Tensor]:
+        """Returns the indices of each part: `[N]`, long, disjoint, below `count`.
 
         Args:
             count: number of images.
             names: `[count]`, paths of their files, UTF-8; None where they have none.
 
-        Returns:
-            Two `[N]`, long, disjoint, each index below `count`.
-
         Raises:
             UserError: where the division does not fit `count` images.
         """
 
-    def divide(self, train: ImagePart, test: ImagePart) -> ThreeParts:
-        """Divides a data set into three parts.
-
-        Args:
-            train: the official training images.
-            test: the official test images.
+    def divide(self, train: ImagePart, test: ImagePart | None) -> ThreeParts:
+        """Divides the official parts, or a whole data set without `test`.
 
         Raises:
-            UserError: where the division does not fit so many images.
+            UserError: where the division does not fit the images.
         """
-        whole = train if self.of == "train" else test
-        first, second = map(whole.part, self.indices(len(whole.labels), whole.names))
-        return ThreeParts(first, second, test) if self.of == "train" else ThreeParts(train, first, second)
+        if (test is None) != (self.of == "whole"):
+            needed = "train or test" if test is not None else "whole, with three sizes"
+            raise UserError(f"division: of is {self.of}; these images need {needed}")
+        whole = test if self.of == "test" and test is not None else train
+        parts = list(map(whole.part, self.indices(len(whole.labels), whole.names)))
+        if test is not None:
+            parts = [*parts, test] if self.of == "train" else [train, *parts]
+        return ThreeParts(*parts)
+
+    def checked(self, sizes: Sequence[float | None]) -> tuple[float | None, ...]:
+        """Returns the sizes of the parts. Raises `UserError` where they are not as many, or one is not above 0."""
+        if len(sizes) != self.count or min(1 if size is None else size for size in sizes) <= 0:
+            number = "three" if self.count == 3 else "two"
+            raise UserError(
+                f"division: sizes must be {number} numbers of at least 1, or shares, not {list(sizes)}"
+            )
+        return tuple(sizes)
 
 
 class RandomDivision(Division):
-    """Two random parts.
+    """Random parts.
 
     Args:
         of: see `Division`.
-        sizes: images of the first and of the second part; what is left is not used. None for the first: all that are
-            left.
+        sizes: images of each part, or, below 1, its share of all, rounded down; what is left is not used. None for one
+            part: all that are left.
         seed: of the division, which has nothing to do with the seeds of trainings.
 
     Raises:
@@ -90,32 +105,31 @@ class RandomDivision(Division):
     >>> first, second = RandomDivision("train", (6, 4)).indices(10)
     >>> sorted(first.tolist() + second.tolist())
     [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    >>> [len(part) for part in RandomDivision("whole", (0.6, 0.2, 0.2)).indices(11)]
+    [6, 2, 2]
     """
 
-    def __init__(self, of: Literal["train", "test"], sizes: Sequence[int | None], seed: int = 0) -> None:
+    def __init__(self, of: Of, sizes: Sequence[float | None], seed: int = 0) -> None:
         super().__init__(of)
-        self.first_takes_the_rest = len(sizes) == 2 and sizes[0] is None
-        self.sizes = _two([1 if size is None else size for size in sizes])
+        self.sizes = self.checked(sizes)
         self.seed = seed
 
     @override
-    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """Returns both in ascending order."""
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> Sequence[Tensor]:
+        """Returns each in ascending order."""
         order = torch.randperm(count, generator=torch_generator(self.seed, "images", "division"))
-        sizes = (max(count - self.sizes[1], 1), self.sizes[1]) if self.first_takes_the_rest else self.sizes
-        first, second, _ = _cut(order, sizes)
-        return first.sort().values, second.sort().values
+        return [part.sort().values for part in _cut(order, self.sizes)]
 
 
 class OrderedDivision(Division):
-    """The first images and those that follow them, in the order of the files.
+    """The first images, those that follow them, and so on, in the order of the files.
 
     AceNAS trains its super-nets for CIFAR-10 on the first four files and validates them on the fifth: `train`,
     (40000, 10000).
 
     Args:
         of: see `Division`.
-        sizes: images of the first and of the second part; what is left is not used.
+        sizes: see `RandomDivision`.
 
     Raises:
         UserError: where a part would be empty.
@@ -124,14 +138,13 @@ class OrderedDivision(Division):
     (tensor([0, 1, 2]), tensor([3, 4]))
     """
 
-    def __init__(self, of: Literal["train", "test"], sizes: Sequence[int]) -> None:
+    def __init__(self, of: Of, sizes: Sequence[float | None]) -> None:
         super().__init__(of)
-        self.sizes = _two(sizes)
+        self.sizes = self.checked(sizes)
 
     @override
-    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        first, second, _ = _cut(torch.arange(count), self.sizes)
-        return first, second
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> Sequence[Tensor]:
+        return _cut(torch.arange(count), self.sizes)
 
 
 class FileDivision(Division):
@@ -149,7 +162,7 @@ class FileDivision(Division):
     Args:
         of: see `Division`.
         path: of the file.
-        keys: of the first and of the second part in the file.
+        keys: of the parts in the file.
         sizes: images that the parts must have; None where any will do.
         md5: that the file must have; None where any will do.
 
@@ -161,7 +174,7 @@ class FileDivision(Division):
 
     def __init__(
         self,
-        of: Literal["train", "test"],
+        of: Of,
         path: str | Path,
         keys: Sequence[str],
         sizes: Sequence[int] | None = None,
@@ -169,17 +182,17 @@ class FileDivision(Division):
     ) -> None:
         super().__init__(of)
         self.path = Path(path)
-        if len(keys) != 2:
-            raise UserError(f"division: keys must be two, not {list(keys)}")
-        self.keys = (keys[0], keys[1])
-        self.sizes = None if sizes is None else _two(sizes)
+        if len(keys) != self.count:
+            raise UserError(f"division: keys must be {'three' if of == 'whole' else 'two'}, not {list(keys)}")
+        self.keys = tuple(keys)
+        self.sizes = None if sizes is None else self.checked(sizes)
         self.md5 = md5
         if not self.path.is_file():
             raise UserError(f"the index file {self.path} is missing; the official ones come from {self.page}")
 
     @override
-    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> tuple[Tensor, Tensor]:
-        """Returns both in the order of the file."""
+    def indices(self, count: int, names: NDArray[np.bytes_] | None = None) -> Sequence[Tensor]:
+        """Returns each in the order of the file."""
         content = self.path.read_bytes()
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if self.md5 is not None and found != self.md5:
@@ -188,16 +201,16 @@ class FileDivision(Division):
             parts = json.loads(content)
         except ValueError as error:
             raise UserError(f"{self.path} is no JSON ({error}); get it again from {self.page}") from None
-        first, second = (self._part(parts, key, count) for key in self.keys)
-        common = set(first.tolist()) & set(second.tolist())
-        if common:
-            raise UserError(
-                f"{self.path}: {len(common)} images are in {self.keys[0]} and in {self.keys[1]}, such as {min(common)}"
-            )
-        sizes = (len(first), len(second))
+        found_parts = [self._part(parts, key, count) for key in self.keys]
+        for (one, first), (other, second) in combinations(zip(self.keys, found_parts, strict=True), 2):
+            if common := set(first.tolist()) & set(second.tolist()):
+                raise UserError(
+                    f"{self.path}: {len(common)} images are in {one} and in {other}, such as {min(common)}"
+                )
+        sizes = tuple(map(len, found_parts))
         if self.sizes is not None and sizes != self.sizes:
             raise UserError(f"{self.path}: the parts have {sizes} images, not {self.sizes}")
-        return first, second
+        return found_parts
 
     def _part(self, parts: Any, key: str, count: int) -> Tensor:
         if not isinstance(parts, dict):
@@ -237,8 +250,10 @@ class NameDivision(Division):
         UserError: where the file is missing.
     """
 
-    def __init__(self, of: Literal["train", "test"], path: str | Path, size: int | None = None) -> None:
+    def __init__(self, of: Of, path: str | Path, size: int | None = None) -> None:
         super().__init__(of)
+        if of == "whole":
+            raise UserError(f"division: {path} divides images in two, so of must be train or test")
         self.path = Path(path)
         self.size = size
         if not self.path.is_file():
@@ -265,16 +280,15 @@ class NameDivision(Division):
         return numbers[~second], numbers[second]
 
 
-def _two(sizes: Sequence[int]) -> tuple[int, int]:
-    if len(sizes) != 2 or min(sizes) < 1:
-        raise UserError(f"division: sizes must be two numbers of at least 1, not {list(sizes)}")
-    return sizes[0], sizes[1]
-
-
-def _cut(order: Tensor, sizes: tuple[int, int]) -> tuple[Tensor, ...]:
-    rest = len(order) - sum(sizes)
-    if rest < 0:
+def _cut(order: Tensor, sizes: Sequence[float | None]) -> Sequence[Tensor]:
+    """Cuts parts of these sizes off `order`, and leaves the rest."""
+    count = len(order)
+    numbers = [0 if size is None else int(size) if size >= 1 else int(size * count + 1e-9) for size in sizes]
+    if None in sizes:
+        numbers[sizes.index(None)] = max(count - sum(numbers), 1)
+    if sum(numbers) > count or not all(numbers):
         raise UserError(
-            f"division: sizes {sizes} need {sum(sizes)} images, and there are {len(order)}; choose smaller sizes"
+            f"division: sizes {tuple(sizes)} need {max(sum(numbers), len(sizes))} images, and there are {count}; "
+            "choose smaller sizes"
         )
-    return torch.split(order, [*sizes, rest])
+    return torch.split(order, [*numbers, count - sum(numbers)])[: len(sizes)]

@@ -20,9 +20,8 @@ from acenas.seeds import torch_generator
 class ImageTask:
     """An image data set with its augmentation, for training and for measuring.
 
-    Every network classifies small and easy images correctly, and then chance ranks the networks. Measuring on augmented
-    images (`evaluation`) makes the task harder: several draws of each image, the same for every network, so that two
-    networks are compared on equal inputs.
+    Where every network classifies the images correctly, chance ranks the networks. Measuring on augmented images
+    (`evaluation`) makes the task harder: several draws of each image, the same for every network.
 
     Attributes:
         source: where the images come from.
@@ -80,12 +79,12 @@ class ImageTask:
         generator = torch_generator(0, "evaluation", part)
         batches = torch.split(torch.arange(len(everything.labels)), batch_size)[rank::world_size]
         for _ in range(self.draws):
-            # All at once and on the CPU: the same random numbers whatever the batch size and the device.
-            shown = (
-                everything
-                if unchanged
-                else Images(self.evaluation(everything.images, self.splits, generator), everything.labels)
-            )
+            shown = everything
+            if (
+                not unchanged
+            ):  # all at once and on the CPU: random numbers independent of batch size and device
+                changed = self.evaluation(everything.images, self.splits, generator)
+                shown = Images(changed, everything.labels)
             for images, labels in shown.batches(batches):
                 images = images.to(device, non_blocking=True)
                 yield Images(self.splits.normalise(images) if unchanged else images, labels.to(device))

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
@@ -169,7 +169,7 @@ def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> N
             key == "weak_labels"
         ):  # a name, a list or nothing; the default may refer to a table that is not there
             continue
-        default = OmegaConf.select(defaults, key, default=None)
+        default = OmegaConf.select(defaults, key, default=None, throw_on_resolution_failure=False)
         value = OmegaConf.select(cfg, key, default=None)
         if default is None or value is None:
             continue
@@ -196,6 +196,11 @@ def check_config(cfg: DictConfig) -> None:
     """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
+    for group in ("table", "images"):
+        for key in _missing(
+            OmegaConf.to_container(cfg[group], resolve=False) if cfg.get(group) else {}, group
+        ):
+            raise UserError(f"{key} has no value; give it one, as in {key}=...")
     for group in ("space", "evaluator", "judge", "supernet", "scoring", "final", "measurement"):
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
@@ -216,6 +221,15 @@ def check_config(cfg: DictConfig) -> None:
         check_budget(cfg.search.budget, **rounds)
     if cfg.table:
         _check_table(cfg)
+
+
+def _missing(written: object, key: str) -> Iterator[str]:
+    """Yields the keys within `written` that have no value."""
+    if isinstance(written, dict):
+        for name, value in written.items():
+            yield from _missing(value, f"{key}.{name}")
+    elif written == MISSING:
+        yield key
 
 
 def _check_needs(cfg: DictConfig, group: str) -> None:

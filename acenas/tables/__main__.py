@@ -15,7 +15,7 @@ from rich.table import Table
 
 from acenas.errors import UserError
 from acenas.tables.catalogue import DATA_VARIABLE, available_tables, find_table
-from acenas.tables.console import find_space, open_console, progress_bar, renamed_columns
+from acenas.tables.console import UNCHECKED, find_space, open_console, progress_bar, renamed_columns, say
 from acenas.tables.importers.command import add_imports
 from acenas.tables.importers.files import check_file, sha256
 from acenas.tables.join import join_weak_labels
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sha256(options.file, options.sha256)
         options.run(options, open_console())
     except UserError as error:
-        open_console(stderr=True).print(f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        say(open_console(stderr=True), "Error", str(error), "bold red")
         return 1
     return 0
 
@@ -60,7 +60,7 @@ def list_tables(options: argparse.Namespace, console: Console) -> None:
     console.print(grid)
     for entry in entries:
         if entry.problem is not None:
-            console.print(f"[yellow]Not usable:[/] {escape(entry.problem)}", soft_wrap=True)
+            say(console, "Not usable", entry.problem, "yellow")
 
 
 def show_table(options: argparse.Namespace, console: Console) -> None:
@@ -82,11 +82,8 @@ def show_table(options: argparse.Namespace, console: Console) -> None:
         grid.add_row(escape(name), *_statistics(table, name))
     console.print(grid)
     for name, origin in metadata.columns.items():
-        console.print(
-            f"[bold]{escape(name)}[/]: images {escape(origin.images)}; weights {escape(origin.weights)}; "
-            f"duration {escape(origin.duration)}",
-            soft_wrap=True,
-        )
+        text = f"images {origin.images}; weights {origin.weights}; duration {origin.duration}"
+        say(console, escape(name), text, "bold")
 
 
 def verify_table(options: argparse.Namespace, console: Console) -> None:
@@ -94,14 +91,11 @@ def verify_table(options: argparse.Namespace, console: Console) -> None:
     path = find_table(options.table, options.data_dir)
     table = BenchmarkTable.open(path, space=options.space)
     table.check()
-    notes = (
-        [] if table.has_checksums else ["it carries no checksums, so an edited value would not be noticed"]
-    )
-    space = find_space(table.metadata.space)
-    if space is None:
-        notes.append(
-            f"acenas has no space {table.metadata.space}: the grammar of architectures was not checked"
-        )
+    notes = []
+    if not table.has_checksums:
+        notes.append("it carries no checksums, so an edited value would not be noticed")
+    if (space := find_space(table.metadata.space)) is None:
+        notes.append(UNCHECKED.format(table.metadata.space))
     else:
         for row, arch in enumerate(table.archs):
             try:
@@ -116,13 +110,10 @@ def verify_table(options: argparse.Namespace, console: Console) -> None:
         missing = int(np.isnan(table.column(name)).sum())
         if missing:
             notes.append(f"column {name} lacks {missing:,} of {len(table):,} values, which it may")
-    console.print(
-        f"[bold green]Sound:[/] {escape(str(path))}, {len(table):,} architectures of the space "
-        f"{escape(table.metadata.space)}, {len(table.columns)} columns",
-        soft_wrap=True,
-    )
+    what = f"{len(table):,} architectures of the space {table.metadata.space}, {len(table.columns)} columns"
+    say(console, "Sound", f"{path}, {what}")
     for note in notes:
-        console.print(f"[yellow]Note:[/] {escape(note)}", soft_wrap=True)
+        say(console, "Note", note, "yellow")
 
 
 def join_table(options: argparse.Namespace, console: Console) -> None:
@@ -130,9 +121,7 @@ def join_table(options: argparse.Namespace, console: Console) -> None:
     table = BenchmarkTable.open(find_table(options.table, options.data_dir))
     columns = renamed_columns(options.column)
     join_weak_labels(table, WeakLabels.load(options.labels), columns, options.out)
-    console.print(
-        f"[bold green]Joined:[/] {', '.join(columns.values())} in {escape(str(options.out))}", soft_wrap=True
-    )
+    say(console, "Joined", f"{', '.join(columns.values())} in {options.out}")
 
 
 def get_file(options: argparse.Namespace, console: Console) -> None:
@@ -162,7 +151,7 @@ def get_file(options: argparse.Namespace, console: Console) -> None:
         checked = "its checksum is the official one"
     else:
         checked = f"no official checksum is known to compare with; its SHA-256 is {digest}"
-    console.print(f"[bold green]Got:[/] {escape(str(path))}; {checked}", soft_wrap=True)
+    say(console, "Got", f"{path}; {checked}")
     console.print(f"Then: {escape(source.then.format(file=path, folder=folder))}", soft_wrap=True)
 
 
@@ -171,7 +160,7 @@ def _statistics(table: BenchmarkTable, name: str) -> list[str]:
         return ["", "", "text", ""]
     values = table.column(name)
     present = values[~np.isnan(values)]
-    missing = f"{values.size - present.size:,}" if present.size < values.size else "0"
+    missing = f"{values.size - present.size:,}"
     if not present.size:
         return [missing, "", "", ""]
     return [missing, *(f"{value:,.6g}" for value in (present.min(), present.mean(), present.max()))]

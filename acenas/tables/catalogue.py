@@ -58,7 +58,7 @@ def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> 
         UserError: where no table has that name. A path is returned unchecked; opening it raises where it is wrong.
     """
     text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith(".parquet") or "/" in text or os.sep in text:
+    if isinstance(name_or_path, Path) or text.lower().endswith(".parquet") or "/" in text or os.sep in text:
         return Path(name_or_path)
     for _, path in _files(data_dir):
         if path.stem == text:
@@ -81,9 +81,9 @@ def check_table(
     columns: Sequence[str],
     data_dir: str | Path | None = None,
 ) -> Path:
-    """Checks within milliseconds, and without torch, that a run can use a table; returns its file.
+    """Checks within milliseconds, without torch, that a run can use a table; returns its file.
 
-    Reads `columns` and the architectures, and nothing else.
+    Only `columns` and the architectures are read.
 
     Args:
         name_or_path: as `find_table`.
@@ -100,7 +100,7 @@ def check_table(
 
 
 def _files(data_dir: str | Path | None) -> list[tuple[bool, Path]]:
-    """Lists all Parquet files in the places of tables, and whether they are embedded."""
+    """Lists all Parquet files where tables are looked for, and whether they are embedded."""
     embedded = Path(str(resources.files("acenas.tables"))) / "data"
     files = [(True, path) for path in sorted(embedded.glob("*.parquet"))]
     folder = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE) or None

@@ -6,9 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, ProgressColumn
 
 from acenas.errors import UserError
+
+UNCHECKED = "acenas has no space {}: the grammar of architectures was not checked"
 
 
 def open_console(stderr: bool = False) -> Console:
@@ -17,6 +20,11 @@ def open_console(stderr: bool = False) -> Console:
     if not console.is_terminal:
         console.width = max(console.width, 160)
     return console
+
+
+def say(console: Console, what: str, text: str, colour: str = "bold green") -> None:
+    """Prints `what` in colour, and `text` as it is."""
+    console.print(f"[{colour}]{what}:[/] {escape(text)}", soft_wrap=True)
 
 
 @contextmanager
@@ -47,21 +55,16 @@ def renamed_columns(columns: Sequence[str]) -> dict[str, str]:
 
 def find_space(name: str) -> Any:
     """Returns the search space of that name, or None where acenas has none."""
-    # Only where a user asks for the grammar to be checked: spaces import torch, which `list` and `info` do without.
-    if name.startswith("nds_"):
-        return _nds_grammar(name)
+    # Spaces import torch, which `list` and `info` do without.
     from acenas import spaces
-
-    by_name = {
-        getattr(value, "name", None): value for value in vars(spaces).values() if isinstance(value, type)
-    }
-    return by_name[name]() if name in by_name else None
-
-
-def _nds_grammar(name: str) -> Any:
-    """Returns the grammar of an NDS space for any width and depth, which differ between its data sets."""
     from acenas.spaces.nds.cells import FAMILIES, parse
 
-    if (family := FAMILIES.get(name.removeprefix("nds_"))) is None:
+    for value in vars(spaces).values():
+        if isinstance(value, type) and getattr(value, "name", None) == name:
+            return value()
+    if not name.startswith("nds_") or (family := FAMILIES.get(name.removeprefix("nds_"))) is None:
         return None
-    return SimpleNamespace(name=name, validate=lambda arch: parse(family, arch))
+    # For any width and depth, which differ between the data sets of NDS.
+    return SimpleNamespace(
+        name=name, parse=lambda arch: str(parse(family, arch)), validate=lambda arch: parse(family, arch)
+    )

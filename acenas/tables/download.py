@@ -60,10 +60,7 @@ def sources() -> dict[str, Source]:
 
 
 def get(source: Source, folder: Path, progress: Progress = lambda done, total: None) -> tuple[Path, str]:
-    """Returns the official file in `folder`, downloaded where it is missing, and verifies it.
-
-    Returns:
-        The file, and its SHA-256.
+    """Downloads the official file to `folder` where it is missing; verifies it and returns it with its SHA-256.
 
     Raises:
         UserError: as `download` and `sha256`; and where the file has to be downloaded by hand, with how to do it.
@@ -175,7 +172,7 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
 
 
 def _validator(part: Path) -> Path:
-    """The file that holds the URL and the version (ETag) of the file that `part` belongs to."""
+    """Returns the file with the URL and the version (ETag) of the file that `part` belongs to."""
     return part.with_name(part.name + ".json")
 
 

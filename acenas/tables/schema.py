@@ -1,17 +1,19 @@
 """The schema of all benchmark tables: names of columns, metadata, checksums, and writing a table.
 
-A table is one Parquet file. Its column `arch` holds the architectures. The names of the other columns state their
-content:
+A table is one Parquet file. Its column `arch` holds the architectures. Other columns may have any name; what a search
+observes and a report shows, and in which unit, is configuration (the query protocol). Some names state their content:
 
 | column | holds |
 |---|---|
-| `<dataset>.<valid or test or observed>.<epochs>` | accuracy in percent, mean over the training seeds |
-| the same with `.s<seed>` | accuracy in percent of the training with that seed |
+| `<dataset>.<valid or test or observed>.<epochs>` | accuracy, mean over the training seeds |
+| the same with `.s<seed>` | accuracy of the training with that seed |
 | `<dataset>.train_seconds.<epochs>` | what that training costs |
 | `<dataset>.params_m`, `<dataset>.flops_m` | millions of parameters, of operations for one image (see below) |
 | `<dataset>.latency_ms.<device>` | milliseconds on that device |
 | `weak.<name>` | a weak label |
-| anything else | whatever its source says, such as the benchmark's own index |
+| anything else | whatever its source says, such as a loss, or the benchmark's own index |
+
+Accuracies are in percent and checked to be, unless the table's metadata say that its unit is `none`.
 
 What counts as an operation differs between sources, and an import keeps the numbers of its source:
 
@@ -30,12 +32,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.files import atomic_path
@@ -51,90 +54,92 @@ Split = Literal["valid", "test", "observed"]
 """`valid` and `observed` are what a search may see; `test` is what only a report may show."""
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """Accuracy in percent after `epochs` epochs: the mean over seeds, or of one training seed."""
+class _Named:
+    """A column whose name is `form`, filled with its fields."""
 
+    form: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.form.format_map(vars(self))
+
+
+@dataclass(frozen=True)
+class Accuracy(_Named):
+    """Accuracy after `epochs` epochs: the mean over seeds, or of one training seed."""
+
+    form = "{dataset}.{split}.{epochs}"
     dataset: str
     split: Split
     epochs: int
     seed: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.dataset}.{self.split}.{self.epochs}" + ("" if self.seed is None else f".s{self.seed}")
+        return super().__str__() + ("" if self.seed is None else f".s{self.seed}")
 
 
 @dataclass(frozen=True)
-class TrainSeconds:
+class TrainSeconds(_Named):
     """Seconds that training for `epochs` epochs takes."""
 
+    form = "{dataset}.train_seconds.{epochs}"
     dataset: str
     epochs: int
 
-    def __str__(self) -> str:
-        return f"{self.dataset}.train_seconds.{self.epochs}"
-
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(_Named):
     """Millions of trainable parameters."""
 
+    form = "{dataset}.params_m"
     dataset: str
-
-    def __str__(self) -> str:
-        return f"{self.dataset}.params_m"
 
 
 @dataclass(frozen=True)
-class Flops:
+class Flops(_Named):
     """Millions of operations for one image, counted as the source of the table does."""
 
+    form = "{dataset}.flops_m"
     dataset: str
-
-    def __str__(self) -> str:
-        return f"{self.dataset}.flops_m"
 
 
 @dataclass(frozen=True)
-class Latency:
+class Latency(_Named):
     """Milliseconds on `device`."""
 
+    form = "{dataset}.latency_ms.{device}"
     dataset: str
     device: str
 
-    def __str__(self) -> str:
-        return f"{self.dataset}.latency_ms.{self.device}"
-
 
 @dataclass(frozen=True)
-class Weak:
+class Weak(_Named):
     """A weak label, in any unit: only its order means anything."""
 
+    form = "weak.{name}"
     name: str
-
-    def __str__(self) -> str:
-        return f"weak.{self.name}"
 
 
 @dataclass(frozen=True)
-class Other:
-    """A column outside the grammar, which acenas copies and never interprets."""
+class Other(_Named):
+    """A column outside the grammar: its name does not say what it holds."""
 
+    form = "{name}"
     name: str
-
-    def __str__(self) -> str:
-        return self.name
 
 
 Column = Accuracy | TrainSeconds | Parameters | Flops | Latency | Weak | Other
 
 _WORD = r"[A-Za-z0-9_-]+"
-_NUMBER = r"(?:0|[1-9][0-9]*)"
-_ACCURACY = re.compile(rf"({_WORD})\.(valid|test|observed)\.({_NUMBER})(?:\.s({_NUMBER}))?")
-_TRAIN_SECONDS = re.compile(rf"({_WORD})\.train_seconds\.({_NUMBER})")
-_COUNT = re.compile(rf"({_WORD})\.(params_m|flops_m)")
-_LATENCY = re.compile(rf"({_WORD})\.latency_ms\.({_WORD})")
-_WEAK = re.compile(rf"weak\.({_WORD}(?:\.{_WORD})*)")
+_DATASET = rf"(?P<dataset>{_WORD})"
+_EPOCHS = r"(?P<epochs>0|[1-9][0-9]*)"
+_GRAMMAR: tuple[tuple[type[Column], str], ...] = (
+    (Weak, rf"weak\.(?P<name>{_WORD}(?:\.{_WORD})*)"),
+    (Accuracy, rf"{_DATASET}\.(?P<split>valid|test|observed)\.{_EPOCHS}(?:\.s(?P<seed>0|[1-9][0-9]*))?"),
+    (TrainSeconds, rf"{_DATASET}\.train_seconds\.{_EPOCHS}"),
+    (Parameters, rf"{_DATASET}\.params_m"),
+    (Flops, rf"{_DATASET}\.flops_m"),
+    (Latency, rf"{_DATASET}\.latency_ms\.(?P<device>{_WORD})"),
+)
 
 
 def parse_column(name: str) -> Column:
@@ -149,17 +154,15 @@ def parse_column(name: str) -> Column:
     >>> parse_column("index")
     Other(name='index')
     """
-    if match := _WEAK.fullmatch(name):
-        return Weak(match[1])
-    if match := _ACCURACY.fullmatch(name):
-        seed = None if match[4] is None else int(match[4])
-        return Accuracy(match[1], cast(Split, match[2]), int(match[3]), seed)
-    if match := _TRAIN_SECONDS.fullmatch(name):
-        return TrainSeconds(match[1], int(match[2]))
-    if match := _COUNT.fullmatch(name):
-        return Parameters(match[1]) if match[2] == "params_m" else Flops(match[1])
-    if match := _LATENCY.fullmatch(name):
-        return Latency(match[1], match[2])
+    for kind, pattern in _GRAMMAR:
+        if match := re.fullmatch(pattern, name):
+            numbers = {
+                key: int(value)
+                for key, value in match.groupdict().items()
+                if key in ("epochs", "seed") and value
+            }
+            fields: dict[str, Any] = match.groupdict() | numbers
+            return kind(**fields)
     return Other(name)
 
 
@@ -184,7 +187,7 @@ class TableMetadata:
 
     Attributes:
         space: the name of the search space, `SearchSpace.name`.
-        unit: the unit of accuracies; "percent" is the only one accepted.
+        unit: of columns named as accuracies: `percent`, or `none` where that is for the query protocol to say.
         source: the publication or the command that the values come from.
         licence: under which the values may be used.
         date: when they were measured or imported, in ISO 8601.
@@ -201,13 +204,8 @@ class TableMetadata:
     columns: Mapping[str, Provenance] = field(default_factory=dict)
 
 
-_KEYS = {
-    "space": "space",
-    "unit": "accuracy_unit",
-    "source": "source",
-    "licence": "licence",
-    "date": "date",
-    "provenance": "provenance",
+_KEYS = {name: name for name in ("space", "source", "licence", "date", "provenance")} | {
+    "unit": "accuracy_unit"
 }
 """Attribute of `TableMetadata` → key in the Parquet file."""
 
@@ -238,14 +236,16 @@ def unpack_metadata(packed: Mapping[str, str]) -> tuple[TableMetadata, Checksums
     """Reads what `pack_metadata` returned. Tables that others wrote may have no checksums.
 
     Raises:
-        UserError: where a required key is missing, does not parse, or does not fit the checksum of the whole.
+        UserError: where a required key is missing or does not parse, or the checksum of the whole is wrong.
     """
     if "space" not in packed:
         raise UserError("its metadata name no search space, so it is not a benchmark table")
     plain = {name: packed[key] for name, key in _KEYS.items() if key in packed}
-    unit = plain.get("unit", "none")
-    if unit != "percent":
-        raise UserError(f"the unit of its accuracies (metadata key accuracy_unit) is {unit}, not percent")
+    unit = plain.setdefault("unit", "none")
+    if unit not in ("percent", "none"):
+        raise UserError(
+            f"the unit of its accuracies (metadata key accuracy_unit) is {unit}, not percent or none"
+        )
     try:
         columns = {
             str(name): Provenance(**{key: str(said) for key, said in value.items()})
@@ -254,7 +254,7 @@ def unpack_metadata(packed: Mapping[str, str]) -> tuple[TableMetadata, Checksums
         digests = {
             str(name): str(value) for name, value in json.loads(packed.get("sha256_columns", "{}")).items()
         }
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"its metadata cannot be read ({error})") from error
     metadata = TableMetadata(**plain, columns=columns)
     if "sha256" not in packed:
@@ -273,11 +273,7 @@ def _digest_metadata(packed: Mapping[str, str]) -> str:
 def digest_column(name: str, values: Any) -> str:
     """Returns the SHA-256 (hexadecimal) of a column's name, type, values and missing values, in the order of the rows.
 
-    It does not depend on how the values are split into chunks, encoded and compressed.
-
-    Args:
-        name: the column's name.
-        values: `pyarrow.ChunkedArray` of strings, booleans, integers or floats.
+    It does not depend on how `values`, a `pyarrow.ChunkedArray`, are split into chunks, encoded and compressed.
     """
     kind = "text" if is_text(values.type) else str(values.type)
     filled, sizes, data = hashlib.sha256(), hashlib.sha256(), hashlib.sha256()
@@ -293,16 +289,12 @@ def digest_column(name: str, values: Any) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def check_values(name: str, values: Any) -> None:
-    """Checks that a column's values fit its name.
-
-    Args:
-        name: the column's name.
-        values: `pyarrow.ChunkedArray`, all rows.
+def check_values(name: str, values: Any, unit: str) -> None:
+    """Checks that the values of a column, a `pyarrow.ChunkedArray`, fit its name and the `unit` of accuracies.
 
     Raises:
-        UserError: for text where a number is due, infinite values, accuracies outside 0 to 100, and missing
-            (or NaN) accuracies. Accuracies of one seed, weak labels, costs and latencies may be missing.
+        UserError: for text where a number is due, and infinite values; where the unit is `percent`, for accuracies
+            outside 0 to 100, and missing (or NaN) ones. Those of one seed, weak labels and costs may be missing.
     """
     column = parse_column(name)
     if name == ARCH or isinstance(column, Other):
@@ -311,7 +303,7 @@ def check_values(name: str, values: Any) -> None:
     if np.isinf(floats).any():
         row = int(np.flatnonzero(np.isinf(floats))[0])
         raise UserError(f"column {name}: row {row} is infinite; leave the value out where there is none")
-    if not isinstance(column, Accuracy):
+    if not isinstance(column, Accuracy) or unit != "percent":
         return
     missing = np.flatnonzero(np.isnan(floats))
     if missing.size and column.seed is None:
@@ -319,20 +311,21 @@ def check_values(name: str, values: Any) -> None:
             f"column {name}: {missing.size:,} of {floats.size:,} accuracies are missing (NaN), the first in "
             f"row {missing[0]}; measure them, or leave these architectures out of the table"
         )
-    outside = np.flatnonzero((floats < 0) | (floats > 100))
+    check_percent(name, floats)
+
+
+def check_percent(name: str, values: NDArray[np.float64]) -> None:
+    """Raises `UserError` where a value is outside 0 to 100."""
+    outside = np.flatnonzero((values < 0) | (values > 100))
     if outside.size:
         raise UserError(
-            f"column {name}: row {outside[0]} holds {floats[outside[0]]:g}, but accuracies are in percent, "
+            f"column {name}: row {outside[0]} holds {values[outside[0]]:g}, but accuracies are in percent, "
             "0 to 100; convert them"
         )
 
 
-def as_float64(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Converts a numeric `pyarrow.ChunkedArray` to float64, with NaN where a value is missing.
-
-    Raises:
-        UserError: where the column does not hold numbers.
-    """
+def as_float64(name: str, values: Any) -> NDArray[np.float64]:
+    """Converts a `pyarrow.ChunkedArray` to float64, NaN where a value is missing; raises `UserError` for text."""
     if not is_number(values.type):
         raise UserError(f"column {name} holds {values.type}, not numbers; ask for a column of numbers")
     floats = np.concatenate([np.zeros(0), *(numbers(chunk).astype(np.float64) for chunk in values.chunks)])
@@ -342,13 +335,12 @@ def as_float64(name: str, values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def check_archs(values: Any) -> None:
-    """Checks that the column of architectures is text and that none is missing (`ArchIndex` finds duplicates).
-
-    Raises:
-        UserError: where either is not so; names the rows.
-    """
+    """Raises `UserError` where architectures are not text, or one is missing (`ArchIndex` finds duplicates)."""
     if not is_text(values.type):
-        raise UserError(f"column {ARCH} holds {values.type}, not text")
+        raise UserError(
+            f"column {ARCH} holds {values.type}, not text; read it as text, as in pandas.read_csv(..., "
+            f'dtype={{"{ARCH}": str}}), which keeps the zeros that a name begins with'
+        )
     if not len(values):
         raise UserError(f"column {ARCH} names no architecture at all")
     missing = sum(int((text(chunk)[0] == 0).sum()) for chunk in values.chunks)
@@ -403,7 +395,7 @@ def _write(table: Any, path: Path, metadata: TableMetadata) -> None:
         repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
         raise UserError(f"architecture {repeated[0]} is there more than once; keep one row of each")
     for name in table.column_names:
-        check_values(name, table.column(name))
+        check_values(name, table.column(name), metadata.unit)
     for name in metadata.columns:
         if name not in table.column_names:
             raise UserError(f"the metadata describe a column {name} that is not there")

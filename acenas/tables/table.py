@@ -46,8 +46,10 @@ class Footer:
     checksums: Checksums | None
 
 
-def read_footer(path: str | Path) -> Footer:
+def read_footer(path: str | Path, space: str | None = None) -> Footer:
     """Reads the footer of the table at `path`, in about a millisecond.
+
+    `space` is that of a file whose metadata name none, as others write it; its columns are in no unit.
 
     Raises:
         UserError: where there is no file, or it is a Git-LFS pointer, truncated, damaged or not Parquet; as
@@ -61,6 +63,8 @@ def read_footer(path: str | Path) -> Footer:
         packed = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: its metadata are not UTF-8; {_fetch_again(path)}") from error
+    if space is not None and "space" not in packed:
+        packed = {"space": space}
     names = tuple(schema.names)
     if ARCH not in names:
         raise NotATableError(
@@ -81,10 +85,15 @@ def read_footer(path: str | Path) -> Footer:
 
 
 class ArchIndex:
-    """Finds the rows of architectures among those of a table, by binary search in their sorted 64-bit hashes.
+    """Finds the rows of architectures in a table, by binary search in their sorted 64-bit hashes.
 
-    Beside the strings as Arrow read them it takes 16 bytes a row, and no Python object: a dictionary of 423,624
-    architectures would take several times the memory of the whole table.
+    It needs 16 bytes a row: a dictionary of 423,624 architectures would need several times the memory of the table.
+
+    Args:
+        archs: `pyarrow.ChunkedArray` of text without missing values.
+
+    Raises:
+        UserError: where an architecture is there twice.
 
     >>> index = ArchIndex(pa.chunked_array([["b", "a"]]))
     >>> index.rows(["a", "b", "c"]).tolist()
@@ -92,18 +101,12 @@ class ArchIndex:
     """
 
     def __init__(self, archs: Any) -> None:
-        """`archs` is a `pyarrow.ChunkedArray` of text without missing values.
-
-        Raises:
-            UserError: where an architecture is there twice.
-        """
         self._archs = archs
         longest = max((int(text(chunk)[0].max(initial=0)) for chunk in archs.chunks), default=0)
         self._width = max(8, -(-longest // 8) * 8)  # whole 64-bit words
         for salt in itertools.count(1):
-            hashes = np.concatenate(
-                [np.zeros(0, np.uint64), *(self._hash(part, salt) for part in archs.chunks)]
-            )
+            parts = [self._hash(part, salt) for part in archs.chunks]
+            hashes = np.concatenate([np.zeros(0, np.uint64), *parts])
             self._salt, self._order = salt, np.argsort(hashes, kind="stable")
             self._hashes = hashes[self._order]
             same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
@@ -152,12 +155,11 @@ class ArchIndex:
 class BenchmarkTable:
     """A benchmark table, opened for reading.
 
-    Opening reads and verifies the footer, the architectures and the columns asked for; any other column is
-    read, verified and kept when it is first asked for. A table opened with `columns` never reads another one.
+    `open` reads and verifies the footer, the architectures and the columns asked for. Without `columns`, a column is
+    read, verified and kept when it is first asked for; with them, no other one is ever read.
     """
 
     def __init__(self, footer: Footer, index: ArchIndex, columns: Sequence[str]) -> None:
-        """Use `open`."""
         self._footer = footer
         self._index = index
         self._columns = tuple(columns)
@@ -171,14 +173,14 @@ class BenchmarkTable:
 
         Args:
             path: a Parquet file of the schema in `acenas.tables.schema`.
-            space: the search space that the table must be of; None takes any.
+            space: the search space that the table must be of, or that of a file which names none; None takes any.
             columns: the only columns (beside `arch`) that this object may read, and reads now; None allows all.
 
         Raises:
             UserError: where the file is missing, a Git-LFS pointer, truncated, damaged, not Parquet or not a
                 table, is of another space, lacks a column, fails a checksum, or has an architecture twice.
         """
-        footer = read_footer(path)
+        footer = read_footer(path, space)
         if space is not None and footer.metadata.space != space:
             raise UserError(
                 f"{path} holds architectures of the space {footer.metadata.space}, not {space}; "
@@ -273,11 +275,7 @@ class BenchmarkTable:
         return values
 
     def rows(self, archs: Sequence[str]) -> NDArray[np.int64]:
-        """``[A]`` int64: the rows of `archs`.
-
-        Raises:
-            UserError: where one of them is not in the table.
-        """
+        """``[A]`` int64: the rows of `archs`. Raises `UserError` where one of them is not in the table."""
         rows = self._index.rows(archs)
         unknown = np.flatnonzero(rows < 0)
         if unknown.size:
@@ -288,26 +286,17 @@ class BenchmarkTable:
         return rows
 
     def check(self) -> None:
-        """Reads all readable columns and checks their checksums and values.
-
-        Raises:
-            UserError: for the first column that fails, as `acenas.tables.schema.check_values` or `column`.
-        """
+        """Checks the checksums and values of all readable columns. Raises as `check_values` and `column`."""
         for name in self.columns:
-            self.check_column(name)
-
-    def check_column(self, name: str) -> None:
-        """As `check`, for one column."""
-        try:
-            check_values(name, self.arrow_column(name))
-        except UserError as error:
-            if str(self.path) in str(error):
-                raise
-            raise UserError(f"{self.path}, {error}") from error
+            values = self.arrow_column(name)
+            try:
+                check_values(name, values, self.metadata.unit)
+            except UserError as error:
+                raise UserError(f"{self.path}, {error}") from error
 
 
 def _check_ends(path: Path) -> None:
-    """Checks for the damages that Parquet's own reader reports alike: raises a specific `UserError` for each."""
+    """Raises a `UserError` of its own for each damage that Parquet's reader reports alike."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_LFS_POINTER))
@@ -344,7 +333,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _read_column(footer: Footer, name: str) -> Any:
-    """The whole column as `pyarrow.ChunkedArray`, its checksum verified."""
+    """Returns the whole column as `pyarrow.ChunkedArray`, its checksum verified."""
     with _reading(footer.path), pq.ParquetFile(footer.path, page_checksum_verification=True) as file:
         # Parquet takes "a.b" for all columns below a.b: asked for d.valid.9 it reads d.valid.9.s0 too.
         values = file.read(columns=[name]).column(name)

@@ -34,15 +34,19 @@ COUNTED_PROVENANCE = Provenance(images="none", weights="none", duration="none: c
 class WeakLabels:
     """A frame of architectures × named labels, in which values may be missing.
 
-    A label is one that costs no training of the architecture: a column `weak.<name>`, FLOPs, parameters or latency.
-    Accuracies of trained architectures are refused: the observed ones belong to the budget, and the test ones to
-    the report.
+    A label costs no training of the architecture: a column `weak.<name>`, FLOPs, parameters or latency. Accuracies of
+    trained architectures are refused: the observed ones belong to the budget, the test ones to the report.
 
-    Attributes:
+    Args:
         space: the name of the search space.
-        archs: the architectures, one a row.
-        names: the labels, one a column.
+        archs: ``A`` architectures, none of them twice.
+        names: ``L`` names of labels, in the grammar of `acenas.tables.schema`.
+        values: ``[A, L]``, NaN where a label is missing.
         provenance: for each label, on which images, with which weights and for how long it was measured.
+
+    Raises:
+        UserError: where a name is not one of a weak label, has no provenance or is there twice, or an architecture is.
+        ValueError: where the shape of `values` does not fit.
     """
 
     def __init__(
@@ -53,20 +57,6 @@ class WeakLabels:
         values: NDArray[np.floating],
         provenance: Mapping[str, Provenance],
     ) -> None:
-        """Labels of `archs`.
-
-        Args:
-            space: the name of the search space.
-            archs: ``A`` architectures, none of them twice.
-            names: ``L`` names of labels, in the grammar of `acenas.tables.schema`.
-            values: ``[A, L]``, NaN where a label is missing.
-            provenance: one for each of `names`.
-
-        Raises:
-            UserError: where a name is not one of a weak label or is there twice, has no provenance, or an
-                architecture is there twice.
-            ValueError: where the shape of `values` does not fit.
-        """
         for name in names:
             check_weak_label(name)
             if name not in provenance:
@@ -119,10 +109,7 @@ class WeakLabels:
         return cls(table.metadata.space, table.archs, names, values, provenance)
 
     def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """Returns ``[A, L]`` float64: the labels of `archs`, in their order; NaN where one is missing.
-
-        An architecture that is not in the frame has no label at all: its row is NaN.
-        """
+        """Returns ``[A, L]`` float64: the labels of `archs`, in their order; NaN where one is missing."""
         rows = self._index.rows(archs)
         values = np.full((len(rows), len(self.names)), np.nan)
         values[rows >= 0] = self._values[rows[rows >= 0]]
@@ -131,9 +118,7 @@ class WeakLabels:
     def beside(self, other: "WeakLabels") -> "WeakLabels":
         """Returns these labels followed by those of `other`, for the architectures of this frame.
 
-        Raises:
-            UserError: where both have a label of one name.
-            ValueError: where they are of different spaces.
+        Raises `UserError` where both have a label of one name, and `ValueError` where they are of different spaces.
         """
         if self.space != other.space:
             raise ValueError(f"labels of {self.space} and of {other.space} do not go together")
@@ -199,9 +184,6 @@ def _default_provenance(name: str) -> Provenance:
         case Flops() | Parameters():
             return COUNTED_PROVENANCE
         case Accuracy(dataset=dataset, epochs=epochs):
-            return Provenance(
-                f"validation images of {dataset}",
-                "its own",
-                f"a training of {epochs} epochs, not in the budget",
-            )
+            duration = f"a training of {epochs} epochs, not in the budget"
+            return Provenance(f"validation images of {dataset}", "its own", duration)
     return Provenance()

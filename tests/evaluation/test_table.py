@@ -8,6 +8,7 @@ import pytest
 
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge
+from acenas.evaluation.objective import Objective
 from acenas.evaluation.table import TableEvaluator, TableJudge
 from acenas.tables.schema import TableMetadata, write_table
 
@@ -121,3 +122,61 @@ def test_the_real_table_gives_the_published_reference_figures() -> None:
         assert judge.known()[1].max() == pytest.approx(best, abs=0.005)
         chosen = judge.test_accuracy([archs[int(values.argmax())]])
         assert chosen[0] == pytest.approx(of_best_observed, abs=0.005)
+
+
+FREE = pd.DataFrame(
+    {
+        "arch": ["a", "b", "c"],
+        "lm.perplexity": [120.5, None, 98.0],
+        "lm.test_perplexity": [121.0, None, 99.0],
+        "top1": [10.0, 20.0, 130.0],
+        "hours": [1.0, 2.0, 3.0],
+    }
+)
+PERPLEXITY = Objective("perplexity", "", "min")
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_columns_of_any_name_are_what_the_protocol_says(tmp_path: Path, written: bool) -> None:
+    path = tmp_path / "free.parquet"
+    if written:
+        write_table(FREE, path, TableMetadata("mine", unit="none"))
+    else:  # as others write it: without any metadata
+        FREE.to_parquet(path)
+    evaluator = TableEvaluator(str(path), "mine", "lm.perplexity", "hours", {"name": "loss", "unit": ""})
+    assert evaluator.objective == Objective("loss", "", "max")
+    seen = evaluator.evaluate(["c", "b"])
+    np.testing.assert_array_equal(seen.observed_accuracy, [98.0, np.nan])
+    np.testing.assert_array_equal(seen.seconds, [3.0, 2.0])
+    assert evaluator.known()[0] == ["a", "c"]
+    judge = TableJudge(str(path), "mine", "lm.test_perplexity", PERPLEXITY)
+    np.testing.assert_array_equal(judge.test_accuracy(["b", "a"]), [np.nan, 121.0])
+    with pytest.raises(UserError, match=r"lm\.test_perplexity, but test values are for the report only"):
+        TableEvaluator(str(path), "mine", "lm.test_perplexity", objective=PERPLEXITY)
+    for make in (TableEvaluator, TableJudge):
+        with pytest.raises(UserError, match=r"top1 of .*row 2 holds 130, but accuracies are in percent"):
+            make(str(path), "mine", "top1")
+    assert TableEvaluator(str(path), "mine", "top1", objective=PERPLEXITY).known()[1].max() == 130
+
+
+def test_infinite_values_and_text_are_no_objective(tmp_path: Path) -> None:
+    FREE.assign(top1=[1.0, np.inf, 2.0], hours="x").to_parquet(tmp_path / "free.parquet")
+    for column, message in (("top1", "a value is infinite"), ("hours", "not numbers")):
+        with pytest.raises(UserError, match=message):
+            TableEvaluator(str(tmp_path / "free.parquet"), "mine", column, objective=PERPLEXITY)
+
+
+def test_the_shared_tables_open_as_they_are() -> None:
+    data_dir = os.environ.get("ACENAS_DATA")
+    if not data_dir or not (Path(data_dir) / "gpt-s.parquet").exists():
+        pytest.skip("ACENAS_DATA names no folder with gpt-s.parquet")
+    for name, column, unit, count in (
+        ("transnas-micro", "autoencoder.valid_ssim", "", 4096),
+        ("transnas-micro", "class_scene.valid_top1", "%", 4096),
+        ("accel-imagenet", "imagenet.valid.proxy", "%", 2562),
+        ("gpt-s", "supernet.perplexity", "", 10000),
+    ):
+        evaluator = TableEvaluator(
+            str(Path(data_dir) / f"{name}.parquet"), name, column, objective={"name": "x", "unit": unit}
+        )
+        assert len(evaluator.known()[0]) == count

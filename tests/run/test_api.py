@@ -74,6 +74,17 @@ def test_what_came_out(run: acenas.SearchRun) -> None:
         ({"table": "nowhere"}, "nowhere"),
         ({"overrides": ["search.bugdet=3"]}, "search.bugdet"),
         ({"overrides": ["loss.scale=much"]}, "loss.scale=much is not a number"),
+        (
+            {
+                "overrides": [
+                    "table=own",
+                    "table.path=nb201_digits",
+                    "table.test=a",
+                    "table.space=nasbench201",
+                ]
+            },
+            "table.observed has no value",
+        ),
         ({"overrides": ["ranker.dropout=2"]}, "dropout lies between 0 and 1"),
         ({"overrides": ["loss=("]}, "loss="),
     ],

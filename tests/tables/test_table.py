@@ -269,6 +269,24 @@ def test_parquet_files_that_are_no_tables_are_told_apart(path: Path) -> None:
         read_footer(path)
 
 
+def test_a_file_without_metadata_is_of_the_space_that_is_asked_for(path: Path) -> None:
+    TOY.assign(**{"d.valid.1": [1.0, math.nan, 250.0, 4.0]}).to_parquet(path)
+    table = BenchmarkTable.open(path, space="mine")
+    table.check()
+    assert (table.metadata.space, table.metadata.unit, table.has_checksums) == ("mine", "none", False)
+    assert table.columns == list(TOY.columns[1:])
+    TOY.assign(**{"d.valid.1": math.inf}).to_parquet(path)
+    with pytest.raises(UserError, match="row 0 is infinite"):
+        BenchmarkTable.open(path, space="mine").check()
+
+
+def test_metadata_nested_too_deep_are_damage(path: Path) -> None:
+    metadata = {"space": "toy", "columns": "[" * 100_000}
+    pq.write_table(pa.table({"arch": ["a"]}).replace_schema_metadata(metadata), path)
+    with pytest.raises(UserError, match="its metadata cannot be read"):
+        read_footer(path)
+
+
 archs = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 

@@ -160,7 +160,7 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
     key = f"{cfg.table.path} {cfg.table.test}"
     if key not in judges:
         path = find_table(cfg.table.path, cfg.data_dir)
-        judges[key] = TableJudge(str(path), cfg.table.space, cfg.table.test)
+        judges[key] = TableJudge(str(path), cfg.table.space, cfg.table.test, cfg.table.get("objective"))
     observations = pd.read_parquet(folder / "observations.parquet")
     returned = observations["returned"].tolist()
     test = judges[key].test_accuracy(returned)

@@ -79,7 +79,7 @@ def finished_search(
     test = _series(*keep(limits, *judge.known()))
     reference = test if cfg.table else None
     if cfg.table and not isinstance(judge, TableJudge):
-        in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test)
+        in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test, cfg.table.get("objective"))
         reference = _series(*keep(limits, *in_table.known()))
     archs = result.observations["arch"].to_list()
     trained = pd.Series(result.observations["observed_accuracy"].to_numpy(), index=archs)

@@ -7,7 +7,7 @@ mean is not said in them, so architectures become graphs as such: the space `lab
 
 import datetime
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from acenas.errors import UserError
 from acenas.files import load_plain
-from acenas.tables.importers.files import check_file, sha256
+from acenas.tables.importers.files import check_file, reading_record, repeats, sha256
 from acenas.tables.importers.jsonlist import read_items
 from acenas.tables.importers.own import Unit, percent
 from acenas.tables.schema import ARCH, Provenance, TableMetadata, write_table
@@ -34,7 +34,7 @@ Row = dict[str, list[float]]
 
 
 class Imported(NamedTuple):
-    """How many architectures an import read, those with weak labels, and what `LabelledGraphs` needs to know."""
+    """Architectures read, those with weak labels, and the arguments of `LabelledGraphs`."""
 
     architectures: int
     labelled: int
@@ -84,25 +84,20 @@ def import_acenas(
     if weak is not None and not labels.keys() & records.keys():
         raise UserError(f"no graph of {path} is in {weak}: they are of different spaces")
     observed = [row["accuracy"] for row in records.values()]
-    repeats = max(map(len, observed))
     tested = [row.get("test_acc", row["accuracy"]) for row in records.values()]
     accuracies = {
         f"{dataset}.observed.{epochs}": [values[0] for values in observed],
         f"{dataset}.test.{epochs}": [sum(values) / len(values) for values in tested],
+        **repeats(f"{dataset}.observed.{epochs}", observed),
     }
-    for repeat in range(repeats if repeats > 1 else 0):
-        accuracies[f"{dataset}.observed.{epochs}.s{repeat}"] = [
-            values[repeat] if repeat < len(values) else math.nan for values in observed
-        ]
     columns = {ARCH: pa.array(list(records))}
     for name, values in accuracies.items():
-        columns[name] = pa.array(percent(f"{name} of {path}", np.array(values), unit), from_pandas=True)
+        columns[name] = pa.array(
+            percent(f"{name} of {path}", np.array(values, float), unit), from_pandas=True
+        )
     origin = {}
-    for metric, name in (
-        ("top1", "weak.supernet"),
-        ("params", f"{dataset}.params_m"),
-        ("flops", f"{dataset}.flops_m"),
-    ):
+    cheap = {"top1": "weak.supernet", "params": f"{dataset}.params_m", "flops": f"{dataset}.flops_m"}
+    for metric, name in cheap.items():
         column = [labels.get(arch, {}).get(metric, [math.nan])[0] for arch in records]
         if not all(map(math.isnan, column)):
             columns[name] = pa.array(column, from_pandas=True)
@@ -132,15 +127,15 @@ _ORIGIN = Provenance(
 
 
 def _rows(path: Path, to_arch: ToArch, graphs: list[Graph]) -> dict[str, Row]:
-    """The metrics of each architecture, those of equal ones joined as repeats; adds the graphs of each to `graphs`."""
+    """Returns the metrics of each architecture, those of equal ones as repeats; appends its graphs to `graphs`."""
     check_file(path, WHAT)
     rows: dict[str, Row] = {}
     with path.open("rb") as file:
         records = read_items(file, str(path)) if path.suffix == ".json" else load_plain(file, path)
-        if isinstance(records, Mapping | str) or not hasattr(records, "__iter__"):
+        if not isinstance(records, list | tuple | Iterator):
             raise UserError(f"{path} holds a {type(records).__name__}, not a list of records; name {WHAT}")
         for number, record in enumerate(records):
-            try:
+            with reading_record(f"{path}, record {number:,}", WHAT):
                 of_arch = [_graph(one) for one in record["graphs"]]
                 arch = to_arch(of_arch, record.get("hparams") or [])
                 if arch not in rows:
@@ -148,16 +143,13 @@ def _rows(path: Path, to_arch: ToArch, graphs: list[Graph]) -> dict[str, Row]:
                 row = rows.setdefault(arch, {})
                 for name, value in record["metrics"].items():
                     row.setdefault(name, []).extend(_numbers(name, value))
-            except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-                reason = f"there is no {error}" if isinstance(error, KeyError) else error
-                raise UserError(f"{path}, record {number:,}: {reason}; is it {WHAT}?") from error
     if not rows:
         raise UserError(f"{path} has no records; name {WHAT}")
     return rows
 
 
 def _graph(record: Mapping[str, Any]) -> Graph:
-    """Edges and tags. JSON has made strings of the nodes."""
+    """Returns edges and tags; in JSON the nodes are strings."""
     edges = [(int(source), int(target)) for source, targets in record["graph"].items() for target in targets]
     return edges, [int(tag) for tag in record["node_tags"]]
 

@@ -1,6 +1,8 @@
 """What the importers of all formats check of a file before they read it."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from acenas.errors import UserError
@@ -9,15 +11,7 @@ _POINTER = b"version https://git-lfs"
 
 
 def check_file(path: Path, what: str) -> None:
-    """Checks that `path` is a file with content.
-
-    Args:
-        path: the file.
-        what: its name in messages, such as "the NAS-Bench-101 file".
-
-    Raises:
-        UserError: where it is missing, empty, unreadable or the pointer file of a large-file store.
-    """
+    """Raises `UserError` where a file (`what` in messages) is missing, empty, unreadable or a Git-LFS pointer."""
     try:
         with path.open("rb") as file:
             head = file.read(len(_POINTER))
@@ -33,19 +27,41 @@ def check_file(path: Path, what: str) -> None:
         )
 
 
-def sha256(path: Path, expected: str = "", md5: str = "") -> str:
-    """The SHA-256 of a file in hexadecimal, read in parts.
+@contextmanager
+def reading_record(where: str, what: str) -> Iterator[None]:
+    """Turns whatever a record of another form leads to into one `UserError`."""
+    try:
+        yield
+    except (
+        UserError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        reason = f"there is no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{where}: {reason}; is it {what}?") from error
 
-    Args:
-        path: the file.
-        expected: what it must be; empty where that is not known.
-        md5: what the MD5 must be, likewise.
+
+def repeats(name: str, values: Sequence[Sequence[float]]) -> dict[str, list[float | None]]:
+    """Returns the columns `<name>.s0`, `<name>.s1` ... of repeated trainings; none where none was repeated."""
+    count = max(map(len, values))
+    return {
+        f"{name}.s{number}": [of_arch[number] if number < len(of_arch) else None for of_arch in values]
+        for number in range(count if count > 1 else 0)
+    }
+
+
+def sha256(path: Path, expected: str = "", md5: str = "") -> str:
+    """Returns the SHA-256 of a file in hexadecimal.
 
     Raises:
-        UserError: where one of them is not what it must be.
+        UserError: where it is not the `expected` one, or the MD5 not `md5`; empty ones are not checked.
     """
     digests = {
-        name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", *(["md5"] if md5 else []))
+        name: hashlib.new(name, usedforsecurity=False) for name in ("sha256", "md5")[: 2 if md5 else 1]
     }
     with path.open("rb") as file:
         while part := file.read(1 << 20):

@@ -14,9 +14,9 @@ _LARGEST = 1 << 26  # characters of an item; a longer one is not whole
 def read_items(
     file: BinaryIO, where: str, progress: Callable[[int], object] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The objects of a list `[{...}, ...]`, or of an object of such lists `{"top": [...], ...}`, in order.
+    """Yields the objects of a list `[{...}, ...]`, or of an object of such lists `{"top": [...], ...}`, in order.
 
-    `NaN` and `Infinity`, which Python writes, are read.
+    `NaN` and `Infinity`, which Python writes, are accepted.
 
     Args:
         file: opened for reading bytes, in UTF-8.
@@ -40,7 +40,7 @@ def read_items(
 
 
 def _list(text: "_Text") -> Iterator[dict[str, Any]]:
-    """The objects up to the `]` that ends their list."""
+    """Yields the objects up to the `]` that ends their list."""
     while text.take("{]", keep=True) == "{":
         yield text.value()
         text.items += 1
@@ -50,7 +50,7 @@ def _list(text: "_Text") -> Iterator[dict[str, Any]]:
 
 
 class _Text:
-    """What is read of the file and not used yet."""
+    """The part of the file that is read and not parsed yet."""
 
     def __init__(self, file: BinaryIO, where: str, progress: Callable[[int], object] | None) -> None:
         self.items = 0
@@ -59,7 +59,7 @@ class _Text:
         self._text, self._place, self._bytes = "", 0, 0
 
     def take(self, expected: str, keep: bool = False) -> str:
-        """The next character that is not a space, one of those `expected`; where it is to `keep`, it comes again."""
+        """Returns the next character but spaces, one of those `expected`, and skips it unless told to `keep` it."""
         while not (rest := self._text[self._place : self._place + 64].lstrip()):
             self._place += 64
             if self._place >= len(self._text):
@@ -71,7 +71,7 @@ class _Text:
         return rest[0]
 
     def value(self) -> Any:
-        """The next value, whole."""
+        """Parses the next value."""
         while True:
             try:
                 value, self._place = self._json.raw_decode(self._text, self._place)

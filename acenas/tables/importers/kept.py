@@ -16,9 +16,8 @@ from acenas.files import atomic_path, write_text
 class KeptParts:
     """Keeps rows in Parquet parts, each with the position in the source behind its last row.
 
-    Parts are used for the same source only: its path, size and time of change are compared. The context manager removes
-    them when the block ends, also after an `Exception`, since the source may be repaired then. They remain where the
-    process is killed or interrupted.
+    Parts are used only for a source of the same path, size and time of change. The context manager removes them when
+    the block ends or raises an `Exception`; they remain where the process is killed or interrupted.
 
     Args:
         source: the file or folder to import.

@@ -12,17 +12,20 @@ import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
-from acenas.tables.importers.files import check_file, sha256
+from acenas.tables.importers.files import check_file, reading_record, sha256
 from acenas.tables.importers.kept import KeptParts
 from acenas.tables.importers.tfrecord import framed_size, read_records
 from acenas.tables.schema import TableMetadata, write_table
+
+if TYPE_CHECKING:
+    from acenas.spaces import NasBench101  # imports torch
 
 EPOCHS = (4, 12, 36, 108)
 """The lengths of the trainings."""
@@ -36,18 +39,6 @@ OFFICIAL = {
 _PART = 1 << 16  # records that a kill may cost, read in two seconds
 
 WHAT = "nasbench_only108.tfrecord or nasbench_full.tfrecord"
-
-
-class Cells(Protocol):
-    """What the import needs of the search space; `acenas.spaces.NasBench101` has it."""
-
-    name: str
-
-    def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """The canonical form of each cell; raises `UserError` where one is not of the space."""
-
-    def hash_all(self, archs: Sequence[str]) -> list[str]:
-        """The official hash of each cell."""
 
 
 class Metrics(NamedTuple):
@@ -70,7 +61,7 @@ class Imported(NamedTuple):
 
 
 def import_nasbench101(
-    path: str | Path, out: str | Path, cells: Cells, progress: Callable[[int], object] | None = None
+    path: str | Path, out: str | Path, cells: "NasBench101", progress: Callable[[int], object] | None = None
 ) -> Imported:
     """Turns the official file at `path` into a table at `out`.
 
@@ -121,7 +112,7 @@ def import_nasbench101(
 def _read_all(
     path: Path, kept: KeptParts, progress: Callable[[int], object] | None
 ) -> tuple["_Trainings", int]:
-    """All trainings of the file, and the number of its records; those that are kept are not read again."""
+    """Returns all trainings of the file, and the number of its records; those in `kept` are not read again."""
     trainings, records, position = _Trainings(), 0, 0
     for part, behind in kept.read():
         position = behind
@@ -130,11 +121,9 @@ def _read_all(
         records += len(part)
     rows: list[tuple[bytes, int, str, Metrics]] = []
     for record in read_records(path, progress, start=(records, position)):
-        try:
+        with reading_record(f"{path}, record {records:,}", f"{WHAT} of NAS-Bench-101"):
             rows.append(_read(record))
             trainings.add(*rows[-1])
-        except ValueError as error:
-            raise UserError(f"{path}, record {records:,}: {error}; is it {WHAT} of NAS-Bench-101?") from error
         records += 1
         position += framed_size(record)
         if len(rows) == _PART:
@@ -146,9 +135,7 @@ def _read_all(
 def _as_table(rows: Sequence[tuple[bytes, int, str, Metrics]]) -> pa.Table:
     keys, lengths, written, metrics = zip(*rows, strict=True)
     columns = [keys, lengths, written, *zip(*metrics, strict=True)]
-    return pa.table(
-        dict(zip(("key", "length", "written", *Metrics._fields), map(pa.array, columns), strict=True))
-    )
+    return pa.table(list(map(pa.array, columns)), names=["key", "length", "written", *Metrics._fields])
 
 
 class _Trainings:
@@ -158,9 +145,8 @@ class _Trainings:
         self._row: dict[bytes, int] = {}
         self._written: list[str] = []
         self._parameters: list[int] = []
-        self._values: dict[
-            int, NDArray[np.float64]
-        ] = {}  # epochs → [cells, 3 trainings, (valid, test, seconds)]
+        # By epochs: [cells, 3 trainings, (valid, test, seconds)]
+        self._values: dict[int, NDArray[np.float64]] = {}
         self._count: dict[int, NDArray[np.uint8]] = {}  # epochs → [cells]
 
     @property
@@ -188,8 +174,8 @@ class _Trainings:
             count[: len(self._count[epochs])] = self._count[epochs]
         self._values[epochs], self._count[epochs] = values, count
 
-    def check(self, cells: Cells) -> list[str]:
-        """The cells in canonical form. Raises `ValueError` where something is missing or does not fit."""
+    def check(self, cells: "NasBench101") -> list[str]:
+        """Returns the cells in canonical form. Raises `ValueError` where something is missing or does not fit."""
         if not self._written:
             raise ValueError("it has no records")
         for epochs, count in self._count.items():
@@ -201,13 +187,10 @@ class _Trainings:
                     f"it has {whole[row]} of the 3 trainings for {epochs} epochs of cell {self._written[row]} (and "
                     f"{(whole < 3).sum() - 1:,} more cells lack some)"
                 )
-        for row, (given, found) in enumerate(
-            zip(self._row, _in_parts(cells.hash_all, self._written), strict=True)
-        ):
+        hashes = _in_parts(cells.hash_all, self._written)
+        for cell, given, found in zip(self._written, self._row, hashes, strict=True):
             if given.hex() != found:
-                raise ValueError(
-                    f"cell {self._written[row]} is filed under {given.hex()}, but its hash is {found}"
-                )
+                raise ValueError(f"cell {cell} is filed under {given.hex()}, but its hash is {found}")
         return list(_in_parts(cells.canonical_all, self._written))
 
     def table(self, archs: list[str]) -> pa.Table:
@@ -235,7 +218,7 @@ def _in_parts(function: Callable[[Sequence[str]], list[str]], archs: Sequence[st
 
 
 def _read(record: bytes) -> tuple[bytes, int, str, Metrics]:
-    """Hash, epochs, cell as it is written, and metrics. Raises `ValueError` that says what is wrong."""
+    """Returns hash, epochs, cell as it is written, and metrics. Raises `ValueError`."""
     try:
         module_hash, epochs, adjacency, operations, encoded = json.loads(record)
         key = bytes.fromhex(module_hash)
@@ -281,7 +264,7 @@ def decode_metrics(message: bytes) -> Metrics:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
-    """(number, value) of each field, by the wire format of protocol buffers; 64-bit values are taken for doubles."""
+    """Yields (number, value) of each field, by the wire format of protocol buffers; 64-bit values are doubles."""
     place, end = 0, len(message)
     while place < end:
         tag, place = _varint(message, place)
@@ -305,15 +288,12 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """The whole number at `place`, seven bits a byte, and the place behind it."""
-    byte = message[place]
-    if byte < 128:
-        return byte, place + 1
-    number, shift = byte & 127, 7
+    """Returns the whole number at `place`, seven bits a byte, and the place behind it."""
+    number = shift = 0
     while True:
-        place += 1
         byte = message[place]
         number |= (byte & 127) << shift
+        place += 1
         if byte < 128:
-            return number, place + 1
+            return number, place
         shift += 7

@@ -12,16 +12,19 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
 from acenas.errors import UserError
 from acenas.files import PlainUnpickler, load_plain
-from acenas.tables.importers.files import check_file
+from acenas.tables.importers.files import check_file, reading_record
 from acenas.tables.importers.kept import KeptParts
 from acenas.tables.importers.shrinking import ShrinkingUnpickler
 from acenas.tables.schema import ARCH, TableMetadata, write_table
+
+if TYPE_CHECKING:
+    from acenas.spaces import SearchSpace  # imports torch
 
 WHAT = "a NAS-Bench-201 .pth file, a folder of its archives, or a NATS-tss folder or .pickle.pbz2 file"
 
@@ -46,21 +49,12 @@ SPLITS = {
 """The official reading: validation on CIFAR-10 is of networks trained on half of the images, testing of others."""
 
 
-class Space(Protocol):
-    """What the import needs of the search space; `acenas.spaces.NasBench201` has it."""
-
-    name: str
-
-    def validate(self, arch: str) -> None:
-        """Raises `UserError` where `arch` is not of this space."""
-
-
 Progress = Callable[[int, int], object]
 """Called with the number of cells read so far, and of all."""
 
 
 def import_nasbench201(
-    path: str | Path, out: str | Path, space: Space, progress: Progress | None = None
+    path: str | Path, out: str | Path, space: "SearchSpace", progress: Progress | None = None
 ) -> int:
     """Turns the official file or folder at `path` into a table at `out`; returns its number of cells.
 
@@ -110,21 +104,18 @@ def import_nasbench201(
 
 
 def _read_all(
-    path: Path, space: Space, progress: Progress | None, kept: KeptParts | None = None
+    path: Path, space: "SearchSpace", progress: Progress | None, kept: KeptParts | None = None
 ) -> list[dict[str, Any]]:
-    """The columns of each cell; those that are kept are not read again."""
+    """Returns the columns of each cell; those in `kept` are not read again."""
     rows: list[dict[str, Any]] = []
     for part, _ in kept.read() if kept else ():
         rows += [
             {name: value for name, value in row.items() if value is not None} for row in part.to_pylist()
         ]
     for count, index, info, where in _cells(path, len(rows)):
-        try:
+        with reading_record(where, WHAT):
             rows.append(_row(index, info))
             space.validate(rows[-1][ARCH])
-        except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = f"there is no {error}" if isinstance(error, KeyError) else error
-            raise UserError(f"{where}: {reason}; is it {WHAT}?") from error
         if kept and len(rows) % _PART == 0:
             kept.add(pa.Table.from_pylist(rows[-_PART:], _schema(rows[-_PART:])), len(rows))
         if progress is not None:
@@ -133,11 +124,10 @@ def _read_all(
 
 
 def _schema(rows: Sequence[Mapping[str, Any]]) -> pa.Schema:
-    """Of all columns that one of `rows` has."""
+    """Returns the schema of all columns that one of `rows` has."""
     kinds = {ARCH: pa.string(), "index": pa.int64()}
-    return pa.schema(
-        {name: kinds.get(name, pa.float64()) for name in {name: 0 for row in rows for name in row}}
-    )
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.schema({name: kinds.get(name, pa.float64()) for name in names})
 
 
 def _order(name: str) -> tuple[int, str]:
@@ -148,7 +138,7 @@ def _order(name: str) -> tuple[int, str]:
 
 
 def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
-    """(number of cells, index, {length of training: state}, place for messages) of each cell from `start` on."""
+    """Yields (number of cells, index, {length of training: state}, place for messages) of each from `start` on."""
     if path.is_dir():
         archives = sorted(path.glob("*-FULL.pth"))
         if archives:
@@ -176,15 +166,15 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
 
 
 def _meta(content: Any, path: Path) -> Sequence[str]:
-    if not isinstance(content, Mapping) or "meta_archs" not in content:
+    archs = content.get("meta_archs") if isinstance(content, Mapping) else None
+    if not isinstance(archs, Sequence):
         raise UserError(f"{path} has no list of its cells (meta_archs); name {WHAT}")
-    archs: Sequence[str] = content["meta_archs"]
     return archs
 
 
 def _check_arch(info: Any, arch: str, path: Path) -> None:
     for state in info.values() if isinstance(info, Mapping) else ():
-        if isinstance(state, Mapping) and state.get("arch_str") != arch:
+        if isinstance(state, Mapping) and str(state.get("arch_str")) != arch:
             raise UserError(
                 f"{path} holds cell {state.get('arch_str')}, but {arch} is filed there; get it again"
             )
@@ -239,7 +229,7 @@ def _load_pth(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler)
 
 
 def _row(index: int, info: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """All columns of a cell. Raises `ValueError`, or what a wrong format makes of it."""
+    """Returns all columns of a cell. Raises `ValueError`, or what a wrong format leads to."""
     row: dict[str, Any] = {"index": index}
     for name, state in info.items():
         if name not in EPOCHS:
@@ -279,7 +269,7 @@ def _columns(
 
 
 def _accuracy(trial: Mapping[str, Any], trained_on: str, images: str, epochs: int) -> float:
-    """Percent, after the last epoch."""
+    """Returns percent, after the last epoch."""
     if trial["name"] != trained_on or int(trial["epochs"]) != epochs:
         raise ValueError(
             f"a training on {trial['name']} for {trial['epochs']} epochs is filed under {trained_on} and {epochs}"
@@ -294,8 +284,7 @@ def _accuracy(trial: Mapping[str, Any], trained_on: str, images: str, epochs: in
 
 
 def _cost(of_seed: Mapping[int, float]) -> float:
-    """That of all seeds; where they disagree, which is a known defect, that of seed 888 as the official fix has it."""
-    values = list(of_seed.values())
-    if len({round(value, 5) for value in values}) == 1:
-        return values[0]
-    return of_seed.get(888, values[0])
+    """Returns that of all seeds, or, where they disagree (a known defect), that of seed 888 as in the official fix."""
+    first = next(iter(of_seed.values()))
+    agree = len({round(value, 5) for value in of_seed.values()}) == 1
+    return first if agree else of_seed.get(888, first)

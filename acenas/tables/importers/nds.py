@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from acenas.errors import UserError
-from acenas.tables.importers.files import check_file, sha256
+from acenas.tables.importers.files import check_file, reading_record, repeats, sha256
 from acenas.tables.importers.jsonlist import read_items
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
@@ -117,11 +117,8 @@ def import_nds(
         report_bytes = None if progress is None else lambda done: progress(done, size)
         number = 0
         for number, record in enumerate(read_items(file, where, report_bytes), start=1):
-            try:
+            with reading_record(f"{where}, record {number - 1:,}", WHAT):
                 rows.add(record)
-            except (UserError, ValueError, TypeError, KeyError, AttributeError) as error:
-                reason = f"there is no {error}" if isinstance(error, KeyError) else error
-                raise UserError(f"{where}, record {number - 1:,}: {reason}; is it {WHAT}?") from error
     try:
         table = rows.table()
     except ValueError as error:
@@ -148,7 +145,7 @@ _IMAGES = {"cifar10": "test images of CIFAR-10", "imagenet": "validation images 
 
 @contextmanager
 def _opened(path: Path, name: str | None) -> Iterator[tuple[BinaryIO, int, str]]:
-    """The JSON file, its size in bytes, and its official name."""
+    """Yields the JSON file, its size in bytes, and its official name."""
     check_file(path, WHAT)
     if path.suffix != ".zip":
         with path.open("rb") as file:
@@ -156,11 +153,8 @@ def _opened(path: Path, name: str | None) -> Iterator[tuple[BinaryIO, int, str]]
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {
-                Path(info.filename).stem: info
-                for info in archive.infolist()
-                if info.filename.endswith(".json")
-            }
+            files = [info for info in archive.infolist() if info.filename.endswith(".json")]
+            members = {Path(info.filename).stem: info for info in files}
             if name not in members:
                 cells = [member for member in members if member.partition("_")[0] in SPACES]
                 raise UserError(
@@ -249,11 +243,8 @@ class _Rows:
             f"{dataset}.observed.{epochs}": pa.array([values[0] for values in trainings]),
             f"{dataset}.test.{epochs}": pa.array([sum(values) / len(values) for values in trainings]),
         }
-        repeats = max(len(values) for values in trainings)
-        for repeat in range(repeats if repeats > 1 else 0):
-            columns[f"{dataset}.test.{epochs}.s{repeat}"] = pa.array(
-                [values[repeat] if repeat < len(values) else None for values in trainings]
-            )
+        of_each = repeats(f"{dataset}.test.{epochs}", trainings)
+        columns |= {name: pa.array(values) for name, values in of_each.items()}
         params, flops = np.array([self._costs[arch] for arch in self._of_arch]).T
         return pa.table(
             columns | {f"{dataset}.params_m": pa.array(params), f"{dataset}.flops_m": pa.array(flops)}

@@ -1,8 +1,8 @@
-"""A CSV or Parquet file of one's own: columns are renamed to the schema, and accuracies become percent."""
+"""A CSV or Parquet file of one's own: columns are renamed, and accuracies become percent where their unit is known."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
-from acenas.tables.arrow import from_strings
+from acenas.tables.arrow import from_strings, is_number
 from acenas.tables.importers.files import check_file
 from acenas.tables.schema import (
     ARCH,
@@ -24,8 +24,8 @@ from acenas.tables.schema import (
     write_table,
 )
 
-Unit = Literal["percent", "fraction", "error"]
-"""Of the file's accuracies: 93.4, 0.934, or the error 6.6."""
+Unit = Literal["percent", "fraction", "error", "none"]
+"""Of the file's accuracies: 93.4, 0.934, or the error 6.6; none where its values are kept as they are."""
 
 
 class Space(Protocol):
@@ -44,6 +44,7 @@ def import_own(
     columns: Mapping[str, str],
     unit: Unit,
     *,
+    repeated: Literal["first", "mean"] | None = None,
     source: str = "",
     licence: str = "",
     provenance: str = "",
@@ -51,12 +52,15 @@ def import_own(
     """Turns the CSV or Parquet file at `path` into a table at `out`; returns its number of architectures.
 
     Args:
-        path: a Parquet file where its name ends in `.parquet`, else CSV with a header.
+        path: a Parquet file where its name ends in `.parquet`, else CSV with a header, which may be compressed (`.gz`).
         out: the Parquet file to make or replace.
-        space: the search space; every architecture is checked against its grammar, and written in it.
-        columns: name in the file → name in the table, in the grammar of `acenas.tables.schema`. One of them becomes
-            `arch`, unless the file has a column of that name. Columns that are not named are left out.
-        unit: of all accuracies of the file.
+        space: every architecture is checked against its grammar, and written in it.
+        columns: name in the file → name in the table. One of them becomes `arch`, unless the file has a column of that
+            name. Columns that are not named are left out; where no other one is named, all are taken as they are.
+        unit: of all columns named as accuracies (see `acenas.tables.schema`), which become percent. With `none` no
+            value is changed, and columns may have any name.
+        repeated: what is kept of the rows of one architecture: the first, or the mean of each column of numbers, with
+            the first text; None refuses repeated architectures.
         source: where the values come from; the file's name where that is not said.
         licence: under which they may be used.
         provenance: how they were measured.
@@ -69,22 +73,23 @@ def import_own(
     check_file(path, "a CSV or Parquet file")
     names = dict(columns) if ARCH in columns.values() else {ARCH: ARCH, **columns}
     for old, new in names.items():
-        if new != ARCH and isinstance(parse_column(new), Other) and ("." in new or new != old):
+        if unit != "none" and new not in (old, ARCH) and isinstance(parse_column(new), Other):
             raise UserError(
                 f"--column {old}={new}: {new} is not the name of a column of a table; choose one such as "
-                "<dataset>.valid.<epochs>, <dataset>.test.<epochs>, <dataset>.params_m or weak.<name>"
+                "<dataset>.valid.<epochs>, <dataset>.test.<epochs>, <dataset>.params_m or weak.<name>, or --unit none, "
+                "which allows any name"
             )
         if list(names.values()).count(new) > 1:
             raise UserError(f"--column: {new} is named twice; give each column a name of its own")
-    table = _read(path, names)
+    table, names = _read(path, names)
     result = {}
     for old, new in names.items():
-        values = table.column(old)
-        column = parse_column(new)
+        values, column = table.column(old), parse_column(new)
+        if new != ARCH and (not isinstance(column, Other) or new != old):
+            _check_numbers(old, values)
         if isinstance(column, Accuracy):
-            values = pa.chunked_array(
-                [pa.array(percent(old, as_float64(old, values), unit), from_pandas=True)]
-            )
+            accuracies = percent(old, as_float64(old, values), unit)
+            values = pa.chunked_array([pa.array(accuracies, from_pandas=True)])
         result[new] = values
     check_archs(result[ARCH])
     parsed = []
@@ -93,43 +98,79 @@ def import_own(
             parsed.append(space.parse(text))
         except UserError as error:
             raise UserError(f"{path}, row {row}: {error}") from error
-    archs = pa.chunked_array([from_strings(parsed)])
-    check_archs(archs)
-    metadata = TableMetadata(space.name, source=source or path.name, licence=licence, provenance=provenance)
-    write_table(pa.table({**result, ARCH: archs}), out, metadata)
-    return len(archs)
+    of_table = "none" if unit == "none" else "percent"
+    metadata = TableMetadata(space.name, of_table, source or path.name, licence, provenance=provenance)
+    table = _distinct(pa.table({**result, ARCH: from_strings(parsed)}), repeated)
+    write_table(table, out, metadata)
+    return len(table)
 
 
-def _read(path: Path, names: Mapping[str, str]) -> Any:
-    """The columns `names` of the file, a `pyarrow.Table`."""
-    parquet = path.suffix == ".parquet"
+def _distinct(table: pa.Table, repeated: Literal["first", "mean"] | None) -> pa.Table:
+    """Returns one row for each architecture."""
+    rows = table.column(ARCH).to_pylist()
+    if len(set(rows)) == len(rows):
+        return table
+    if repeated is None:
+        again = next(arch for arch in rows if rows.count(arch) > 1)
+        raise UserError(
+            f"architecture {again} is there more than once; keep one row of each, or choose --repeated first or mean"
+        )
+    groups = table.to_pandas().groupby(ARCH, sort=False)
+    numbers = [name for name in table.column_names if is_number(table.column(name).type)]
+    means = groups.first().assign(**groups[numbers].mean()).reset_index()
+    return pa.Table.from_pandas(means if repeated == "mean" else groups.nth(0), preserve_index=False)
+
+
+def _read(path: Path, names: dict[str, str]) -> tuple[pa.Table, dict[str, str]]:
+    """Returns the columns that are to be taken, and old and new name of each."""
+    parquet = path.suffix.lower() == ".parquet"
     text = {old: pa.string() for old, new in names.items() if new == ARCH}
     try:
         if parquet:
             with pq.ParquetFile(path) as file:
                 present = file.schema_arrow.names
         else:
-            with path.open("rb") as stream, pa.csv.open_csv(stream) as reader:
+            with pa.input_stream(path) as stream, pa.csv.open_csv(stream) as reader:
                 present = reader.schema.names
-        missing = [name for name in names if name not in present]
-        if missing:
+        if missing := [name for name in names if name not in present]:
             raise UserError(
                 f"{path} has no column {missing[0]}; it has {', '.join(present)}. Name those to take with "
                 f"--column OLD=NEW, and the one of the architectures with --column OLD={ARCH}"
             )
+        if len(names) == 1:
+            names = {name: names.get(name, name) for name in present}
+        if doubled := [name for name in names if present.count(name) > 1]:
+            raise UserError(f"{path} has two columns {doubled[0]}; rename one")
         if parquet:
-            return pq.read_table(path).select(list(names))
+            return pq.read_table(path).select(list(names)), names
         options = pa.csv.ConvertOptions(include_columns=list(names), column_types=text)
-        return pa.csv.read_csv(path, convert_options=options)
+        with pa.input_stream(path) as stream:
+            return pa.csv.read_csv(stream, convert_options=options), names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be read as {'Parquet' if parquet else 'CSV'}: {reason}") from error
 
 
+def _check_numbers(name: str, values: pa.ChunkedArray) -> None:
+    """Raises `UserError` that names the first value that is no number."""
+    if is_number(values.type) or pa.types.is_null(values.type):
+        return
+    for row, value in enumerate(values.to_pylist()):
+        try:
+            float("nan" if value is None else value)
+        except (ValueError, TypeError):
+            raise UserError(
+                f"column {name} holds text, not numbers, such as {value!r} in row {row}; write numbers alone, and "
+                "nothing where a value is missing"
+            ) from None
+
+
 def percent(name: str, values: NDArray[np.float64], unit: Unit) -> NDArray[np.float64]:
-    """Accuracies of `unit` in percent. Raises `UserError` where they are rather in another unit."""
+    """Returns accuracies of `unit` in percent. Raises `UserError` where they are rather in another unit."""
     given = values[~np.isnan(values)]
     called_error = "err" in name.lower()
+    if unit == "none":
+        return values
     if called_error != (unit == "error") and (called_error or "acc" in name.lower()):
         raise UserError(
             f"column {name} seems to hold {'errors' if called_error else 'accuracies'}, but the unit is {unit}; choose "

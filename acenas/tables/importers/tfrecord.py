@@ -14,16 +14,15 @@ _LARGEST = 1 << 28  # bytes of a record; a larger length is one that was damaged
 def read_records(
     path: Path, progress: Callable[[int], object] | None = None, start: tuple[int, int] = (0, 0)
 ) -> Iterator[bytes]:
-    """The records of a TFRecord file in order, each with both of its checksums verified.
+    """Yields the records of an uncompressed TFRecord file in order, and verifies both checksums of each.
 
     Args:
-        path: the file, uncompressed.
+        path: the file.
         progress: called now and then with the number of bytes read.
         start: number and place (in bytes) of the record to begin with.
 
     Raises:
-        UserError: where the file is no TFRecord file, is truncated, or a checksum is wrong; or the package that
-            computes them is missing.
+        UserError: where the file is no TFRecord file or is truncated, a checksum is wrong, or google-crc32c is missing.
     """
     crc32c = _crc32c()
     with path.open("rb", buffering=1 << 20) as file:
@@ -34,20 +33,16 @@ def read_records(
                 raise UserError(_truncated(path, number, position))
             length, check = _HEADER.unpack(header)
             if masked(crc32c(header[:8])) != check or length > _LARGEST:
-                raise UserError(
-                    f"{path} is not an uncompressed TFRecord file; name one, or unpack it first"
-                    if number == 0
-                    else f"{path}: record {number:,} (at byte {position:,}): wrong checksum of its length; the file "
-                    "is damaged, fetch it again"
-                )
+                if number == 0:
+                    raise UserError(
+                        f"{path} is not an uncompressed TFRecord file; name one, or unpack it first"
+                    )
+                raise UserError(_damaged(path, number, position, "length"))
             record, tail = file.read(length), file.read(_CHECK.size)
             if len(tail) < _CHECK.size:
                 raise UserError(_truncated(path, number, position))
             if masked(crc32c(record)) != _CHECK.unpack(tail)[0]:
-                raise UserError(
-                    f"{path}: record {number:,} (at byte {position:,}): wrong checksum of its data; the file is "
-                    "damaged, fetch it again"
-                )
+                raise UserError(_damaged(path, number, position, "data"))
             yield record
             number += 1
             position += framed_size(record)
@@ -70,6 +65,13 @@ def masked(crc: int) -> int:
     '0xc78ab0e5'
     """
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _damaged(path: Path, number: int, position: int, what: str) -> str:
+    return (
+        f"{path}: record {number:,} (at byte {position:,}): wrong checksum of its {what}; the file is damaged, fetch "
+        "it again"
+    )
 
 
 def _truncated(path: Path, number: int, position: int) -> str:

@@ -102,6 +102,13 @@ def graph(edges: dict[int, list[int]]) -> Record:
         ([], WEAK, "fraction", "has no records"),
         ([without("graphs")], WEAK, "fraction", "record 0: there is no 'graphs'"),
         ([graph({1: [0]})], WEAK, "fraction", "edge 1-0 does not lead to a higher node"),
+        (
+            [KNOWN[0] | {"graphs": [{"graph": {}, "node_tags": [float("inf")]}]}],
+            WEAK,
+            "fraction",
+            "record 0: .*infinity",
+        ),
+        (np.zeros(3), WEAK, "fraction", "holds a ndarray, not a list of records"),
         ([graph({0: [5]})], WEAK, "fraction", "edge 0-5 does not lead to a higher node among 3"),
         (WEAK, None, "fraction", "a record has no accuracy; give files of labels with --weak"),
         ([record([0, 1], {"accuracy": []})], None, "fraction", r"metric accuracy is \[\], not a number"),

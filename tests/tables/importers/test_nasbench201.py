@@ -273,7 +273,12 @@ def test_what_is_wrong_is_said(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [({"meta_archs": ARCHS}, "holds no results"), ([1], "no list of its cells"), (Evil(), "was not loaded")],
+    [
+        ({"meta_archs": ARCHS}, "holds no results"),
+        ({"meta_archs": 1}, "no list of its cells"),
+        ([1], "no list of its cells"),
+        (Evil(), "was not loaded"),
+    ],
 )
 def test_pth_files_of_another_content_are_errors(tmp_path: Path, content: Any, message: str) -> None:
     torch.save(content, tmp_path / "nb.pth")

@@ -1,12 +1,15 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from acenas.errors import UserError
-from acenas.spaces import NasBench201
-from acenas.tables import BenchmarkTable
+from acenas.spaces import NDS, NasBench201
+from acenas.tables import BenchmarkTable, find_table
 from acenas.tables.__main__ import main
 from acenas.tables.importers.own import Unit, import_own
 
@@ -84,6 +87,8 @@ def test_accuracies_of_short_trainings_may_be_declared_weak_labels(tmp_path: Pat
         (FRAME.assign(cell="x"), COLUMNS, "fraction", "row 0: not a NAS-Bench-201 cell"),
         (FRAME.assign(cell=ARCHS[0]), COLUMNS, "fraction", "is there more than once"),
         (FRAME.assign(a="good"), COLUMNS, "fraction", "not numbers"),
+        (FRAME.assign(a=["0.5", "90.5%", "1"]), COLUMNS, "fraction", "not numbers, such as '90.5%' in row 1"),
+        (FRAME.assign(a=["0.5", "0.7", "None"]), COLUMNS, "fraction", "not numbers, such as 'None' in row 2"),
         (FRAME.assign(a=[0.5, np.nan, 0.25]), COLUMNS, "fraction", "1 of 3 accuracies are missing"),
     ],
 )
@@ -127,3 +132,86 @@ def test_the_command_imports_and_says_what_is_wrong(
     ):
         assert main([*command, *arguments]) == 1
         assert message in capsys.readouterr().err
+
+
+def test_compressed_files_and_suffixes_in_capitals_are_read(tmp_path: Path) -> None:
+    FRAME.to_csv(tmp_path / "mine.csv.gz", index=False)
+    FRAME.to_parquet(tmp_path / "MINE.PARQUET", index=False)
+    for name in ("mine.csv.gz", "MINE.PARQUET"):
+        assert import_own(tmp_path / name, tmp_path / "out.parquet", SPACE, COLUMNS, "fraction") == 3
+    assert find_table(str(tmp_path / "MINE.PARQUET")) == tmp_path / "MINE.PARQUET"
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("cell,a,a,t,p\nx,1,2,3,4\n")
+    with pytest.raises(UserError, match="has two columns a; rename one"):
+        import_own(tmp_path / "mine.csv", tmp_path / "out.parquet", SPACE, COLUMNS, "fraction")
+
+
+MINE = pd.DataFrame(
+    {
+        "arch": ["02012100", "11111221", "02012100"],
+        "task.valid_ssim": [0.5, None, 0.75],
+        "perplexity": [130.0, 120.0, 110.0],
+        "status": ["OK", "FAIL", "OK"],
+    }
+)
+
+
+@pytest.mark.parametrize(("repeated", "ssim"), [("first", 0.5), ("mean", 0.625)])
+def test_any_columns_are_taken_as_they_are_and_repeated_rows_joined(
+    tmp_path: Path, repeated: Literal["first", "mean"], ssim: float
+) -> None:
+    path, out, space = (
+        written(tmp_path, MINE),
+        tmp_path / "out.parquet",
+        SimpleNamespace(name="mine", parse=str),
+    )
+    with pytest.raises(UserError, match=r"02012100 is there more than once; .*--repeated first or mean"):
+        import_own(path, out, space, {}, "none")
+    assert import_own(path, out, space, {}, "none", repeated=repeated) == 2
+    table = BenchmarkTable.open(out, space="mine")
+    table.check()
+    assert (table.archs, table.columns) == (["02012100", "11111221"], list(MINE.columns[1:]))
+    np.testing.assert_array_equal(table.column("task.valid_ssim"), [ssim, np.nan])
+    assert table.arrow_column("status").to_pylist() == ["OK", "FAIL"]
+    assert table.metadata.unit == "none"
+
+
+def test_without_a_unit_columns_are_named_freely_and_not_checked(tmp_path: Path) -> None:
+    path, space = written(tmp_path, MINE[:2]), SimpleNamespace(name="mine", parse=str)
+    names = {"arch": "arch", "perplexity": "lm.valid.1", "task.valid_ssim": "my SSIM"}
+    import_own(path, tmp_path / "out.parquet", space, names, "none")
+    table = BenchmarkTable.open(tmp_path / "out.parquet")
+    table.check()
+    assert table.column("lm.valid.1").tolist() == [130, 120]
+
+
+def test_spaces_are_named_by_class_or_not_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.parquet"
+    command = [
+        "import",
+        "csv",
+        str(written(tmp_path, MINE[:2])),
+        "--out",
+        str(out),
+        "--unit",
+        "none",
+        "--space",
+    ]
+    assert main([*command, "mine"]) == 0
+    assert "acenas has no space mine: the grammar of architectures was not checked" in capsys.readouterr().out
+    for space, message in (
+        ("acenas.spaces.NasBench201", "row 0: not a NAS-Bench-201 cell"),
+        ("nds_darts", "row 0: "),
+        ("no_such_module.Space", "there is no search space no_such_module.Space: No module named"),
+    ):
+        assert main([*command, space]) == 1
+        assert message in capsys.readouterr().err
+    arch = NDS("darts").sample(1, torch.Generator().manual_seed(0))
+    path = written(tmp_path, pd.DataFrame({"arch": arch, "d.valid.9": [90.5]}))
+    assert (
+        main(["import", "csv", str(path), "--out", str(out), "--unit", "percent", "--space", "nds_darts"])
+        == 0
+    )
+    assert BenchmarkTable.open(out, space="nds_darts").archs == arch
