@@ -126,6 +126,7 @@ class Column:
         name = escape(kind[-1])
         self.texts = [f"{name}=" + ("" if is_number else escape(str(value))) for value in self.values]
         """What an architecture has for each value; blocks follow."""
+        self.code_of = {text: code for code, text in enumerate(self.texts)}
 
     def active(self, row: Sequence[int]) -> bool:
         """Whether the choice exists in the architecture of `row`."""

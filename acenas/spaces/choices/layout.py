@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from acenas.spaces.choices.grammar import Column, Value, When, listed, missing, 
 
 COMPLETIONS = 64
 """Rows in which choices that a change brings take all their values; beyond that they take the first."""
+
+_TOKENS = re.compile(r"[^,()]+|[()]")
 
 Row = list[int]
 """The code of each column, -1 for a choice that does not exist."""
@@ -73,6 +76,7 @@ class Layout:
     def __init__(self, choices: Mapping[str, Any]) -> None:
         self.columns: list[Column] = []
         self.items = self._items(choices, {}, (), (), "")
+        self._is_flat = not any(column.when or column.is_number for column in self.columns)
         self._order = self._conditions_first()
         self._branches: list[dict[frozenset[int], list[tuple[Row, frozenset[int]]]]] = []
         """For each column in `_order` and each state: codes, and the state after any of them."""
@@ -198,8 +202,30 @@ class Layout:
                 for i, (block, inner) in enumerate(zip(blocks, value, strict=False), start=1):
                     self._place(block, inner, row, f"{place}{name} {i}: ")
 
+    def read(self, arch: str) -> Row | None:
+        """Returns the row that `write` writes as `arch`; None where there is none."""
+        try:
+            if self._is_flat:
+                values = zip(self.columns, arch.split(","), strict=True)
+                return [column.code_of[text] for column, text in values]
+            row, tokens, at = [-1] * len(self.columns), _TOKENS.findall(arch), 0
+            for number, column in enumerate(self.columns):
+                if column.active(row):
+                    while tokens[at] in "()":
+                        at += 1
+                    if column.is_number:
+                        row[number] = column.values.index(_blocks(tokens[at + 1 :]))
+                    else:
+                        row[number] = column.code_of[tokens[at]]
+                    at += 1
+        except (IndexError, KeyError, ValueError):
+            return None
+        return row if self.write(row) == arch else None
+
     def write(self, row: Sequence[int]) -> str:
-        """The architecture of `row`."""
+        """Returns the architecture of `row`."""
+        if self._is_flat:
+            return ",".join([column.texts[code] for column, code in zip(self.columns, row, strict=True)])
         return self._write(self.items, row)
 
     def _write(self, items: Sequence[Item], row: Sequence[int]) -> str:
@@ -326,6 +352,20 @@ class Layout:
                     )
                 rows += [[*each[:number], code, *each[number + 1 :]] for code in codes]
         return rows
+
+
+def _blocks(tokens: Sequence[str]) -> int:
+    """Returns how many blocks in brackets follow one another at the beginning of `tokens`."""
+    blocks = depth = 0
+    for token in tokens:
+        if token == "(":
+            blocks += depth == 0
+            depth += 1
+        elif token == ")" and depth:
+            depth -= 1
+        elif not depth:
+            break
+    return blocks
 
 
 def _spec(place: str, given: Any) -> Choice | Repeated:

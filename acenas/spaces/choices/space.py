@@ -14,7 +14,7 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces.choices.grammar import listed, read_fields
-from acenas.spaces.choices.layout import Layout
+from acenas.spaces.choices.layout import Layout, Row
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.own import OwnSpace, named
 
@@ -82,8 +82,8 @@ class Choices(OwnSpace):
         self._canonical = named("canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
         self._read = self._reader(str(read)) if is_pattern else named("read", read)
-        self._rows: dict[str, NDArray[np.int16]] = {}
-        """What was read lately."""
+        self._rows: dict[str, Row] = {}
+        """What was read or written lately."""
         columns = self._layout.columns
         self._nodes = [number for number, column in enumerate(columns) if not column.is_number]
         self._first_type: dict[tuple[str, ...], int] = {}
@@ -180,22 +180,25 @@ class Choices(OwnSpace):
 
     def choices(self, arch: str) -> dict[str, Any]:
         """The choices of `arch` by name, as `build` takes them. Raises `UserError` as `validate`."""
-        return self._layout.choices(self._row(arch).tolist())
+        return self._layout.choices(self._row(arch))
 
-    def _row(self, arch: str) -> NDArray[np.int16]:
+    def _row(self, arch: str) -> Row:
         row = self._rows.get(arch)
         if row is None:
-            try:
-                codes = self._layout.row(read_fields(arch))
-            except UserError as error:
-                raise UserError(f"not an architecture of this space: {error}: {arch!r}") from None
-            if (written := self._layout.write(codes)) != arch:
-                raise UserError(f"not as this space writes it, {written!r}: {arch!r}")
-            row = np.array(codes, dtype=np.int16)
+            row = self._layout.read(arch)
+            if row is None:
+                raise UserError(self._what_is_wrong(arch))
             self._remember([arch], [row])
         return row
 
-    def _remember(self, archs: Sequence[str], rows: Iterable[NDArray[np.int16]]) -> None:
+    def _what_is_wrong(self, arch: str) -> str:
+        try:
+            written = self._layout.write(self._layout.row(read_fields(arch)))
+        except UserError as error:
+            return f"not an architecture of this space: {error}: {arch!r}"
+        return f"not as this space writes it, {written!r}: {arch!r}"
+
+    def _remember(self, archs: Sequence[str], rows: Sequence[Row]) -> None:
         if len(self._rows) > LISTABLE:
             self._rows.clear()
         self._rows.update(zip(archs, rows, strict=True))
@@ -218,8 +221,8 @@ class Choices(OwnSpace):
         """All architectures. Raises `NotImplementedError` where there are more than 200,000."""
         if self.size > LISTABLE:
             super().enumerate()
-        rows = self._layout.all_rows()
-        archs = list(map(self._layout.write, rows.tolist()))
+        rows = self._layout.all_rows().tolist()
+        archs = list(map(self._layout.write, rows))
         self._remember(archs, rows)
         return archs
 
@@ -230,7 +233,7 @@ class Choices(OwnSpace):
         numbers = (sum(word << 62 * place for place, word in enumerate(each)) % self.size for each in drawn)
         rows = [self._layout.numbered(number) for number in numbers]
         archs = list(map(self._layout.write, rows))
-        self._remember(archs, np.array(rows, np.int16).reshape(n, -1))
+        self._remember(archs, rows)
         return archs
 
     def neighbours(self, arch: str) -> list[str]:
@@ -240,7 +243,7 @@ class Choices(OwnSpace):
         copies of one after it. Choices that exist only after the change take all their values, or the first ones
         where these are more than 64 architectures.
         """
-        changed = map(self._layout.write, self._layout.changed(self._row(arch).tolist()))
+        changed = map(self._layout.write, self._layout.changed(self._row(arch)))
         return [other for other in dict.fromkeys(changed) if other != arch]
 
     # --- graphs ---
