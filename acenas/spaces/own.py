@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
@@ -50,6 +51,11 @@ class OwnSpace(SearchSpace):
             called = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
             raise UserError(f"the space {self.name}: build({called}): {error}") from None
         return self._build(**arguments)  # type: ignore[no-any-return]
+
+    @override
+    def check_images(self, num_classes: int, image_shape: tuple[int, int, int]) -> None:
+        if self._build is not None and self._example is None:
+            super().check_images(num_classes, image_shape)
 
     def costs(
         self,

@@ -47,6 +47,7 @@ class MobileNet(SearchSpace):
     """
 
     name = "mobilenet"
+    in_channels_key = "space.skeleton.in_channels"
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class MobileNet(SearchSpace):
         expansions: Sequence[int] = (3, 6),
     ) -> None:
         self.skeleton = skeleton or Skeleton()
+        self.in_channels = self.skeleton.in_channels
         self.kernel_sizes, self.expansions = tuple(kernel_sizes), tuple(expansions)
         for name, values in (("kernel_sizes", self.kernel_sizes), ("expansions", self.expansions)):
             if not values or len(set(values)) < len(values) or min(values) < 1:

@@ -69,6 +69,7 @@ class NasBench101(SearchSpace):
         in_channels: int = 3,
         distribution: Literal["uniform", "published"] = "uniform",
     ) -> None:
+        self.in_channels = in_channels
         self._skeleton = {
             "channels": channels,
             "cells_per_stage": cells_per_stage,

@@ -46,6 +46,7 @@ class NasBench201(SearchSpace):
     def __init__(
         self, channels: int = 16, cells_per_stage: int = 5, stages: int = 3, in_channels: int = 3
     ) -> None:
+        self.in_channels = in_channels
         self._skeleton = {
             "channels": channels,
             "cells_per_stage": cells_per_stage,

@@ -107,7 +107,7 @@ class NDS(SearchSpace):
         self.widths = tuple(widths)
         self.depths = tuple(depths)
         self.stem: StemName = stem
-        self.in_channels = in_channels
+        self.in_channels: int = in_channels
 
     # --- grammar ---
 
