@@ -184,11 +184,7 @@ def nasbench201_skeleton(
         for cell in range(1, cells_per_stage + 1):
             layers[f"stage{stage}_cell{cell}"] = make_cell(width)
     layers["head"] = nn.Sequential(
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(width, num_classes),
+        nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes)
     )
     return layers
 
