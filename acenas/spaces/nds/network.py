@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acenas.spaces.cost import Cost, count_cost
-from acenas.spaces.nds.cells import MIN_DEPTH, NONE, CellGraph
+from acenas.spaces.nds.cells import MIN_DEPTH, NONE, Architecture, CellGraph
 from acenas.spaces.sliced import SlicedBatchNorm2d, SlicedConv2d, SlicedSequential
 
 StemName = Literal["cifar", "imagenet"]
@@ -219,6 +219,11 @@ class CellPlace:
     before: Source
     last: Source
 
+    @property
+    def output(self) -> Source:
+        """Its own output."""
+        return Source("reduce" if self.reduction else "normal", self.channels)
+
 
 def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
     """The cells of a network of `depth` cells, the first of them with `width` channels.
@@ -239,7 +244,7 @@ def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
         reduction = stage > 0 and index == starts[stage]
         channels = width * 2**stage
         places.append(CellPlace(stage, index - starts[stage], channels, reduction, halved, before, last))
-        before, last = last, Source("reduce" if reduction else "normal", channels)
+        before, last = last, places[-1].output
         halved = reduction
     return places
 
@@ -249,36 +254,23 @@ def _stage_starts(depth: int) -> tuple[int, int, int]:
     return 0, depth // 3, 2 * depth // 3
 
 
-class Cells(NamedTuple):
-    """The two cells of an architecture."""
-
-    normal: CellGraph
-    reduce: CellGraph
-
-    def at(self, place: CellPlace) -> CellGraph:
-        """The one that stands in `place`."""
-        return self.reduce if place.reduction else self.normal
-
-    def channels(self, source: Source) -> int:
-        """All channels of an input of a cell."""
-        joined = {"stem": 1, "normal": len(self.normal.outputs), "reduce": len(self.reduce.outputs)}
-        return source.channels * joined[source.kind]
-
-    def features(self, places: Sequence[CellPlace]) -> int:
-        """Channels of the output of the last of `places`."""
-        return places[-1].channels * len(self.at(places[-1]).outputs)
+def source_channels(arch: Architecture, source: Source) -> int:
+    """Returns all channels of an input of a cell."""
+    if source.kind == "stem":
+        return source.channels
+    return source.channels * len(arch.cell(source.kind == "reduce").outputs)
 
 
-def live_cells(cells: Cells, depth: int) -> list[bool]:
-    """Returns which outputs the logits depend on: those of the two stem parts, then those of the `depth` cells.
+def live_cells(arch: Architecture) -> list[bool]:
+    """Returns which outputs the logits depend on: those of the two stem parts, then those of the cells.
 
     An output is read by the next cell as its state 1 and by the one after that as its state 0, or not at all.
     """
-    reductions = _stage_starts(depth)[1:]
-    live = [False] * (depth + 1) + [True]
-    for index in reversed(range(depth)):
+    reductions = _stage_starts(arch.depth)[1:]
+    live = [False] * (arch.depth + 1) + [True]
+    for index in reversed(range(arch.depth)):
         if live[index + 2]:
-            reads_before, reads_last = (cells.reduce if index in reductions else cells.normal).reads
+            reads_before, reads_last = arch.cell(index in reductions).reads
             live[index] |= reads_before
             live[index + 1] |= reads_last
     return live
@@ -399,9 +391,7 @@ class NDSNetwork(nn.Module):
     """Stem, cells, head, without the auxiliary head that some trainings add for their gradients.
 
     Args:
-        cells: the normal and the reduction cell.
-        width: channels of the first cells; each of two reduction cells doubles them.
-        depth: number of cells.
+        arch: cells, width and depth; each of two reduction cells doubles the channels.
         num_classes: logits of the output.
         stem: for small images (`cifar`) or large ones (`imagenet`).
         in_channels: channels of the images.
@@ -410,28 +400,21 @@ class NDSNetwork(nn.Module):
         ValueError: where an operation or a stem is unknown, or there are fewer than three cells.
 
     >>> cell = CellGraph(((("skip_connect", 0), ("max_pool_3x3", 1)), (("skip_connect", 2), ("skip_connect", 2))), (3,))
-    >>> NDSNetwork(Cells(cell, cell), 8, 3, num_classes=10)(torch.zeros(2, 3, 8, 8)).shape
+    >>> NDSNetwork(Architecture(cell, cell, width=8, depth=3), num_classes=10)(torch.zeros(2, 3, 8, 8)).shape
     torch.Size([2, 10])
     """
 
     def __init__(
-        self,
-        cells: Cells,
-        width: int,
-        depth: int,
-        num_classes: int,
-        *,
-        stem: StemName = "cifar",
-        in_channels: int = 3,
+        self, arch: Architecture, num_classes: int, *, stem: StemName = "cifar", in_channels: int = 3
     ) -> None:
         super().__init__()
-        places = cell_places(width, depth, stem)
-        self.stem = Stem(stem, in_channels, width)
+        places = cell_places(arch.width, arch.depth, stem)
+        self.stem = Stem(stem, in_channels, arch.width)
         self.cells = nn.ModuleList(
-            NDSCell(cells.at(place), place, cells.channels(place.before), cells.channels(place.last))
-            for place in places
+            NDSCell(arch.cell(p.reduction), p, source_channels(arch, p.before), source_channels(arch, p.last))
+            for p in places
         )
-        self.head = nds_head(cells.features(places), num_classes)
+        self.head = nds_head(source_channels(arch, places[-1].output), num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """`[B, C, H, W]` to `[B, num_classes]`."""
@@ -445,33 +428,27 @@ class NDSNetwork(nn.Module):
 
 
 def nds_cost(
-    cells: Cells,
-    width: int,
-    depth: int,
-    num_classes: int,
-    *,
-    image_shape: tuple[int, int, int],
-    stem: StemName = "cifar",
+    arch: Architecture, num_classes: int, *, image_shape: tuple[int, int, int], stem: StemName = "cifar"
 ) -> Cost:
-    """What `count_cost` says of the `NDSNetwork`, as the sum over its parts, of which few differ: far faster."""
-    places = cell_places(width, depth, stem)
+    """Returns `count_cost` of the `NDSNetwork`, as the sum over its parts: few differ, so this is far faster."""
+    places = cell_places(arch.width, arch.depth, stem)
     before_size = size = image_shape[1:]
     if stem == "imagenet":
         before_size = _half(_half(size))
         size = _half(before_size)
-    parts = [_part_cost(Stem, (stem, image_shape[0], width), image_shape)]
+    parts = [_part_cost(Stem, (stem, image_shape[0], arch.width), image_shape)]
     for place in places:
         channels, inside = place.channels, _half(size) if place.reduction else size
-        before, last = cells.channels(place.before), cells.channels(place.last)
+        before, last = source_channels(arch, place.before), source_channels(arch, place.last)
         parts.append(_part_cost(Projection, (before, channels, place.halve_before), (before, *before_size)))
         parts.append(_part_cost(Projection, (last, channels), (last, *size)))
-        for name, source in itertools.chain.from_iterable(cells.at(place).nodes):
+        for name, source in itertools.chain.from_iterable(arch.cell(place.reduction).nodes):
             if name != NONE:
                 operation = name, channels, stride(place.reduction, source)
                 input_size = size if source < 2 else inside
                 parts.append(_part_cost(nds_operation, operation, (channels, *input_size)))
         before_size, size = size, inside
-    features = cells.features(places)
+    features = source_channels(arch, places[-1].output)
     parts.append(_part_cost(nds_head, (features, num_classes), (features, *size)))
     return Cost(*(round(sum(values), 6) for values in zip(*parts, strict=True)))
 

@@ -8,10 +8,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from acenas.spaces.nds.cells import NONE
+from acenas.spaces.nds.cells import NONE, Architecture
 from acenas.spaces.nds.network import (
     CellPlace,
-    Cells,
     Projection,
     Source,
     Stem,
@@ -24,9 +23,6 @@ from acenas.spaces.nds.network import (
 )
 from acenas.spaces.sliced import SlicedLinear
 from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
-
-CellsOf = Callable[[str], tuple[Cells, int, int]]
-"""The cells, the width and the depth of an architecture. Raises `UserError` where it is none of the super-net's."""
 
 
 class SharedNDSCell(nn.Module):
@@ -74,9 +70,9 @@ class SharedNDSCell(nn.Module):
             }
         )
 
-    def forward(self, before: Tensor, last: Tensor, cells: Cells, place: CellPlace) -> Tensor:
-        """The output of the cell of `cells` that stands in `place`, of those of the two cells before it."""
-        graph = cells.at(place)
+    def forward(self, before: Tensor, last: Tensor, arch: Architecture, place: CellPlace) -> Tensor:
+        """Returns the output of the cell in `place`, from the outputs of the two cells before it."""
+        graph = arch.cell(place.reduction)
         computed: dict[tuple[int, int, str], Tensor] = {}  # both inputs of a node may be the same
 
         def operate(node: int, input_: int, state: Tensor) -> Tensor:
@@ -87,16 +83,16 @@ class SharedNDSCell(nn.Module):
             return computed[key]
 
         return cell_output(
-            self._project(self._before(place), before, place.before, cells, place.channels),
-            self._project(self._last(place), last, place.last, cells, place.channels),
+            self._project(self._before(place), before, place.before, arch, place.channels),
+            self._project(self._last(place), last, place.last, arch, place.channels),
             graph,
             place.reduction,
             operate,
         )
 
-    def path(self, cells: Cells, place: CellPlace) -> list[nn.Module]:
+    def path(self, arch: Architecture, place: CellPlace) -> list[nn.Module]:
         """The modules that the output depends on, each once."""
-        graph = cells.at(place)
+        graph = arch.cell(place.reduction)
         projections = [self._before(place), self._last(place)]
         edges = {
             (node, source, name): None
@@ -119,24 +115,22 @@ class SharedNDSCell(nn.Module):
         return cast(nn.ModuleDict, self.operations[f"{node}_{source}"])[name]
 
     def _project(
-        self, projection: Projection, x: Tensor, source: Source, cells: Cells, channels: int
+        self, projection: Projection, x: Tensor, source: Source, arch: Architecture, channels: int
     ) -> Tensor:
-        return cast(
-            Tensor,
-            projection(x, channels, node_channels(source, cells, projection.in_channels // self.nodes)),
-        )
+        inputs = node_channels(source, arch, projection.in_channels // self.nodes)
+        return cast(Tensor, projection(x, channels, inputs))
 
 
 def _kind(source: Source, halve: bool = False) -> str:
     return ("stem" if source.kind == "stem" else "cells") + ("_halved" if halve else "")
 
 
-def node_channels(source: Source, cells: Cells, most: int) -> list[slice]:
+def node_channels(source: Source, arch: Architecture, most: int) -> list[slice]:
     """Where the channels of `source` stand among those of all nodes of a cell, `most` for each node."""
     if source.kind == "stem":
         return [slice(source.channels)]
-    outputs = (cells.normal if source.kind == "normal" else cells.reduce).outputs
-    return [slice((state - 2) * most, (state - 2) * most + source.channels) for state in outputs]
+    starts = [(state - 2) * most for state in arch.cell(source.kind == "reduce").outputs]
+    return [slice(start, start + source.channels) for start in starts]
 
 
 class NDSSupernet(SupernetNetwork):
@@ -147,7 +141,7 @@ class NDSSupernet(SupernetNetwork):
     applies one operation to one state twice, both are the same shared operation.
 
     Args:
-        cells_of: the cells, width and depth of an architecture.
+        parse: reads an architecture. Raises `UserError` where it is none of the super-net's.
         operations: names of all operations.
         nodes: of a cell.
         width: of the widest architecture.
@@ -159,7 +153,7 @@ class NDSSupernet(SupernetNetwork):
 
     def __init__(
         self,
-        cells_of: CellsOf,
+        parse: Callable[[str], Architecture],
         operations: Sequence[str],
         nodes: int,
         width: int,
@@ -170,7 +164,7 @@ class NDSSupernet(SupernetNetwork):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        self._cells_of = lru_cache(maxsize=4096)(cells_of)
+        self._parse = lru_cache(maxsize=4096)(parse)
         self._places = lru_cache(maxsize=256)(lambda path_width, depth: cell_places(path_width, depth, stem))
         self.stem = Stem(stem, in_channels, width)
         places: dict[str, list[CellPlace]] = {}
@@ -187,22 +181,22 @@ class NDSSupernet(SupernetNetwork):
 
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
         """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
-        cells, width, depth = self._cells_of(arch)
-        before, last = self.stem(images, width)
-        places = self._places(width, depth)
+        whole = self._parse(arch)
+        before, last = self.stem(images, whole.width)
+        places = self._places(whole.width, whole.depth)
         for place in places:
-            before, last = last, self.cells[_name(place)](before, last, cells, place)
-        output = Source("reduce" if places[-1].reduction else "normal", places[-1].channels)
-        return cast(Tensor, self.classifier(self.head(last), node_channels(output, cells, self.features)))
+            before, last = last, self.cells[_name(place)](before, last, whole, place)
+        inputs = node_channels(places[-1].output, whole, self.features)
+        return cast(Tensor, self.classifier(self.head(last), inputs))
 
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
         """Returns whole kernels, of which a path may use the first channels only."""
-        cells, width, depth = self._cells_of(arch)
-        stem_before, stem_last, *live = live_cells(cells, depth)
+        whole = self._parse(arch)
+        stem_before, stem_last, *live = live_cells(whole)
         parts = self.stem.path(stem_before, stem_last)
-        for place, is_live in zip(self._places(width, depth), live, strict=True):
+        for place, is_live in zip(self._places(whole.width, whole.depth), live, strict=True):
             if is_live:
-                parts += cast(SharedNDSCell, self.cells[_name(place)]).path(cells, place)
+                parts += cast(SharedNDSCell, self.cells[_name(place)]).path(whole, place)
         return [parameter for part in [*parts, self.classifier] for parameter in part.parameters()]
 
 
