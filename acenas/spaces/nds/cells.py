@@ -139,15 +139,10 @@ def canonical_cell(cell: Cell, operations: tuple[str, ...]) -> Cell:
             return
         ready = {}
         for node, inputs in enumerate(cell):
-            if node + 2 not in number_of and all(
-                name == NONE or state in number_of for name, state in inputs
-            ):
-                ready[node] = tuple(
-                    sorted(
-                        (0 if name == NONE else number_of[state], operations.index(name))
-                        for name, state in inputs
-                    )
-                )
+            numbers = [0 if name == NONE else number_of.get(state, -1) for name, state in inputs]
+            if node + 2 not in number_of and -1 not in numbers:
+                codes = (operations.index(name) for name, _ in inputs)
+                ready[node] = tuple(sorted(zip(numbers, codes, strict=True)))
         first = min(ready.values())
         for node, written in ready.items():
             if written == first:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -59,8 +59,7 @@ class NDS(SearchSpace):
         stem: in place of the variant's: of networks for small images (`cifar`) or large ones (`imagenet`).
         in_channels: channels of the images.
 
-    Widths and depths are those that are drawn, changed to, and valid; what a table says of others can be encoded and
-    built nevertheless.
+    Architectures of other widths and depths, such as those of a table, are not valid, but can be encoded and built.
 
     Raises:
         UserError: where an argument is out of range.
@@ -177,10 +176,9 @@ class NDS(SearchSpace):
     def canonical(self, arch: str) -> str:
         """Returns the same cells with nodes, and the two inputs of each node, in the first of all possible orders.
 
-        Two architectures have one canonical form exactly where they differ in these orders, or in what `none` reads:
-        then one set of weights, in another order, gives both one function. (Not identified are functions that are
-        equal for other reasons, such as those of nodes that are copies of others by `skip_connect`, or that read a node
-        of nothing but `none`: the benchmark trains such networks apart.)
+        Two architectures have one canonical form exactly where they differ in these orders, or in what `none` reads.
+        (Functions that are equal for other reasons stay apart, as in the benchmark: copies by `skip_connect`, or nodes
+        that read a node of nothing but `none`.)
         """
         whole = self.architecture(arch)
         return str(replace(whole, normal=self._canonical(whole.normal), reduce=self._canonical(whole.reduce)))
@@ -200,11 +198,8 @@ class NDS(SearchSpace):
         globals are -1 for the smallest width and depth of the space and 1 for the largest, and linear between.
         """
         architectures = [self.architecture(arch) for arch in archs]
-        graphs = [
-            _cell_graph(self._canonical(cell), self.family)
-            for arch in architectures
-            for cell in (arch.normal, arch.reduce)
-        ]
+        cells = (cell for arch in architectures for cell in (arch.normal, arch.reduce))
+        graphs = [_cell_graph(self._canonical(cell), self.family) for cell in cells]
         size = 3 * self.family.nodes + 3
         node = torch.tensor([types for types, _ in graphs], dtype=torch.long).reshape(-1, 2, size)
         edges = [(row, *edge) for row, (_, edges) in enumerate(graphs) for edge in edges]
@@ -241,23 +236,17 @@ class NDS(SearchSpace):
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """As `SearchSpace.costs`; counted part by part, on networks without values, thousands a second."""
         with torch.device("meta"):
-            return [
-                nds_cost(self.architecture(arch), num_classes, image_shape=image_shape, stem=self.stem)
-                for arch in archs
-            ]
+            cost = partial(nds_cost, num_classes=num_classes, image_shape=image_shape, stem=self.stem)
+            return [cost(self.architecture(arch)) for arch in archs]
 
     def draw(self, arch: str) -> Figure:
         """Draws both cells below each other: every node a sum of two operations."""
         from acenas.spaces.drawing import draw_vertex_cells
 
         whole = self.architecture(arch)
-        return draw_vertex_cells(
-            {
-                f"{title} cell": _picture(cell, self.family)
-                for title, cell in (("normal", whole.normal), ("reduction", whole.reduce))
-            },
-            f"width {whole.width}, depth {whole.depth}",
-        )
+        cells = {"normal cell": whole.normal, "reduction cell": whole.reduce}
+        pictures = {title: _picture(cell, self.family) for title, cell in cells.items()}
+        return draw_vertex_cells(pictures, f"width {whole.width}, depth {whole.depth}")
 
     # --- inside ---
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import cast
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.spaces.nds.cells import NONE, Architecture
 from acenas.spaces.nds.network import (
@@ -28,14 +29,14 @@ from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averag
 class SharedNDSCell(nn.Module):
     """A cell with every operation on each of its edges, as wide as its widest path.
 
-    Its inputs come from cells, of which some nodes are joined, or from the stem, and may have to be halved: each of
-    these has a projection of its own. In its kernels the channels of a node have their place, whichever nodes are
-    joined, and a narrower path takes the first ones of each.
+    An input comes from the stem or from a cell, and may have to be halved; each case has a projection of its own. In
+    the kernels of a projection each node of the earlier cell has fixed channels, whichever nodes are joined to its
+    output; a narrower path uses the first channels of each node.
 
     Args:
         operations: names of all operations.
         nodes: of a cell.
-        places: where paths of any depth see it, at its full width.
+        places: of this cell in networks of any depth, at full width.
     """
 
     def __init__(self, operations: Sequence[str], nodes: int, places: Sequence[CellPlace]) -> None:
@@ -48,22 +49,14 @@ class SharedNDSCell(nn.Module):
             return Projection(inputs, channels, halve)
 
         self.project_before = nn.ModuleDict(
-            {
-                _kind(place.before, place.halve_before): projection(place.before, place.halve_before)
-                for place in places
-            }
+            {_kind(p.before, p.halve_before): projection(p.before, p.halve_before) for p in places}
         )
-        self.project_last = nn.ModuleDict(
-            {_kind(place.last): projection(place.last, False) for place in places}
-        )
+        self.project_last = nn.ModuleDict({_kind(p.last): projection(p.last, False) for p in places})
+        names = [name for name in operations if name != NONE]
         self.operations = nn.ModuleDict(
             {
                 f"{node}_{source}": nn.ModuleDict(
-                    {
-                        name: nds_operation(name, channels, stride(reduction, source))
-                        for name in operations
-                        if name != NONE
-                    }
+                    {name: nds_operation(name, channels, stride(reduction, source)) for name in names}
                 )
                 for node in range(nodes)
                 for source in range(node + 2)
@@ -91,18 +84,15 @@ class SharedNDSCell(nn.Module):
         )
 
     def path(self, arch: Architecture, place: CellPlace) -> list[nn.Module]:
-        """The modules that the output depends on, each once."""
+        """Returns the modules that the output depends on, each once."""
         graph = arch.cell(place.reduction)
         projections = [self._before(place), self._last(place)]
-        edges = {
-            (node, source, name): None
-            for node, inputs in enumerate(graph.nodes)
-            for name, source in inputs
-            if name != NONE
-        }
+        edges = (
+            (node, s, name) for node, inputs in enumerate(graph.nodes) for name, s in inputs if name != NONE
+        )
         return [
             *(part for part, read in zip(projections, graph.reads, strict=True) if read),
-            *(self._operation(*edge) for edge in edges),
+            *(self._operation(*edge) for edge in dict.fromkeys(edges)),
         ]
 
     def _before(self, place: CellPlace) -> Projection:
@@ -126,7 +116,7 @@ def _kind(source: Source, halve: bool = False) -> str:
 
 
 def node_channels(source: Source, arch: Architecture, most: int) -> list[slice]:
-    """Where the channels of `source` stand among those of all nodes of a cell, `most` for each node."""
+    """Returns the channels of `source` among those of all nodes of a cell, which have `most` channels each."""
     if source.kind == "stem":
         return [slice(source.channels)]
     starts = [(state - 2) * most for state in arch.cell(source.kind == "reduce").outputs]
@@ -136,9 +126,9 @@ def node_channels(source: Source, arch: Architecture, most: int) -> list[slice]:
 class NDSSupernet(SupernetNetwork):
     """Stem, three stages of shared cells, head (AceNAS, arXiv 2108.03001).
 
-    A cell belongs to its position in its stage: a path of fewer cells takes the first ones of each stage. A path equals
-    the stand-alone network of its architecture, whose kernels are the first channels of the shared ones. Where a node
-    applies one operation to one state twice, both are the same shared operation.
+    A shorter path uses the first cells of each stage, a narrower one the first channels of the shared kernels. A path
+    equals the stand-alone network of its architecture, but where a node applies one operation to one state twice: both
+    are the same shared operation.
 
     Args:
         parse: reads an architecture. Raises `UserError` where it is none of the super-net's.
@@ -179,8 +169,8 @@ class NDSSupernet(SupernetNetwork):
         self.classifier = SlicedLinear(self.features * nodes, num_classes)
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
         whole = self._parse(arch)
         before, last = self.stem(images, whole.width)
         places = self._places(whole.width, whole.depth)
@@ -190,7 +180,7 @@ class NDSSupernet(SupernetNetwork):
         return cast(Tensor, self.classifier(self.head(last), inputs))
 
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """Returns whole kernels, of which a path may use the first channels only."""
+        """Returns whole kernels, of which a path may use only the first channels."""
         whole = self._parse(arch)
         stem_before, stem_last, *live = live_cells(whole)
         parts = self.stem.path(stem_before, stem_last)
