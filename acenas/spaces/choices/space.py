@@ -15,8 +15,8 @@ from torch import nn
 from acenas.errors import UserError
 from acenas.spaces.choices.grammar import listed, read_fields
 from acenas.spaces.choices.layout import Layout, Row
+from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.graphs import GraphBatch
-from acenas.spaces.own import OwnSpace, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ LISTABLE = 200_000
 """A space of more architectures than this is sampled rather than listed."""
 
 
-class Choices(OwnSpace):
+class Choices(CustomSpace):
     """Architectures that take one value for each of some choices.
 
     An architecture is written `width=32,block=(kernel=3)(kernel=5),kind=conv`: its choices in the order of the space,

@@ -70,12 +70,8 @@ class NasBench101(SearchSpace):
         distribution: Literal["uniform", "published"] = "uniform",
     ) -> None:
         self.in_channels = in_channels
-        self._skeleton = {
-            "channels": channels,
-            "cells_per_stage": cells_per_stage,
-            "stages": stages,
-            "in_channels": in_channels,
-        }
+        sizes = {"channels": channels, "cells_per_stage": cells_per_stage, "stages": stages}
+        self._skeleton = sizes | {"in_channels": in_channels}
         self.distribution = distribution
 
     # --- grammar ---
