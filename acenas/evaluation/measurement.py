@@ -117,6 +117,7 @@ class BenchmarkMeasurement:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         check_settings(folder / "measurement.json", self._settings())
+        self.space.check_images(self.images.splits.num_classes, self.images.splits.image_shape)
         archs = self.architectures()
         done = self._finished(folder)
         missing = [arch for arch in archs if arch not in done]

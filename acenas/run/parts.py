@@ -55,6 +55,8 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
         cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
     space: SearchSpace = instantiate(cfg.space)
     task: ImageTask | None = instantiate(cfg.images) if cfg.images else None
+    if task:
+        space.check_images(task.splits.num_classes, task.splits.image_shape)
     table = BenchmarkTable.open(cfg.table.path, space=cfg.table.space) if cfg.table and cfg.search else None
     labels = labels_from_elsewhere(cfg, space, task, table) if cfg.search else {}
     if cfg.final and not cfg.search:

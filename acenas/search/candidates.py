@@ -88,6 +88,10 @@ class Candidates:
         """
         if not self.generations:
             return []
+        try:
+            space.neighbours(archs[0])
+        except UserError:  # the space knows no neighbours: the sample is all there is
+            return []
         seen = set(archs)
         best = np.argsort(-scores, kind="stable")[: self.population]
         parents = {archs[i]: float(scores[i]) for i in best.tolist()}
@@ -111,6 +115,6 @@ class Candidates:
     ) -> list[str]:
         drawn = generator.integers(len(parents), size=self.children).tolist()
         neighbours = {i: space.neighbours(parents[i]) for i in sorted(set(drawn))}
-        mutated = [neighbours[i][int(generator.integers(len(neighbours[i])))] for i in drawn]
+        mutated = [all_of[int(generator.integers(len(all_of)))] for i in drawn if (all_of := neighbours[i])]
         children = [arch for arch in dict.fromkeys(space.canonical_all(mutated)) if arch not in seen]
         return [arch for arch, keep in zip(children, within(children).tolist(), strict=True) if keep]

@@ -96,6 +96,13 @@ class RegularisedEvolution(Search):
         return np.array(chosen, dtype=np.int64), reasons
 
     @override
+    def check_space(self, space: SearchSpace, archs: Sequence[str]) -> None:
+        try:
+            space.neighbours(archs[0])
+        except UserError as error:
+            raise UserError(f"search=evolution needs neighbours of architectures: {error}") from None
+
+    @override
     def extend(
         self,
         space: SearchSpace,

@@ -76,6 +76,9 @@ class Search(ABC):
             Distinct positions out of `left`, as many as `round_sizes` says, and the reason for each.
         """
 
+    def check_space(self, space: SearchSpace, archs: Sequence[str]) -> None:  # noqa: B027 (most search any space)
+        """Raises `UserError` where this search cannot search `space`, of which `archs` are candidates."""
+
     def extend(
         self,
         space: SearchSpace,

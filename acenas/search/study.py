@@ -289,6 +289,7 @@ class Study:
                 f"{self.budget}"
             )
         self._candidates()
+        self.search.check_space(self.space, self.state.archs)
         if theirs["budget"] < self.budget:
             self.state.restart_from(_last_round_alike(self.search, theirs["budget"]))
         if not file.exists() or theirs["budget"] < self.budget:

@@ -8,7 +8,7 @@ from acenas.spaces.mobilenet.space import MobileNet
 from acenas.spaces.nasbench101.space import NasBench101
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.spaces.nds.space import NDS
-from acenas.spaces.own_graphs import Graphs
+from acenas.spaces.operation_graphs import Graphs
 
 __all__ = [
     "NDS",

@@ -33,6 +33,10 @@ class SearchSpace(ABC):
     """Values of `GraphBatch.node` are below this."""
     node_names: Sequence[str] = ()
     """The name of each node type in pictures; by default its number."""
+    in_channels: int | None = None
+    """Channels of the images that the networks read; None where the space does not fix them."""
+    in_channels_key: str = "space.in_channels"
+    """The key that sets `in_channels`."""
 
     # --- the architectures ---
 
@@ -136,6 +140,27 @@ class SearchSpace(ABC):
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """Builds the stand-alone network of `arch`, with fresh weights. Raises `UserError` where the space has none."""
         raise UserError(f"the space {self.name} builds no networks; search a table of it")
+
+    def check_images(self, num_classes: int, image_shape: tuple[int, int, int]) -> None:
+        """Raises `UserError` where the networks cannot read images of `image_shape` `(channels, height, width)`.
+
+        Compares the channels; where the space does not fix them, runs one network. Draws no global random numbers.
+        """
+        if self.in_channels not in (None, image_shape[0]):
+            raise UserError(
+                f"the networks of the space {self.name} read images of {self.in_channels} channel(s), and these images "
+                f"have {image_shape[0]}: set {self.in_channels_key}={image_shape[0]}, or choose other images"
+            )
+        if self.in_channels is None and type(self).build is not SearchSpace.build:
+            try:
+                (arch,) = self.sample(1, torch.Generator().manual_seed(0))
+            except UserError:  # a table names the architectures, and none can be drawn
+                return
+            try:
+                with torch.random.fork_rng(devices=()):
+                    self.costs([arch], num_classes, image_shape)
+            except UserError as error:
+                raise UserError(f"the space {self.name} and images= do not fit: {error}") from error
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """Counts what the networks of `archs` cost for one image of `image_shape` `(channels, height, width)`."""

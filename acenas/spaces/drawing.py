@@ -1,4 +1,4 @@
-"""Pictures of cells."""
+"""Pictures of cells and of chains of blocks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,92 +9,53 @@ from matplotlib.patches import FancyArrowPatch
 
 _CENTRE: Any = {"ha": "center", "va": "center"}
 
-# Colours that stay apart for colour-blind readers (Okabe and Ito, 2008).
+# Colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
 _COLOURS = {
     "skip_connect": "#999999",
     **dict.fromkeys(
-        ["avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7", "maxpool3x3"], "#E69F00"
+        ("avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7", "maxpool3x3"), "#E69F00"
     ),
-    **dict.fromkeys(["nor_conv_1x1", "conv1x1-bn-relu"], "#56B4E9"),
-    **dict.fromkeys(["nor_conv_3x3", "conv3x3-bn-relu"], "#0072B2"),
-    **dict.fromkeys(["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"], "#0072B2"),
-    **dict.fromkeys(["dil_conv_3x3", "dil_conv_5x5", "dil_sep_conv_3x3"], "#009E73"),
-    **dict.fromkeys(["conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"], "#CC79A7"),
+    **dict.fromkeys(("nor_conv_1x1", "conv1x1-bn-relu"), "#56B4E9"),
+    **dict.fromkeys(("nor_conv_3x3", "conv3x3-bn-relu"), "#0072B2"),
+    **dict.fromkeys(("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"), "#0072B2"),
+    **dict.fromkeys(("dil_conv_3x3", "dil_conv_5x5", "dil_sep_conv_3x3"), "#009E73"),
+    **dict.fromkeys(("conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"), "#CC79A7"),
 }
 _LABELS = {
-    "skip_connect": "skip",
-    "avg_pool_3x3": "avg pool 3×3",
-    "nor_conv_1x1": "conv 1×1",
-    "nor_conv_3x3": "conv 3×3",
-    "maxpool3x3": "max pool 3×3",
-    "conv1x1-bn-relu": "conv 1×1",
-    "conv3x3-bn-relu": "conv 3×3",
-    "input": "in",
-    "output": "out",
-    "before": "in, two before",
-    "last": "in, last",
-    "max_pool_3x3": "max pool 3×3",
-    "max_pool_5x5": "max pool 5×5",
-    "max_pool_7x7": "max pool 7×7",
-    "sep_conv_3x3": "sep 3×3",
-    "sep_conv_5x5": "sep 5×5",
-    "sep_conv_7x7": "sep 7×7",
-    "dil_conv_3x3": "dil 3×3",
-    "dil_conv_5x5": "dil 5×5",
-    "dil_sep_conv_3x3": "dil sep 3×3",
-    "conv_1x1": "conv 1×1",
-    "conv_3x3": "conv 3×3",
-    "conv_3x1_1x3": "conv 1×3, 3×1",
-    "conv_7x1_1x7": "conv 1×7, 7×1",
-}
+    "skip_connect": "skip", "input": "in", "output": "out", "before": "in, two before", "last": "in, last",
+    "nor_conv_1x1": "conv 1×1", "nor_conv_3x3": "conv 3×3", "conv_1x1": "conv 1×1", "conv_3x3": "conv 3×3",
+    "conv1x1-bn-relu": "conv 1×1", "conv3x3-bn-relu": "conv 3×3", "maxpool3x3": "max pool 3×3",
+    "avg_pool_3x3": "avg pool 3×3", "max_pool_3x3": "max pool 3×3", "max_pool_5x5": "max pool 5×5",
+    "max_pool_7x7": "max pool 7×7", "sep_conv_3x3": "sep 3×3", "sep_conv_5x5": "sep 5×5", "sep_conv_7x7": "sep 7×7",
+    "dil_conv_3x3": "dil 3×3", "dil_conv_5x5": "dil 5×5", "dil_sep_conv_3x3": "dil sep 3×3",
+    "conv_3x1_1x3": "conv 1×3, 3×1", "conv_7x1_1x7": "conv 1×7, 7×1",
+}  # fmt: skip
 
 
 def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Figure:
     """Draws a cell with operations on edges: nodes in a row, edges as arcs coloured by operation.
 
     Args:
-        edges: (source, target, operation) of every edge that is drawn; the first node is the input and the last
-            one the output.
+        edges: (source, target, operation) of every edge to draw; the first node is the input, the last the output.
         num_nodes: nodes of the cell.
     """
     figure = Figure(figsize=(4.8, 2.4), layout="constrained")
     axes = figure.add_subplot()
     for source, target, operation in edges:
         span = target - source
-        # Arcs over more than one node alternate above and below the row, so that no two lie on each other.
+        # Arcs over more than one node alternate above and below the row, so that none hides another.
         bend = 0.0 if span == 1 else (-0.45 if source == 0 else 0.55) if span == 2 else -0.55
         colour = _COLOURS.get(operation, "#009E73")
-        axes.add_patch(
-            FancyArrowPatch(
-                (source, 0),
-                (target, 0),
-                connectionstyle=f"arc3,rad={bend}",
-                arrowstyle="-|>",
-                mutation_scale=13,
-                linewidth=2.2,
-                color=colour,
-                shrinkA=13,
-                shrinkB=13,
-            )
-        )
+        _draw_arrow(axes, (source, 0), (target, 0), bend, size=13, width=2.2, colour=colour, gap=13)
         # The middle of a quadratic Bézier arc lies at half the height of its control point.
-        axes.annotate(
-            _LABELS.get(operation, operation),
-            ((source + target) / 2, -bend * span / 2),
-            **_CENTRE,
-            fontsize=8,
-            color=colour,
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"},
-        )
+        middle = ((source + target) / 2, -bend * span / 2)
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+        text = _LABELS.get(operation, operation)
+        axes.annotate(text, middle, **_CENTRE, fontsize=8, color=colour, bbox=box)
     for node in range(num_nodes):
         name = "in" if node == 0 else "out" if node == num_nodes - 1 else str(node)
-        axes.annotate(
-            name,
-            (node, 0),
-            **_CENTRE,
-            fontsize=10,
-            bbox={"boxstyle": "circle,pad=0.35", "facecolor": "white", "edgecolor": "#333333"},
-        )
+        box = {"boxstyle": "circle,pad=0.35", "facecolor": "white", "edgecolor": "#333333"}
+        axes.annotate(name, (node, 0), **_CENTRE, fontsize=10, bbox=box)
     axes.set_xlim(-0.35, num_nodes - 0.65)
     axes.set_ylim(-0.85, 1.1)
     axes.set_axis_off()
@@ -124,7 +85,7 @@ def draw_vertex_cells(
 
 
 def _columns(edges: Sequence[tuple[int, int]], operations: Sequence[str]) -> list[list[int]]:
-    """The vertices of each column: a vertex stands behind all that lead to it."""
+    """Returns the vertices of each column: a vertex stands to the right of all that lead to it."""
     column = [0] * len(operations)
     for source, target in sorted(edges):
         column[target] = max(column[target], column[source] + 1)
@@ -143,36 +104,27 @@ def _draw_vertex_cell(
     }
     for source, target in edges:
         span = column_of[target] - column_of[source]
-        axes.add_patch(
-            FancyArrowPatch(
-                place[source],
-                place[target],
-                connectionstyle=f"arc3,rad={0.0 if span == 1 else 1.1 / span * (-1) ** target}",
-                arrowstyle="-|>",
-                mutation_scale=11,
-                linewidth=1.4,
-                color="#666666",
-                shrinkA=16,
-                shrinkB=16,
-            )
-        )
+        bend = 0.0 if span == 1 else 1.1 / span * (-1) ** target
+        _draw_arrow(axes, place[source], place[target], bend, size=11, width=1.4, colour="#666666", gap=16)
     for vertex, operation in enumerate(operations):
-        axes.annotate(
-            _LABELS.get(operation, operation),
-            place[vertex],
-            **_CENTRE,
-            fontsize=8,
-            bbox={
-                "boxstyle": "round,pad=0.4",
-                "facecolor": "white",
-                "edgecolor": _COLOURS.get(operation, "#333333"),
-                "linewidth": 2.0,
-            },
-        )
+        edge = _COLOURS.get(operation, "#333333")
+        box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": edge, "linewidth": 2.0}
+        axes.annotate(_LABELS.get(operation, operation), place[vertex], **_CENTRE, fontsize=8, bbox=box)
     height = max(abs(y) for _, y in place.values()) + 1.3
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(-height, height)
     axes.set_axis_off()
+
+
+def _draw_arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float,
+    *, size: float, width: float, colour: str, gap: float,
+) -> None:  # fmt: skip
+    """Draws an arc; `gap`, in points, is left free at both ends."""
+    style: Any = {"connectionstyle": f"arc3,rad={bend}", "arrowstyle": "-|>", "mutation_scale": size}
+    axes.add_patch(
+        FancyArrowPatch(start, end, **style, linewidth=width, color=colour, shrinkA=gap, shrinkB=gap)
+    )
 
 
 def draw_blocks(
@@ -195,16 +147,13 @@ def draw_blocks(
     axes = figure.add_subplot()
     x = 0.0
     for stage, width in zip(stages, channels, strict=True):
-        axes.annotate(
-            str(width), (x + (len(stage) - 1) / 2, -0.25), ha="center", va="top", fontsize=8, color="#333333"
-        )
+        middle = (x + (len(stage) - 1) / 2, -0.25)
+        axes.annotate(str(width), middle, ha="center", va="top", fontsize=8, color="#333333")
         for kernel, expansion in stage:
-            colour = colours.get(expansion, "#999999")
-            axes.bar(x, kernel / largest, width=0.8, color=colour)
+            colour, height = colours.get(expansion, "#999999"), kernel / largest
+            axes.bar(x, height, width=0.8, color=colour)
             text = f"{kernel}×{kernel}\ne{expansion}"
-            axes.annotate(
-                text, (x, kernel / largest + 0.04), ha="center", va="bottom", fontsize=7, color=colour
-            )
+            axes.annotate(text, (x, height + 0.04), ha="center", va="bottom", fontsize=7, color=colour)
             x += 1
         x += 0.6
     axes.annotate("", (x - 0.6, -0.1), (-0.8, -0.1), arrowprops={"arrowstyle": "-|>", "color": "#666666"})

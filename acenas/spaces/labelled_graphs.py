@@ -1,4 +1,4 @@
-"""Architectures of which nothing but graphs is known: nodes with tags, edges, hyper-parameters beside them."""
+"""Architectures that are known only by their graphs: nodes with tags, edges, and hyper-parameters."""
 
 from __future__ import annotations
 
@@ -54,15 +54,14 @@ class LabelledGraphs(SearchSpace):
         graphs: Sequence[tuple[Sequence[tuple[int, int]], Sequence[int]]], hyperparameters: Sequence[float]
     ) -> str:
         """Returns the architecture of these graphs (edges and tags of each). Raises `UserError` where there is none."""
-        written = "/".join(
+        texts = [
             ",".join(f"{source}-{target}" for source, target in sorted(edges))
             + ":"
             + ",".join(map(str, tags))
             for edges, tags in graphs
-        )
-        arch = written + (
-            ";" + ",".join(f"{value:g}" for value in hyperparameters) if hyperparameters else ""
-        )
+        ]
+        values = ",".join(f"{value:g}" for value in hyperparameters)
+        arch = "/".join(texts) + (f";{values}" if values else "")
         _read(arch)
         return arch
 
@@ -70,17 +69,17 @@ class LabelledGraphs(SearchSpace):
     def validate(self, arch: str) -> None:
         _read(arch)
 
+    @override
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """Raises `UserError`: only the architectures of a table are known."""
-        self._unknown("drawn")
+        self._refuse("drawn")
 
+    @override
     def neighbours(self, arch: str) -> list[str]:
-        """Raises `UserError`, as `sample`."""
-        self._unknown("changed")
+        self._refuse("changed")
 
+    @override
     def build(self, arch: str, num_classes: int) -> NoReturn:
-        """Raises `UserError`, as `sample`."""
-        self._unknown("built")
+        self._refuse("built")
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns the graphs, node type 1 + tag; the globals are log(1 + |h|) of each hyper-parameter h, with its sign.
@@ -112,10 +111,9 @@ class LabelledGraphs(SearchSpace):
         from acenas.spaces.drawing import draw_vertex_cells
 
         graphs, hyperparameters = _read(arch)
-        names = ["", *(f"graph {number}" for number in range(2, len(graphs) + 1))]
         cells = {
-            name: (graph.edges, [str(tag) for tag in graph.tags])
-            for name, graph in zip(names, graphs, strict=True)
+            f"graph {number}" if number > 1 else "": (graph.edges, [str(tag) for tag in graph.tags])
+            for number, graph in enumerate(graphs, start=1)
         }
         return draw_vertex_cells(cells, ", ".join(f"{value:g}" for value in hyperparameters))
 
@@ -127,7 +125,7 @@ class LabelledGraphs(SearchSpace):
                 f"space.graphs={self.graphs} space.nodes={self.nodes} space.tags={self.tags}"
             )
 
-    def _unknown(self, what: str) -> NoReturn:
+    def _refuse(self, what: str) -> NoReturn:
         raise UserError(
             f"of the space {self.name} nothing but graphs is known, so none can be {what}; search those of a table "
             "with search=greedy or half_best"

@@ -28,7 +28,7 @@ class SlicedConv2d(nn.Conv2d):
         weight = _columns(self.weight[:out_channels], [slice(x.shape[1])] if inputs is None else inputs)
         groups, stride = x.shape[1] if self.groups > 1 else 1, self.stride
         if self.kernel_size == (1, 1) and stride != (1, 1):
-            # Its pixels are picked first: PyTorch's own way damages memory in channels_last on processors (2.13).
+            # Slicing first avoids a bug of PyTorch 2.13, which corrupts memory in channels_last on the CPU.
             x, stride = x[:, :, :: stride[0], :: stride[1]], (1, 1)
         return F.conv2d(x, weight, bias, stride, self.padding, self.dilation, groups)
 
@@ -37,12 +37,7 @@ class SlicedLinear(nn.Linear):
     """A linear layer of whose inputs some are used."""
 
     def forward(self, x: Tensor, inputs: Sequence[slice] | None = None) -> Tensor:
-        """`[B, c]` to `[B, out_features]`.
-
-        Args:
-            x: the input.
-            inputs: the parts of the layer's inputs that `x` joins; None for the first ones.
-        """
+        """`[B, c]` to `[B, out_features]`; `inputs` as in `SlicedConv2d.forward`."""
         parts = [slice(x.shape[1])] if inputs is None else inputs
         return F.linear(x, _columns(self.weight, parts), self.bias)
 
@@ -78,13 +73,7 @@ class SlicedBatchNorm2d(nn.BatchNorm2d):
 
 
 class SlicedConvBNReLU(nn.Module):
-    """Convolution without bias, batch normalisation, ReLU, of which a path takes the first channels.
-
-    Args:
-        in_channels: most channels of the input.
-        out_channels: most channels of the output.
-        kernel_size: odd; height and width stay.
-    """
+    """Convolution without bias and with an odd kernel, batch normalisation, ReLU; a path uses the first channels."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ from acenas.search import (
     run_study,
 )
 from acenas.search.events import RoundResult, SearchCallback
-from acenas.spaces import GraphBatch, MobileNet
+from acenas.spaces import GraphBatch, LabelledGraphs, MobileNet
 from acenas.spaces.mobilenet.network import Skeleton, Stage
 
 SPACE = MobileNet(Skeleton((Stage(4, 4, 1), Stage(6, 4, 2), Stage(8, 4, 1)), in_channels=1))
@@ -168,3 +168,14 @@ def test_too_few_within_the_limits_is_an_error_that_says_so(tmp_path: Path) -> N
 def test_impossible_numbers_are_refused() -> None:
     with pytest.raises(UserError, match="at least 1"):
         Candidates(samples=0)
+
+
+def test_a_space_without_neighbours_keeps_its_sample(tmp_path: Path) -> None:
+    space = LabelledGraphs()
+    archs = ["0-1:0,1", "0-1:0,2"]
+    generator = np.random.default_rng(0)
+    everything = lambda archs: np.ones(len(archs), bool)  # noqa: E731
+    assert not CANDIDATES.evolve(space, archs, np.arange(2.0), everything, lambda _: np.zeros(0), generator)
+    search = RegularisedEvolution(budget=2, population=2, tournament=1)
+    with pytest.raises(UserError, match=r"search=evolution needs neighbours.*nothing but graphs is known"):
+        Study(space, archs, search, KnowsKernels(), tmp_path)

@@ -2,9 +2,19 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from torch import nn
 
 from acenas.errors import UserError
-from acenas.spaces import GraphBatch, SearchSpace
+from acenas.spaces import (
+    NDS,
+    Choices,
+    GraphBatch,
+    LabelledGraphs,
+    MobileNet,
+    NasBench101,
+    NasBench201,
+    SearchSpace,
+)
 
 
 class Letters(SearchSpace):
@@ -52,3 +62,30 @@ def test_a_space_needs_its_architectures_and_their_graphs_alone() -> None:
 def test_what_cannot_be_done_without_more_is_an_error(ask: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError, match=f"the space letters {message}"):
         ask()
+
+
+@pytest.mark.parametrize(
+    ("space", "key"),
+    [
+        (NasBench101(), "space.in_channels"),
+        (NasBench201(), "space.in_channels"),
+        (NDS("enas"), "space.in_channels"),
+        (MobileNet(), "space.skeleton.in_channels"),
+    ],
+)
+def test_images_of_other_channels_are_an_error_that_names_the_key(space: SearchSpace, key: str) -> None:
+    space.check_images(10, (3, 32, 32))
+    with pytest.raises(UserError, match=rf"read images of 3 channel.*have 1: set {key}=1"):
+        space.check_images(10, (1, 32, 32))
+
+
+def test_networks_of_ones_own_try_an_image() -> None:
+    before = torch.get_rng_state()
+    Choices({"width": [4]}, build=lambda width: nn.Conv2d(1, width, 3)).check_images(10, (1, 8, 8))
+    assert torch.equal(before, torch.get_rng_state())
+    with pytest.raises(
+        UserError, match=r"space choices and images= do not fit: .*do not read images of 1 x 8 x 8"
+    ):
+        Choices({"width": [4]}, build=lambda width: nn.Conv2d(3, width, 3)).check_images(10, (1, 8, 8))
+    for space in (Letters(), Choices({"width": [4]}), LabelledGraphs()):  # nothing can be built, or drawn
+        space.check_images(10, (1, 8, 8))

@@ -1,4 +1,4 @@
-"""How choices are written, and how what people and files write is matched to them."""
+"""The grammar of choices, and how values of other types are matched to them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PART = re.compile(r"([^=,()]+)=([^=,()]*)|(.)", re.DOTALL)
 
 
 def escape(text: str) -> str:
-    """`text` with all but letters, digits and `_.+:/@*-` as in URLs; `urllib.parse.unquote` is the reverse.
+    """Returns `text` with all but letters, digits and `_.+:/@*-` encoded as in URLs.
 
     >>> escape("3x3, größer")
     '3x3%2C%20größer'
@@ -31,7 +31,7 @@ def escape(text: str) -> str:
 
 
 def read_fields(text: str) -> dict[str, Any]:
-    """The names and values in `text`, which may be of any space, values as text.
+    """Returns the names and values in `text`, of any space, the values as text.
 
     Raises:
         UserError: where it is not `name=value` or `name=(...)(...)`, joined by commas.
@@ -70,12 +70,12 @@ def _unescaped(text: str) -> str:
 
 
 def missing(value: Any) -> bool:
-    """Whether `value` is what a table has where nothing is known: None, NaN, NaT or NA."""
+    """Returns whether `value` is None, NaN, NaT or NA."""
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
 
 
 def listed(values: Collection[Any], most: int = 12) -> str:
-    """`values` in words, the first ones where there are many.
+    """Returns `values` in words, the first `most` of them.
 
     >>> listed([3, 5, 7])
     '3, 5 or 7'
@@ -87,23 +87,23 @@ def listed(values: Collection[Any], most: int = 12) -> str:
 
 
 def near(name: Any, names: Collection[Any]) -> str:
-    """A hint at the one of `names` that is most similar to `name`, empty where none is."""
+    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
     found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
     return f" (did you mean {found[0]}?)" if found else ""
 
 
 class Column:
-    """One choice, in one block where it is repeated: its values, each known by its position, the code.
+    """One choice, in one block where it is repeated; the code of a value is its position in `values`.
 
     Args:
-        place: what messages call it.
-        kind: its name, after those of each `Repeated` around it.
-        values: different ones.
-        when: it exists where all of this holds.
+        place: its name in messages.
+        kind: its name, after the names of each `Repeated` around it.
+        values: distinct.
+        when: the conditions under which it exists.
         is_number: whether it is the number of blocks of a `Repeated`.
 
     Raises:
-        UserError: for values that are no values, or not different.
+        UserError: for values of another type, or equal ones.
     """
 
     def __init__(
@@ -121,50 +121,49 @@ class Column:
             raise UserError(f"space: {place} needs choices that differ, as text too, not {self.values}")
         self._loose: dict[str | float, int | None] = {}
         for code, value in enumerate(self.values):
-            for key in _keys(value):  # what may mean either of two values means none
+            for key in _keys(value):  # a key that two values share stands for neither
                 self._loose[key] = code if self._loose.get(key, code) == code else None
         name = escape(kind[-1])
         self.texts = [f"{name}=" + ("" if is_number else escape(str(value))) for value in self.values]
-        """What an architecture has for each value; blocks follow."""
+        """The text of each value in an architecture; blocks follow."""
+        self.code_of = {text: code for code, text in enumerate(self.texts)}
 
     def active(self, row: Sequence[int]) -> bool:
-        """Whether the choice exists in the architecture of `row`."""
+        """Returns whether the choice exists in the architecture of `row`."""
         return not self.when or all(row[number] in codes for number, codes in self.when)
 
     def code(self, value: Any) -> int:
-        """The code of `value`, which may be of another type: `"16"`, `16.0` and `np.int64(16)` are 16.
+        """Returns the code of `value`, which may be of another type: `"16"`, `16.0` and `np.int64(16)` are 16.
 
         Raises:
-            UserError: with the values there are, for another.
+            UserError: for another value; lists the valid ones.
         """
-        code = self._exact.get(str(value))
-        if code is None:
-            code = next((self._loose[key] for key in _keys(value) if self._loose.get(key) is not None), None)
-        if code is not None:
-            return code
-        can_be = listed(self.values)
+        codes = (self._exact.get(str(value)), *(self._loose.get(key) for key in _keys(value)))
+        for code in codes:
+            if code is not None:
+                return code
         if missing(value):
             self.absent()
         if self.is_number:
-            raise UserError(f"{self.place} has {value} blocks and can have {can_be}")
-        raise UserError(f"{self.place} is {value!r} and can be {can_be}{near(value, self.values)}")
+            raise UserError(f"{self.place} has {value} blocks and can have {listed(self.values)}")
+        raise UserError(
+            f"{self.place} is {value!r} and can be {listed(self.values)}{near(value, self.values)}"
+        )
 
     def absent(self) -> NoReturn:
-        """Raises `UserError`: the choice exists, but is not told."""
+        """Raises `UserError`: the choice exists and has no value."""
         raise UserError(f"{self.place} is missing and can be {listed(self.values)}")
 
     def ranks(self) -> list[float] | None:
-        """The place of each value among them in the order of numbers, from -1 to 1; None where they are no numbers."""
-        if len(self.values) < 2 or any(
-            isinstance(v, bool) or not isinstance(v, int | float) for v in self.values
-        ):
+        """Returns the rank of each number among the values, scaled to -1 to 1; None where they are no numbers."""
+        if len(self.values) < 2 or not all(type(value) in (int, float) for value in self.values):
             return None
         order = sorted(self.values)
         return [2 * order.index(value) / (len(order) - 1) - 1 for value in self.values]
 
 
 def _keys(value: Any) -> Iterator[str | float]:
-    """What `value` is known by where types differ, the most specific first."""
+    """Yields the keys by which `value` is found where types differ, the most specific first."""
     if missing(value):
         yield from _MISSING
         return

@@ -1,8 +1,9 @@
-"""The choices of a space side by side: a column for each that could exist, a row for each architecture."""
+"""The choices of a space as a table: a column for each choice that could exist, a row for each architecture."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -14,7 +15,9 @@ from acenas.errors import UserError
 from acenas.spaces.choices.grammar import Column, Value, When, listed, missing, near
 
 COMPLETIONS = 64
-"""Rows in which choices that a change brings take all their values; beyond that they take the first."""
+"""The largest number of rows in which choices that a change adds take all values; above, they take the first."""
+
+_TOKENS = re.compile(r"[^,()]+|[()]")
 
 Row = list[int]
 """The code of each column, -1 for a choice that does not exist."""
@@ -22,12 +25,12 @@ Row = list[int]
 
 @dataclass(frozen=True)
 class Choice:
-    """Values of which an architecture takes one, where a condition holds.
+    """A choice that exists where a condition holds.
 
     Attributes:
         values: numbers, names, booleans, None.
-        when: the choice exists where other ones, before it, have these values, each a value or several. The number
-            of blocks of a `Repeated` goes by its name.
+        when: by the name of an earlier choice the value or values that it must have; the name of a `Repeated` stands
+            for its number of blocks.
     """
 
     values: Sequence[Value]
@@ -36,11 +39,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Blocks one after another, each with choices of its own.
+    """A sequence of blocks, each with its own choices.
 
     Attributes:
-        choices: of a block, as those of `Choices`; their conditions may name choices before the `Repeated`, too.
-        times: the numbers of blocks there can be, or the one there is.
+        choices: of a block, as those of `Choices`; their conditions may also name choices before the `Repeated`.
+        times: the number of blocks, or the possible numbers.
         when: see `Choice`.
     """
 
@@ -50,7 +53,7 @@ class Repeated:
 
 
 class Item(NamedTuple):
-    """A choice by name, its column, and for a `Repeated` the items of each block there can be."""
+    """A choice, its column, and for a `Repeated` the items of each possible block."""
 
     name: str
     column: int
@@ -58,21 +61,17 @@ class Item(NamedTuple):
 
 
 class Layout:
-    """The columns of `choices`, and the architectures as rows of them.
+    """The columns of `choices`, and the architectures as rows.
 
-    The number of rows is a sum over the columns, each after those that its conditions name: at every one the state is
-    which of the later columns cannot exist any more, and values that rule out the same ones are one branch.
-
-    Args:
-        choices: see `Choices`.
-
-    Raises:
-        UserError: for choices that make no sense.
+    Rows are counted column by column, each after those that its conditions name. The state is the set of later columns
+    that cannot exist any more; values that rule out the same columns form one branch. Raises `UserError` for choices
+    that are invalid.
     """
 
     def __init__(self, choices: Mapping[str, Any]) -> None:
         self.columns: list[Column] = []
         self.items = self._items(choices, {}, (), (), "")
+        self._is_flat = not any(column.when or column.is_number for column in self.columns)
         self._order = self._conditions_first()
         self._branches: list[dict[frozenset[int], list[tuple[Row, frozenset[int]]]]] = []
         """For each column in `_order` and each state: codes, and the state after any of them."""
@@ -98,9 +97,7 @@ class Layout:
     ) -> list[Item]:
         if not isinstance(choices, Mapping) or not choices:
             raise UserError(f"space: {place}choices are a mapping of names to values, not {choices!r}")
-        if len({str(name) for name in choices}) < len(choices) or any(
-            not str(name).strip() for name in choices
-        ):
+        if len(set(map(str, choices))) < len(choices) or not all(str(name).strip() for name in choices):
             raise UserError(f"space: {place}choices need names that differ, not {listed(choices)}")
         items, scope = [], dict(scope)
         for name, given in ((str(name), given) for name, given in choices.items()):
@@ -124,9 +121,8 @@ class Layout:
         self, place: str, scope: Mapping[str, int], name: str, values: Any
     ) -> tuple[int, frozenset[int]]:
         if name not in scope:
-            raise UserError(
-                f"space: {place} depends on {name!r}, which is no choice before it{near(name, scope)}"
-            )
+            hint = near(name, scope)
+            raise UserError(f"space: {place} depends on {name!r}, which is no choice before it{hint}")
         several = isinstance(values, Iterable) and not isinstance(values, str)
         try:
             codes = frozenset(map(self.columns[scope[name]].code, values if several else [values]))
@@ -135,7 +131,7 @@ class Layout:
         return scope[name], codes
 
     def _conditions_first(self) -> list[int]:
-        """The columns such that few states are open at once: each right after the last that its conditions name."""
+        """Returns the columns, each right after the last one that its conditions name: so there are few states."""
         order: dict[int, None] = {}
 
         def put(number: int) -> None:
@@ -169,7 +165,7 @@ class Layout:
     # --- between rows and what is written ---
 
     def row(self, choices: Mapping[str, Any]) -> Row:
-        """The row of these choices; those that do not exist do not count. Raises `UserError`."""
+        """Returns the row of these choices; ignores those that do not exist. Raises `UserError`."""
         row = [-1] * len(self.columns)
         self._place(self.items, choices, row, "")
         return row
@@ -178,28 +174,47 @@ class Layout:
         if not isinstance(choices, Mapping):
             raise UserError(f"{place}expected choices by their names, not {choices!r}")
         names = [item.name for item in items]
-        if unknown := [name for name in choices if name not in names]:
-            raise UserError(
-                f"{place}there is no choice {unknown[0]!r}, but {listed(names)}{near(unknown[0], names)}"
-            )
+        for name in (name for name in choices if name not in names):
+            raise UserError(f"{place}there is no choice {name!r}, but {listed(names)}{near(name, names)}")
         for name, number, blocks in items:
             column = self.columns[number]
             if column.active(row):
-                value = choices.get(name)
-                if blocks is None:
-                    row[number] = column.code(value) if name in choices else column.absent()
-                    continue
                 if name not in choices:
                     column.absent()
-                value = value or []
+                if blocks is None:
+                    row[number] = column.code(choices[name])
+                    continue
+                value = choices[name] or []
                 if isinstance(value, str) or not isinstance(value, Sequence):
                     raise UserError(f"{column.place} is a list of blocks, not {value!r}")
                 row[number] = column.code(len(value))
                 for i, (block, inner) in enumerate(zip(blocks, value, strict=False), start=1):
                     self._place(block, inner, row, f"{place}{name} {i}: ")
 
+    def read(self, arch: str) -> Row | None:
+        """Returns the row that `write` writes as `arch`; None where there is none."""
+        try:
+            if self._is_flat:
+                values = zip(self.columns, arch.split(","), strict=True)
+                return [column.code_of[text] for column, text in values]
+            row, tokens, at = [-1] * len(self.columns), _TOKENS.findall(arch), 0
+            for number, column in enumerate(self.columns):
+                if column.active(row):
+                    while tokens[at] in "()":
+                        at += 1
+                    if column.is_number:
+                        row[number] = column.values.index(_blocks(tokens[at + 1 :]))
+                    else:
+                        row[number] = column.code_of[tokens[at]]
+                    at += 1
+        except (IndexError, KeyError, ValueError):
+            return None
+        return row if self.write(row) == arch else None
+
     def write(self, row: Sequence[int]) -> str:
-        """The architecture of `row`."""
+        """Returns the architecture of `row`."""
+        if self._is_flat:
+            return ",".join([column.texts[code] for column, code in zip(self.columns, row, strict=True)])
         return self._write(self.items, row)
 
     def _write(self, items: Sequence[Item], row: Sequence[int]) -> str:
@@ -215,7 +230,7 @@ class Layout:
         return ",".join(texts)
 
     def choices(self, row: Sequence[int], items: Sequence[Item] | None = None) -> dict[str, Any]:
-        """The mapping of `row`."""
+        """Returns the mapping of `row`."""
         found: dict[str, Any] = {}
         for name, number, blocks in self.items if items is None else items:
             if row[number] >= 0:
@@ -226,7 +241,7 @@ class Layout:
     def nested(
         self, cells: Mapping[str, Any], items: Sequence[Item] | None = None, prefix: str = ""
     ) -> dict[str, Any]:
-        """The mapping in a row of a table: `name`, or `name.0.inner` for the first of the blocks `name`."""
+        """Returns the mapping in a row of a table with columns `name`, and `name.0.inner` for the first block."""
         found: dict[str, Any] = {}
         for name, _, blocks in self.items if items is None else items:
             if blocks is not None and not isinstance(cells.get(prefix + name), list):
@@ -246,7 +261,7 @@ class Layout:
         return self._counts[0][frozenset()]
 
     def numbered(self, number: int) -> Row:
-        """The row at position `number` of `all_rows`."""
+        """Returns row `number` of `all_rows`."""
         row, state = [-1] * len(self.columns), frozenset[int]()
         for column, step, later in zip(self._order, self._branches, self._counts[1:], strict=True):
             for codes, after in step[state]:
@@ -259,7 +274,7 @@ class Layout:
         return row
 
     def all_rows(self) -> NDArray[np.int16]:
-        """All rows, `[size, columns]`."""
+        """Returns all rows, `[size, columns]`."""
         later = {frozenset[int](): np.full((1, len(self.columns)), -1, np.int16)}
         for number, step in zip(reversed(self._order), reversed(self._branches), strict=True):
             here = {}
@@ -274,7 +289,7 @@ class Layout:
         return later[frozenset()]
 
     def changed(self, row: Row) -> Iterator[Row]:
-        """The rows that differ from `row` in one choice; see `Choices.neighbours`."""
+        """Yields the rows that differ from `row` in one choice; see `Choices.neighbours`."""
         for number, column in enumerate(self.columns):
             if row[number] >= 0 and not column.is_number:
                 for code in range(len(column.values)):
@@ -291,7 +306,7 @@ class Layout:
                 yield from self._all_items(block)
 
     def _resized(self, item: Item, places: Sequence[Sequence[Item]], row: Row) -> Iterator[Row]:
-        """Rows with the next fewer and the next more blocks: some left out, or copies of one after it."""
+        """Yields rows with the next smaller and larger number of blocks: some left out, or one copied."""
         times, start = self.columns[item.column].values, places[0][0].column
         width = sum(1 for _ in self._all_items(places[0]))
         before = times[row[item.column]]
@@ -311,25 +326,37 @@ class Layout:
                 yield changed
 
     def _completed(self, row: Row) -> list[Row]:
-        """`row` without the choices that do not exist, and with all values or the first of those it lacks."""
+        """Returns `row` without choices that do not exist, and with all values, or the first, of missing ones."""
         rows = [row]
         for number in self._order:
             column, before, rows = self.columns[number], rows, []
+            few = len(before) * len(column.values) <= COMPLETIONS
             for each in before:
-                codes: Sequence[int] = [-1]
-                if column.active(each):
-                    all_of_them = len(before) * len(column.values) <= COMPLETIONS
-                    codes = (
-                        [each[number]]
-                        if each[number] >= 0
-                        else range(len(column.values) if all_of_them else 1)
-                    )
+                codes: Sequence[int] = range(len(column.values) if few else 1)
+                if not column.active(each):
+                    codes = [-1]
+                elif each[number] >= 0:
+                    codes = [each[number]]
                 rows += [[*each[:number], code, *each[number + 1 :]] for code in codes]
         return rows
 
 
+def _blocks(tokens: Sequence[str]) -> int:
+    """Returns how many blocks in brackets follow one another at the beginning of `tokens`."""
+    blocks = depth = 0
+    for token in tokens:
+        if token == "(":
+            blocks += depth == 0
+            depth += 1
+        elif token == ")" and depth:
+            depth -= 1
+        elif not depth:
+            break
+    return blocks
+
+
 def _spec(place: str, given: Any) -> Choice | Repeated:
-    """What is given for one name, in one of its forms."""
+    """Converts what is given for one name to a `Choice` or `Repeated`."""
     if isinstance(given, Choice | Repeated):
         return given
     if isinstance(given, Mapping):

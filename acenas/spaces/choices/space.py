@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces.choices.grammar import listed, read_fields
-from acenas.spaces.choices.layout import Layout
+from acenas.spaces.choices.layout import Layout, Row
+from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.graphs import GraphBatch
-from acenas.spaces.own import OwnSpace, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ LISTABLE = 200_000
 """A space of more architectures than this is sampled rather than listed."""
 
 
-class Choices(OwnSpace):
+class Choices(CustomSpace):
     """Architectures that take one value for each of some choices.
 
     An architecture is written `width=32,block=(kernel=3)(kernel=5),kind=conv`: its choices in the order of the space,
@@ -82,8 +82,8 @@ class Choices(OwnSpace):
         self._canonical = named("canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
         self._read = self._reader(str(read)) if is_pattern else named("read", read)
-        self._rows: dict[str, NDArray[np.int16]] = {}
-        """What was read lately."""
+        self._rows: dict[str, Row] = {}
+        """What was read or written lately."""
         columns = self._layout.columns
         self._nodes = [number for number, column in enumerate(columns) if not column.is_number]
         self._first_type: dict[tuple[str, ...], int] = {}
@@ -104,13 +104,13 @@ class Choices(OwnSpace):
         self._row(arch)
 
     def parse(self, text: str | Mapping[str, Any]) -> str:
-        """The architecture of a string, in this grammar or that of `read`, or of a mapping of choices.
+        """Returns the architecture of a string, in this grammar or that of `read`, or of a mapping of choices.
 
-        The order of choices is free, those that do not exist are left out, and types may differ: `"16"`, `16.0` and
+        The order of choices is free, those that do not exist are ignored, and types may differ: `"16"`, `16.0` and
         `np.int64(16)` are the choice 16.
 
         Raises:
-            UserError: for an unknown choice or value, with those that there are, and for one that is missing.
+            UserError: for a choice that is unknown or missing, or an unknown value; lists the valid ones.
         """
         if not isinstance(text, str):
             return self._written(lambda: text, text)
@@ -128,7 +128,7 @@ class Choices(OwnSpace):
             raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
 
     def _reader(self, pattern: str) -> Callable[[str], Mapping[str, Any]]:
-        """Reads a string by a regular expression, see `Choices`."""
+        """Returns a function that reads a string by a regular expression, see `Choices`."""
         compiled = re.compile(pattern)
 
         def read(text: str) -> dict[str, Any]:
@@ -147,12 +147,12 @@ class Choices(OwnSpace):
         return read
 
     def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
-        """The architectures of the rows of `frame`, in their order.
+        """Returns the architectures of the rows of `frame`, in order.
 
         Args:
-            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`; what
-                does not exist in a row is missing there, or not looked at. Other columns are left alone.
-            column: with strings that `parse` understands, in place of the above; `arch` where there is one.
+            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`. Values of
+                choices that do not exist in a row, and other columns, are ignored.
+            column: with strings that `parse` reads instead; by default `arch` where there is such a column.
 
         Raises:
             UserError: as `parse`, with the row.
@@ -175,27 +175,30 @@ class Choices(OwnSpace):
         return archs
 
     def from_choices(self, choices: Mapping[str, Any]) -> str:
-        """The architecture with these choices, as `parse`, or as a row of a frame has them, see `read_frame`."""
+        """Returns the architecture with these choices, nested, or flat as in a row of `read_frame`."""
         return self._written(lambda: self._layout.nested(choices), choices)
 
     def choices(self, arch: str) -> dict[str, Any]:
-        """The choices of `arch` by name, as `build` takes them. Raises `UserError` as `validate`."""
-        return self._layout.choices(self._row(arch).tolist())
+        """Returns the choices of `arch` by name, as `build` takes them. Raises `UserError` as `validate`."""
+        return self._layout.choices(self._row(arch))
 
-    def _row(self, arch: str) -> NDArray[np.int16]:
+    def _row(self, arch: str) -> Row:
         row = self._rows.get(arch)
         if row is None:
-            try:
-                codes = self._layout.row(read_fields(arch))
-            except UserError as error:
-                raise UserError(f"not an architecture of this space: {error}: {arch!r}") from None
-            if (written := self._layout.write(codes)) != arch:
-                raise UserError(f"not as this space writes it, {written!r}: {arch!r}")
-            row = np.array(codes, dtype=np.int16)
+            row = self._layout.read(arch)
+            if row is None:
+                raise UserError(self._what_is_wrong(arch))
             self._remember([arch], [row])
         return row
 
-    def _remember(self, archs: Sequence[str], rows: Iterable[NDArray[np.int16]]) -> None:
+    def _what_is_wrong(self, arch: str) -> str:
+        try:
+            written = self._layout.write(self._layout.row(read_fields(arch)))
+        except UserError as error:
+            return f"not an architecture of this space: {error}: {arch!r}"
+        return f"not as this space writes it, {written!r}: {arch!r}"
+
+    def _remember(self, archs: Sequence[str], rows: Sequence[Row]) -> None:
         if len(self._rows) > LISTABLE:
             self._rows.clear()
         self._rows.update(zip(archs, rows, strict=True))
@@ -203,7 +206,7 @@ class Choices(OwnSpace):
     # --- equal functions ---
 
     def canonical(self, arch: str) -> str:
-        """What this space was told to make of it; else the same."""
+        """Returns what the function `canonical` makes of `arch`; without one, `arch`."""
         self.validate(arch)
         return arch if self._canonical is None else self.parse(self._canonical(self.choices(arch)))
 
@@ -211,47 +214,47 @@ class Choices(OwnSpace):
 
     @property
     def size(self) -> int:
-        """How many architectures there are, as they are written."""
+        """The number of architectures that are written differently."""
         return self._layout.size
 
     def enumerate(self) -> list[str]:
-        """All architectures. Raises `NotImplementedError` where there are more than 200,000."""
+        """Returns all architectures. Raises `NotImplementedError` where there are more than 200,000."""
         if self.size > LISTABLE:
             super().enumerate()
-        rows = self._layout.all_rows()
-        archs = list(map(self._layout.write, rows.tolist()))
+        rows = self._layout.all_rows().tolist()
+        archs = list(map(self._layout.write, rows))
         self._remember(archs, rows)
         return archs
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """`n` architectures drawn independently and uniformly from all that are written differently."""
+        """Draws `n` architectures independently and uniformly from all that are written differently."""
         words = self.size.bit_length() // 62 + 2  # one more than needed, so that the remainder prefers none
         drawn = torch.randint(1 << 62, (n, words), generator=generator).tolist()
         numbers = (sum(word << 62 * place for place, word in enumerate(each)) % self.size for each in drawn)
         rows = [self._layout.numbered(number) for number in numbers]
         archs = list(map(self._layout.write, rows))
-        self._remember(archs, np.array(rows, np.int16).reshape(n, -1))
+        self._remember(archs, rows)
         return archs
 
     def neighbours(self, arch: str) -> list[str]:
-        """All architectures that differ from `arch` in one choice.
+        """Returns all architectures that differ from `arch` in one choice.
 
         The number of blocks of a `Repeated` becomes the next smaller, by leaving some out, or the next larger, by
-        copies of one after it. Choices that exist only after the change take all their values, or the first ones
-        where these are more than 64 architectures.
+        copying one. Choices that exist only after the change take all their values, or the first where that would be
+        more than 64 architectures.
         """
-        changed = map(self._layout.write, self._layout.changed(self._row(arch).tolist()))
+        changed = map(self._layout.write, self._layout.changed(self._row(arch)))
         return [other for other in dict.fromkeys(changed) if other != arch]
 
     # --- graphs ---
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """A chain of nodes, one for each choice that exists, in each graph at the same place.
+        """Returns a chain of nodes, one for each choice that exists, in each graph at the same position.
 
         Node types: 0 padding, then one for each value of each choice, the same in all blocks of a `Repeated`. The
-        globals hold what this does not show to a ranker that has seen little: the rank of each number among its
-        choices, from -1 to 1, 0 where it does not exist; and for choices that several places have, those of a
-        `Repeated` or of names with the same values, which share of the places has each value, and the mean rank.
+        globals help a ranker that has seen few architectures: the rank of each number among its values, from -1 to 1,
+        0 where it does not exist; and where several choices share their values (a `Repeated`, or names with the same
+        values), the share of them that has each value, and their mean rank.
         """
         columns = self._layout.columns
         codes = np.array([self._row(arch) for arch in archs], np.int64).reshape(len(archs), len(columns))
@@ -269,7 +272,7 @@ class Choices(OwnSpace):
         return self.choices(arch)
 
     def draw(self, arch: str) -> Figure:
-        """A row for each choice, in it a box for each block; the darker, the later the value is among its choices."""
+        """Draws a row for each choice, with a box for each block: the later a value in its list, the darker."""
         from matplotlib import colormaps  # half a second to import, for those who draw
         from matplotlib.figure import Figure
 
@@ -298,7 +301,7 @@ class Choices(OwnSpace):
 
 
 def _globals(layout: Layout, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The globals `[B, G]` of `Choices.encode` for rows `[B, columns]`."""
+    """Returns the globals `[B, G]` of `Choices.encode` for rows `[B, columns]`."""
     found: list[NDArray[np.floating]] = []
     alike: dict[tuple[object, ...], list[int]] = {}
     for number, column in enumerate(layout.columns):

@@ -15,7 +15,7 @@ from acenas.spaces.mobilenet.blocks import Operation
 
 
 class Place(NamedTuple):
-    """Where a block stands: channels that enter and leave it, and its stride."""
+    """Channels of the input and the output of a block, and its stride."""
 
     in_channels: int
     out_channels: int
@@ -23,13 +23,7 @@ class Place(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """Blocks of one width.
-
-    Attributes:
-        channels: that leave its blocks.
-        blocks: the most that it has; the first is always there.
-        stride: of the first block; the others have 1.
-    """
+    """Blocks of one width: its channels, the largest number of blocks, and the stride of the first one."""
 
     channels: int
     blocks: int
@@ -38,20 +32,20 @@ class Stage(NamedTuple):
 
 @dataclass(frozen=True)
 class Skeleton:
-    """All of a network but what is searched. The defaults are the network of ProxylessNAS for 224 × 224 images.
+    """The fixed parts of a network. The defaults are the network of ProxylessNAS for 224 × 224 images.
 
     Attributes:
-        stages: of searched blocks; a `Stage` may be given as a list of its three numbers.
+        stages: of searched blocks; a list of three numbers is converted to a `Stage`.
         in_channels: channels of the images.
         stem_channels: of the first convolution.
         stem_stride: of the first convolution.
         first_channels: of the fixed block after it, a depthwise 3 × 3 and a 1 × 1 convolution.
         head_channels: of the 1 × 1 convolution before the global pool.
-        norm_momentum: of the running averages of batch normalisation: the weight of a new batch.
+        norm_momentum: weight of a new batch in the running averages of batch normalisation.
         norm_eps: of batch normalisation.
 
     Raises:
-        UserError: where a number makes no sense.
+        UserError: where a number is below 1.
     """
 
     stages: Sequence[Stage] = (
@@ -79,7 +73,7 @@ class Skeleton:
             raise UserError("space: channels, blocks and strides are at least 1")
 
     def place(self, stage: int, block: int) -> Place:
-        """Where block `block` of stage `stage` stands, both counted from 0."""
+        """Returns channels and stride of block `block` of stage `stage`, both counted from 0."""
         here = self.stages[stage]
         if block:
             return Place(here.channels, here.channels, 1)
@@ -88,18 +82,15 @@ class Skeleton:
 
     @property
     def norm(self) -> Callable[[int], nn.BatchNorm2d]:
-        """Makes a batch normalisation of so many channels."""
+        """Makes a batch normalisation, given its channels."""
         return partial(nn.BatchNorm2d, eps=self.norm_eps, momentum=self.norm_momentum)
 
     def layers(
         self, make_block: Callable[[int, int], nn.Module], depths: Sequence[int], num_classes: int
     ) -> OrderedDict[str, nn.Module]:
-        """The layers of a network by name: stem, first block, blocks, head.
+        """Returns the layers of a network by name: stem, first block, `depths` blocks of each stage, head.
 
-        Args:
-            make_block: makes a block of a stage, both counted from 0.
-            depths: blocks of each stage.
-            num_classes: logits of the output.
+        `make_block` makes a block, given its stage and its position in it, both counted from 0.
         """
         first = Place(self.stem_channels, self.first_channels, 1)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -122,7 +113,7 @@ class Skeleton:
 
 
 def block_name(stage: int, block: int) -> str:
-    """The name of a block's layer, both counted from 0.
+    """Returns the name of a block's layer, given two numbers counted from 0.
 
     >>> block_name(0, 1)
     'stage1_block2'
@@ -139,28 +130,22 @@ def conv_norm(
     *,
     norm: Callable[[int], nn.BatchNorm2d],
 ) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    """A convolution without bias that keeps height and width but for its stride, and its batch normalisation.
+    """Returns a convolution without bias, padded by half its kernel, and its batch normalisation.
 
-    Its weights are drawn as for a layer before a ReLU, by the units that it leads to (He et al., arXiv 1502.01852).
+    The weights are initialised for ReLU by fan-out (He et al., arXiv 1502.01852).
     """
-    conv = nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=False
-    )
+    padding = kernel_size // 2
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     return conv, norm(out_channels)
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel alone, narrow (MobileNetV2, Sandler et al., arXiv 1801.04381, section 3.3).
+    """Inverted residual block (MobileNetV2, Sandler et al., arXiv 1801.04381, section 3.3).
 
-    A 1 × 1 convolution to `expansion` times the channels (none where that is 1), a depthwise one and a 1 × 1
-    convolution to the output, each with batch normalisation, the first two with ReLU6. Where the block changes neither
-    size nor width, its input is added.
-
-    Args:
-        operation: kernel and expansion.
-        place: channels and stride.
-        norm: makes a batch normalisation of so many channels.
+    A 1 × 1 convolution to `expansion` times the channels (none where that is 1), a depthwise convolution and a 1 × 1
+    convolution to the output, each with batch normalisation, the first two with ReLU6. Where stride is 1 and the
+    channels stay, the input is added.
     """
 
     def __init__(self, operation: Operation, place: Place, norm: Callable[[int], nn.BatchNorm2d]) -> None:
@@ -189,7 +174,7 @@ class MobileNetNetwork(nn.Sequential):
     Args:
         stages: for each stage the operations of its blocks, at least one.
         num_classes: logits of the output.
-        skeleton: all else.
+        skeleton: the fixed parts.
 
     >>> network = MobileNetNetwork([[Operation(3, 6)]] * 6, num_classes=1000)
     >>> [name for name, _ in network.named_children()][:4]
@@ -200,12 +185,8 @@ class MobileNetNetwork(nn.Sequential):
         self, stages: Sequence[Sequence[Operation]], num_classes: int, skeleton: Skeleton | None = None
     ) -> None:
         skeleton = skeleton or Skeleton()
-        super().__init__(
-            skeleton.layers(
-                lambda stage, block: InvertedResidual(
-                    stages[stage][block], skeleton.place(stage, block), skeleton.norm
-                ),
-                [len(blocks) for blocks in stages],
-                num_classes,
-            )
-        )
+
+        def make(stage: int, block: int) -> nn.Module:
+            return InvertedResidual(stages[stage][block], skeleton.place(stage, block), skeleton.norm)
+
+        super().__init__(skeleton.layers(make, [len(blocks) for blocks in stages], num_classes))

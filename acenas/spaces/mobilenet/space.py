@@ -47,6 +47,7 @@ class MobileNet(SearchSpace):
     """
 
     name = "mobilenet"
+    in_channels_key = "space.skeleton.in_channels"
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class MobileNet(SearchSpace):
         expansions: Sequence[int] = (3, 6),
     ) -> None:
         self.skeleton = skeleton or Skeleton()
+        self.in_channels = self.skeleton.in_channels
         self.kernel_sizes, self.expansions = tuple(kernel_sizes), tuple(expansions)
         for name, values in (("kernel_sizes", self.kernel_sizes), ("expansions", self.expansions)):
             if not values or len(set(values)) < len(values) or min(values) < 1:
@@ -114,19 +116,14 @@ class MobileNet(SearchSpace):
         """
         expected = len(self._index_choices)
         numbers = indices.split(":")
+        wrong = "not an encoding of this space:"
         if len(numbers) != expected:
-            raise UserError(
-                f"not an encoding of this space: {len(numbers)} numbers joined by colons, not {expected}: {indices!r}"
-            )
-        values = []
+            raise UserError(f"{wrong} {len(numbers)} numbers joined by colons, not {expected}: {indices!r}")
         for place, (number, choices) in enumerate(zip(numbers, self._index_choices, strict=True)):
             if not (number.isdecimal() and int(number) < choices):
-                raise UserError(
-                    f"not an encoding of this space: number {place} is {number!r}, and can be 0 to {choices - 1}: "
-                    f"{indices!r}"
-                )
-            values.append(int(number))
-        left = iter(values[3:])
+                most = choices - 1
+                raise UserError(f"{wrong} number {place} is {number!r}, and can be 0 to {most}: {indices!r}")
+        left = map(int, numbers[3:])
         stages: list[list[Operation | None]] = []
         for depth in self._depths:
             stages.append([])
@@ -142,15 +139,11 @@ class MobileNet(SearchSpace):
         numbers = [0, 0, 0]
         for stage in self.blocks(arch):
             for block in stage:
-                numbers += (
-                    [0, 0, 1]
-                    if block is None
-                    else [
-                        self.kernel_sizes.index(block.kernel_size),
-                        self.expansions.index(block.expansion),
-                        0,
-                    ]
-                )
+                if block is None:
+                    numbers += [0, 0, 1]
+                else:
+                    kernel, expansion = block
+                    numbers += [self.kernel_sizes.index(kernel), self.expansions.index(expansion), 0]
             numbers.append(0)
         return ":".join(map(str, [*numbers, 0]))
 
@@ -215,21 +208,17 @@ class MobileNet(SearchSpace):
         ]
         return list(dict.fromkeys(changed))
 
-    def _changes(self, names: Sequence[str], depth: int) -> Iterator[str]:
+    def _changes(self, blocks: Sequence[str], depth: int) -> Iterator[str]:
         """The texts of a stage after a choice; see `neighbours`."""
-        left = [name for name in names if name != SKIP]
+        left = [name for name in blocks if name != SKIP]
         changed = []
-        for place, before in enumerate(left):
-            changed += [
-                [*left[:place], name, *left[place + 1 :]] for name in self._names[:-1] if name != before
-            ]
-        changed += [[*left[:place], *left[place + 1 :]] for place in range(1, len(left))]
+        names = self._names[:-1]
+        for i, before in enumerate(left):
+            changed += [[*left[:i], name, *left[i + 1 :]] for name in names if name != before]
+        changed += [[*left[:i], *left[i + 1 :]] for i in range(1, len(left))]
         if len(left) < depth:
-            changed += [
-                [*left[:place], name, *left[place:]]
-                for place, name in product(range(1, len(left) + 1), self._names[:-1])
-            ]
-        return (",".join([*blocks, *[SKIP] * (depth - len(blocks))]) for blocks in changed)
+            changed += [[*left[:i], name, *left[i:]] for i, name in product(range(1, len(left) + 1), names)]
+        return (",".join([*texts, *[SKIP] * (depth - len(texts))]) for texts in changed)
 
     # --- graphs ---
 

@@ -12,26 +12,27 @@ from acenas.spaces.mobilenet.blocks import Operation
 from acenas.spaces.mobilenet.network import InvertedResidual, Skeleton, block_name
 from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
-BlocksOf = Callable[[str], Sequence[Sequence[Operation | None]]]
-"""For each stage of an architecture the operation of each of its blocks, None where one is skipped."""
-
 
 class MobileNetSupernet(SupernetNetwork):
     """Stem, first block, all operations at every block, head: a path takes one operation of a block, or skips it.
 
-    A path equals the stand-alone network of its architecture. Nothing is shared between the operations of a block, as
-    in the super-net of AceNAS (arXiv 2108.03001). An architecture is taken as it is written: that block 2 is skipped
-    and block 3 is not are other weights than the other way round.
+    A path equals the stand-alone network of its architecture. The operations of a block share no weights, as in the
+    super-net of AceNAS (arXiv 2108.03001). An architecture is not made canonical: skipping block 2 of a stage or block
+    3 uses different weights.
 
     Args:
-        blocks_of: the blocks of an architecture.
+        blocks_of: returns the operation of each block of an architecture by stage, None where one is skipped.
         operations: of every block.
         num_classes: logits of the output.
-        skeleton: all else.
+        skeleton: the fixed parts.
     """
 
     def __init__(
-        self, blocks_of: BlocksOf, operations: Sequence[Operation], num_classes: int, skeleton: Skeleton
+        self,
+        blocks_of: Callable[[str], Sequence[Sequence[Operation | None]]],
+        operations: Sequence[Operation],
+        num_classes: int,
+        skeleton: Skeleton,
     ) -> None:
         super().__init__()
         self._blocks_of = blocks_of
@@ -44,8 +45,8 @@ class MobileNetSupernet(SupernetNetwork):
         self.layers = nn.ModuleDict(skeleton.layers(choice, depths, num_classes))
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
         x = images
         for layer in self._path(arch):
             x = layer(x)
@@ -56,7 +57,7 @@ class MobileNetSupernet(SupernetNetwork):
         return [parameter for layer in self._path(arch) for parameter in layer.parameters()]
 
     def _path(self, arch: str) -> Iterator[nn.Module]:
-        """The layers of `arch`, in their order."""
+        """Yields the layers of `arch` in order."""
         yield self.layers["stem"]
         yield self.layers["first"]
         for stage, operations in enumerate(self._blocks_of(arch)):

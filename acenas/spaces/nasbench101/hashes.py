@@ -1,4 +1,4 @@
-"""The hash by which NAS-Bench-101 knows a cell (`graph_util.hash_module` of its repository), of one and of many."""
+"""The hash by which NAS-Bench-101 knows a cell (`graph_util.hash_module` of its repository), of many cells at once."""
 
 from __future__ import annotations
 
@@ -12,37 +12,8 @@ from acenas.spaces.nasbench101.cells import Codes, adjacency, labels, parts, unp
 from acenas.spaces.nasbench101.md5 import hexadecimal, md5
 
 
-def official_hash(matrix: Sequence[Sequence[int]], vertex_labels: Sequence[int]) -> str:
-    """Returns the hash of a pruned cell, 32 hexadecimal digits.
-
-    Args:
-        matrix: ``V × V``, 0 or 1, (source, target).
-        vertex_labels: V of them: -1 for the input, -2 for the output, else the index of the operation.
-    """
-    size = range(len(vertex_labels))
-    ins = [[u for u in size if matrix[u][v]] for v in size]
-    outs = [[u for u in size if matrix[v][u]] for v in size]
-    hashes = [_md5(str((len(outs[v]), len(ins[v]), int(vertex_labels[v])))) for v in size]
-    for _ in size:
-        hashes = [
-            _md5(
-                "".join(sorted(hashes[u] for u in ins[v]))
-                + "|"
-                + "".join(sorted(hashes[u] for u in outs[v]))
-                + "|"
-                + hashes[v]
-            )
-            for v in size
-        ]
-    return _md5(str(sorted(hashes)))
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
 def official_hashes(codes: Codes) -> NDArray[np.uint8]:
-    """`official_hash` of many cells: ``[N]`` numbers to ``[N, 16]`` bytes."""
+    """Returns the hashes ``[N, 16]``, as bytes, of the pruned cells with the numbers ``[N]``."""
     result = np.empty((len(codes), 16), np.uint8)
     size, edges, operations = unpack(codes)
     for vertices in np.unique(size).tolist():
@@ -54,13 +25,17 @@ def official_hashes(codes: Codes) -> NDArray[np.uint8]:
 
 
 def _hash_cells(matrix: NDArray[np.bool_], vertex_labels: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """As `official_hash`, for ``[B, V, V]`` and ``[B, V]``: ``[B, 16]``."""
+    """As `official_hashes`, from the adjacency ``[B, V, V]`` and the labels ``[B, V]``.
+
+    A vertex has the MD5 of its degrees and label, then V times that of its neighbours' and its own; the cell that of
+    all vertices'.
+    """
     count, size = vertex_labels.shape
     degrees_out, degrees_in = matrix.sum(2).ravel(), matrix.sum(1).ravel()
     kinds, kind = np.unique(
         np.stack([degrees_out, degrees_in, vertex_labels.ravel()], axis=1), axis=0, return_inverse=True
     )
-    first = [bytes.fromhex(_md5(str(tuple(row)))) for row in kinds.tolist()]
+    first = [hashlib.md5(str(tuple(row)).encode(), usedforsecurity=False).digest() for row in kinds.tolist()]
     digests = np.frombuffer(b"".join(first), np.uint8).reshape(-1, 16)[kind.ravel()]
 
     # Vertices of equal degrees have their neighbours in one array; those with as many neighbours have messages of

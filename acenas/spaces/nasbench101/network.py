@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.spaces.nasbench101.cells import OPERATIONS
 
@@ -18,14 +20,9 @@ KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}
 
 
 class ConvBNReLU(nn.Sequential):
-    """Convolution without bias, batch normalisation, ReLU; height and width stay.
+    """Convolution without bias and with an odd kernel, batch normalisation, ReLU; keeps height and width.
 
-    The benchmark's normalisation decays its averages by 0.997 a step, which is a momentum of 0.003 here.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        kernel_size: odd.
+    The benchmark's running averages decay by 0.997 a step, which is a momentum of 0.003 in PyTorch.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
@@ -37,11 +34,7 @@ class ConvBNReLU(nn.Sequential):
 
 
 def nasbench101_operation(name: str, channels: int) -> nn.Module:
-    """The operation called `name`, which keeps the shape `[B, channels, H, W]`.
-
-    Raises:
-        ValueError: where `name` is not one of `OPERATIONS`.
-    """
+    """Returns the operation called `name`, which keeps the shape `[B, channels, H, W]`. Raises `ValueError`."""
     if name not in OPERATIONS:
         raise ValueError(f"unknown operation {name!r}; NAS-Bench-101 has {', '.join(OPERATIONS)}")
     if name in KERNELS:
@@ -50,15 +43,10 @@ def nasbench101_operation(name: str, channels: int) -> nn.Module:
 
 
 def vertex_channels(matrix: NDArray[np.bool_], in_channels: int, out_channels: int) -> list[int]:
-    """The channels of each vertex of a pruned cell, as the benchmark's `compute_vertex_channels`.
+    """Returns the channels of each vertex of a pruned cell, as the benchmark's `compute_vertex_channels`.
 
-    The vertices before the output share its channels as evenly as possible, the first ones taking one more where
-    that does not come out even. Every other vertex is as wide as the widest one it leads to.
-
-    Args:
-        matrix: ``[V, V]``, (source, target), edges above the diagonal.
-        in_channels: of the first vertex.
-        out_channels: of the last vertex.
+    The vertices before the output share its channels evenly; where that is not possible, the first ones have one more.
+    Every other vertex is as wide as the widest one that it leads to.
 
     Raises:
         ValueError: where more vertices lead to the output than it has channels.
@@ -70,18 +58,14 @@ def vertex_channels(matrix: NDArray[np.bool_], in_channels: int, out_channels: i
     last = len(matrix) - 1
     channels = [in_channels, *[0] * (last - 1), out_channels]
     before_output = [vertex for vertex in range(1, last) if matrix[vertex, last]]
-    if len(before_output) > out_channels:
-        raise ValueError(
-            f"{len(before_output)} vertices cannot share the {out_channels} channels of the output"
-        )
+    count = len(before_output)
+    if count > out_channels:
+        raise ValueError(f"{count} vertices cannot share the {out_channels} channels of the output")
     for place, vertex in enumerate(before_output):
-        share, left = divmod(out_channels, len(before_output))
-        channels[vertex] = share + (place < left)
+        channels[vertex] = out_channels // count + (place < out_channels % count)
     for vertex in reversed(range(1, last)):
         if not matrix[vertex, last]:
-            channels[vertex] = max(
-                channels[target] for target in range(vertex + 1, last) if matrix[vertex, target]
-            )
+            channels[vertex] = max(channels[t] for t in range(vertex + 1, last) if matrix[vertex, t])
     return channels
 
 
@@ -92,28 +76,22 @@ def cell_output(
     project: Callable[[int, Tensor], Tensor],
     operate: Callable[[int, Tensor], Tensor],
 ) -> Tensor:
-    """The output of a cell.
+    """Returns the output of a cell, ``[B, out_channels, H, W]``.
 
-    A vertex applies its operation to the sum of its inputs: the cell's input by a projection of the vertex' own,
-    other vertices cut to their first channels where they are wider. The output joins the vertices that lead to it;
-    where the input does too, its projection is added to them.
+    A vertex applies its operation to the sum of its inputs: a projection of the cell's input, with weights of its own,
+    and the first channels of other vertices. The output concatenates the vertices that lead to it; where the cell's
+    input leads to it too, a projection of that is added.
 
     Args:
-        x: ``[B, in_channels, H, W]``.
+        x: the input, ``[B, in_channels, H, W]``.
         inputs: for each vertex those that lead to it, ascending.
         channels: of each vertex.
-        project: the projection of a vertex, of `x`.
-        operate: the operation of a vertex, of the sum of its inputs.
-
-    Returns:
-        ``[B, out_channels, H, W]``.
+        project: applies the projection of a vertex to `x`.
+        operate: applies the operation of a vertex to the sum of its inputs.
     """
     vertices, last = [x], len(inputs) - 1
     for target in range(1, last):
-        width = channels[target]
-        terms = [
-            project(target, x) if source == 0 else vertices[source][:, :width] for source in inputs[target]
-        ]
+        terms = [vertices[s][:, : channels[target]] if s else project(target, x) for s in inputs[target]]
         vertices.append(operate(target, sum(terms[1:], start=terms[0])))
     joined = [vertices[source] for source in inputs[last] if source != 0]
     if 0 not in inputs[last]:
@@ -122,12 +100,11 @@ def cell_output(
 
 
 class NasBench101Cell(nn.Module):
-    """A directed graph of operations, as `cell_output` says; a projection is a 1 × 1 convolution with BN and ReLU.
+    """A directed graph of operations, see `cell_output`; a projection is a 1 × 1 convolution with BN and ReLU.
 
     Args:
-        matrix: ``[V, V]`` bool, (source, target), edges above the diagonal; every vertex is on a path from the first
-            to the last one.
-        operations: V names; those of the first and last vertex are not looked at.
+        matrix: ``[V, V]`` bool, (source, target), edges above the diagonal, of a pruned cell.
+        operations: V names; the first and the last are ignored.
         in_channels: channels of the input.
         out_channels: channels of the output.
 
@@ -145,18 +122,12 @@ class NasBench101Cell(nn.Module):
         last = len(matrix) - 1
         self.channels = vertex_channels(matrix, in_channels, out_channels)
         self.inputs = [np.flatnonzero(matrix[:, target]).tolist() for target in range(last + 1)]
+        width = self.channels
         self.projections = nn.ModuleDict(
-            {
-                str(target): ConvBNReLU(in_channels, self.channels[target], 1)
-                for target in range(1, last + 1)
-                if matrix[0, target]
-            }
+            {str(v): ConvBNReLU(in_channels, width[v], 1) for v in range(1, last + 1) if matrix[0, v]}
         )
         self.operations = nn.ModuleDict(
-            {
-                str(vertex): nasbench101_operation(operations[vertex], self.channels[vertex])
-                for vertex in range(1, last)
-            }
+            {str(v): nasbench101_operation(operations[v], width[v]) for v in range(1, last)}
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -169,11 +140,9 @@ class NasBench101Cell(nn.Module):
             lambda target, value: cast(Tensor, self.operations[str(target)](value)),
         )
 
+    @override
     def extra_repr(self) -> str:
-        """The edges and the channels."""
-        edges = " ".join(
-            f"{source}→{target}" for target, sources in enumerate(self.inputs) for source in sources
-        )
+        edges = " ".join(f"{s}→{target}" for target, sources in enumerate(self.inputs) for s in sources)
         return f"edges {edges}, channels {self.channels}"
 
 
@@ -186,10 +155,10 @@ def nasbench101_skeleton(
     cells_per_stage: int = 3,
     stages: int = 3,
 ) -> OrderedDict[str, nn.Module]:
-    """The layers of the network by name: stem, stages of cells with a max pool between two stages, head.
+    """Returns the layers of the network by name: stem, stages of cells with a max pool between two stages, head.
 
     Args:
-        make_cell: makes the cell of so many channels of its input and of its output.
+        make_cell: makes a cell, given the channels of its input and of its output.
         num_classes: logits of the output.
         in_channels: channels of the images.
         channels: of the first stage; each further stage doubles them.
@@ -199,13 +168,12 @@ def nasbench101_skeleton(
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["stem"] = ConvBNReLU(in_channels, channels, 3)
     width = channels
-    for stage in range(1, stages + 1):
-        if stage > 1:
-            layers[f"pool{stage - 1}"] = nn.MaxPool2d(2)
-        for cell in range(1, cells_per_stage + 1):
-            out_channels = channels * 2 ** (stage - 1)
-            layers[f"stage{stage}_cell{cell}"] = make_cell(width, out_channels)
-            width = out_channels
+    for stage in range(stages):
+        if stage:
+            layers[f"pool{stage}"] = nn.MaxPool2d(2)
+        for cell in range(cells_per_stage):
+            layers[f"stage{stage + 1}_cell{cell + 1}"] = make_cell(width, channels * 2**stage)
+            width = channels * 2**stage
     layers["head"] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes))
     return layers
 
@@ -233,10 +201,5 @@ class NasBench101Network(nn.Sequential):
     def __init__(
         self, matrix: NDArray[np.bool_], operations: Sequence[str], num_classes: int, **skeleton: int
     ) -> None:
-        super().__init__(
-            nasbench101_skeleton(
-                lambda width, out_channels: NasBench101Cell(matrix, operations, width, out_channels),
-                num_classes,
-                **skeleton,
-            )
-        )
+        make_cell = partial(NasBench101Cell, matrix, operations)
+        super().__init__(nasbench101_skeleton(make_cell, num_classes, **skeleton))

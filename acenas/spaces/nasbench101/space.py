@@ -22,7 +22,7 @@ from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.nasbench101 import cells, grammar
-from acenas.spaces.nasbench101.hashes import official_hash, official_hashes
+from acenas.spaces.nasbench101.hashes import official_hashes
 from acenas.spaces.nasbench101.network import NasBench101Network
 from acenas.spaces.nasbench101.supernet import NasBench101Supernet
 
@@ -69,12 +69,9 @@ class NasBench101(SearchSpace):
         in_channels: int = 3,
         distribution: Literal["uniform", "published"] = "uniform",
     ) -> None:
-        self._skeleton = {
-            "channels": channels,
-            "cells_per_stage": cells_per_stage,
-            "stages": stages,
-            "in_channels": in_channels,
-        }
+        self.in_channels = in_channels
+        sizes = {"channels": channels, "cells_per_stage": cells_per_stage, "stages": stages}
+        self._skeleton = sizes | {"in_channels": in_channels}
         self.distribution = distribution
 
     # --- grammar ---
@@ -160,8 +157,7 @@ class NasBench101(SearchSpace):
 
     def official_hash(self, arch: str) -> str:
         """Returns the hash of the pruned cell by which the benchmark knows it, 32 hexadecimal digits."""
-        matrix, vertex_labels = grammar.to_graph(grammar.parse(arch))
-        return official_hash(matrix.tolist(), vertex_labels.tolist())
+        return self.hash_all([arch])[0]
 
     def hash_all(self, archs: Sequence[str]) -> list[str]:
         """Returns `official_hash` of many cells, tens of thousands in a second."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.spaces.nasbench101.cells import MAX_VERTICES
 from acenas.spaces.nasbench101.grammar import canonical_cell
@@ -20,14 +21,10 @@ _OUTPUT = MAX_VERTICES - 1  # place of the output, however many vertices a cell 
 
 
 class SharedVertexCell(nn.Module):
-    """A cell with every operation on each of its five inner places, all as wide as the output.
+    """A cell with every operation at each of its five inner places, all as wide as the output.
 
-    Vertex v of a path stands on place v, and takes the first of that place's channels. Every place, and the output,
-    has a projection of its own.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+    Vertex v of a path is at place v and uses the first channels of it. Each place, and the output, has a projection of
+    its own.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -40,8 +37,8 @@ class SharedVertexCell(nn.Module):
             {
                 str(place): nn.ModuleDict(
                     {
-                        name: SlicedConvBNReLU(out_channels, out_channels, kernel)
-                        for name, kernel in KERNELS.items()
+                        name: SlicedConvBNReLU(out_channels, out_channels, size)
+                        for name, size in KERNELS.items()
                     }
                 )
                 for place in range(1, _OUTPUT)
@@ -67,12 +64,8 @@ class SharedVertexCell(nn.Module):
         """The modules of the cell ``[V, V]`` with V `operations`."""
         size = len(matrix)
         projections = [self._projection(target, size) for target in np.flatnonzero(matrix[0]).tolist()]
-        convolutions = [
-            self._operation(vertex, operations)
-            for vertex in range(1, size - 1)
-            if operations[vertex] in KERNELS
-        ]
-        return projections + convolutions
+        inner = (vertex for vertex in range(1, size - 1) if operations[vertex] in KERNELS)
+        return projections + [self._operation(vertex, operations) for vertex in inner]
 
     def _projection(self, target: int, size: int) -> nn.Module:
         return self.projections[str(_OUTPUT if target == size - 1 else target)]
@@ -97,8 +90,8 @@ class NasBench101Supernet(SupernetNetwork):
         self.layers = nn.ModuleDict(nasbench101_skeleton(SharedVertexCell, num_classes, **skeleton))
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """As `SupernetNetwork.forward`; cells share no beginning, so `memo` is not used."""
         x, cell = images, canonical_cell(arch)
         for layer in self.layers.values():
             x = layer(x, *cell) if isinstance(layer, SharedVertexCell) else layer(x)

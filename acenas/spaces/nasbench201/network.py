@@ -2,9 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.spaces.nasbench201.cells import EDGES, OPERATIONS, OUTPUT
 from acenas.spaces.supernet import Memo
@@ -13,13 +15,9 @@ from acenas.spaces.supernet import Memo
 
 
 class ReLUConvBN(nn.Sequential):
-    """ReLU, convolution without bias, batch normalisation: the order of NAS-Bench-201 and DARTS.
+    """ReLU, convolution without bias and with an odd kernel, batch normalisation.
 
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        kernel_size: odd; the padding keeps height and width where the stride is 1.
-        stride: of the convolution.
+    With stride 1 it keeps height and width.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
@@ -31,17 +29,17 @@ class ReLUConvBN(nn.Sequential):
 
 
 class Zero(nn.Module):
-    """The operation `none`: zeros in the shape of its input, through which no gradient flows."""
+    """The operation `none`: zeros in the shape of its input, without a gradient."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zeros like `x`."""
+        """Returns zeros like `x`."""
         return torch.zeros_like(x)
 
 
 def nasbench201_operation(name: str, channels: int) -> nn.Module:
-    """The operation called `name` for inputs of `channels` channels, as in the benchmark (arXiv 2001.00326, §2.1).
+    """Returns the operation called `name` for inputs of `channels` channels (arXiv 2001.00326, section 2.1).
 
-    The average of `avg_pool_3x3` does not count the padding, and no normalisation follows it.
+    The average of `avg_pool_3x3` ignores the padding; it has no normalisation.
 
     Raises:
         ValueError: where `name` is not one of `OPERATIONS`.
@@ -64,15 +62,12 @@ def nasbench201_operation(name: str, channels: int) -> nn.Module:
 
 
 def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None = None) -> Tensor:
-    """Node 3 of a cell: node 0 is `x`, and each further node is the sum of its incoming edges.
+    """Returns node 3 of a cell, `[B, C, H, W]`: node 0 is `x`, each further node is the sum of its incoming edges.
 
     Args:
         x: `[B, C, H, W]`.
-        edges: the operation of each of `EDGES`; None for `none`: adding zeros costs time and changes nothing.
-        memo: keeps what does not change from cell to cell.
-
-    Returns:
-        `[B, C, H, W]`.
+        edges: the operation of each of `EDGES`; None for `none`, whose zeros need not be added.
+        memo: keeps results that several cells share.
     """
     nodes: list[Tensor | None] = [x]
     for target in range(1, OUTPUT + 1):
@@ -84,11 +79,10 @@ def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None 
                 incoming.append(edge(node) if memo is None else memo(edge, edge, node))
         if len(incoming) < 2:
             nodes.append(incoming[0] if incoming else None)
+        elif memo is None or target == OUTPUT:  # the output differs from cell to cell
+            nodes.append(_add(*incoming))
         else:
-            # The output is different in every cell.
-            nodes.append(
-                _add(*incoming) if memo is None or target == OUTPUT else memo(target, _add, *incoming)
-            )
+            nodes.append(memo(target, _add, *incoming))
     output = nodes[OUTPUT]
     return x.new_zeros(x.shape) if output is None else output
 
@@ -124,8 +118,8 @@ class NasBench201Cell(nn.Module):
         """`[B, C, H, W]` to `[B, C, H, W]`."""
         return cell_output(x, [None if isinstance(edge, Zero) else edge for edge in self.edges.values()])
 
+    @override
     def extra_repr(self) -> str:
-        """The six operations by edge."""
         return ", ".join(f"{s}{t}={name}" for (s, t), name in zip(EDGES, self.operations, strict=True))
 
 
@@ -133,10 +127,10 @@ class NasBench201Cell(nn.Module):
 
 
 class ReductionBlock(nn.Module):
-    """The residual block between two stages: half the height and width, more channels.
+    """The residual block between two stages: halves height and width.
 
-    Two ReLU-convolution-normalisation layers, the first with stride 2, beside a 2 x 2 average pool and a 1 x 1
-    convolution without normalisation.
+    Two ReLU-convolution-normalisation layers, the first with stride 2, plus a shortcut: a 2 x 2 average pool and a
+    1 x 1 convolution without normalisation.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -162,10 +156,10 @@ def nasbench201_skeleton(
     cells_per_stage: int = 5,
     stages: int = 3,
 ) -> OrderedDict[str, nn.Module]:
-    """The layers of the network by name: stem, stages of cells with a reduction block between two stages, head.
+    """Returns the layers of the network by name: stem, stages of cells with a reduction block between two, head.
 
     Args:
-        make_cell: makes the cell of so many channels.
+        make_cell: makes a cell, given its channels.
         num_classes: logits of the output.
         in_channels: channels of the images.
         channels: of the first stage; each further stage doubles them.
@@ -177,18 +171,14 @@ def nasbench201_skeleton(
         nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
     )
     width = channels
-    for stage in range(1, stages + 1):
-        if stage > 1:
-            layers[f"reduction{stage - 1}"] = ReductionBlock(width, 2 * width)
+    for stage in range(stages):
+        if stage:
+            layers[f"reduction{stage}"] = ReductionBlock(width, 2 * width)
             width *= 2
-        for cell in range(1, cells_per_stage + 1):
-            layers[f"stage{stage}_cell{cell}"] = make_cell(width)
+        for cell in range(cells_per_stage):
+            layers[f"stage{stage + 1}_cell{cell + 1}"] = make_cell(width)
     layers["head"] = nn.Sequential(
-        nn.BatchNorm2d(width),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(width, num_classes),
+        nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes)
     )
     return layers
 
@@ -212,7 +202,6 @@ class NasBench201Network(nn.Sequential):
     """
 
     def __init__(self, operations: Sequence[str], num_classes: int, **skeleton: int) -> None:
-        super().__init__(
-            nasbench201_skeleton(lambda width: NasBench201Cell(operations, width), num_classes, **skeleton)
-        )
+        make_cell = partial(NasBench201Cell, operations)
+        super().__init__(nasbench201_skeleton(make_cell, num_classes, **skeleton))
         self.operations = tuple(operations)

@@ -46,12 +46,9 @@ class NasBench201(SearchSpace):
     def __init__(
         self, channels: int = 16, cells_per_stage: int = 5, stages: int = 3, in_channels: int = 3
     ) -> None:
-        self._skeleton = {
-            "channels": channels,
-            "cells_per_stage": cells_per_stage,
-            "stages": stages,
-            "in_channels": in_channels,
-        }
+        self.in_channels = in_channels
+        sizes = {"channels": channels, "cells_per_stage": cells_per_stage, "stages": stages}
+        self._skeleton = sizes | {"in_channels": in_channels}
 
     # --- the architectures ---
 
@@ -152,12 +149,8 @@ def _graphs() -> GraphBatch:
     ends = torch.ones(count, 1, dtype=torch.bool)
     mask = torch.cat([ends, present, ends], dim=1)
     node = torch.cat([ends.long(), (codes + 3) * present, 2 * ends.long()], dim=1)
-    return GraphBatch(
-        node,
-        _data_flow().expand(count, last + 1, last + 1) & mask[:, :, None] & mask[:, None, :],
-        mask,
-        torch.zeros(count, 0),
-    )
+    adjacency = _data_flow().expand(count, last + 1, last + 1) & mask[:, :, None] & mask[:, None, :]
+    return GraphBatch(node, adjacency, mask, torch.zeros(count, 0))
 
 
 def _data_flow() -> Tensor:

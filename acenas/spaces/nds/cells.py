@@ -59,13 +59,10 @@ class Family:
     output: Literal["all", "loose"]
     imagenet_widths: tuple[int, ...] = (32, 48, 64, 80)
 
-    def outputs(self, cell: Cell) -> tuple[int, ...]:
-        """Returns the states joined to the output of `cell`, ascending: what the official files call `concat`."""
-        states = range(2, len(cell) + 2)
-        if self.output == "all":
-            return tuple(states)
-        read = {source for node in cell for _, source in node}
-        return tuple(state for state in states if state not in read)
+    def graph(self, cell: Cell) -> CellGraph:
+        """Returns `cell` with the states that are joined to its output, which the official files call `concat`."""
+        read = {source for node in cell for _, source in node} if self.output == "loose" else ()
+        return CellGraph(cell, tuple(state for state in range(2, len(cell) + 2) if state not in read))
 
 
 FAMILIES = {
@@ -109,15 +106,18 @@ FAMILIES = {
 class Architecture:
     """A normal cell, a reduction cell, the channels of the first stage and the number of cells."""
 
-    normal: Cell
-    reduce: Cell
+    normal: CellGraph
+    reduce: CellGraph
     width: int
     depth: int
 
+    def cell(self, reduction: bool) -> CellGraph:
+        """Returns the reduction or the normal cell."""
+        return self.reduce if reduction else self.normal
+
     def __str__(self) -> str:
-        return (
-            f"normal={_write(self.normal)};reduce={_write(self.reduce)};width={self.width};depth={self.depth}"
-        )
+        normal, reduce = _write(self.normal.nodes), _write(self.reduce.nodes)
+        return f"normal={normal};reduce={reduce};width={self.width};depth={self.depth}"
 
 
 @lru_cache(maxsize=1 << 16)
@@ -139,15 +139,10 @@ def canonical_cell(cell: Cell, operations: tuple[str, ...]) -> Cell:
             return
         ready = {}
         for node, inputs in enumerate(cell):
-            if node + 2 not in number_of and all(
-                name == NONE or state in number_of for name, state in inputs
-            ):
-                ready[node] = tuple(
-                    sorted(
-                        (0 if name == NONE else number_of[state], operations.index(name))
-                        for name, state in inputs
-                    )
-                )
+            numbers = [0 if name == NONE else number_of.get(state, -1) for name, state in inputs]
+            if node + 2 not in number_of and -1 not in numbers:
+                codes = (operations.index(name) for name, _ in inputs)
+                ready[node] = tuple(sorted(zip(numbers, codes, strict=True)))
         first = min(ready.values())
         for node, written in ready.items():
             if written == first:
@@ -172,7 +167,7 @@ def parse(family: Family, arch: str) -> Architecture:
     >>> cell = "|skip_connect~0|sep_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~2|"
     >>> two_nodes = Family("two", "Two", FAMILIES["enas"].operations, 2, "loose")
     >>> arch = parse(two_nodes, f"normal={cell};reduce={cell};width=16;depth=20")
-    >>> arch.normal[1], two_nodes.outputs(arch.normal)
+    >>> arch.normal.nodes[1], arch.normal.outputs
     ((('skip_connect', 0), ('avg_pool_3x3', 2)), (3,))
     """
     try:
@@ -183,7 +178,7 @@ def parse(family: Family, arch: str) -> Architecture:
             if not number.isascii() or not number.isdecimal() or number.startswith("0"):
                 raise ValueError(f"{key}={number} is not a whole number above 0")
         normal, reduce = (_read(family, key, text) for key, text in zip(keys[:2], values[:2], strict=True))
-        return _checked(Architecture(normal, reduce, int(values[2]), int(values[3])))
+        return _checked(family, normal, reduce, int(values[2]), int(values[3]))
     except ValueError as error:
         raise UserError(f"not an architecture of nds_{family.name}: {arch!r}: {error}") from None
 
@@ -209,7 +204,7 @@ def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth
                 if needed not in genotype:
                     raise ValueError(f"the genotype has no {needed}")
             cell = _cell(family, key, genotype[key])
-            joined, expected = list(genotype[f"{key}_concat"]), list(family.outputs(cell))
+            joined, expected = list(genotype[f"{key}_concat"]), list(family.graph(cell).outputs)
             if sorted(joined) != expected:
                 raise ValueError(
                     f"{key}_concat is {joined}, but {family.title} joins {family.output} nodes: {expected}"
@@ -218,17 +213,17 @@ def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth
         for key, number in (("width", width), ("depth", depth)):
             if type(number) is not int or number < 1:
                 raise ValueError(f"{key} is {number!r}, not a whole number above 0")
-        return _checked(Architecture(cells[0], cells[1], width, depth))
+        return _checked(family, cells[0], cells[1], width, depth)
     except (ValueError, TypeError) as error:
         raise UserError(f"not a genotype of nds_{family.name}: {genotype}: {error}") from None
 
 
-def to_genotype(family: Family, architecture: Architecture) -> dict[str, Any]:
-    """The inverse of `from_genotype`: the field `genotype` of the official files."""
+def to_genotype(architecture: Architecture) -> dict[str, Any]:
+    """Reverses `from_genotype`: returns the field `genotype` of the official files."""
     genotype: dict[str, Any] = {}
     for key, cell in (("normal", architecture.normal), ("reduce", architecture.reduce)):
-        genotype[key] = [list(term) for node in cell for term in node]
-        genotype[f"{key}_concat"] = list(family.outputs(cell))
+        genotype[key] = [list(term) for node in cell.nodes for term in node]
+        genotype[f"{key}_concat"] = list(cell.outputs)
     return genotype
 
 
@@ -249,12 +244,10 @@ def _cell(family: Family, key: str, pairs: Sequence[Sequence[Any]]) -> Cell:
     return tuple(zip(terms[::2], terms[1::2], strict=True))
 
 
-def _checked(architecture: Architecture) -> Architecture:
-    if architecture.depth < MIN_DEPTH:
-        raise ValueError(
-            f"depth is {architecture.depth}, but a network has three stages and at least {MIN_DEPTH} cells"
-        )
-    return architecture
+def _checked(family: Family, normal: Cell, reduce: Cell, width: int, depth: int) -> Architecture:
+    if depth < MIN_DEPTH:
+        raise ValueError(f"depth is {depth}, but a network has three stages and at least {MIN_DEPTH} cells")
+    return Architecture(family.graph(normal), family.graph(reduce), width, depth)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -15,9 +15,10 @@ from typing import Literal, NamedTuple, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from acenas.spaces.cost import Cost, count_cost
-from acenas.spaces.nds.cells import MIN_DEPTH, NONE, CellGraph
+from acenas.spaces.nds.cells import MIN_DEPTH, NONE, Architecture, CellGraph
 from acenas.spaces.sliced import SlicedBatchNorm2d, SlicedConv2d, SlicedSequential
 
 StemName = Literal["cifar", "imagenet"]
@@ -27,18 +28,10 @@ StemName = Literal["cifar", "imagenet"]
 
 
 def nds_operation(name: str, channels: int, stride: int) -> nn.Module:
-    """The operation called `name`, which keeps the number of channels, `channels` at most.
+    """Returns the operation called `name` for inputs of up to `channels` channels, whose number it keeps.
 
-    Layers are sliced: in a super-net an input may have fewer channels. Pools have no normalisation, and averages do
-    not count the padding. `none` is no module: see `cell_output`.
-
-    Args:
-        name: such as `sep_conv_3x3`.
-        channels: the most channels of its input.
-        stride: 1, or 2 to halve height and width.
-
-    Raises:
-        ValueError: where there is no such operation.
+    Pools have no normalisation, and averages ignore the padding. `none` is no module, see `cell_output`. Raises
+    `ValueError` where there is no such operation.
     """
     if name == "skip_connect":
         return nn.Identity() if stride == 1 else FactorizedReduce(channels)
@@ -80,13 +73,11 @@ def _convolution(
 ) -> SlicedConv2d:
     height, width = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = (height // 2 * dilation, width // 2 * dilation)
-    return SlicedConv2d(
-        channels, channels, kernel, stride, padding, dilation=dilation, groups=groups, bias=False
-    )
+    return SlicedConv2d(channels, channels, kernel, stride, padding, dilation, groups, bias=False)
 
 
 def _separable(channels: int, kernel: int, stride: int, dilation: int = 1) -> list[nn.Module]:
-    """ReLU, depthwise convolution, 1 × 1 convolution, normalisation."""
+    """Returns ReLU, depthwise convolution, 1 × 1 convolution, normalisation."""
     return [
         nn.ReLU(),
         _convolution(channels, kernel, stride, dilation, groups=channels),
@@ -99,10 +90,10 @@ class Projection(nn.Module):
     """ReLU, 1 × 1 convolution, normalisation: from any number of channels to those of a cell.
 
     Args:
-        in_channels: most channels of the input.
-        out_channels: most channels of the output.
-        halve: halves height and width too, by two convolutions of stride 2 on grids one pixel apart, each for half of
-            the channels, which are joined ("factorized reduction").
+        in_channels: largest number of channels of the input.
+        out_channels: largest number of channels of the output.
+        halve: halves height and width as well ("factorized reduction"): two convolutions of stride 2 on grids one pixel
+            apart give half of the channels each.
     """
 
     def __init__(self, in_channels: int, out_channels: int, halve: bool = False) -> None:
@@ -125,12 +116,9 @@ class Projection(nn.Module):
         x = self.relu(x)
         if not self.halve:
             return cast(Tensor, self.norm(self.conv(x, width, inputs)))
-        odd = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # so that both grids are of one size
-        joined = [
-            self.conv(x, width // 2, inputs),
-            self.conv_shifted(odd[:, :, 1:, 1:], width - width // 2, inputs),
-        ]
-        return cast(Tensor, self.norm(torch.cat(joined, dim=1)))
+        odd = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # so that both grids have one size
+        shifted = self.conv_shifted(odd[:, :, 1:, 1:], width - width // 2, inputs)
+        return cast(Tensor, self.norm(torch.cat([self.conv(x, width // 2, inputs), shifted], dim=1)))
 
 
 class FactorizedReduce(Projection):
@@ -156,26 +144,19 @@ def cell_output(
     reduction: bool,
     operate: Callable[[int, int, Tensor], Tensor],
 ) -> Tensor:
-    """The output of a cell: each node is the sum of two operations on earlier states.
+    """Returns the output of a cell, `[B, C * outputs, H', W']`: each node sums two operations on earlier states.
 
     Args:
         before: state 0, `[B, C, H, W]`.
         last: state 1, of the same shape.
         graph: the cell.
         reduction: whether operations on states 0 and 1 halve height and width.
-        operate: the operation of a node (its number) on its first or second input (0 or 1), of the state that it
-            reads. It is not asked for `none`.
-
-    Returns:
-        `[B, C * outputs, H', W']`.
+        operate: called with the number of a node, 0 or 1 for its first or second input, and the state that it reads;
+            not called for `none`.
     """
     states = [before, last]
     for node, inputs in enumerate(graph.nodes):
-        terms = [
-            operate(node, place, states[source])
-            for place, (name, source) in enumerate(inputs)
-            if name != NONE
-        ]
+        terms = [operate(node, i, states[s]) for i, (name, s) in enumerate(inputs) if name != NONE]
         if terms:
             states.append(sum(terms[1:], start=terms[0]))
         else:
@@ -198,15 +179,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class CellPlace:
-    """A cell of the network before it is known what is in it.
+    """A position in the skeleton that a cell fills.
 
     Attributes:
         stage: 0, 1 or 2.
         position: in its stage, from 0.
-        channels: of each of its nodes.
-        reduction: whether it is a reduction cell; those are the first of stages 1 and 2.
-        halve_before: whether the output of the cell before the previous one is to be halved: where the previous one
-            is a reduction cell.
+        channels: of each node.
+        reduction: whether it is a reduction cell: the first ones of stages 1 and 2 are.
+        halve_before: whether `before` must be halved, because the previous cell is a reduction cell.
         before: the output of the cell before the previous one.
         last: the output of the previous cell.
     """
@@ -219,11 +199,14 @@ class CellPlace:
     before: Source
     last: Source
 
+    @property
+    def output(self) -> Source:
+        """Its own output."""
+        return Source("reduce" if self.reduction else "normal", self.channels)
+
 
 def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
-    """The cells of a network of `depth` cells, the first of them with `width` channels.
-
-    The first cells of the second and third stage are reduction cells.
+    """Returns the places of a network of `depth` cells, the first of `width` channels.
 
     Raises:
         ValueError: where there are fewer than three cells.
@@ -239,60 +222,40 @@ def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
         reduction = stage > 0 and index == starts[stage]
         channels = width * 2**stage
         places.append(CellPlace(stage, index - starts[stage], channels, reduction, halved, before, last))
-        before, last = last, Source("reduce" if reduction else "normal", channels)
+        before, last = last, places[-1].output
         halved = reduction
     return places
 
 
 def _stage_starts(depth: int) -> tuple[int, int, int]:
-    """The first cell of each stage, counted from 0."""
+    """Returns the number of the first cell of each stage, counted from 0."""
     return 0, depth // 3, 2 * depth // 3
 
 
-class Cells(NamedTuple):
-    """The two cells of an architecture."""
-
-    normal: CellGraph
-    reduce: CellGraph
-
-    def at(self, place: CellPlace) -> CellGraph:
-        """The one that stands in `place`."""
-        return self.reduce if place.reduction else self.normal
-
-    def channels(self, source: Source) -> int:
-        """All channels of an input of a cell."""
-        joined = {"stem": 1, "normal": len(self.normal.outputs), "reduce": len(self.reduce.outputs)}
-        return source.channels * joined[source.kind]
-
-    def features(self, places: Sequence[CellPlace]) -> int:
-        """Channels of the output of the last of `places`."""
-        return places[-1].channels * len(self.at(places[-1]).outputs)
+def source_channels(arch: Architecture, source: Source) -> int:
+    """Returns all channels of an input of a cell."""
+    if source.kind == "stem":
+        return source.channels
+    return source.channels * len(arch.cell(source.kind == "reduce").outputs)
 
 
-def live_cells(cells: Cells, depth: int) -> list[bool]:
-    """Returns which outputs the logits depend on: those of the two stem parts, then those of the `depth` cells.
+def live_cells(arch: Architecture) -> list[bool]:
+    """Returns which outputs the logits depend on: those of the two stem parts, then those of the cells.
 
     An output is read by the next cell as its state 1 and by the one after that as its state 0, or not at all.
     """
-    reductions = _stage_starts(depth)[1:]
-    live = [False] * (depth + 1) + [True]
-    for index in reversed(range(depth)):
+    reductions = _stage_starts(arch.depth)[1:]
+    live = [False] * (arch.depth + 1) + [True]
+    for index in reversed(range(arch.depth)):
         if live[index + 2]:
-            reads_before, reads_last = (cells.reduce if index in reductions else cells.normal).reads
+            reads_before, reads_last = arch.cell(index in reductions).reads
             live[index] |= reads_before
             live[index + 1] |= reads_last
     return live
 
 
 class NDSCell(nn.Module):
-    """A cell in its place.
-
-    Args:
-        graph: the cell.
-        place: where it stands.
-        before: channels of the output of the cell before the previous one.
-        last: channels of the output of the previous cell.
-    """
+    """A cell at its place, whose inputs have `before` and `last` channels."""
 
     def __init__(self, graph: CellGraph, place: CellPlace, before: int, last: int) -> None:
         super().__init__()
@@ -309,7 +272,7 @@ class NDSCell(nn.Module):
         )
 
     def forward(self, before: Tensor, last: Tensor) -> Tensor:
-        """The outputs of the two cells before it to its own."""
+        """Returns the output of the cell, from the outputs of the two cells before it."""
         return cell_output(
             self.project_before(before),
             self.project_last(last),
@@ -318,14 +281,14 @@ class NDSCell(nn.Module):
             lambda node, input_, state: cast(Tensor, self.operations[f"{node}{input_}"](state)),
         )
 
+    @override
     def extra_repr(self) -> str:
-        """The nodes and what is joined."""
         nodes = " + ".join(f"({a}~{i}, {b}~{j})" for (a, i), (b, j) in self.graph.nodes)
         return f"{nodes} -> {list(self.graph.outputs)}, reduction={self.reduction}"
 
 
 def stride(reduction: bool, source: int) -> int:
-    """The stride of an operation on state `source`: 2 in a reduction cell where that is an input of the cell."""
+    """Returns the stride of an operation on state `source`: 2 on the inputs of a reduction cell, else 1."""
     return 2 if reduction and source < 2 else 1
 
 
@@ -335,16 +298,9 @@ def stride(reduction: bool, source: int) -> int:
 class Stem(nn.Module):
     """From the images to the two inputs of the first cell.
 
-    `cifar`: one 3 × 3 convolution to 3 × `width` channels, for both. `imagenet`: three of stride 2, the first for
-    width / 2 channels; the output of the second is the first input, half as high and wide as it the second.
-
-    Args:
-        name: which.
-        in_channels: channels of the images.
-        width: most channels of the first cell.
-
-    Raises:
-        ValueError: where there is no such stem.
+    `cifar`: one 3 × 3 convolution to 3 × `width` channels gives both. `imagenet`: three convolutions of stride 2, the
+    first with width / 2 channels; the second gives the first input and the third the second input. `width` is the
+    largest number of channels of the first cell. Raises `ValueError` for another name.
     """
 
     def __init__(self, name: StemName, in_channels: int, width: int) -> None:
@@ -362,7 +318,7 @@ class Stem(nn.Module):
             raise ValueError(f"unknown stem {name!r}; there are cifar and imagenet")
 
     def forward(self, images: Tensor, width: int | None = None) -> tuple[Tensor, Tensor]:
-        """`[B, C, H, W]` to the two inputs of a first cell of `width` channels; None for all."""
+        """Returns the two inputs of a first cell of `width` channels (None for all) from images `[B, C, H, W]`."""
         width = self.width if width is None else width
         if self.name == "cifar":
             output = _run(self.first, images, [3 * width])
@@ -371,7 +327,7 @@ class Stem(nn.Module):
         return first, _run(self.second, first, [width])
 
     def path(self, first: bool, second: bool) -> list[nn.Module]:
-        """The parts that the two inputs depend on, of which `first` and `second` are read."""
+        """Returns the parts that are needed where `first` and `second` say which of the two inputs are read."""
         if self.name == "cifar":
             return [self.first] if first or second else []
         return [self.first, self.second] if second else [self.first] if first else []
@@ -383,7 +339,7 @@ def _stem_part(in_channels: int, out_channels: int, stride: int) -> nn.Sequentia
 
 
 def _run(layers: nn.Sequential, x: Tensor, widths: Sequence[int]) -> Tensor:
-    """`layers`, whose convolutions give so many channels."""
+    """Runs `layers`, whose convolutions give the first `widths` channels each."""
     remaining = iter(widths)
     for layer in layers:
         x = layer(x, next(remaining)) if isinstance(layer, SlicedConv2d) else layer(x)
@@ -391,17 +347,15 @@ def _run(layers: nn.Sequential, x: Tensor, widths: Sequence[int]) -> Tensor:
 
 
 def nds_head(channels: int, num_classes: int) -> nn.Sequential:
-    """Global average pool and a linear layer."""
+    """Returns a global average pool and a linear layer."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
 
 
 class NDSNetwork(nn.Module):
-    """Stem, cells, head, without the auxiliary head that some trainings add for their gradients.
+    """Stem, cells, head; without the auxiliary head that some trainings add.
 
     Args:
-        cells: the normal and the reduction cell.
-        width: channels of the first cells; each of two reduction cells doubles them.
-        depth: number of cells.
+        arch: cells, width and depth; each of two reduction cells doubles the channels.
         num_classes: logits of the output.
         stem: for small images (`cifar`) or large ones (`imagenet`).
         in_channels: channels of the images.
@@ -410,28 +364,21 @@ class NDSNetwork(nn.Module):
         ValueError: where an operation or a stem is unknown, or there are fewer than three cells.
 
     >>> cell = CellGraph(((("skip_connect", 0), ("max_pool_3x3", 1)), (("skip_connect", 2), ("skip_connect", 2))), (3,))
-    >>> NDSNetwork(Cells(cell, cell), 8, 3, num_classes=10)(torch.zeros(2, 3, 8, 8)).shape
+    >>> NDSNetwork(Architecture(cell, cell, width=8, depth=3), num_classes=10)(torch.zeros(2, 3, 8, 8)).shape
     torch.Size([2, 10])
     """
 
     def __init__(
-        self,
-        cells: Cells,
-        width: int,
-        depth: int,
-        num_classes: int,
-        *,
-        stem: StemName = "cifar",
-        in_channels: int = 3,
+        self, arch: Architecture, num_classes: int, *, stem: StemName = "cifar", in_channels: int = 3
     ) -> None:
         super().__init__()
-        places = cell_places(width, depth, stem)
-        self.stem = Stem(stem, in_channels, width)
+        places = cell_places(arch.width, arch.depth, stem)
+        self.stem = Stem(stem, in_channels, arch.width)
         self.cells = nn.ModuleList(
-            NDSCell(cells.at(place), place, cells.channels(place.before), cells.channels(place.last))
-            for place in places
+            NDSCell(arch.cell(p.reduction), p, source_channels(arch, p.before), source_channels(arch, p.last))
+            for p in places
         )
-        self.head = nds_head(cells.features(places), num_classes)
+        self.head = nds_head(source_channels(arch, places[-1].output), num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """`[B, C, H, W]` to `[B, num_classes]`."""
@@ -445,33 +392,27 @@ class NDSNetwork(nn.Module):
 
 
 def nds_cost(
-    cells: Cells,
-    width: int,
-    depth: int,
-    num_classes: int,
-    *,
-    image_shape: tuple[int, int, int],
-    stem: StemName = "cifar",
+    arch: Architecture, num_classes: int, *, image_shape: tuple[int, int, int], stem: StemName = "cifar"
 ) -> Cost:
-    """What `count_cost` says of the `NDSNetwork`, as the sum over its parts, of which few differ: far faster."""
-    places = cell_places(width, depth, stem)
+    """Returns `count_cost` of the `NDSNetwork`, as the sum over its parts: few differ, so this is far faster."""
+    places = cell_places(arch.width, arch.depth, stem)
     before_size = size = image_shape[1:]
     if stem == "imagenet":
         before_size = _half(_half(size))
         size = _half(before_size)
-    parts = [_part_cost(Stem, (stem, image_shape[0], width), image_shape)]
+    parts = [_part_cost(Stem, (stem, image_shape[0], arch.width), image_shape)]
     for place in places:
         channels, inside = place.channels, _half(size) if place.reduction else size
-        before, last = cells.channels(place.before), cells.channels(place.last)
+        before, last = source_channels(arch, place.before), source_channels(arch, place.last)
         parts.append(_part_cost(Projection, (before, channels, place.halve_before), (before, *before_size)))
         parts.append(_part_cost(Projection, (last, channels), (last, *size)))
-        for name, source in itertools.chain.from_iterable(cells.at(place).nodes):
+        for name, source in itertools.chain.from_iterable(arch.cell(place.reduction).nodes):
             if name != NONE:
                 operation = name, channels, stride(place.reduction, source)
                 input_size = size if source < 2 else inside
                 parts.append(_part_cost(nds_operation, operation, (channels, *input_size)))
         before_size, size = size, inside
-    features = cells.features(places)
+    features = source_channels(arch, places[-1].output)
     parts.append(_part_cost(nds_head, (features, num_classes), (features, *size)))
     return Cost(*(round(sum(values), 6) for values in zip(*parts, strict=True)))
 

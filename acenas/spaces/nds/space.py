@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -20,14 +20,13 @@ from acenas.spaces.nds.cells import (
     MIN_DEPTH,
     NONE,
     Architecture,
-    Cell,
     CellGraph,
     Family,
     canonical_cell,
     from_genotype,
     parse,
 )
-from acenas.spaces.nds.network import Cells, NDSNetwork, StemName, live_cells, nds_cost
+from acenas.spaces.nds.network import NDSNetwork, StemName, live_cells, nds_cost
 from acenas.spaces.nds.supernet import NDSSupernet
 
 if TYPE_CHECKING:
@@ -60,8 +59,7 @@ class NDS(SearchSpace):
         stem: in place of the variant's: of networks for small images (`cifar`) or large ones (`imagenet`).
         in_channels: channels of the images.
 
-    Widths and depths are those that are drawn, changed to, and valid; what a table says of others can be encoded and
-    built nevertheless.
+    Architectures of other widths and depths, such as those of a table, are not valid, but can be encoded and built.
 
     Raises:
         UserError: where an argument is out of range.
@@ -107,7 +105,7 @@ class NDS(SearchSpace):
         self.widths = tuple(widths)
         self.depths = tuple(depths)
         self.stem: StemName = stem
-        self.in_channels = in_channels
+        self.in_channels: int = in_channels
 
     # --- grammar ---
 
@@ -138,7 +136,7 @@ class NDS(SearchSpace):
             drawn: list[int] = torch.randint(size, (n,), generator=generator).tolist()
             return drawn
 
-        def draw_cells() -> Iterator[Cell]:
+        def draw_cells() -> Iterator[CellGraph]:
             names = self.family.operations
             inputs = [
                 [(names[op], state) for op, state in zip(draw(len(names)), draw(node + 2), strict=True)]
@@ -146,7 +144,7 @@ class NDS(SearchSpace):
                 for _ in range(2)
             ]
             for terms in zip(*inputs, strict=True):
-                yield tuple(zip(terms[::2], terms[1::2], strict=True))
+                yield self.family.graph(tuple(zip(terms[::2], terms[1::2], strict=True)))
 
         widths, depths = draw(len(self.widths)), draw(len(self.depths))
         return [
@@ -163,33 +161,30 @@ class NDS(SearchSpace):
         found += [replace(whole, depth=depth) for depth in self.depths if depth != whole.depth]
         return [str(other) for other in found]
 
-    def _changed(self, cell: Cell) -> Iterator[Cell]:
-        for node, inputs in enumerate(cell):
+    def _changed(self, cell: CellGraph) -> Iterator[CellGraph]:
+        nodes = cell.nodes
+        for node, inputs in enumerate(nodes):
             for place, (name, state) in enumerate(inputs):
                 others = [(other, state) for other in self.family.operations if other != name]
                 others += [(name, other) for other in range(node + 2) if other != state]
                 for other in others:
                     changed = (other, inputs[1]) if place == 0 else (inputs[0], other)
-                    yield (*cell[:node], changed, *cell[node + 1 :])
+                    yield self.family.graph((*nodes[:node], changed, *nodes[node + 1 :]))
 
     # --- equal functions ---
 
     def canonical(self, arch: str) -> str:
         """Returns the same cells with nodes, and the two inputs of each node, in the first of all possible orders.
 
-        Two architectures have one canonical form exactly where they differ in these orders, or in what `none` reads:
-        then one set of weights, in another order, gives both one function. (Not identified are functions that are
-        equal for other reasons, such as those of nodes that are copies of others by `skip_connect`, or that read a node
-        of nothing but `none`: the benchmark trains such networks apart.)
+        Two architectures have one canonical form exactly where they differ in these orders, or in what `none` reads.
+        (Functions that are equal for other reasons stay apart, as in the benchmark: copies by `skip_connect`, or nodes
+        that read a node of nothing but `none`.)
         """
         whole = self.architecture(arch)
-        return str(
-            replace(
-                whole,
-                normal=canonical_cell(whole.normal, self.family.operations),
-                reduce=canonical_cell(whole.reduce, self.family.operations),
-            )
-        )
+        return str(replace(whole, normal=self._canonical(whole.normal), reduce=self._canonical(whole.reduce)))
+
+    def _canonical(self, cell: CellGraph) -> CellGraph:
+        return self.family.graph(canonical_cell(cell.nodes, self.family.operations))
 
     # --- graphs ---
 
@@ -203,11 +198,8 @@ class NDS(SearchSpace):
         globals are -1 for the smallest width and depth of the space and 1 for the largest, and linear between.
         """
         architectures = [self.architecture(arch) for arch in archs]
-        graphs = [
-            _cell_graph(canonical_cell(cell, self.family.operations), self.family)
-            for arch in architectures
-            for cell in (arch.normal, arch.reduce)
-        ]
+        cells = (cell for arch in architectures for cell in (arch.normal, arch.reduce))
+        graphs = [_cell_graph(self._canonical(cell), self.family) for cell in cells]
         size = 3 * self.family.nodes + 3
         node = torch.tensor([types for types, _ in graphs], dtype=torch.long).reshape(-1, 2, size)
         edges = [(row, *edge) for row, (_, edges) in enumerate(graphs) for edge in edges]
@@ -220,18 +212,14 @@ class NDS(SearchSpace):
 
     # --- networks ---
 
-    def cells(self, arch: str) -> tuple[Cells, int, int]:
-        """The two cells with the nodes that are joined to their outputs, the width and the depth."""
-        return self._parts(self.architecture(arch))
-
     def build(self, arch: str, num_classes: int) -> nn.Module:
         """Builds the network of `arch`, without the auxiliary head that the benchmark's trainings may have had."""
-        return NDSNetwork(*self.cells(arch), num_classes, stem=self.stem, in_channels=self.in_channels)
+        return NDSNetwork(self.architecture(arch), num_classes, stem=self.stem, in_channels=self.in_channels)
 
     def build_supernet(self, num_classes: int) -> NDSSupernet:
         """Builds the widest and deepest network of this space with all operations on every edge."""
         return NDSSupernet(
-            lambda arch: self._parts(self._member(arch)),
+            self._member,
             self.family.operations,
             self.family.nodes,
             self.widths[-1],
@@ -243,29 +231,22 @@ class NDS(SearchSpace):
 
     def connected(self, arch: str) -> bool:
         """Returns whether a path without `none` leads from the stem through the cells to the head."""
-        cells, _, depth = self.cells(arch)
-        return any(live_cells(cells, depth)[:2])
+        return any(live_cells(self.architecture(arch))[:2])
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
         """As `SearchSpace.costs`; counted part by part, on networks without values, thousands a second."""
         with torch.device("meta"):
-            return [
-                nds_cost(*self.cells(arch), num_classes, image_shape=image_shape, stem=self.stem)
-                for arch in archs
-            ]
+            cost = partial(nds_cost, num_classes=num_classes, image_shape=image_shape, stem=self.stem)
+            return [cost(self.architecture(arch)) for arch in archs]
 
     def draw(self, arch: str) -> Figure:
         """Draws both cells below each other: every node a sum of two operations."""
         from acenas.spaces.drawing import draw_vertex_cells
 
         whole = self.architecture(arch)
-        return draw_vertex_cells(
-            {
-                f"{title} cell": _picture(cell, self.family)
-                for title, cell in (("normal", whole.normal), ("reduction", whole.reduce))
-            },
-            f"width {whole.width}, depth {whole.depth}",
-        )
+        cells = {"normal cell": whole.normal, "reduction cell": whole.reduce}
+        pictures = {title: _picture(cell, self.family) for title, cell in cells.items()}
+        return draw_vertex_cells(pictures, f"width {whole.width}, depth {whole.depth}")
 
     # --- inside ---
 
@@ -283,21 +264,17 @@ class NDS(SearchSpace):
                 )
         return whole
 
-    def _parts(self, whole: Architecture) -> tuple[Cells, int, int]:
-        graphs = (CellGraph(cell, self.family.outputs(cell)) for cell in (whole.normal, whole.reduce))
-        return Cells(*graphs), whole.width, whole.depth
-
 
 @lru_cache(maxsize=1 << 16)
-def _cell_graph(cell: Cell, family: Family) -> tuple[list[int], list[tuple[int, int]]]:
+def _cell_graph(cell: CellGraph, family: Family) -> tuple[list[int], list[tuple[int, int]]]:
     """Types of all nodes, 0 where there is none, and (source, target) of the edges; see `NDS.encode`.
 
     The order is: the two inputs, then for each node its two operations and their sum, then the output.
     """
-    number_of_state = [0, 1, *(3 * node + 4 for node in range(len(cell)))]
-    types = [0] * (3 * len(cell) + 3)
+    number_of_state = [0, 1, *(3 * node + 4 for node in range(len(cell.nodes)))]
+    types = [0] * (3 * len(cell.nodes) + 3)
     edges = []
-    for node, inputs in enumerate(cell):
+    for node, inputs in enumerate(cell.nodes):
         total = number_of_state[node + 2]
         types[total] = SUM
         for place, (name, state) in enumerate(inputs):
@@ -309,7 +286,7 @@ def _cell_graph(cell: Cell, family: Family) -> tuple[list[int], list[tuple[int, 
                 types[state] = (BEFORE, LAST)[state]
             edges += [(number_of_state[state], operation), (operation, total)]
     types[-1] = OUTPUT
-    edges += [(number_of_state[state], len(types) - 1) for state in family.outputs(cell)]
+    edges += [(number_of_state[state], len(types) - 1) for state in cell.outputs]
     return types, edges
 
 
@@ -319,7 +296,7 @@ def _scaled(value: int, values: Sequence[int]) -> float:
     return 2 * (value - low) / (high - low) - 1 if high > low else float(value - low) / low
 
 
-def _picture(cell: Cell, family: Family) -> tuple[list[tuple[int, int]], list[str]]:
+def _picture(cell: CellGraph, family: Family) -> tuple[list[tuple[int, int]], list[str]]:
     """Edges and names of the vertices of a cell."""
     types, edges = _cell_graph(cell, family)
     names = ["", "before", "last", "output", "+", *family.operations]

@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import cast
 
 from torch import Tensor, nn
+from typing_extensions import override
 
-from acenas.spaces.nds.cells import NONE
+from acenas.spaces.nds.cells import NONE, Architecture
 from acenas.spaces.nds.network import (
     CellPlace,
-    Cells,
     Projection,
     Source,
     Stem,
@@ -25,21 +25,18 @@ from acenas.spaces.nds.network import (
 from acenas.spaces.sliced import SlicedLinear
 from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averages
 
-CellsOf = Callable[[str], tuple[Cells, int, int]]
-"""The cells, the width and the depth of an architecture. Raises `UserError` where it is none of the super-net's."""
-
 
 class SharedNDSCell(nn.Module):
     """A cell with every operation on each of its edges, as wide as its widest path.
 
-    Its inputs come from cells, of which some nodes are joined, or from the stem, and may have to be halved: each of
-    these has a projection of its own. In its kernels the channels of a node have their place, whichever nodes are
-    joined, and a narrower path takes the first ones of each.
+    An input comes from the stem or from a cell, and may have to be halved; each case has a projection of its own. In
+    the kernels of a projection each node of the earlier cell has fixed channels, whichever nodes are joined to its
+    output; a narrower path uses the first channels of each node.
 
     Args:
         operations: names of all operations.
         nodes: of a cell.
-        places: where paths of any depth see it, at its full width.
+        places: of this cell in networks of any depth, at full width.
     """
 
     def __init__(self, operations: Sequence[str], nodes: int, places: Sequence[CellPlace]) -> None:
@@ -52,31 +49,23 @@ class SharedNDSCell(nn.Module):
             return Projection(inputs, channels, halve)
 
         self.project_before = nn.ModuleDict(
-            {
-                _kind(place.before, place.halve_before): projection(place.before, place.halve_before)
-                for place in places
-            }
+            {_kind(p.before, p.halve_before): projection(p.before, p.halve_before) for p in places}
         )
-        self.project_last = nn.ModuleDict(
-            {_kind(place.last): projection(place.last, False) for place in places}
-        )
+        self.project_last = nn.ModuleDict({_kind(p.last): projection(p.last, False) for p in places})
+        names = [name for name in operations if name != NONE]
         self.operations = nn.ModuleDict(
             {
                 f"{node}_{source}": nn.ModuleDict(
-                    {
-                        name: nds_operation(name, channels, stride(reduction, source))
-                        for name in operations
-                        if name != NONE
-                    }
+                    {name: nds_operation(name, channels, stride(reduction, source)) for name in names}
                 )
                 for node in range(nodes)
                 for source in range(node + 2)
             }
         )
 
-    def forward(self, before: Tensor, last: Tensor, cells: Cells, place: CellPlace) -> Tensor:
-        """The output of the cell of `cells` that stands in `place`, of those of the two cells before it."""
-        graph = cells.at(place)
+    def forward(self, before: Tensor, last: Tensor, arch: Architecture, place: CellPlace) -> Tensor:
+        """Returns the output of the cell in `place`, from the outputs of the two cells before it."""
+        graph = arch.cell(place.reduction)
         computed: dict[tuple[int, int, str], Tensor] = {}  # both inputs of a node may be the same
 
         def operate(node: int, input_: int, state: Tensor) -> Tensor:
@@ -87,26 +76,23 @@ class SharedNDSCell(nn.Module):
             return computed[key]
 
         return cell_output(
-            self._project(self._before(place), before, place.before, cells, place.channels),
-            self._project(self._last(place), last, place.last, cells, place.channels),
+            self._project(self._before(place), before, place.before, arch, place.channels),
+            self._project(self._last(place), last, place.last, arch, place.channels),
             graph,
             place.reduction,
             operate,
         )
 
-    def path(self, cells: Cells, place: CellPlace) -> list[nn.Module]:
-        """The modules that the output depends on, each once."""
-        graph = cells.at(place)
+    def path(self, arch: Architecture, place: CellPlace) -> list[nn.Module]:
+        """Returns the modules that the output depends on, each once."""
+        graph = arch.cell(place.reduction)
         projections = [self._before(place), self._last(place)]
-        edges = {
-            (node, source, name): None
-            for node, inputs in enumerate(graph.nodes)
-            for name, source in inputs
-            if name != NONE
-        }
+        edges = (
+            (node, s, name) for node, inputs in enumerate(graph.nodes) for name, s in inputs if name != NONE
+        )
         return [
             *(part for part, read in zip(projections, graph.reads, strict=True) if read),
-            *(self._operation(*edge) for edge in edges),
+            *(self._operation(*edge) for edge in dict.fromkeys(edges)),
         ]
 
     def _before(self, place: CellPlace) -> Projection:
@@ -119,35 +105,33 @@ class SharedNDSCell(nn.Module):
         return cast(nn.ModuleDict, self.operations[f"{node}_{source}"])[name]
 
     def _project(
-        self, projection: Projection, x: Tensor, source: Source, cells: Cells, channels: int
+        self, projection: Projection, x: Tensor, source: Source, arch: Architecture, channels: int
     ) -> Tensor:
-        return cast(
-            Tensor,
-            projection(x, channels, node_channels(source, cells, projection.in_channels // self.nodes)),
-        )
+        inputs = node_channels(source, arch, projection.in_channels // self.nodes)
+        return cast(Tensor, projection(x, channels, inputs))
 
 
 def _kind(source: Source, halve: bool = False) -> str:
     return ("stem" if source.kind == "stem" else "cells") + ("_halved" if halve else "")
 
 
-def node_channels(source: Source, cells: Cells, most: int) -> list[slice]:
-    """Where the channels of `source` stand among those of all nodes of a cell, `most` for each node."""
+def node_channels(source: Source, arch: Architecture, most: int) -> list[slice]:
+    """Returns the channels of `source` among those of all nodes of a cell, which have `most` channels each."""
     if source.kind == "stem":
         return [slice(source.channels)]
-    outputs = (cells.normal if source.kind == "normal" else cells.reduce).outputs
-    return [slice((state - 2) * most, (state - 2) * most + source.channels) for state in outputs]
+    starts = [(state - 2) * most for state in arch.cell(source.kind == "reduce").outputs]
+    return [slice(start, start + source.channels) for start in starts]
 
 
 class NDSSupernet(SupernetNetwork):
     """Stem, three stages of shared cells, head (AceNAS, arXiv 2108.03001).
 
-    A cell belongs to its position in its stage: a path of fewer cells takes the first ones of each stage. A path equals
-    the stand-alone network of its architecture, whose kernels are the first channels of the shared ones. Where a node
-    applies one operation to one state twice, both are the same shared operation.
+    A shorter path uses the first cells of each stage, a narrower one the first channels of the shared kernels. A path
+    equals the stand-alone network of its architecture, but where a node applies one operation to one state twice: both
+    are the same shared operation.
 
     Args:
-        cells_of: the cells, width and depth of an architecture.
+        parse: reads an architecture. Raises `UserError` where it is none of the super-net's.
         operations: names of all operations.
         nodes: of a cell.
         width: of the widest architecture.
@@ -159,7 +143,7 @@ class NDSSupernet(SupernetNetwork):
 
     def __init__(
         self,
-        cells_of: CellsOf,
+        parse: Callable[[str], Architecture],
         operations: Sequence[str],
         nodes: int,
         width: int,
@@ -170,7 +154,7 @@ class NDSSupernet(SupernetNetwork):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
-        self._cells_of = lru_cache(maxsize=4096)(cells_of)
+        self._parse = lru_cache(maxsize=4096)(parse)
         self._places = lru_cache(maxsize=256)(lambda path_width, depth: cell_places(path_width, depth, stem))
         self.stem = Stem(stem, in_channels, width)
         places: dict[str, list[CellPlace]] = {}
@@ -185,24 +169,24 @@ class NDSSupernet(SupernetNetwork):
         self.classifier = SlicedLinear(self.features * nodes, num_classes)
         without_running_averages(self)
 
+    @override
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """As `SupernetNetwork.forward`; few paths begin alike, so `memo` is not used."""
-        cells, width, depth = self._cells_of(arch)
-        before, last = self.stem(images, width)
-        places = self._places(width, depth)
+        whole = self._parse(arch)
+        before, last = self.stem(images, whole.width)
+        places = self._places(whole.width, whole.depth)
         for place in places:
-            before, last = last, self.cells[_name(place)](before, last, cells, place)
-        output = Source("reduce" if places[-1].reduction else "normal", places[-1].channels)
-        return cast(Tensor, self.classifier(self.head(last), node_channels(output, cells, self.features)))
+            before, last = last, self.cells[_name(place)](before, last, whole, place)
+        inputs = node_channels(places[-1].output, whole, self.features)
+        return cast(Tensor, self.classifier(self.head(last), inputs))
 
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """Returns whole kernels, of which a path may use the first channels only."""
-        cells, width, depth = self._cells_of(arch)
-        stem_before, stem_last, *live = live_cells(cells, depth)
+        """Returns whole kernels, of which a path may use only the first channels."""
+        whole = self._parse(arch)
+        stem_before, stem_last, *live = live_cells(whole)
         parts = self.stem.path(stem_before, stem_last)
-        for place, is_live in zip(self._places(width, depth), live, strict=True):
+        for place, is_live in zip(self._places(whole.width, whole.depth), live, strict=True):
             if is_live:
-                parts += cast(SharedNDSCell, self.cells[_name(place)]).path(cells, place)
+                parts += cast(SharedNDSCell, self.cells[_name(place)]).path(whole, place)
         return [parameter for part in [*parts, self.classifier] for parameter in part.parameters()]
 
 

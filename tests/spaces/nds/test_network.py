@@ -4,9 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acenas.spaces.cost import count_cost
-from acenas.spaces.nds.cells import FAMILIES, CellGraph
+from acenas.spaces.nds.cells import FAMILIES, Architecture, CellGraph
 from acenas.spaces.nds.network import (
-    Cells,
     NDSCell,
     NDSNetwork,
     Projection,
@@ -16,7 +15,7 @@ from acenas.spaces.nds.network import (
 )
 
 # The cell that DARTS found on CIFAR-10 with its second-order approximation (arXiv 1806.09055, figures 4 and 5).
-DARTS = Cells(
+DARTS_CELLS = (
     CellGraph(
         (
             (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),
@@ -46,10 +45,11 @@ def test_the_network_of_darts_has_its_published_parameters(
     width: int, depth: int, num_classes: int, stem: str, side: int, published: float, exact: float
 ) -> None:
     """Without the auxiliary head, as the paper's tables 1 and 2 count; the sum over parts is that over the whole."""
+    arch = Architecture(*DARTS_CELLS, width, depth)
     with torch.device("meta"):
-        network = NDSNetwork(DARTS, width, depth, num_classes, stem=stem)  # type: ignore[arg-type]
+        network = NDSNetwork(arch, num_classes, stem=stem)  # type: ignore[arg-type]
         cost = count_cost(network, (3, side, side))
-        parts = nds_cost(DARTS, width, depth, num_classes, image_shape=(3, side, side), stem=stem)  # type: ignore[arg-type]
+        parts = nds_cost(arch, num_classes, image_shape=(3, side, side), stem=stem)  # type: ignore[arg-type]
     assert cost == parts
     assert cost.params_m == exact and round(exact, 1) == published
 
@@ -120,7 +120,7 @@ def test_unknown_operations_and_stems_are_errors() -> None:
         with pytest.raises(ValueError, match="unknown operation"):
             nds_operation(name, 4, 1)
     with pytest.raises(ValueError, match="unknown stem"):
-        NDSNetwork(DARTS, 4, 3, 10, stem="mnist")  # type: ignore[arg-type]
+        NDSNetwork(Architecture(*DARTS_CELLS, 4, 3), 10, stem="mnist")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="at least 3 cells"):
         cell_places(4, 2, "cifar")
 
@@ -155,7 +155,7 @@ def test_a_projection_after_a_reduction_halves() -> None:
 
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
 def test_the_skeleton_halves_the_image_and_doubles_the_channels_twice(stem: str) -> None:
-    network = NDSNetwork(DARTS, 4, 6, 10, stem=stem, in_channels=1).eval()  # type: ignore[arg-type]
+    network = NDSNetwork(Architecture(*DARTS_CELLS, 4, 6), 10, stem=stem, in_channels=1).eval()  # type: ignore[arg-type]
     before, last = network.stem(torch.zeros(1, 1, 32, 32))
     sides = {"cifar": (32, 32), "imagenet": (8, 4)}[stem]
     assert (before.shape[1:], last.shape[1:]) == tuple(
@@ -171,10 +171,11 @@ def test_the_skeleton_halves_the_image_and_doubles_the_channels_twice(stem: str)
 
 def test_loose_ends_set_the_channels_between_cells() -> None:
     nodes = ((("skip_connect", 0), ("skip_connect", 1)), (("conv_1x1", 0), ("conv_1x1", 1)))
-    cells = Cells(CellGraph(nodes, (2, 3)), CellGraph((nodes[0], (("conv_1x1", 0), ("conv_1x1", 2))), (3,)))
-    network = NDSNetwork(cells, 4, 5, 10, in_channels=1)
+    reduce = CellGraph((nodes[0], (("conv_1x1", 0), ("conv_1x1", 2))), (3,))
+    arch = Architecture(CellGraph(nodes, (2, 3)), reduce, width=4, depth=5)
+    network = NDSNetwork(arch, 10, in_channels=1)
     assert [cell.project_last.in_channels for cell in network.cells] == [12, 8, 8, 16, 16]  # type: ignore[union-attr]
     assert [cell.project_before.in_channels for cell in network.cells] == [12, 12, 8, 8, 16]  # type: ignore[union-attr]
     assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
     for image_shape in ((1, 8, 8), (1, 11, 7)):
-        assert count_cost(network, image_shape) == nds_cost(cells, 4, 5, 10, image_shape=image_shape)
+        assert count_cost(network, image_shape) == nds_cost(arch, 10, image_shape=image_shape)

@@ -55,8 +55,9 @@ def kind(source: Source, halve: bool) -> str:
 
 def shares(of: NDS, arch: str) -> dict[str, tuple[str, list[int] | None]]:
     """For each parameter of the stand-alone network the shared one, and its input channels where not the first."""
-    cells, width, depth = of.cells(arch)
-    graphs = {"normal": cells.normal, "reduce": cells.reduce}
+    whole = of.architecture(arch)
+    width, depth = whole.width, whole.depth
+    graphs = {"normal": whole.normal, "reduce": whole.reduce}
     outputs = {name: graph.outputs for name, graph in graphs.items()}
     places = cell_places(width, depth, of.stem)
     scale = of.widths[-1] / width

@@ -1,4 +1,4 @@
-"""What spaces of a user's own have in common: functions by their names, and networks that a function makes."""
+"""What custom spaces share: functions given by name, and networks that a function builds."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost, count_cost
 
 
-class OwnSpace(SearchSpace):
-    """A space whose networks are made by a function.
+class CustomSpace(SearchSpace):
+    """A space whose networks a function builds.
 
     Args:
-        name: that tables of this space carry.
-        build: the function, or its dotted name; None where no networks are made.
+        name: in tables of this space.
+        build: the function, or its dotted name; None where no networks are built.
         example_input: see `count_cost`; a string is the dotted name of a function.
     """
 
@@ -31,10 +32,10 @@ class OwnSpace(SearchSpace):
 
     @abstractmethod
     def _arguments(self, arch: str) -> dict[str, Any]:
-        """Returns what the function that makes networks is called with."""
+        """Returns the arguments of the function that builds networks."""
 
     def build(self, arch: str, num_classes: int | None = None) -> nn.Module:
-        """Returns the network that `build` makes of `arch`.
+        """Returns the network of `arch`.
 
         Raises:
             UserError: where there is no `build`, or it takes other arguments.
@@ -51,13 +52,18 @@ class OwnSpace(SearchSpace):
             raise UserError(f"the space {self.name}: build({called}): {error}") from None
         return self._build(**arguments)  # type: ignore[no-any-return]
 
+    @override
+    def check_images(self, num_classes: int, image_shape: tuple[int, int, int]) -> None:
+        if self._build is not None and self._example is None:
+            super().check_images(num_classes, image_shape)
+
     def costs(
         self,
         archs: Sequence[str],
         num_classes: int | None = None,
         image_shape: tuple[int, int, int] | None = None,
     ) -> list[Cost]:
-        """Counts what the networks of `archs` cost for the `example_input` of this space, or else for an image."""
+        """Counts what the networks of `archs` cost for `example_input`, or without one for an image."""
         inputs = image_shape if self._example is None else self._example
         if inputs is None:
             raise UserError(
@@ -67,7 +73,7 @@ class OwnSpace(SearchSpace):
 
 
 def named(key: str, given: Any) -> Any:
-    """Returns what the dotted name `given` stands for, and anything else as it is. Raises `UserError`."""
+    """Imports what the dotted name `given` stands for; returns anything else as it is. Raises `UserError`."""
     if not isinstance(given, str):
         return given
     try:

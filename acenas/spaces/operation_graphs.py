@@ -1,4 +1,4 @@
-"""A space of one's own whose networks are graphs of operations."""
+"""A custom space of networks that are graphs of named operations."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.spaces.choices.grammar import listed, near
+from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.graphs import GraphBatch
-from acenas.spaces.own import OwnSpace, named
-
-if TYPE_CHECKING:
-    pass
 
 Read = tuple[Mapping[Any, str] | Sequence[str], Iterable[tuple[Any, Any]]]
 """The operation of each node, by the node's name or its position, and the edges `(source, target)`."""
@@ -28,12 +26,12 @@ DRAWN = 20
 
 
 class Graph(NamedTuple):
-    """Nodes from the inputs on: each after all that lead to it, equally deep ones in the order of their colours.
+    """Nodes in topological order, those of one depth by their colours.
 
     Attributes:
         operations: of each node.
         edges: pairs of positions, lower to higher.
-        colours: of each node, the same for nodes with the same operation and the same graph around them.
+        colours: of each node, equal for nodes with the same operation and the same graph around them.
     """
 
     operations: tuple[str, ...]
@@ -41,7 +39,7 @@ class Graph(NamedTuple):
     colours: tuple[str, ...]
 
 
-class Graphs(OwnSpace):
+class Graphs(CustomSpace):
     """Architectures that are directed graphs of operations without cycles, however they are written.
 
     Graphs that are isomorphic (the same operations, joined in the same way) compute the same function. The order in
@@ -111,9 +109,8 @@ class Graphs(OwnSpace):
         self.nodes = self._size or max((len(graph.operations) for graph in graphs), default=1)
         self.num_node_types = 1 + len(self.operations)  # 0 is padding
         self.node_names = ("", *self.operations)
-        self.canonical_all(
-            self._archs or []
-        )  # the first of those alike stands for them, whatever is asked for first
+        for arch in self._archs or []:  # in order: the first of isomorphic graphs is canonical
+            self.canonical(arch)
 
     def graph(self, arch: str) -> Graph:
         """Returns the graph of `arch`. Raises `UserError` as `validate`."""
@@ -140,10 +137,8 @@ class Graphs(OwnSpace):
                 raise UserError(f"an edge has {node!r}, which is none of the nodes {listed(operations)}")
         for node, operation in operations.items():
             if self._operations is not None and operation not in self._operations:
-                raise UserError(
-                    f"node {node!r} is {operation!r} and can be {listed(self._operations)}"
-                    f"{near(operation, self._operations)}"
-                )
+                there_are = listed(self._operations) + near(operation, self._operations)
+                raise UserError(f"node {node!r} is {operation!r} and can be {there_are}")
         if not operations or (self._size is not None and len(operations) > self._size):
             raise UserError(f"it has {len(operations)} nodes and can have 1 to {self._size or 'any number'}")
         sources: dict[Hashable, set[Hashable]] = {node: set() for node in operations}
@@ -160,8 +155,8 @@ class Graphs(OwnSpace):
             raise UserError(f"no edge joins {apart} to the rest (disconnected=True allows that)")
         return _ordered(order, operations, sources)
 
+    @override
     def validate(self, arch: str) -> None:
-        """Raises `UserError` that names what is wrong where `arch` is not of this space, such as a cycle."""
         self.graph(arch)
 
     def canonical(self, arch: str) -> str:
@@ -191,13 +186,13 @@ class Graphs(OwnSpace):
         return [self._archs[i] for i in torch.randint(len(self._archs), (n,), generator=generator).tolist()]
 
     def neighbours(self, arch: str) -> list[str]:
-        """Returns what `neighbours` tells; without it, some that `sample` draws, always the same for `arch`."""
-        if self._neighbours is None and self._sample is None:
+        """Returns what the function `neighbours` returns; without it, 20 samples, always the same for `arch`."""
+        if self._neighbours is not None:
+            found = list(self._neighbours(arch))
+        elif self._sample is None:
             raise UserError(
                 f"the space {self.name} knows no neighbours: give it neighbours=, or search its list"
             )
-        if self._neighbours is not None:
-            found = list(self._neighbours(arch))
         else:
             seed = int.from_bytes(hashlib.blake2b(arch.encode(), digest_size=7).digest(), "little")
             found = self.sample(DRAWN, torch.Generator().manual_seed(seed))
@@ -221,7 +216,7 @@ class Graphs(OwnSpace):
 
 
 def _parts(nodes: Iterable[Hashable], edges: Iterable[tuple[Hashable, Hashable]]) -> list[set[Hashable]]:
-    """The nodes that edges join, in either direction."""
+    """Returns the connected components, the direction of edges aside."""
     part = {node: {node} for node in nodes}
     for source, target in edges:
         if part[source] is not part[target]:
@@ -233,9 +228,9 @@ def _parts(nodes: Iterable[Hashable], edges: Iterable[tuple[Hashable, Hashable]]
 def _ordered(
     order: Sequence[Hashable], operations: Mapping[Hashable, str], sources: Mapping[Hashable, set[Hashable]]
 ) -> Graph:
-    """The graph with its nodes in an order that all isomorphic graphs share, but for nodes of one colour.
+    """Returns the graph with its nodes in an order that isomorphic graphs share, except among nodes of one colour.
 
-    Colours are refined by those around a node, as in the test of Weisfeiler and Leman (1968), until that parts no more.
+    Colours are refined by the colours of neighbours (Weisfeiler and Leman, 1968) until their number does not grow.
     """
     targets: dict[Hashable, set[Hashable]] = {node: set() for node in order}
     depth: dict[Hashable, int] = {}
@@ -250,26 +245,25 @@ def _ordered(
         around = {
             node: (
                 colour[node],
-                sorted(colour[s] for s in sources[node]),
-                sorted(colour[t] for t in targets[node]),
+                *(sorted(colour[n] for n in near_by[node]) for near_by in (sources, targets)),
             )
             for node in order
         }
-        colour = {
-            node: hashlib.blake2b(repr(seen).encode(), digest_size=12).hexdigest()
-            for node, seen in around.items()
-        }
+        colour = {node: _hash(repr(seen)) for node, seen in around.items()}
     placed = sorted(order, key=lambda node: (depth[node], colour[node]))
     place = {node: number for number, node in enumerate(placed)}
     edges = frozenset((place[source], place[target]) for target in order for source in sources[target])
     return Graph(tuple(operations[node] for node in placed), edges, tuple(colour[node] for node in placed))
 
 
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
 def isomorphic(one: Graph, other: Graph) -> bool:
-    """Whether two graphs differ in nothing but the order of their nodes; the colours say which may be the same."""
-    if Counter(zip(one.operations, one.colours, strict=True)) != Counter(
-        zip(other.operations, other.colours, strict=True)
-    ):
+    """Returns whether two graphs differ only in the order of their nodes."""
+    nodes = [Counter(zip(graph.operations, graph.colours, strict=True)) for graph in (one, other)]
+    if nodes[0] != nodes[1]:
         return False
     if one.edges == other.edges and one.colours == other.colours:
         return True

@@ -13,7 +13,7 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces import Graphs
-from acenas.spaces.own_graphs import Read, isomorphic
+from acenas.spaces.operation_graphs import Read, isomorphic
 
 OPERATIONS = ["input", "conv", "pool", "output"]
 
