@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,22 +91,29 @@ def counted_by_default(space: SearchSpace, images: ImageTask | None = None) -> l
     """
     if space.example_input is None and images is None:
         return []
-    measure = _Measure("costs", space, *_read(space, images))
-    reason = None
-    for arch in space.sample(5, torch_generator(0, "example")):
+    (arch,) = space.sample(1, torch_generator(0, "example"))
+    with suppress(Exception):  # told below, unless another one can be built
         try:
-            space.build(arch, measure.num_classes)  # type: ignore[arg-type]  # of own spaces, optional
+            space.build(arch, _read(space, images)[1])  # type: ignore[arg-type]  # of own spaces, optional
         except UserError:
             return []
-        except Exception as error:  # of the user's function, for some architectures perhaps
-            reason = _reason(error)
-            continue
-        (found,) = measure([arch])
-        if found.missing is None:
-            return list(BY_DEFAULT)
-        reason = found.missing
-    get_console().print(f"Parameters and multiply-adds are not counted: {reason}", markup=False)
-    return []
+    try:
+        check_counted(space, images)
+    except UserError as error:
+        get_console().print(str(error), markup=False)
+        return []
+    return list(BY_DEFAULT)
+
+
+def check_counted(space: SearchSpace, images: ImageTask | None = None) -> None:
+    """Raises `UserError` where nothing can be counted on the networks of `space`: it builds none, or what they read."""
+    measure = _counting("params_m", space, images, 0)
+    archs = space.sample(5, torch_generator(0, "example"))
+    found = measure(archs)
+    if all(each.missing is not None for each in found):
+        raise UserError(
+            f"weak_labels: nothing can be counted on the networks of {space.name}: {found[0].missing}"
+        )
 
 
 def weak_labels(
@@ -325,15 +333,19 @@ class _Measure:
                     progress(len(found), len(archs))
                 if not has_any and len(found) >= TRIED:
                     break
-        if progress is not None:
+        if progress is not None and len(found) < len(archs):
             progress(len(archs), len(archs))
         return found
 
     def _measured(self, archs: Sequence[str], jobs: int) -> Iterator[tuple[str, _Found]]:
         """Measures `archs` here, ever more at once, as long as the rest takes no longer than to start processes."""
-        done, count, rate = 0, 1, math.inf
+        done, count, rate, begin = 0, 1, math.inf, time.perf_counter()
         while done < len(archs):
-            if done and rate * (len(archs) - done) > PARALLEL_ABOVE and jobs > 1 and self._travels():
+            long = (
+                rate * (len(archs) - done) > PARALLEL_ABOVE
+                and time.perf_counter() - begin > PARALLEL_ABOVE / 4
+            )
+            if done and long and jobs > 1 and self._travels():
                 yield from self._in_processes(archs[done:], jobs, rate)
                 return
             start, part = time.perf_counter(), archs[done : done + count]

@@ -181,8 +181,9 @@ def test_where_nothing_can_be_counted_there_is_nothing_by_default(capsys: pytest
     assert counted_by_default(Choices(MLPS, example_input=(6,))) == [], "there are no networks"
     assert capsys.readouterr().out == ""
     assert counted_by_default(Choices(MLPS, Mlp, example_input=(7,))) == []
-    assert "are not counted: the networks of this space do not read" in " ".join(
-        capsys.readouterr().out.split()
+    assert (
+        "nothing can be counted on the networks of choices: the networks of this space do not read"
+        in " ".join(capsys.readouterr().out.split())
     )
 
 
