@@ -37,6 +37,9 @@ EXAMPLE = {
 COUNTED_COSTS = ("params_m", "macs_m", "flops_m")
 """Costs of an architecture that can be counted, in millions; see `acenas.spaces.cost.Cost`."""
 
+AUTO = "auto"
+"""`weak_labels` of a run without a table: those of its super-net, and what can be counted on networks."""
+
 _COST = re.compile(rf"({'|'.join(COUNTED_COSTS)})|latency_ms\.[A-Za-z0-9_-]+")
 
 
@@ -106,9 +109,9 @@ OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), 
 
 
 def weak_label_names(cfg: DictConfig) -> list[str]:
-    """The columns to pretrain on; none where `weak_labels` is empty or null."""
+    """The columns to pretrain on; none where `weak_labels` is empty or null, or still `AUTO`."""
     names = cfg.weak_labels
-    if not names:
+    if not names or names == AUTO:
         return []
     return [names] if isinstance(names, str) else list(names)
 
@@ -165,9 +168,7 @@ def check_overrides(
 def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> None:
     """Raises `UserError` where one of `keys` was given a value of another type, or sign, than its default has."""
     for key in keys:
-        if (
-            key == "weak_labels"
-        ):  # a name, a list or nothing; the default may refer to a table that is not there
+        if key == "weak_labels":  # a name, a list or nothing
             continue
         default = OmegaConf.select(defaults, key, default=None, throw_on_resolution_failure=False)
         value = OmegaConf.select(cfg, key, default=None)
@@ -208,11 +209,6 @@ def check_config(cfg: DictConfig) -> None:
     if "_partial_" in (cfg.get("judge") or {}) and not trains_architectures(cfg):
         raise UserError("judge=train tests what evaluator=train has trained; choose both, or neither")
     _check_final(cfg)
-    if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):
-        raise UserError(
-            "weak_labels come from the table, and there is none; name labels of a super-net, as in "
-            "weak_labels=[weak.supernet], or leave them out with weak_labels=[]"
-        )
     if cfg.pretrain_on not in ("functions", "architectures"):
         raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
     if cfg.search:

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 from acenas.evaluation import Evaluator
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
-from acenas.run.config import instantiate, instantiate_in
+from acenas.run.config import AUTO, instantiate, instantiate_in
 from acenas.run.networks import final_training
 from acenas.run.stages.candidates import cost_limits
-from acenas.run.stages.labels import labels_from_elsewhere
+from acenas.run.stages.labels import labels_by_default, labels_from_elsewhere
 from acenas.search import Search
 from acenas.search.constraints import Limits
 from acenas.spaces import SearchSpace
@@ -46,7 +46,7 @@ class Parts:
 
 
 def make_parts(cfg: DictConfig, folder: Path) -> Parts:
-    """Makes the parts of the run in `folder`, and puts the file of the table into `cfg`.
+    """Makes the parts of the run in `folder`; puts the file of the table and the names of labels into `cfg`.
 
     Raises:
         UserError: Where something is wrong or missing, so that it does not cost a super-net or a search.
@@ -58,6 +58,8 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
     if task:
         space.check_images(task.splits.num_classes, task.splits.image_shape)
     table = BenchmarkTable.open(cfg.table.path, space=cfg.table.space) if cfg.table and cfg.search else None
+    if cfg.weak_labels == AUTO:
+        cfg.weak_labels = labels_by_default(cfg, space, task) if cfg.search else []
     labels = labels_from_elsewhere(cfg, space, task, table) if cfg.search else {}
     if cfg.final and not cfg.search:
         final_training(cfg)

@@ -21,7 +21,7 @@ from acenas.run.networks import final_training
 from acenas.run.parts import Parts, make_parts
 from acenas.run.pruning import PrunedError
 from acenas.run.stages import candidates, final
-from acenas.run.stages.labels import label_quality, label_sources, supernet_labels
+from acenas.run.stages.labels import counted_labels, label_quality, label_sources, supernet_labels
 from acenas.run.stages.report import report
 from acenas.run.stages.search import Trial, search
 
@@ -52,6 +52,7 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     group, name = run_hash(cfg, without=["seed"]), f"{run_hash(cfg)}-seed{cfg.seed}"
     names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
+    written = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels}))
     write_text(folder / "config.yaml", written)
     try:
         finish(folder, _stages(cfg, folder, parts, clock, names, trial) | clock.summary())
@@ -87,7 +88,8 @@ def _stages(
             labels.save(folder / "weak_labels.parquet")
             result["weak_labels"] = label_quality(labels, space, *known, loggers)
         if choices:
-            sources = label_sources(cfg, parts.labels, labels)
+            counted = counted_labels(cfg, folder, parts, choices, labels, progress, clock.stage)
+            sources = label_sources(cfg, parts.labels, labels, counted)
             found = search(cfg, folder, parts, choices, sources, known, progress, loggers, clock, trial)
             with clock.stage("report"):
                 result |= report(cfg, folder, parts, known, found, clock.seconds, loggers)

@@ -37,6 +37,8 @@ class SearchSpace(ABC):
     """Channels of the images that the networks read; None where the space does not fix them."""
     in_channels_key: str = "space.in_channels"
     """The key that sets `in_channels`."""
+    example_input: Any = None
+    """What networks are called with where they read no images; see `acenas.spaces.cost.count_cost`."""
 
     # --- the architectures ---
 

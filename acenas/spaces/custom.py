@@ -28,7 +28,7 @@ class CustomSpace(SearchSpace):
     def __init__(self, name: str, build: Callable[..., nn.Module] | str | None, example_input: Any) -> None:
         self.name = name
         self._build = named("build", build)
-        self._example = named("example_input", example_input)
+        self._example = self.example_input = named("example_input", example_input)
 
     @abstractmethod
     def _arguments(self, arch: str) -> dict[str, Any]:

@@ -267,10 +267,6 @@ def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
         (["table=none"], ["evaluator needs table", "table=nb201_digits"]),
         (["evaluator=train", "judge=train"], ["evaluator needs images", "images=digits"]),
         (["judge=train", "images=digits"], ["judge=train tests what evaluator=train has trained"]),
-        (
-            ["evaluator=train", "judge=train", "images=digits", "recipe=digits", "table=none"],
-            ["weak_labels=[]"],
-        ),
     ],
 )
 def test_a_mistake_is_one_message_before_any_heavy_import(

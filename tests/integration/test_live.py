@@ -59,6 +59,32 @@ def test_a_label_that_nobody_makes_is_an_error_before_the_supernet_is_trained(
     assert not list(tmp_path.glob("outputs/*/*")), "a run that never began leaves no folder"
 
 
+OWN = """# @package _global_
+defaults:
+  - override /space: nasbench201_digits
+  - override /table: none
+  - override /images: digits
+  - override /recipe: digits
+  - override /evaluator: train
+  - override /judge: train
+experiment: params
+weak_labels: [digits.flops_m, digits.params_m]
+search: {budget: 6}
+recipe: {epochs: 1, warmup_epochs: 0}
+evaluator: {jobs: 1}
+"""
+
+
+def test_an_experiment_of_ones_own_counts_its_labels(acenas: Command, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "params.yaml").write_text(OWN)
+    done = acenas("--config-dir=conf", "experiment=params", "logger.mode=disabled", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path / "outputs")
+    assert WeakLabels.load(folder / "weak_labels.parquet").names == ["digits.flops_m", "digits.params_m"]
+    assert summary(folder)["trained"] == 6
+
+
 @pytest.mark.slow
 def test_two_jobs_of_two_processes_each_keep_to_their_folders(acenas: Command, tmp_path: Path) -> None:
     """Data parallelism under --multirun, on processors: the ranks of a job work in its folder and nowhere else."""

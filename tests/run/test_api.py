@@ -31,7 +31,9 @@ def run(root: Path) -> acenas.SearchRun:
 
 def test_the_result_is_that_of_the_command(run: acenas.SearchRun, tmp_path: Path) -> None:
     given = ["experiment=nb201_ltr", "table=nb201_digits", "search.budget=12", "seed=3", *SMALL]
-    data = {name: os.environ[name] for name in ("ACENAS_DATA",) if name in os.environ}  # part of the configuration
+    data = {
+        name: os.environ[name] for name in ("ACENAS_DATA",) if name in os.environ
+    }  # part of the configuration
     subprocess.run(command(*given), cwd=tmp_path, env=environment() | data, check=True, capture_output=True)
     (folder,) = run_folders(tmp_path / "outputs")
     assert run.folder.relative_to(run.folder.parents[1]) == folder.relative_to(folder.parents[1])

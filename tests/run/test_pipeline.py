@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -13,9 +14,11 @@ from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.files import atomic_path
 from acenas.run import pipeline
-from acenas.run.config import conf_dir, run_hash
+from acenas.run.config import AUTO, conf_dir, instantiate, run_hash, weak_label_names
 from acenas.run.pipeline import assist, run
-from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
+from acenas.run.stages.labels import labels_by_default
+from acenas.spaces import NasBench201
+from acenas.tables import BenchmarkTable, TableMetadata, WeakLabels, find_table, write_table
 
 
 def config(*overrides: str) -> DictConfig:
@@ -137,3 +140,84 @@ def test_constraints_that_nothing_keeps_or_tells_are_an_error(
 ) -> None:
     with pytest.raises(UserError, match=message):
         run_in(tmp_path / "run", f"search.constraints={constraints}")
+
+
+LIVE = (
+    "space=nasbench201_digits",
+    "table=none",
+    "images=digits",
+    "recipe=digits",
+    "evaluator=train",
+    "judge=train",
+    "recipe.epochs=1",
+    "recipe.warmup_epochs=0",
+    "evaluator.jobs=1",
+    "search.budget=4",
+    "search.per_round=2",
+    "search.num_final=2",
+    "weak_label_samples=100",
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ([], ["params_m", "macs_m"]),
+        (["weak_labels=[digits.flops_m,digits.params_m]"], ["digits.flops_m", "digits.params_m"]),
+        (
+            ["weak_labels=[synflow,tests.run.test_pipeline.convolutions]"],
+            ["weak.synflow", "weak.convolutions"],
+        ),
+    ],
+)
+def test_without_a_table_labels_are_counted(tmp_path: Path, given: list[str], names: list[str]) -> None:
+    folder = run_in(tmp_path / "run", *LIVE, *given)
+    labels = WeakLabels.load(folder / "weak_labels.parquet", space="nasbench201")
+    assert labels.names == names and len(labels) == 100
+    values = labels.frame()
+    assert values.notna().to_numpy().all()
+    costs = NasBench201(16, 1, 1, 1).costs(labels.archs, 10, (1, 8, 8))
+    for name in values.columns.intersection(["params_m", "digits.params_m"]):
+        assert values[name].tolist() == [cost.params_m for cost in costs]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert {"weak_labels", "pretrain"} <= summary["seconds"].keys() and summary["trained"] == 4
+    config_of_run = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config_of_run["weak_labels"] == (names if not given else config_of_run["weak_labels"])
+    pretrained = pd.read_parquet(folder / "scores.parquet")["pretrained"]
+    assert len(pretrained) > 1000 and pretrained.nunique() > 100, "what has no label is ranked, too"
+
+
+def convolutions(arch: str) -> int:
+    return arch.count("conv")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("weak_labels=[cifar10.params_m]", "there is no cifar10.params_m; choose from params_m, macs_m"),
+        (
+            "weak_labels=[params_m,weak.synfow]",
+            "there is no weak.synfow; .* weak.synflow, .* or name a table",
+        ),
+        ("space.in_channels=3", "images"),
+    ],
+)
+def test_a_label_that_cannot_be_counted_is_an_error_before_anything_is_made(
+    tmp_path: Path, given: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_in(tmp_path / "run", *LIVE, "weak_labels=[params_m]", given)
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_without_networks_there_are_no_labels_by_default(tmp_path: Path) -> None:
+    cfg = config(*LIVE, "space=graphs", "+space.archs=[a]", "space.read={a: [[conv, pool], [[0, 1]]]}")
+    assert cfg.weak_labels == AUTO and weak_label_names(cfg) == []
+    assert labels_by_default(cfg, instantiate(cfg.space), instantiate(cfg.images)) == []
+    live = config("experiment=digits_live", "table=none", "weak_labels=auto")
+    assert labels_by_default(live, instantiate(live.space), instantiate(live.images)) == [
+        "weak.supernet",
+        "weak.supernet_loss",
+        "digits.params_m",
+        "digits.flops_m",
+    ]

@@ -1,11 +1,13 @@
-"""The stage of weak labels: from a super-net of this run, a file of another run, or the table."""
+"""The stage of weak labels: of a super-net of this run, a file of another run, the table, or counted on networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +17,15 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from acenas.errors import UserError
+from acenas.evaluation.labels import (
+    SCORES,
+    check_counted,
+    counted_by_default,
+    informative,
+    measure_of,
+    own_function,
+    weak_labels,
+)
 from acenas.images import ImageTask
 from acenas.ranking import kendall
 from acenas.report.live import RunProgress
@@ -27,16 +38,26 @@ from acenas.supernet.scoring import LABELS
 from acenas.tables import BenchmarkTable, WeakLabels
 from acenas.tables.weak_labels import COUNTED_PROVENANCE
 
+if TYPE_CHECKING:
+    from acenas.run.parts import Parts
+
+
+def labels_by_default(cfg: DictConfig, space: SearchSpace, task: ImageTask | None) -> list[str]:
+    """The labels of a run whose table names none: those of its super-net, else what can be counted on networks."""
+    if cfg.supernet and task:
+        return [*LABELS, *cost_names(task.source.name)]
+    return counted_by_default(space, task)
+
 
 def labels_from_elsewhere(
     cfg: DictConfig, space: SearchSpace, task: ImageTask | None, table: BenchmarkTable | None
 ) -> dict[str, WeakLabels]:
-    """The labels to pretrain on that no super-net of this run makes, from the file or the table that has them.
+    """The labels to pretrain on that this run does not make itself, from the file or the table that has them.
 
     They are read before anything is trained, so that a wrong name does not cost a super-net.
 
     Raises:
-        UserError: Where a label is in neither.
+        UserError: Where a label is in neither, and is not made here.
     """
     made = [*LABELS, *cost_names(task.source.name)] if cfg.supernet and task else []
     names = [name for name in weak_label_names(cfg) if name not in made]
@@ -45,22 +66,83 @@ def labels_from_elsewhere(
         labels = WeakLabels.load(cfg.weak_labels_file, space=space.name)
         found = {name: labels for name in names if name in labels.names}
     columns = {name: weak_label_columns(cfg)[name] for name in names if name not in found}
-    if columns and table is None:
+    counted = [name for name in columns if _is_counted(name, task)]
+    if table is not None:
+        counted = [name for name in counted if columns[name] not in table.columns]
+        columns = {name: column for name, column in columns.items() if name not in counted}
+        if columns:
+            found |= dict.fromkeys(columns, WeakLabels.from_table(table, list(columns), columns))
+    elif unknown := [name for name in columns if name not in counted]:
+        there = [*made, *found, "params_m", "macs_m", "flops_m", *(f"weak.{score}" for score in SCORES)]
         raise UserError(
-            f"weak_labels: there is no {next(iter(columns))}; choose from {', '.join([*made, *found]) or 'none'}, "
-            "or name a table"
+            f"weak_labels: there is no {unknown[0]}; choose from {', '.join(there)}, name a function, as in "
+            "module.function, or name a table"
         )
-    if columns and table is not None:
-        found |= dict.fromkeys(columns, WeakLabels.from_table(table, list(columns), columns))
+    if any(measure_of(name) for name in counted):
+        check_counted(space, task)
     return found
 
 
-def label_sources(
-    cfg: DictConfig, elsewhere: Mapping[str, WeakLabels], supernet: WeakLabels | None
+def _is_counted(name: str, task: ImageTask | None) -> bool:
+    return bool(measure_of(name, task.source.name if task else None) or own_function(name))
+
+
+def counted_labels(
+    cfg: DictConfig,
+    folder: Path,
+    parts: Parts,
+    choices: Choices,
+    supernet: WeakLabels | None,
+    progress: RunProgress,
+    stage: Callable[[str], AbstractContextManager[None]],
 ) -> dict[str, WeakLabels]:
-    """For each label to pretrain on the frame that holds it: `elsewhere` what is there, else that of the super-net."""
-    found = {name: elsewhere.get(name, supernet) for name in weak_label_names(cfg)}
-    return {name: labels for name, labels in found.items() if labels is not None}
+    """Counts the labels that come from nowhere else, as far as `folder` does not hold them yet.
+
+    Returns:
+        By the name in the configuration what can be learned from: labels that differ between architectures.
+    """
+    others = {*parts.labels, *(supernet.names if supernet else ())}
+    names = [name for name in weak_label_names(cfg) if name not in others]
+    if not names:
+        return {}
+    space, listed = parts.space, choices.listed
+    archs = choices.archs if listed is None else [listed[i] for i in space.distinct(listed)]
+    with stage("weak_labels"):
+        counted = {
+            name: informative(
+                weak_labels(
+                    space,
+                    archs,
+                    name,
+                    folder / "labels",
+                    seed=cfg.seed,
+                    images=parts.task,
+                    limit=cfg.weak_label_samples,
+                    progress=progress.chunks(f"weak label {name}"),
+                )
+            )
+            for name in names
+        }
+        if supernet is None:
+            first, *rest = counted.values()
+            reduce(WeakLabels.beside, rest, first).save(folder / "weak_labels.parquet")
+    return counted
+
+
+def label_sources(
+    cfg: DictConfig,
+    elsewhere: Mapping[str, WeakLabels],
+    supernet: WeakLabels | None,
+    counted: Mapping[str, WeakLabels],
+) -> dict[str, WeakLabels]:
+    """For each label to pretrain on the frame that holds it: `elsewhere` what is there, else that of this run."""
+    found: dict[str, WeakLabels] = {}
+    for name in weak_label_names(cfg):
+        if name in counted:
+            found |= dict.fromkeys(counted[name].names, counted[name])
+        elif (labels := elsewhere.get(name, supernet)) is not None:
+            found[name] = labels
+    return found
 
 
 def supernet_labels(
