@@ -49,11 +49,11 @@ class GraphBatch:
         return self.node.shape[0]
 
     def __getitem__(self, index: Tensor | slice) -> GraphBatch:
-        """The architectures at `index` (a slice, or a long or bool tensor)."""
+        """Returns the architectures at `index` (a slice, or a long or bool tensor)."""
         return GraphBatch(self.node[index], self.adjacency[index], self.mask[index], self.globals[index])
 
     def to(self, device: torch.device | str) -> GraphBatch:
-        """The same batch on `device`."""
+        """Returns the batch on `device`."""
         return GraphBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     @staticmethod
@@ -62,9 +62,9 @@ class GraphBatch:
         return GraphBatch(*(torch.cat([getattr(b, f.name) for b in batches]) for f in fields(GraphBatch)))
 
     def to_pyg(self) -> Batch:
-        """The same graphs as a torch-geometric `Batch` of `Data(x [n] long, edge_index, globals [1, G])`.
+        """Converts to a torch-geometric `Batch` of `Data(x [n] long, edge_index, globals [1, G])`.
 
-        Where an architecture has K graphs they follow one another: graph `b * K + k`, each with the globals of b.
+        Graph k of architecture b becomes item `b * K + k`, with the globals of b.
         """
         from torch_geometric.data import Batch, Data
         from torch_geometric.utils import dense_to_sparse
@@ -83,7 +83,7 @@ class GraphBatch:
 
     @staticmethod
     def from_pyg(batch: Batch, *, size: int | None = None, graphs_each: int = 1) -> GraphBatch:
-        """The reverse of `to_pyg`, padded to `size` nodes (default: the largest graph's), nodes in their order."""
+        """Reverses `to_pyg`; pads to `size` nodes, by default those of the largest graph."""
         items = batch.to_data_list()
         size = size or max(item.num_nodes for item in items)
         node = torch.zeros(len(items), size, dtype=torch.long)

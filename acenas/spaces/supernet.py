@@ -1,4 +1,4 @@
-"""Networks whose weights many architectures share, their batch normalisation, and what paths compute in common."""
+"""Super-nets, their batch normalisation, and results that paths share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 
 class Memo:
-    """Keeps the last result of each slot, for paths that begin alike and see the same images.
+    """Keeps the last result of each slot, for paths that share their first layers and their images.
 
-    For inference only: a result is not computed again where the inputs are the very same tensors, even if weights
-    have changed since.
+    For inference only: a result is reused where the inputs are the same tensor objects, even if weights have changed.
 
     >>> import torch
     >>> memo, x = Memo(), torch.ones(1)
@@ -48,24 +47,21 @@ class SupernetNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, arch: str, memo: Memo | None = None) -> Tensor:
-        """The logits of architecture `arch`.
+        """Returns the logits `[B, K]` of architecture `arch`.
 
         Args:
             images: `[B, C, H, W]`, float.
             arch: an architecture of the space.
-            memo: made by `memo` for these images: architectures that begin alike share the results of that
-                beginning. For inference only.
-
-        Returns:
-            `[B, K]`.
+            memo: made by `memo` for these images, to share results between architectures, for inference only; ignored
+                where `memo` returns None.
         """
 
     @abstractmethod
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """The parameters that get a gradient from a path through `arch`."""
+        """Returns the parameters that get a gradient from a path through `arch`."""
 
     def memo(self) -> Memo | None:
-        """Returns a memo for one batch of images, to be given to `forward`; None where sharing would not pay."""
+        """Returns a memo for `forward` on one batch of images; None where paths share too little."""
         return None
 
 

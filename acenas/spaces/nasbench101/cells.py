@@ -31,17 +31,17 @@ Codes = NDArray[np.int64]
 
 
 def pack(vertices: int, edges: Codes | int, operations: Codes | int) -> Codes:
-    """The numbers of cells from their parts."""
+    """Returns the numbers of cells from their parts."""
     return np.asarray(vertices << 29 | np.asarray(edges, np.int64) << 8 | operations, np.int64)
 
 
 def unpack(codes: Codes) -> tuple[Codes, Codes, Codes]:
-    """Vertices, edges and operations of cells, each ``[N]``."""
+    """Returns vertices, edges and operations of cells, each ``[N]``."""
     return codes >> 29, codes >> 8 & (1 << 21) - 1, codes & 255
 
 
 def pairs(vertices: int) -> list[tuple[int, int]]:
-    """(source, target) of each bit of the edges, the lowest first."""
+    """Returns (source, target) of each bit of the edges, the lowest bit first."""
     return [(source, target) for target in range(vertices) for source in range(target)]
 
 
@@ -123,7 +123,7 @@ def all_cells(max_vertices: int = MAX_VERTICES) -> Codes:
 
 @cache
 def _orders(vertices: int) -> list[tuple[int, ...]]:
-    """All orders of the vertices: the input stays first and the output last."""
+    """Returns all orders of the vertices that keep the input first and the output last."""
     return [(0, *inner, vertices - 1) for inner in itertools.permutations(range(1, vertices - 1))]
 
 
