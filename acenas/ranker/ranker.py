@@ -190,7 +190,7 @@ class GraphRanker(Ranker):
 
     @override
     def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:
-        accuracies, settings = accuracies.float(), self.finetuning
+        accuracies, settings = accuracies.float(), self.finetuning.bounded(len(graphs))
         if len(graphs) != len(accuracies):
             raise ValueError(f"{len(graphs)} graphs, but {len(accuracies)} accuracies")
         if self._pretrained is None:
@@ -200,6 +200,7 @@ class GraphRanker(Ranker):
             if settings.fresh_head:
                 with _seeded(self.seed, "finetune", "head", round):
                     network.ranking_head.reset_parameters()
+        # Computed again although some losses have it in `labels`: theirs is float32, and the last bits would differ.
         graded = relevance(accuracies).float()
         targets = (graded - graded.mean()) / graded.std(correction=0).clamp(min=1e-6)
         labels = self.loss.labels(accuracies[None], reference=accuracies)[0]
