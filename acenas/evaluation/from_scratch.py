@@ -171,12 +171,7 @@ class TrainingJudge(Judge):
     """
 
     def __init__(
-        self,
-        space: SearchSpace,
-        images: ImageTask,
-        folder: str | Path,
-        *,
-        accelerator: Accelerator = "auto",
+        self, space: SearchSpace, images: ImageTask, folder: str | Path, *, accelerator: Accelerator = "auto"
     ) -> None:
         self.space = space
         self.images = images
