@@ -7,7 +7,7 @@ import json
 import math
 import traceback
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ ERROR = "error.log"
 class TrainingJobs(Evaluator):
     """Trains each architecture in a process of its own; what is trained already is read and not trained again.
 
-    Every architecture has a folder in `folder`, named by a hash of its canonical form.
+    Every architecture has a folder in `folder`, named by a hash of its canonical form. Those with the same canonical
+    form share one training, that of the canonical form.
 
     Args:
         space: of the architectures.
@@ -74,25 +75,24 @@ class TrainingJobs(Evaluator):
 
     def results(self, archs: Sequence[str]) -> Iterator[Result]:
         """Trains `archs` and yields each result as it ends, those of finished trainings first."""
-        forms = dict(zip(self.space.canonical_all(archs), archs, strict=True))
-        work = {}
-        for number, (form, arch) in enumerate(forms.items()):
-            folder = arch_folder(self.folder, form)
+        alike: dict[str, list[str]] = {}
+        for form, arch in zip(self.space.canonical_all(archs), archs, strict=True):
+            alike.setdefault(form, []).append(arch)
+        forms = {arch_folder(self.folder, form): form for form in alike}
+        work: dict[Path, Callable[[], str]] = {}
+        for folder, form in forms.items():
             if (folder / RESULT).exists():
-                yield _result(arch, read_result(folder, form))
+                yield from _results(alike[form], read_result(folder, form))
             else:
-                work[folder] = partial(self.sent()._attempt, form, number)
-        names = {arch_folder(self.folder, form): arch for form, arch in forms.items()}
+                work[folder] = partial(self.sent()._attempt, form, len(work))
         ended = self.executor.run(work, self.folder / ".submitit", self.jobs)
         for folder, outcome in show_progress(ended, len(work), 0, get_console(), "trained"):
-            arch = names[folder]
+            form = forms[folder]
             if isinstance(outcome, Lost):
                 why = f"its process was killed, perhaps for want of memory ({outcome.why})"
-                yield Result(arch, math.nan, failure=why)
-            elif outcome:
-                yield Result(arch, math.nan, failure=f"{outcome}; see {folder / ERROR}")
             else:
-                yield _result(arch, read_result(folder, self.space.canonical(arch)))
+                why = f"{outcome}; see {folder / ERROR}" if outcome else ""
+            yield from _results(alike[form], {} if why else read_result(folder, form), why)
 
     def evaluate(self, archs: Sequence[str]) -> Observations:
         """The results of all of `archs`, NaN for those whose training failed."""
@@ -115,7 +115,8 @@ class TrainingJobs(Evaluator):
             result = self.train(arch, number, folder)
         except Exception as error:
             write_text(folder / ERROR, f"{arch}\n\n{traceback.format_exc()}")
-            return f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            return reason.splitlines()[0]
         write_text(folder / RESULT, json.dumps({"arch": arch} | result, indent=2) + "\n")
         (folder / ERROR).unlink(missing_ok=True)
         return ""
@@ -144,5 +145,7 @@ def read_result(folder: Path, arch: str) -> dict[str, Any]:
     return result
 
 
-def _result(arch: str, kept: dict[str, Any]) -> Result:
-    return Result(arch, kept["value"], kept["seconds"])
+def _results(archs: Sequence[str], kept: Mapping[str, Any], failure: str = "") -> Iterator[Result]:
+    """Yields the one result of architectures that compute the same function."""
+    for arch in archs:
+        yield Result(arch, kept.get("value", math.nan), kept.get("seconds", math.nan), failure)

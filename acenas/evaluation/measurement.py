@@ -5,7 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import KW_ONLY, asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ ROWS = "architectures.jsonl"
 """The file of the finished architectures."""
 
 
+@dataclass(eq=False)
 class BenchmarkMeasurement:
     """Trains the distinct architectures of a space on images, several seeds each, in a fixed random order.
 
@@ -56,7 +57,7 @@ class BenchmarkMeasurement:
     - `weak.short`: validation accuracy after a training of `short_epochs`, with a seed of its own;
     - `weak.synflow`, `weak.naswot`, `weak.grad_norm`: see `zero_cost`, on training images.
 
-    Args:
+    Attributes:
         space: its networks must take these images.
         images: to train and measure on.
         recipe: how to train.
@@ -73,37 +74,28 @@ class BenchmarkMeasurement:
         UserError: where an argument makes no sense.
     """
 
-    def __init__(
-        self,
-        space: SearchSpace,
-        images: ImageTask,
-        recipe: Recipe,
-        *,
-        seeds: Sequence[int] = (0, 1),
-        limit: int | None = None,
-        jobs: int | None = None,
-        short_epochs: int = 1,
-        order_seed: int = 0,
-        table_name: str | None = None,
-        source: str = "measured by acenas",
-        licence: str = "",
-    ) -> None:
-        self.seeds = tuple(int(seed) for seed in seeds)
+    space: SearchSpace
+    images: ImageTask
+    recipe: Recipe
+    _: KW_ONLY
+    seeds: Sequence[int] = (0, 1)
+    limit: int | None = None
+    jobs: int | None = None
+    short_epochs: int = 1
+    order_seed: int = 0
+    table_name: str | None = None
+    source: str = "measured by acenas"
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        self.seeds = tuple(int(seed) for seed in self.seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or WEAK_SEED in self.seeds:
             raise UserError(f"seeds must be different from one another and from {WEAK_SEED}: {self.seeds}")
-        for name, value in {"jobs": jobs, "short_epochs": short_epochs, "limit": limit}.items():
-            if value is not None and value < 1:
+        for name in ("jobs", "short_epochs", "limit"):
+            if (value := getattr(self, name)) is not None and value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}")
-        self.space = space
-        self.images = images
-        self.recipe = recipe
-        self.limit = limit
-        self.jobs = cpu_count() if jobs is None else jobs
-        self.short_epochs = short_epochs
-        self.order_seed = order_seed
-        self.table_name = table_name or f"{space.name}_{images.source.name}"
-        self.source = source
-        self.licence = licence
+        self.jobs = self.jobs or cpu_count()
+        self.table_name = self.table_name or f"{self.space.name}_{self.images.source.name}"
 
     def run(self, folder: str | Path) -> Path:
         """Measures what `folder` does not hold yet and writes the table.

@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from acenas.ranker.settings import Finetuning
 from acenas.seeds import torch_generator
 from acenas.spaces.graphs import GraphBatch
 
@@ -77,54 +76,19 @@ class PretrainingData(pl.LightningDataModule):
         return TensorLoader(self.graphs, self.labels, self.batch_size, generator)
 
 
-class FinetuningData(pl.LightningDataModule):
-    """Lists of observed architectures, each with a batch of weakly labelled ones to replay.
-
-    The whole finetuning is one epoch, since the overhead of a Lightning epoch is that of several of these steps. Its
-    order is a function of (seed, round).
-
-    Args:
-        observed: the graphs of the n architectures trained so far.
-        labels: `[n, 2]`: the labels of the ranking loss (`RankingLoss.labels`), and the standardised relevance.
-        replayed: weakly labelled architectures and their labels `[A, L]`, or None.
-        settings: passes, the size of a list, and the number of replayed architectures, drawn with replacement.
-        seed: of the run.
-        round: of the search.
-    """
-
-    def __init__(
-        self,
-        observed: GraphBatch,
-        labels: Tensor,
-        replayed: LabelledGraphs | None,
-        settings: Finetuning,
-        seed: int,
-        round: int,  # noqa: A002 (the field's word)
-    ) -> None:
-        super().__init__()
-        self.observed = observed
-        self.labels = labels
-        self.replayed = replayed
-        self.settings = settings
-        self.seed = seed
-        self.round = round
-
-    def train_dataloader(self) -> FinetuningLoader:
-        """The steps of one finetuning."""
-        lists = TensorLoader(
-            self.observed,
-            self.labels,
-            self.settings.list_size or len(self.observed),
-            torch_generator(self.seed, "finetune", "order", self.round),
-            self.settings.passes,
-        )
-        generator = torch_generator(self.seed, "finetune", "replay", self.round)
-        return FinetuningLoader(lists, self.replayed, self.settings.replay_size, generator)
-
-
 @dataclass(frozen=True)
 class FinetuningLoader:
-    """Pairs each list of observed architectures with weakly labelled ones; see `FinetuningData`."""
+    """The steps of a finetuning: lists of observed architectures, each with weakly labelled ones to replay.
+
+    The whole finetuning is one epoch, since the overhead of a Lightning epoch is that of several of these steps.
+
+    Attributes:
+        lists: the graphs of the architectures trained so far, with labels `[n, 2]`: those of the ranking loss
+            (`RankingLoss.labels`), and the standardised relevance.
+        replayed: weakly labelled architectures and their labels `[A, L]`, or None.
+        replay_size: of them in a step, drawn with replacement.
+        generator: draws them.
+    """
 
     lists: TensorLoader
     replayed: LabelledGraphs | None

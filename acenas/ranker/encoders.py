@@ -75,9 +75,7 @@ class PaperEncoder(Encoder):
     authors' code, on DGL, sorts them too).
 
     Args:
-        num_node_types: values of `GraphBatch.node` are below this.
-        num_graphs: graphs per architecture.
-        num_globals: columns of `GraphBatch.globals`.
+        num_node_types, num_graphs, num_globals: see `Encoder`.
         hidden_channels: channels of every graph convolution.
         layers: graph convolutions.
         pooled_nodes: nodes that sort pooling keeps.
@@ -176,9 +174,7 @@ class BidirectionalEncoder(Encoder):
     the nodes without predecessors (inputs), over those without successors (outputs), and over all nodes.
 
     Args:
-        num_node_types: values of `GraphBatch.node` are below this.
-        num_graphs: graphs per architecture.
-        num_globals: columns of `GraphBatch.globals`.
+        num_node_types, num_graphs, num_globals: see `Encoder`.
         hidden_channels: channels of every layer.
         layers: of message passing. Information crosses the graph if this is at least the length of its longest path.
         out_channels: size of an architecture's vector.

@@ -19,12 +19,12 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.files import atomic_path
-from acenas.ranker.data import FinetuningData, LabelledGraphs, PretrainingData
+from acenas.ranker.data import FinetuningLoader, LabelledGraphs, PretrainingData, TensorLoader
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
 from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_least
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
-from acenas.seeds import derive_seed
+from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
 from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
 
@@ -190,7 +190,7 @@ class GraphRanker(Ranker):
 
     @override
     def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:
-        accuracies, settings = accuracies.float(), self.finetuning
+        accuracies, settings = accuracies.float(), self.finetuning.bounded(len(graphs))
         if len(graphs) != len(accuracies):
             raise ValueError(f"{len(graphs)} graphs, but {len(accuracies)} accuracies")
         if self._pretrained is None:
@@ -200,26 +200,30 @@ class GraphRanker(Ranker):
             if settings.fresh_head:
                 with _seeded(self.seed, "finetune", "head", round):
                     network.ranking_head.reset_parameters()
+        # Computed again although some losses have it in `labels`: theirs is float32, and the last bits would differ.
         graded = relevance(accuracies).float()
         targets = (graded - graded.mean()) / graded.std(correction=0).clamp(min=1e-6)
         labels = self.loss.labels(accuracies[None], reference=accuracies)[0]
         replayed = self._weakly_labelled if settings.replay_size and settings.replay_weight else None
+        module = FinetuningModule(
+            network,
+            self.loss,
+            settings,
+            self.weight_decay,
+            self.prior.weight_after(len(graphs)),
+            self._prior_weights(graphs, targets),
+        )
+        lists = TensorLoader(
+            graphs,
+            torch.stack([labels, targets], dim=1),
+            settings.list_size or len(graphs),
+            torch_generator(self.seed, "finetune", "order", round),
+            settings.passes,
+        )
+        draws = torch_generator(self.seed, "finetune", "replay", round)
+        steps = FinetuningLoader(lists, replayed, settings.replay_size, draws)
         with _seeded(self.seed, "finetune", "dropout", round):
-            self._fit(
-                FinetuningModule(
-                    network,
-                    self.loss,
-                    settings,
-                    self.weight_decay,
-                    self.prior.weight_after(len(graphs)),
-                    self._prior_weights(graphs, targets),
-                ),
-                FinetuningData(
-                    graphs, torch.stack([labels, targets], dim=1), replayed, settings, self.seed, round
-                ),
-                max_epochs=1,
-                logger=False,
-            )
+            self._fit(module, steps, max_epochs=1, logger=False)
         self._network = network
 
     @torch.no_grad()
@@ -296,7 +300,7 @@ class GraphRanker(Ranker):
     def _fit(
         self,
         module: pl.LightningModule,
-        data: pl.LightningDataModule,
+        data: pl.LightningDataModule | FinetuningLoader,
         *,
         ckpt_path: Path | None = None,
         **options: Any,
@@ -313,7 +317,7 @@ class GraphRanker(Ranker):
                 **options,
             )
             module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
-            trainer.fit(module, datamodule=data, ckpt_path=ckpt_path)
+            trainer.fit(module, data, ckpt_path=ckpt_path)
         module.cpu()
 
 

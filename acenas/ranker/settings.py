@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from acenas.errors import UserError
+
+MOST_RANKED = 512
+"""Of more observed architectures, a finetuning ranks lists of this size at most, in fewer passes over all of them."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,13 @@ class Finetuning:
             require_at_least(0, {f"finetuning.{name}": getattr(self, name)})
         if self.fresh_head and self.start_from_label:
             raise UserError("ranker.finetuning: choose one of fresh_head and start_from_label")
+
+    def bounded(self, observed: int) -> Finetuning:
+        """Returns the settings for so many observed architectures: the cost stops growing at `MOST_RANKED`."""
+        if observed <= MOST_RANKED:
+            return self
+        passes = max(round(self.passes * MOST_RANKED / observed), 1)
+        return replace(self, passes=passes, list_size=min(self.list_size or MOST_RANKED, MOST_RANKED))
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def lambdarank_loss(
         Scalar, at least 0.
 
     Raises:
-        ValueError: see the top of this file; and for another `gain` or `rank_by`.
+        ValueError: for another `gain` or `rank_by`.
 
     >>> scores = torch.tensor([[0.0, 0.0]], requires_grad=True)
     >>> lambdarank_loss(scores, torch.tensor([[0.0, 1.0]])).backward()
@@ -184,9 +184,6 @@ def ranknet_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, 
     Returns:
         Scalar, at least 0; log 2 for constant scores.
 
-    Raises:
-        ValueError: see the top of this file.
-
     >>> ranknet_loss(torch.zeros(1, 3), torch.tensor([[70.0, 80.0, 90.0]]))
     tensor(0.6931)
     """
@@ -211,9 +208,6 @@ def pairwise_hinge_loss(
 
     Returns:
         Scalar, at least 0; `margin` for constant scores.
-
-    Raises:
-        ValueError: see the top of this file.
 
     >>> pairwise_hinge_loss(torch.tensor([[0.0, 0.25, 2.0]]), torch.tensor([[70.0, 80.0, 90.0]]))
     tensor(0.2500)
@@ -240,9 +234,6 @@ def pairwise_kl_loss(
 
     Returns:
         Scalar, at least 0; 0 where score differences equal accuracy differences / temperature.
-
-    Raises:
-        ValueError: see the top of this file.
 
     >>> pairwise_kl_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[91.0, 92.0]]))
     tensor(0.)
@@ -274,9 +265,6 @@ def listmle_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> 
     Returns:
         Scalar, at least 0.
 
-    Raises:
-        ValueError: see the top of this file.
-
     >>> listmle_loss(torch.zeros(1, 2), torch.tensor([[80.0, 90.0]]))  # (log 2 + log 1) / 2
     tensor(0.3466)
     """
@@ -302,9 +290,6 @@ def listnet_loss(scores: Tensor, relevance: Tensor, mask: Tensor | None = None) 
 
     Returns:
         Scalar, at least 0.
-
-    Raises:
-        ValueError: see the top of this file.
 
     >>> listnet_loss(torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 2.0, 3.0]]))  # log 4
     tensor(1.3863)
@@ -342,7 +327,7 @@ def approx_ndcg_loss(
         Scalar.
 
     Raises:
-        ValueError: see the top of this file; and for another `gain`.
+        ValueError: for another `gain`.
 
     >>> approx_ndcg_loss(torch.tensor([[0.0, 9.0, 5.0]]), torch.tensor([[20.0, 0.0, 0.0]]))  # 1 − 1/log2(1 + 3)
     tensor(0.5000)
@@ -365,9 +350,6 @@ def mse_loss(scores: Tensor, targets: Tensor, mask: Tensor | None = None) -> Ten
 
     Returns:
         Scalar, at least 0.
-
-    Raises:
-        ValueError: see the top of this file.
 
     >>> mse_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[-1.0, 1.0]]))
     tensor(0.5000)

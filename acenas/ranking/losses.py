@@ -1,8 +1,9 @@
-"""The losses as modules: they hold the parameters, and turn accuracies into the labels of the functions."""
+"""The losses as values: they hold the parameters, and turn accuracies into the labels of the functions."""
 
 import math
+from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
@@ -22,10 +23,24 @@ from acenas.ranking.functional import (
 from acenas.ranking.metrics import GainKind
 
 
-class RankingLoss(nn.Module):
-    """A loss of scores against accuracies; its parameters are plain values, for a config."""
+@dataclass(frozen=True)
+class RankingLoss:
+    """A loss of scores against accuracies; its parameters are plain values, for a config.
 
-    def forward(
+    Raises:
+        UserError: for a parameter outside its range.
+    """
+
+    def __post_init__(self) -> None:
+        for name in ("sigma", "scale", "temperature", "margin"):
+            value = getattr(self, name, 1.0)
+            if not (value > 0 and math.isfinite(value)):
+                raise UserError(f"loss: {name} must be a number above 0, not {value}")
+        gain = getattr(self, "gain", "linear")
+        if gain not in ("exponential", "linear"):
+            raise UserError(f"loss: gain must be 'exponential' or 'linear', not {gain!r}")
+
+    def __call__(
         self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
         """Returns the loss of a batch of lists.
@@ -51,21 +66,13 @@ class RankingLoss(nn.Module):
     ) -> Tensor:
         """Returns the labels `[lists, items]` of the function: here the accuracies, of which the order or gaps count.
 
-        A training on the same accuracies in many steps computes the labels once. The arguments are those of `forward`.
+        A training on the same accuracies in many steps computes the labels once. The arguments are those of a call.
         """
         return accuracies
 
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the loss of `scores` `[lists, items]` against the result of `labels`; scalar."""
         raise NotImplementedError
-
-    def extra_repr(self) -> str:
-        """The parameters."""
-        return ", ".join(
-            f"{name}={value!r}"
-            for name, value in vars(self).items()
-            if not name.startswith("_") and name != "training"
-        )
 
 
 class RelevanceLoss(RankingLoss):
@@ -81,10 +88,11 @@ class RelevanceLoss(RankingLoss):
         return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
 
 
+@dataclass(frozen=True)
 class LambdaRankLoss(RelevanceLoss):
     """`lambdarank_loss` on the relevance of the accuracies.
 
-    Args:
+    Attributes:
         sigma: steepness of the logistic function.
         gain: "exponential" or "linear".
         scale: relevance of the best. With the paper's 20 and exponential gain, it has the gain of a thousand items half
@@ -93,39 +101,27 @@ class LambdaRankLoss(RelevanceLoss):
         normalise: as LightGBM's `lambdarank_norm`.
         rank_by: "score", or "label_ascending" as the authors of AceNAS published it.
 
-    Raises:
-        UserError: for a value outside its range.
-
     >>> import torch
     >>> loss = LambdaRankLoss(scale=5.0)
     >>> round(loss(torch.tensor([[0.3, 0.1, 0.2]]), torch.tensor([[80.0, 91.0, 93.0]])).item(), 4)
     0.3888
     """
 
-    def __init__(
-        self,
-        sigma: float = 1.0,
-        gain: GainKind = "exponential",
-        scale: float = 2.0,
-        truncation_level: int | None = None,
-        normalise: bool = False,
-        rank_by: RankBy = "score",
-    ) -> None:
-        super().__init__()
-        _require_positive(sigma=sigma, scale=scale)
-        _require_gain(gain)
-        if truncation_level is not None and truncation_level < 1:
+    sigma: float = 1.0
+    gain: GainKind = "exponential"
+    scale: float = 2.0
+    truncation_level: int | None = None
+    normalise: bool = False
+    rank_by: RankBy = "score"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.truncation_level is not None and self.truncation_level < 1:
             raise UserError(
-                f"loss: truncation_level must be at least 1, or null for all, not {truncation_level}"
+                f"loss: truncation_level must be at least 1, or null for all, not {self.truncation_level}"
             )
-        if rank_by not in ("score", "label_ascending"):
-            raise UserError(f"loss: rank_by must be 'score' or 'label_ascending', not {rank_by!r}")
-        self.sigma = sigma
-        self.gain: GainKind = gain
-        self.scale = scale
-        self.truncation_level = truncation_level
-        self.normalise = normalise
-        self.rank_by: RankBy = rank_by
+        if self.rank_by not in ("score", "label_ascending"):
+            raise UserError(f"loss: rank_by must be 'score' or 'label_ascending', not {self.rank_by!r}")
 
     @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -141,66 +137,52 @@ class LambdaRankLoss(RelevanceLoss):
         )
 
 
+@dataclass(frozen=True)
 class RankNetLoss(RankingLoss):
     """`ranknet_loss` on the order of the accuracies.
 
-    Args:
+    Attributes:
         sigma: steepness of the logistic function.
-
-    Raises:
-        UserError: for a value outside its range.
     """
 
-    def __init__(self, sigma: float = 1.0) -> None:
-        super().__init__()
-        _require_positive(sigma=sigma)
-        self.sigma = sigma
+    sigma: float = 1.0
 
     @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return ranknet_loss(scores, labels, mask, sigma=self.sigma)
 
 
+@dataclass(frozen=True)
 class PairwiseHingeLoss(RankingLoss):
     """`pairwise_hinge_loss` on the order of the accuracies.
 
-    Args:
+    Attributes:
         margin: by how much the better item's score should lead.
-
-    Raises:
-        UserError: for a value outside its range.
     """
 
-    def __init__(self, margin: float = 1.0) -> None:
-        super().__init__()
-        _require_positive(margin=margin)
-        self.margin = margin
+    margin: float = 1.0
 
     @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return pairwise_hinge_loss(scores, labels, mask, margin=self.margin)
 
 
+@dataclass(frozen=True)
 class PairwiseKLLoss(RankingLoss):
     """`pairwise_kl_loss` (BRP-NAS) on the differences of the accuracies.
 
-    Args:
+    Attributes:
         temperature: percentage points that a chance of 73 % stands for.
-
-    Raises:
-        UserError: for a value outside its range.
     """
 
-    def __init__(self, temperature: float = 1.0) -> None:
-        super().__init__()
-        _require_positive(temperature=temperature)
-        self.temperature = temperature
+    temperature: float = 1.0
 
     @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return pairwise_kl_loss(scores, labels, mask, temperature=self.temperature)
 
 
+@dataclass(frozen=True)
 class ListMLELoss(RankingLoss):
     """`listmle_loss` on the order of the accuracies."""
 
@@ -209,51 +191,41 @@ class ListMLELoss(RankingLoss):
         return listmle_loss(scores, labels, mask)
 
 
+@dataclass(frozen=True)
 class ListNetLoss(RelevanceLoss):
     """`listnet_loss` on the relevance of the accuracies.
 
-    Args:
+    Attributes:
         scale: relevance of the best; the larger, the more of the target's weight lies on the first places.
-
-    Raises:
-        UserError: for a value outside its range.
     """
 
-    def __init__(self, scale: float = 20.0) -> None:
-        super().__init__()
-        _require_positive(scale=scale)
-        self.scale = scale
+    scale: float = 20.0
 
     @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return listnet_loss(scores, labels, mask)
 
 
+@dataclass(frozen=True)
 class ApproxNDCGLoss(RelevanceLoss):
     """`approx_ndcg_loss` on the relevance of the accuracies.
 
-    Args:
+    Attributes:
         temperature: in units of the scores; the smaller, the closer to NDCG.
         gain: "exponential" or "linear".
         scale: relevance of the best.
-
-    Raises:
-        UserError: for a value outside its range.
     """
 
-    def __init__(self, temperature: float = 0.1, gain: GainKind = "exponential", scale: float = 20.0) -> None:
-        super().__init__()
-        _require_positive(temperature=temperature, scale=scale)
-        _require_gain(gain)
-        self.temperature = temperature
-        self.gain: GainKind = gain
-        self.scale = scale
+    temperature: float = 0.1
+    gain: GainKind = "exponential"
+    scale: float = 20.0
 
     @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return approx_ndcg_loss(scores, labels, mask, temperature=self.temperature, gain=self.gain)
 
 
+@dataclass(frozen=True)
 class StandardisedMSELoss(RankingLoss):
     """`mse_loss` against the standardised accuracies: by the reference where given, else by each list."""
 
@@ -266,14 +238,3 @@ class StandardisedMSELoss(RankingLoss):
     @override
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         return mse_loss(scores, labels, mask)
-
-
-def _require_positive(**values: float) -> None:
-    for name, value in values.items():
-        if not (value > 0 and math.isfinite(value)):
-            raise UserError(f"loss: {name} must be a number above 0, not {value}")
-
-
-def _require_gain(gain: str) -> None:
-    if gain not in ("exponential", "linear"):
-        raise UserError(f"loss: gain must be 'exponential' or 'linear', not {gain!r}")

@@ -42,9 +42,6 @@ def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: flo
     Returns:
         `[n]`, float64, in [0, scale].
 
-    Raises:
-        ValueError: for input that is empty, not 1-d or holds NaN.
-
     >>> relevance(torch.tensor([10.0, 50.0, 60.0, 70.0, 80.0, 90.0]))
     tensor([ 0.,  0.,  5., 10., 15., 20.], dtype=torch.float64)
     >>> relevance(torch.tensor([65.0, 95.0]), reference=torch.tensor([50.0, 90.0]), scale=1.0)
@@ -113,9 +110,6 @@ def dcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "exp
         k: how many places count.
         gain: "exponential" or "linear".
 
-    Raises:
-        ValueError: for input that is empty, not 1-d, of different lengths or holds NaN, and for k < 1.
-
     >>> dcg_at_k(torch.tensor([0.9, 0.1]), torch.tensor([1.0, 2.0]), k=1)
     1.0
     >>> dcg_at_k(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 2.0]), k=1)  # a coin decides which is first
@@ -141,9 +135,6 @@ def ndcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "ex
 
     Returns:
         A number in [0, 1].
-
-    Raises:
-        ValueError: for input that is empty, not 1-d, of different lengths or holds NaN, and for k < 1.
 
     >>> ndcg_at_k(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([20.0, 10.0, 0.0]), k=3)
     1.0
@@ -194,9 +185,6 @@ def best_true_rank(scores: Tensor, accuracies: Tensor, k: int) -> float:
         accuracies: `[n]`, percent.
         k: how many first places are looked at.
 
-    Raises:
-        ValueError: for input that is empty, not 1-d, of different lengths or holds NaN, and for k < 1.
-
     >>> best_true_rank(torch.tensor([4.0, 3.0, 2.0, 1.0]), torch.tensor([60.0, 80.0, 90.0, 70.0]), k=2)
     2.0
     """
@@ -245,9 +233,6 @@ def regret(chosen: Tensor, known: Tensor) -> float:
     Returns:
         0 where the best was found; below 0 only where `known` lacks the chosen ones.
 
-    Raises:
-        ValueError: for input that is empty, not 1-d or holds NaN.
-
     >>> regret(torch.tensor([93.5, 94.0]), torch.tensor([90.0, 93.5, 94.0, 94.5]))
     0.5
     """
@@ -266,9 +251,6 @@ def kendall(scores: Tensor, accuracies: Tensor) -> float:
         scores: `[n]`.
         accuracies: `[n]`, percent.
 
-    Raises:
-        ValueError: for input that is empty, not 1-d, of different lengths or holds NaN.
-
     >>> round(kendall(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([70.0, 90.0, 80.0])), 3)
     0.333
     """
@@ -284,9 +266,6 @@ def spearman(scores: Tensor, accuracies: Tensor) -> float:
     Args:
         scores: `[n]`.
         accuracies: `[n]`, percent.
-
-    Raises:
-        ValueError: for input that is empty, not 1-d, of different lengths or holds NaN.
 
     >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([70.0, 90.0, 80.0])), 3)
     0.5

@@ -10,7 +10,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError
-from acenas.evaluation.from_scratch import arch_folder
+from acenas.evaluation.jobs import arch_folder
 from acenas.images import ImageTask
 from acenas.run.config import instantiate, trains_architectures
 from acenas.run.origins import origin_of_search, read_search, same_training

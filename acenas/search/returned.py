@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +18,9 @@ from acenas.spaces.features import OneHot, Rows
 FIRST_FIT = 10
 """Observations before the first fit: fewer are not enough to estimate the noise."""
 
+MOST_COMPARED = 300
+"""Trainings, the best ones, that are compared at most."""
+
 
 def returned_after_each(
     graphs: GraphBatch, accuracies: NDArray[np.floating], num_node_types: int, confidence: float | None
@@ -29,7 +34,9 @@ def returned_after_each(
     with the highest posterior mean.
 
     What is returned after n trainings depends on these n alone. The hyper-parameters of the process are fitted to the
-    first 10, 20, …, 100 trainings, and anew after every further tenth from there on.
+    first 10, 20, …, 100 trainings, and anew after every further tenth from there on. The process is cubic in the
+    trainings: of more than `MOST_COMPARED` only the best are compared, after every further tenth and after the last; in
+    between, what is returned stays.
 
     Args:
         graphs: of the n trained architectures, in the order of training.
@@ -40,22 +47,57 @@ def returned_after_each(
     Returns:
         `[n]`: positions among the trained architectures; the first of equally good ones.
     """
-    best = _best_so_far(accuracies)
+    returned, total = _best_so_far(accuracies), len(accuracies)
     if confidence is None:
-        return best
-    returned, next_fit = best.copy(), FIRST_FIT
-    for n in range(FIRST_FIT, len(accuracies) + 1):
-        known = np.flatnonzero(~np.isnan(accuracies[:n]))
-        if len(known) < FIRST_FIT:
-            continue
-        rows = _rows(graphs[torch.from_numpy(known)], num_node_types)
-        observed = accuracies[known]
-        if n >= next_fit:
-            kernel = most_likely_process(rows, observed).kernel_
-            next_fit = n + max(FIRST_FIT, n // 10)
-        incumbent = int(np.argmax(observed))
-        returned[n - 1] = known[_surely_better(rows, observed, kernel, incumbent, confidence)]
+        return returned
+    after, n = list(range(1, min(total, MOST_COMPARED) + 1)), MOST_COMPARED
+    while n < total:
+        n = min(n + n // 10, total)
+        after.append(n)
+    chosen = returned_after(graphs, accuracies, num_node_types, confidence, after)
+    return np.repeat(chosen, np.diff([*after, total + 1]))
+
+
+def returned_after(
+    graphs: GraphBatch,
+    accuracies: NDArray[np.floating],
+    num_node_types: int,
+    confidence: float | None,
+    trainings: Sequence[int],
+) -> NDArray[np.int64]:
+    """Returns the position of what is returned after each of these ascending numbers of trainings.
+
+    Other arguments as in `returned_after_each`.
+    """
+    returned = _best_so_far(accuracies)[np.array(trainings, dtype=np.int64) - 1]
+    known = np.flatnonzero(~np.isnan(accuracies))
+    if confidence is None or len(known) < FIRST_FIT:
+        return returned
+    first_fit, fitted = int(known[FIRST_FIT - 1]) + 1, 0
+    for place, n in enumerate(trainings):
+        if n > MOST_COMPARED:
+            best = np.sort(np.argsort(-accuracies[:n], kind="stable")[:MOST_COMPARED])  # NaN is last
+            among = graphs[torch.from_numpy(best)], accuracies[best], num_node_types, confidence
+            returned[place] = best[returned_after(*among, [MOST_COMPARED])[0]]
+        elif n >= first_fit:
+            if (last := _last_fit(first_fit, n)) != fitted:
+                fitted, before = last, known[known < last]
+                kernel = most_likely_process(
+                    _rows(graphs, before, num_node_types), accuracies[before]
+                ).kernel_
+            seen = known[known < n]
+            rows, observed = _rows(graphs, seen, num_node_types), accuracies[seen]
+            returned[place] = seen[
+                _surely_better(rows, observed, kernel, int(np.argmax(observed)), confidence)
+            ]
     return returned
+
+
+def _last_fit(fit: int, n: int) -> int:
+    """Returns the last number of trainings, `n` at most, that the hyper-parameters are fitted to, from `fit` on."""
+    while (later := fit + max(FIRST_FIT, fit // 10)) <= n:
+        fit = later
+    return fit
 
 
 def _best_so_far(accuracies: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -64,10 +106,10 @@ def _best_so_far(accuracies: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.maximum.accumulate(np.where(accuracies > highest_before, np.arange(len(accuracies)), 0))
 
 
-def _rows(graphs: GraphBatch, num_node_types: int) -> Rows:
-    features = OneHot(num_node_types)
-    features.fit(graphs)
-    return features.rows(graphs)
+def _rows(graphs: GraphBatch, index: NDArray[np.int64], num_node_types: int) -> Rows:
+    features, some = OneHot(num_node_types), graphs[torch.from_numpy(index)]
+    features.fit(some)
+    return features.rows(some)
 
 
 def _surely_better(

@@ -112,12 +112,18 @@ class Search(ABC):
         return other
 
     def returned(
-        self, space: SearchSpace, archs: Sequence[str], utilities: NDArray[np.float64]
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        utilities: NDArray[np.float64],
+        trainings: Sequence[int] | None = None,
     ) -> NDArray[np.int64]:
-        """`[n]`: positions in `archs` of what is returned after each of n trainings; see `returned_after_each`."""
-        from acenas.search.returned import returned_after_each  # imports scikit-learn, which takes seconds
+        """Returns the positions in `archs` of what is returned after some numbers of `trainings`; None for each."""
+        # imports scikit-learn, which takes seconds
+        from acenas.search.returned import returned_after, returned_after_each
 
-        return returned_after_each(space.encode(archs), utilities, space.num_node_types, self.confidence)
+        seen = space.encode(archs), utilities, space.num_node_types, self.confidence
+        return returned_after_each(*seen) if trainings is None else returned_after(*seen, trainings)
 
 
 @dataclass(eq=False)

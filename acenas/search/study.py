@@ -29,9 +29,6 @@ from acenas.spaces import GraphBatch, SearchSpace
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 """States of a trial: chosen in a round that has begun, asked for, told, or failed."""
 
-MOST_COMPARED = 300
-"""Observations, the best ones, among which the returned one is chosen: its Gaussian process is cubic in them."""
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -221,11 +218,9 @@ class Study:
             archs, utilities = self.state.known
         if np.isnan(utilities).all():
             return None
-        best = np.sort(np.argsort(-utilities, kind="stable")[:MOST_COMPARED])  # NaN last
-        kept, values = [archs[i] for i in best], utilities[best]
-        arch = kept[self.search.returned(self.space, kept, values)[-1]]
-        value = float(self.objective.utility(values)[kept.index(arch)])
-        return Returned(arch, self.space.choices(arch), value)
+        (best,) = self.search.returned(self.space, archs, utilities, [len(archs)])
+        value = float(self.objective.utility(utilities)[best])
+        return Returned(archs[best], self.space.choices(archs[best]), value)
 
     def ranking(self) -> pd.DataFrame:
         """Every architecture that can be scored, best first: `arch`, `score` and what was observed (NaN: nothing)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from acenas.errors import UserError
 from acenas.files import write_text
 from acenas.images import ImageFiles, Images, ImageTask
 from acenas.training.accuracy import accuracies
@@ -59,7 +61,7 @@ class CurveTraining(NetworkTraining):
         self._first_draw: list[Images] = []
 
     def on_train_epoch_end(self) -> None:
-        """Adds a row to the curve."""
+        """Adds a row to the curve. Raises `UserError` where the training diverged."""
         last = self.current_epoch + 1 == self.recipe.epochs
         schedule = self.recipe.schedule(self.global_step - 1, self.steps * self.recipe.epochs)
         self.curve.append(
@@ -78,6 +80,7 @@ class CurveTraining(NetworkTraining):
         writer.writeheader()
         writer.writerows(self.curve)
         write_text(self.path, table.getvalue())
+        self._check_divergence()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the curve, the seconds and the state of the generator."""
@@ -90,6 +93,22 @@ class CurveTraining(NetworkTraining):
         self.curve = checkpoint["curve"]
         self.seconds = checkpoint["seconds"]
         self.batches.generator.set_state(checkpoint["data_generator"].cpu())
+
+    def _check_divergence(self) -> None:
+        """Raises `UserError` where the loss is not finite, or in the end no better than that of guessing.
+
+        Many a small network has not learned much after a few epochs: it has diverged only where its loss on the
+        training images, too, is at chance level. The mean loss of a single epoch includes that of its first steps.
+        """
+        loss, accuracy = self.curve[-1]["train_loss"], self.curve[-1]["valid_accuracy"]
+        epochs, classes = self.recipe.epochs, self.task.splits.num_classes
+        if not math.isfinite(loss):
+            raise UserError(f"diverged: the training loss of epoch {len(self.curve)} is {loss}")
+        at_chance = math.log(classes) * (0.995 if epochs > 1 else 1.5)
+        if len(self.curve) == epochs and loss >= at_chance and accuracy <= 1.25 * 100 / classes:
+            raise UserError(
+                f"diverged: a training loss of {loss:.3g} and an accuracy of {accuracy:.1f} % are at chance level"
+            )
 
     def _valid_accuracy(self, all_draws: bool) -> float:
         if all_draws or isinstance(self.batches.images, ImageFiles):

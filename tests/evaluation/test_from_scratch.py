@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from acenas.errors import UserError
-from acenas.evaluation.from_scratch import (
-    TrainingEvaluator,
-    TrainingJudge,
-    arch_folder,
-)
+from acenas.evaluation.from_scratch import TrainingEvaluator, TrainingJudge
+from acenas.evaluation.jobs import arch_folder
 from acenas.files import write_text
 from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits, ImageTask
 from acenas.seeds import torch_generator
@@ -123,7 +119,7 @@ def test_what_is_trained_is_read_and_not_trained_again(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = evaluator(trained).evaluate(ARCHS)
-    monkeypatch.setattr(TrainingEvaluator, "train_one", None)
+    monkeypatch.setattr(TrainingEvaluator, "train", None)
     again = evaluator(trained).evaluate([ARCHS[2], ARCHS[0], ARCHS[2]])
     assert again.observed_accuracy.tolist() == [first.observed_accuracy[i] for i in (2, 0, 2)]
     assert again.seconds.tolist() == [first.seconds[i] for i in (2, 0, 2)]
@@ -197,7 +193,7 @@ def test_a_kill_before_the_result_is_written_costs_nothing(
         write_text(path, text)
 
     with monkeypatch.context() as patch:
-        patch.setattr("acenas.evaluation.from_scratch.write_text", stop_at_the_result)
+        patch.setattr("acenas.evaluation.jobs.write_text", stop_at_the_result)
         with pytest.raises(Stopped):
             evaluator(tmp_path, executor=ThisProcess()).evaluate(ARCHS[:1])
     monkeypatch.setattr(CurveTraining, "training_step", stop)
@@ -248,10 +244,14 @@ class Failing(NasBench201):
 def test_a_failure_is_reported_and_the_others_are_kept(trained: Path, tmp_path: Path) -> None:
     space = Failing(channels=4, cells_per_stage=1, stages=1, in_channels=1)
     bad = SPACE.canonical(ARCHS[1])
-    with pytest.raises(UserError, match="1 of 3 trainings failed") as raised:
-        evaluator(tmp_path, space=space).evaluate(ARCHS)
+    results = {result.arch: result for result in evaluator(tmp_path, space=space).results(ARCHS)}
     log = arch_folder(tmp_path, bad) / "error.log"
-    assert f"{bad}: RuntimeError: no such layer; see {log}" in str(raised.value)
+    assert [results[arch].failure for arch in ARCHS] == ["", f"RuntimeError: no such layer; see {log}", ""]
+    assert np.isnan(evaluator(tmp_path, space=space).evaluate(ARCHS).observed_accuracy).tolist() == [
+        False,
+        True,
+        False,
+    ]
     assert bad in log.read_text() and "Traceback" in log.read_text()
     for arch in (ARCHS[0], ARCHS[2]):
         assert_same_weights(weights(tmp_path, arch), weights(trained, arch))
@@ -271,8 +271,24 @@ class Killing(NasBench201):
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_reported(tmp_path: Path) -> None:
     space = Killing(channels=4, cells_per_stage=1, stages=1, in_channels=1)
-    with pytest.raises(UserError, match="a training process was killed, perhaps for want of memory"):
-        evaluator(tmp_path, space=space, jobs=2).evaluate(ARCHS)
+    results = {result.arch: result for result in evaluator(tmp_path, space=space, jobs=2).results(ARCHS)}
+    assert "process was killed, perhaps for want of memory" in results[ARCHS[1]].failure
+    assert np.isnan(results[ARCHS[1]].value)
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "reason"),
+    [
+        (1e20, "diverged: the training loss of epoch 1 is nan"),
+        (30.0, "diverged: a training loss of"),
+        (1e-9, "diverged: a training loss of"),
+    ],
+)
+def test_a_diverged_training_has_failed(tmp_path: Path, learning_rate: float, reason: str) -> None:
+    recipe = replace(RECIPE, learning_rate=learning_rate, gradient_clip=None)
+    (result,) = evaluator(tmp_path, recipe=recipe, executor=ThisProcess()).results(ARCHS[:1])
+    assert result.failure.startswith(reason) and np.isnan(result.value)
+    assert not list(tmp_path.glob("*/result.json")) and list(tmp_path.glob("*/curve.csv"))
 
 
 def test_accuracies_are_those_of_the_measured_table(tmp_path: Path) -> None:
@@ -365,14 +381,13 @@ def test_mixed_precision_and_channels_last_train_the_same_network(trained: Path,
 def test_gpus_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
 
-    def note(self: TrainingEvaluator, archs: Sequence[str], device: torch.device) -> None:
+    def note(network: nn.Module, task: ImageTask, recipe: Recipe, seed: int, device: Any, *_: Any) -> None:
         used.append(str(device))
         raise RuntimeError("no GPU here")
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(TrainingEvaluator, "train_one", note)
+    monkeypatch.setattr("acenas.evaluation.from_scratch.CurveTraining", note)
     both = TrainingEvaluator(SPACE, IMAGES, RECIPE, tmp_path, executor=ThisProcess())
     assert both.jobs == 2
-    with pytest.raises(UserError, match="3 of 3 trainings failed"):
-        both.evaluate(ARCHS)
+    assert [result.failure[:26] for result in both.results(ARCHS)] == ["RuntimeError: no GPU here;"] * 3
     assert used == ["cuda:0", "cuda:1", "cuda:0"]

@@ -15,9 +15,7 @@ class GCNEncoder(Encoder):
     As in the authors' code, a layer is a convolution (Kipf and Welling 2017), LayerNorm, ReLU and dropout.
 
     Args:
-        num_node_types: values of `GraphBatch.node` are below this.
-        num_graphs: graphs per architecture.
-        num_globals: columns of `GraphBatch.globals`.
+        num_node_types, num_graphs, num_globals: see `Encoder`.
         hidden_channels: of every layer; 600 in the paper.
         layers: graph convolutions.
         dropout: after every layer, between 0 and 1.

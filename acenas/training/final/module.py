@@ -112,8 +112,7 @@ class FinalNetwork(NetworkTraining):
         """Returns the accuracy on all images of `part`, in percent; every process measures a share of the batches."""
         rank, world_size = self.global_rank, self.trainer.world_size
         correct, seen = count_correct(
-            self.network,
-            self.task.evaluation_batches(part, self.device_batch, self.device, rank, world_size),
+            self.network, self.task.evaluation_batches(part, self.device_batch, self.device, rank, world_size)
         )
         both = torch.tensor([correct.item(), seen], device=self.device)
         if world_size > 1:

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.evaluation.from_scratch import TrainingEvaluator, arch_folder, read_result
+from acenas.evaluation.from_scratch import TrainingEvaluator
+from acenas.evaluation.jobs import arch_folder, read_result
 from acenas.images import Augmentation, ImageBatches
 from acenas.seeds import derive_seed, torch_generator
 from acenas.supernet import Scoring, SupernetTraining, UniformPaths
@@ -246,13 +247,13 @@ def test_images_on_the_disk_serve_searches_too(root: Path, tmp_path: Path) -> No
     for workers in (0, 1):
         of = task(root, Augmentation(flip=True), workers=workers)
         evaluator = TrainingEvaluator(SPACE, of, recipe, tmp_path / f"{workers}", accelerator="cpu", jobs=1)
-        evaluator.train_one(ARCH, torch.device("cpu"))
+        evaluator.evaluate([ARCH])
         result = read_result(arch_folder(evaluator.folder, ARCH), ARCH)
         (alone,) = train(lambda: SPACE.build(ARCH, 3), recipe, of, [0])
         network = SupernetTraining(SPACE, of, UniformPaths(), recipe).run(tmp_path / f"supernet{workers}")
         labels = Scoring(SPACE, of, archs=[ARCH], batch_norm="recalibrated", batch_size=4, images=8).run(
             network, tmp_path / f"score{workers}", "w"
         )
-        found.append((result["observed_accuracy"], *alone, *labels.values([ARCH])[0].tolist()))
+        found.append((result["value"], *alone, *labels.values([ARCH])[0].tolist()))
     assert found[0] == found[1]
     assert found[0][0] == pytest.approx(found[0][1])
