@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from acenas.evaluation.objective import Objective
+
 
 @dataclass(frozen=True)
 class RoundResult:
@@ -27,8 +29,16 @@ class RoundResult:
     scores: NDArray[np.float32]
     """`[A]`: scores of `archs` by the ranker as fitted on all that were trained so far; higher is better."""
     observations: pd.DataFrame
-    """One row per trained architecture, in order of training: `arch`, `round`, `reason`, `observed_accuracy`
-    (percent), `seconds`."""
+    """One row per training, in order: `arch`, `round`, `reason`, `state`, `message` of a failure, `seconds`, and the
+    column of the objective, NaN where the training failed."""
+    objective: Objective = Objective()
+    """What the trainings show."""
+
+    @property
+    def best(self) -> float | None:
+        """The best observed value of the objective, in its unit; None where nothing worked yet."""
+        values = self.observations[self.objective.column].dropna() if self.trained else []
+        return float(self.objective.sign * max(self.objective.sign * value for value in values)) if len(values) else None
 
 
 class SearchCallback:
