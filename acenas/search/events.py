@@ -35,10 +35,15 @@ class RoundResult:
     """What the trainings show."""
 
     @property
+    def failed(self) -> pd.DataFrame:
+        """The trainings so far that failed: rows of `observations`."""
+        return self.observations[self.observations[self.objective.column].isna()]
+
+    @property
     def best(self) -> float | None:
         """The best observed value of the objective, in its unit; None where nothing worked yet."""
-        values = self.observations[self.objective.column].dropna() if self.trained else []
-        return float(self.objective.sign * max(self.objective.sign * value for value in values)) if len(values) else None
+        utility = self.objective.sign * self.observations[self.objective.column]
+        return None if utility.isna().all() else float(self.objective.sign * utility.max())
 
 
 class SearchCallback:
