@@ -24,6 +24,7 @@ from acenas.run.stages import candidates, final
 from acenas.run.stages.labels import label_quality, label_sources, supernet_labels
 from acenas.run.stages.report import report
 from acenas.run.stages.search import Trial, search
+from acenas.run.takeover import take_over
 
 
 def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
@@ -53,6 +54,8 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
     write_text(folder / "config.yaml", written)
+    if cfg.search and not cfg.fresh:
+        take_over(folder)
     try:
         finish(folder, _stages(cfg, folder, parts, clock, names, trial) | clock.summary())
     except PrunedError as reason:
