@@ -94,7 +94,7 @@ def shown(value: float | None, unit: str) -> str:
 
 def objective_of(summary: Mapping[str, Any]) -> dict[str, str]:
     """`name`, `unit` and `direction` of what a run searched for."""
-    return {"name": "accuracy", "unit": "%", "direction": "max"} | summary.get("objective", {})
+    return {"name": "accuracy", "unit": "%", "direction": "max", **summary.get("objective", {})}
 
 
 def headline(summary: Mapping[str, Any]) -> str:

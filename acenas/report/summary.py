@@ -51,7 +51,7 @@ class FinishedSearch:
     """The costs in `limits` (columns) of every trained architecture (index)."""
     cost_origins: Mapping[str, str] = field(default_factory=dict)
     """For each cost in `limits` where its figures come from, and how good they are."""
-    objective: Objective = Objective()
+    objective: Objective = Objective()  # noqa: RUF009 (frozen)
     """What trainings show: name, unit and direction."""
     given: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What was trained elsewhere and learned from: `arch` and the column of the objective; no part of the budget."""
@@ -151,7 +151,7 @@ def objective_metrics(
     observed: NDArray[np.floating],
     test: NDArray[np.floating] | None = None,
 ) -> dict[str, float]:
-    """Returns `ranking_metrics` for any objective: by its name, in its unit; NaN where nothing is known to compare with.
+    """Returns `ranking_metrics` for any objective: by its name, in its unit; NaN where nothing is known.
 
     Args:
         objective: says which values are better.
@@ -161,11 +161,19 @@ def objective_metrics(
     """
     scored = ~np.isnan(scores)
     known = not np.isnan(observed[scored]).all()
-    utilities = [objective.utility(values) for values in (observed, *([] if test is None else [test]))]
-    tensors = [torch.from_numpy(values[scored]) if known else torch.zeros(1) for values in utilities]
-    found = ranking_metrics(torch.from_numpy(scores[scored]) if known else torch.zeros(1), *tensors)
+
+    def utilities(values: NDArray[np.floating]) -> torch.Tensor:
+        return torch.from_numpy(objective.utility(values)[scored]) if known else torch.zeros(1)
+
+    found = ranking_metrics(
+        torch.from_numpy(scores[scored]) if known else torch.zeros(1),
+        utilities(observed),
+        None if test is None else utilities(test),
+    )
     in_unit = {
-        name.replace("accuracy", objective.name): objective.sign * value if name.endswith("accuracy") else value
+        name.replace("accuracy", objective.name): objective.sign * value
+        if name.endswith("accuracy")
+        else value
         for name, value in found.items()
     }
     return in_unit if known else dict.fromkeys(in_unit, math.nan)
@@ -298,7 +306,11 @@ def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
         {
             "arch": best["arch"].to_list(),
             column: best[column].to_list(),
-            **({} if search.test is None else {search.test_column: search.test.reindex(best["arch"]).to_list()}),
+            **(
+                {}
+                if search.test is None
+                else {search.test_column: search.test.reindex(best["arch"]).to_list()}
+            ),
             "predicted_rank": rank.reindex(best["arch"]).astype("Int64").to_list(),
             "round": best["round"].to_list(),
             "reason": best["reason"].to_list(),
@@ -319,7 +331,11 @@ def cost_unit(name: str) -> str:
 def _for_report(search: FinishedSearch, metrics: dict[str, float]) -> dict[str, float]:
     """Removes the observed top-k values, which were logged during the search, and test values that nobody knows."""
     logged = (search.objective.column, *([search.test_column] if search.test is None else []))
-    return {name: value for name, value in metrics.items() if not name.endswith(tuple(f"_{one}" for one in logged))}
+    return {
+        name: value
+        for name, value in metrics.items()
+        if not name.endswith(tuple(f"_{one}" for one in logged))
+    }
 
 
 def _without_nan(value: Any) -> Any:

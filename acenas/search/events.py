@@ -31,7 +31,7 @@ class RoundResult:
     observations: pd.DataFrame
     """One row per training, in order: `arch`, `round`, `reason`, `state`, `message` of a failure, `seconds`, and the
     column of the objective, NaN where the training failed."""
-    objective: Objective = Objective()
+    objective: Objective = Objective()  # noqa: RUF009 (frozen)
     """What the trainings show."""
 
     @property

@@ -62,7 +62,9 @@ def run_study(
         _report(study, callbacks)
         _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
     if study.observations[study.objective.column].isna().all():
-        raise UserError(f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder")
+        raise UserError(
+            f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder"
+        )
     study.fit()
     _report(study, callbacks)
     observations = study.close()
@@ -87,12 +89,15 @@ def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts
 
 
 def _stop_where_too_many_failed(study: Study, number: int, share: float) -> None:
-    of_round = study.observations.query("round == @number")
-    failed = of_round[of_round["state"] == FAILED]
-    if len(failed) > share * len(of_round):
+    told = study.observations
+    of_round = told[told["round"] == number]
+    # One failure says little, so a round of one or two is looked at with those before it.
+    last = of_round if len(of_round) > 2 or not share else told.tail(3)
+    failed = last[last["state"] == FAILED]
+    if (of_round["state"] == FAILED).any() and len(failed) > share * max(len(last), 3):
         reasons = failed["message"].value_counts()
         raise UserError(
-            f"{len(failed)} of the {len(of_round)} trainings of round {number} failed, {reasons.iloc[0]} of them with: "
+            f"{len(failed)} of the last {len(last)} trainings failed (round {number}), {reasons.iloc[0]} of them with: "
             f"{reasons.index[0]}. What worked is kept in {study.folder}; mend the training, then go on with the same "
             "command"
         )

@@ -190,13 +190,14 @@ class RunProgress(pl.Callback, SearchCallback):
         if self._rounds is not None:
             self._bar.update(self._rounds, description="rounds")
         if self.status:
+            best: dict[str, Any] = {f"best_{result.objective.column}": result.best}
             self.status.tell(
                 round=result.round,
                 rounds=result.rounds,
                 trained=result.trained,
                 failed=len(result.failed),
                 budget=result.budget,
-                **{f"best_{result.objective.column}": result.best},
+                **best,
             )
         self._move(self._rounds, result.round)
 

@@ -106,13 +106,15 @@ def given(cfg: DictConfig, objective: Objective) -> pd.DataFrame:
     Raises:
         UserError: Where the file cannot be read or lacks a column.
     """
-    file, names = Path(cfg.search.given), {theirs: ours for ours, theirs in cfg.search.given_columns.items()}
-    arch = cfg.search.given_columns.get("arch", "arch")
+    file, columns = Path(cfg.search.given), cfg.search.get("given_columns") or {}
+    names, arch = {theirs: ours for ours, theirs in columns.items()}, columns.get("arch", "arch")
     try:
         # As text, or an architecture of digits would lose its leading zeros.
         frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype={arch: str})
     except (OSError, ValueError) as error:
         raise UserError(f"search.given={file} cannot be read: {error}") from None
     if lacking := [name for name in names if name not in frame]:
-        raise UserError(f"search.given={file} has no column {lacking[0]}; it has {', '.join(map(str, frame))}")
+        raise UserError(
+            f"search.given={file} has no column {lacking[0]}; it has {', '.join(map(str, frame))}"
+        )
     return frame.rename(columns={objective.column: objective.name} | names)
