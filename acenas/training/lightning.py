@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import signal
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,7 +58,11 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hides Lightning's messages on devices, processes and the last epoch, and warnings that no user can act on."""
+    """Hides Lightning's messages on devices, processes and the last epoch, and warnings that no user can act on.
+
+    An interrupt stays a `KeyboardInterrupt`: Lightning would exit, and ignore further ones.
+    """
+    on_interrupt = signal.getsignal(signal.SIGINT)
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -72,6 +77,11 @@ def quiet() -> Iterator[None]:
             # On a machine from which jobs are submitted.
             warnings.filterwarnings("ignore", message="The `srun` command is available")
             yield
+    except SystemExit as exited:
+        if not isinstance(exited.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from None
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

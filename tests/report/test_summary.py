@@ -1,10 +1,15 @@
 import json
+import math
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from acenas.report.summary import best_architectures, build_summary, round_metrics
-from tests.report.example import finished_search
+from acenas.evaluation.objective import Objective
+from acenas.report.figures import report_figure
+from acenas.report.page import build_page
+from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
+from tests.report.example import ARCHS, TEST, finished_search
 
 
 def test_the_summary_is_what_the_hand_gets() -> None:
@@ -88,7 +93,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ValueError, match="scores lack round_2"):
         finished_search(scores=search.scores.drop(columns="round_2"))
     with pytest.raises(ValueError, match="test accuracy of the returned architecture <f>"):
-        finished_search(test=search.test.drop("<f>"))
+        finished_search(test=pd.Series(TEST, index=ARCHS).drop("<f>"))
 
 
 def test_regret_is_measured_within_the_reference() -> None:
@@ -112,3 +117,57 @@ def test_a_ranker_is_not_compared_with_what_it_was_fitted_to() -> None:
     assert all(value is None for value in summary["metrics"].values())
     assert [row["ndcg@10"] for row in summary["curve"]] == [None, None]
     assert summary["regret"] == 0.0
+
+
+def lower_is_better(**changes: object) -> FinishedSearch:
+    """The same search for a loss of 100 minus the accuracy, with a failed training."""
+    search = finished_search()
+    observations = search.observations.rename(columns={"observed_accuracy": "observed_loss"})
+    observations["observed_loss"] = 100 - observations["observed_loss"]
+    observations["observed_loss"] = observations["observed_loss"].mask(observations["arch"] == "a")
+    observations["message"] = ["", "diverged", "", ""]
+    values = {
+        "observations": observations,
+        "observed": 100 - search.observed,
+        "test": 100 - pd.Series([*TEST[:1], math.nan, *TEST[2:]], index=ARCHS),
+        "objective": Objective("loss", "", "min"),
+    }
+    return finished_search(**(values | changes))
+
+
+def test_lower_is_better_where_the_objective_says_so() -> None:
+    accuracy, loss = build_summary(finished_search()), build_summary(lower_is_better())
+    assert loss["returned"] == {"arch": "<f>", "observed_loss": 15.0, "test_loss": 14.0}
+    assert loss["best_known"] == {"arch": "e", "test_loss": 12.0} and loss["regret"] == accuracy["regret"]
+    assert loss["failed"] == 1 and loss["trained"] == 4
+    for name, value in accuracy["metrics"].items():
+        mirrored = loss["metrics"][name.replace("accuracy", "loss")]
+        expected = value if value is None or not name.startswith("top") else 100 - value
+        assert mirrored == pytest.approx(expected), name
+    assert best_architectures(lower_is_better())["arch"].tolist() == ["<f>", "d", "c"]
+
+
+def test_where_nobody_knows_test_values_observed_ones_are_shown() -> None:
+    summary = build_summary(lower_is_better(test=None))
+    assert summary["returned"] == {"arch": "<f>", "observed_loss": 15.0, "test_loss": None}
+    assert summary["best_known"] is summary["regret"] is None
+    assert [row["returned_observed_loss"] for row in summary["curve"]] == [30.0, 15.0]
+    assert not [name for name in summary["metrics"] if "test" in name]
+    assert "test_loss" not in best_architectures(lower_is_better(test=None))
+
+
+@pytest.mark.parametrize("test", [pd.Series({"c": 29.0, "<f>": 14.0, "e": 12.0}), None])
+def test_the_page_shows_a_loss_and_what_failed(test: "pd.Series[float] | None") -> None:
+    search = lower_is_better(test=test, given=pd.DataFrame({"arch": ["b"], "observed_loss": [40.0]}))
+    best = best_architectures(search)
+    page = build_page(search, best, [Figure() for _ in best["arch"]], "seed: 3")
+    for shown in (
+        "observed loss",
+        "diverged",
+        "<h2>Given</h2>",
+        "15",
+        *([] if test is not None else ["nobody knows it"]),
+    ):
+        assert shown in page
+    assert "%" not in page.split("<h2>The search</h2>")[0].split("<body>")[1] and "accuracy" not in page
+    report_figure(search, best, [Figure() for _ in best["arch"]])

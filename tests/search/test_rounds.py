@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
+from acenas.evaluation.base import Result
 from acenas.ranker import Ranker
 from acenas.search import BestAndRandom, BudgetedSearch, SearchResult, Study, run_study
 from acenas.search.events import RoundResult, SearchCallback
@@ -274,3 +276,48 @@ def test_a_search_is_anytime_where_no_round_looks_ahead(
         100, per_round, growth=0, num_final=num_final, acquisition=BestAndRandom(best, 0.1)
     )
     assert search.anytime is expected
+
+
+class Failing(CountConvolutions):
+    """Fails each architecture of `broken` so many times; gives no result at all for those of `silent`."""
+
+    def __init__(self, times: int = 99, silent: bool = False) -> None:
+        super().__init__()
+        self.times, self.silent = times, silent
+
+    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+        for arch in archs:
+            self.asked.append(arch)
+            if "skip_connect~2" in arch and self.asked.count(arch) <= self.times:
+                if not self.silent:
+                    yield Result(arch, math.nan, failure="it exploded")
+            else:
+                yield Result(arch, float(arch.count("3x3~")), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "attempts"), [(Failing(), 3), (Failing(silent=True), 1), (Failing(times=2), 3)]
+)
+def test_what_fails_is_given_up_after_so_many_attempts(
+    tmp_path: Path, evaluator: Failing, attempts: int
+) -> None:
+    search = BudgetedSearch(budget=20, per_round=10, growth=0.0, first=BestAndRandom(best=0.0))
+    study = Study(SPACE, ARCHS, search, LeastSquares(), tmp_path)
+    observations = run_study(study, evaluator, attempts=attempts).observations
+    broken = observations["arch"].str.contains("skip_connect~2")
+    assert broken.any() and len(observations) == 20
+    assert ((observations["state"] == "failed") == (broken & (evaluator.times > attempts))).all()
+    assert all(evaluator.asked.count(arch) == attempts for arch in observations["arch"][broken])
+
+
+def test_one_failure_or_most_of_a_round_stops_the_search(tmp_path: Path) -> None:
+    search = BudgetedSearch(budget=12, per_round=6, growth=0.0)
+    mostly = [arch for arch in ARCHS if "skip_connect~2" in arch]
+    with pytest.raises(
+        UserError, match=r"6 of the last 6 trainings failed \(round 1\), 6 of them with: it exploded"
+    ):
+        run_study(Study(SPACE, mostly, search, LeastSquares(), tmp_path / "a", seed=1), Failing())
+    study = Study(SPACE, ARCHS, search.with_budget(40), LeastSquares(), tmp_path / "b")
+    with pytest.raises(UserError, match="mend the training"):
+        run_study(study, Failing(), stop_on_failure=True)
+    assert len(run_study(study, Failing(times=0), stop_on_failure=True).observations) == 40  # it goes on

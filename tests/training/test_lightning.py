@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -5,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
-from acenas.training.lightning import EpochCheckpoint
+from acenas.training.lightning import EpochCheckpoint, quiet
 
 
 def test_rankers_can_use_it_without_images_and_processes() -> None:
@@ -31,3 +32,16 @@ def test_a_checkpoint_is_written_after_each_epoch_or_so_many_seconds(
     for trainer.current_epoch in range(3):
         checkpoint.on_train_epoch_end(trainer, pl.LightningModule())
     assert epochs == written and [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_an_interrupt_stays_one() -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), quiet():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:  # as Lightning ends
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            sys.exit(1)
+    assert signal.getsignal(signal.SIGINT) is handler
+    with pytest.raises(SystemExit), quiet():
+        sys.exit(1)

@@ -1,0 +1,189 @@
+"""Trainings, judges, objectives and configs of the user's own, by command."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.integration.conftest import Command, environment, result, run_folders, summary
+
+MINE = """
+import numpy as np
+from acenas.evaluation import Evaluator, Judge, Observations
+from acenas.spaces import NasBench201
+
+class MyEvaluator(Evaluator):
+    def evaluate(self, archs):
+        if any("skip_connect~2" in arch for arch in archs):
+            raise RuntimeError("CUDA out of memory")
+        seen = [np.nan if "none~2" in a else 50.0 + a.count("conv_3x3") for a in archs]
+        return Observations(list(archs), np.array(seen), np.ones(len(archs)))
+
+class MyJudge(Judge):
+    def __init__(self, folder):
+        self.folder = folder
+    def test_accuracy(self, archs):
+        return np.array([49.0 + a.count("conv_3x3") for a in archs])
+    def known(self):
+        archs = list(NasBench201().enumerate())
+        return archs, self.test_accuracy(archs)
+"""
+MINE_CONF = {
+    "evaluator/mine.yaml": "_target_: mine.MyEvaluator\n",
+    "judge/mine.yaml": "_target_: mine.MyJudge\n_partial_: true\n",
+    "experiment/mine.yaml": """# @package _global_
+defaults:
+  - override /table: none
+  - override /evaluator: mine
+  - override /judge: mine
+experiment: mine
+weak_labels: []
+search: {budget: 9}
+""",
+}
+
+TRAIN = """
+def train(kernel, width, act):
+    if act == "tanh" and width > 32:
+        raise RuntimeError("exploded")
+    return float("nan") if width == 64 and kernel == 7 else 0.1 * kernel + 1.0 / width
+"""
+OWN = """# @package _global_
+defaults:
+  - override /space: choices
+  - override /table: none
+  - override /evaluator: function
+experiment: own
+weak_labels: []
+space: {choices: {kernel: [1, 3, 5, 7], width: [8, 16, 32, 64], act: [relu, tanh, gelu]}}
+evaluator:
+  function: losses.train
+  objective: {name: val_loss, direction: min}
+ranker: {finetuning: {passes: 5}}
+"""
+QUIET = "logger.mode=disabled"
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with a function that trains, and the experiment that searches with it."""
+    write(tmp_path, {"losses.py": TRAIN, "conf/experiment/own.yaml": OWN})
+    return tmp_path
+
+
+def test_an_evaluator_and_a_judge_of_ones_own(acenas: Command, tmp_path: Path) -> None:
+    write(tmp_path, {"mine.py": MINE} | {f"conf/{name}": text for name, text in MINE_CONF.items()})
+    done = acenas("--config-dir=conf", "experiment=mine", QUIET, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path / "outputs")
+    found, observations = summary(folder), pd.read_parquet(folder / "observations.parquet")
+    failed = observations[observations["state"] == "failed"]
+    assert found["trained"] == len(observations) == 9 and found["failed"] == len(failed) > 0
+    assert found["returned"]["test_accuracy"] == found["returned"]["observed_accuracy"] - 1
+    assert found["best_known"]["test_accuracy"] == 55.0 and "costs" in found["returned"]
+    assert set(failed["message"]) <= {"RuntimeError: CUDA out of memory", "accuracy is nan"}
+    assert observations["arch"].is_unique  # nothing that failed is asked for again
+    page = (folder / "report.html").read_text()
+    assert "Failed trainings" in page and failed["message"].iloc[0] in page
+    assert f"Failed: {failed['arch'].iloc[0]}: {failed['message'].iloc[0]}" in done.stdout
+    assert f"({len(failed)} failed)" in done.stdout
+
+
+def test_a_loss_that_nobody_tests_and_a_raised_budget(acenas: Command, own: Path) -> None:
+    for budget, root in ((6, "outputs"), (10, "outputs"), (10, "fresh")):
+        done = acenas(
+            "--config-dir=conf",
+            "experiment=own",
+            QUIET,
+            f"search.budget={budget}",
+            f"output_root={root}",
+            cwd=own,
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("Taken over: 6 trainings" in done.stdout) == ((budget, root) == (10, "outputs"))
+    assert "nobody knows a test value" in done.stdout and "best val_loss" in done.stdout
+    (fresh,) = run_folders(own / "fresh")
+    raised = own / "outputs" / fresh.relative_to(own / "fresh")
+    assert result(raised) == result(fresh)
+    for file in ("observations.parquet", "scores.parquet"):
+        # A message names the log, which lies elsewhere.
+        one, other = (
+            pd.read_parquet(folder / file).drop(columns=["seconds", "message"], errors="ignore")
+            for folder in (raised, fresh)
+        )
+        pd.testing.assert_frame_equal(one, other)
+    found = summary(fresh)
+    observed = pd.read_parquet(fresh / "observations.parquet")["observed_val_loss"]
+    assert found["objective"] == {"name": "val_loss", "unit": "", "direction": "min"}
+    assert found["returned"]["observed_val_loss"] == pytest.approx(observed.min())
+    assert found["returned"]["test_val_loss"] is found["best_known"] is found["regret"] is None
+    assert "nobody knows it" in (fresh / "report.html").read_text()
+
+
+def test_what_was_trained_elsewhere_is_given(acenas: Command, own: Path) -> None:
+    given = pd.DataFrame(
+        {"kernel": [1, 3], "width": [32, 16], "act": ["relu", "gelu"], "loss": [0.13125, 0.3625]}
+    )
+    given.to_csv(own / "last_month.csv", index=False)
+    more = ["search.budget=4", "search.given=last_month.csv", "search.given_columns={val_loss: loss}"]
+    done = acenas("--config-dir=conf", "experiment=own", QUIET, *more, cwd=own)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(own / "outputs")
+    observations = pd.read_parquet(folder / "observations.parquet")
+    assert summary(folder)["trained"] == len(observations) == 4 and summary(folder)["given"] == 2
+    assert not {"kernel=1,width=32,act=relu", "kernel=3,width=16,act=gelu"} & set(observations["arch"])
+    assert "<h2>Given</h2>" in (folder / "report.html").read_text()
+    wrong = acenas("--config-dir=conf", "experiment=own", *more[:1], "search.given=nowhere.csv", cwd=own)
+    assert wrong.returncode == 2 and "search.given=nowhere.csv: there is no such file" in wrong.stderr
+
+
+def test_a_program_that_fails_most_of_the_time_stops_the_search(acenas: Command, own: Path) -> None:
+    program = f"{sys.executable} -c \"import sys; print('no GPU'); sys.exit(3)\" {{arch}}"
+    quoted = program.replace("'", "\\'")
+    command = ["--config-dir=conf", "experiment=own", QUIET, "search.budget=6", "evaluator=command"]
+    command += [f"evaluator.command='{quoted}'", "~evaluator.function"]
+    done = acenas(*command, cwd=own)
+    assert done.returncode == 2 and "3 of the last 3 trainings failed (round 1)" in done.stderr, done.stderr
+    assert "exit status 3; no GPU" in done.stderr
+
+
+def test_a_benchmark_finds_the_configs_of_the_user(own: Path) -> None:
+
+    write(
+        own,
+        {
+            "conf/experiment/mine.yaml": "# @package _global_\nexperiment: mine\nranker: {pretraining: {epochs: 1}}\n"
+        },
+    )
+    task = "+define.tasks.mine=['experiment=mine']"
+    arguments = ["methods=[ace]", "tasks=[mine]", task, "seeds=1", "budgets=[4]"]
+    for extra, more in (("--config-dir=conf", {}), ("seeds=1", {"ACENAS_CONF": "conf"})):
+        done = subprocess.run(
+            [sys.executable, "-m", "acenas.benchmark", extra, *arguments],
+            cwd=own,
+            env=environment() | more,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(run_folders(own / "outputs")) == 2  # the benchmark's own is one
+
+
+def test_a_missing_program_and_a_wrong_objective_are_told(acenas: Command, own: Path) -> None:
+    for override, told in {
+        "evaluator.function=???": "evaluator.function has no value",
+        "evaluator.objective.direction=up": "direction=up must be max or min",
+        "evaluator.on_failure=ignore": "evaluator.on_failure=ignore skip or stop",
+    }.items():
+        done = acenas("--config-dir=conf", "experiment=own", override, cwd=own)
+        assert done.returncode == 2 and told in done.stderr, done.stderr
+    assert not list((own / "outputs").glob("*/*"))
