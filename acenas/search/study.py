@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,14 +20,35 @@ from numpy.typing import NDArray
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, write_text
-from acenas.ranker import Ranker
-from acenas.search.candidates import Within
-from acenas.search.rounds import Search
-from acenas.seeds import numpy_generator
-from acenas.spaces import GraphBatch, SearchSpace
+from acenas.ranker import GraphRanker, Ranker
+from acenas.search.acquisition import Acquisition
+from acenas.search.candidates import Within, list_space
+from acenas.search.constraints import Limits, non_dominated
+from acenas.search.inputs import (
+    Labels,
+    archs_of,
+    cost_models,
+    counted_by_default,
+    limits_of,
+    read_frame,
+    weak_labels_of,
+)
+from acenas.search.rounds import BudgetedSearch, Search
+from acenas.seeds import numpy_generator, torch_generator
+from acenas.spaces import Choices, GraphBatch, SearchSpace
+from acenas.tables import WeakLabels
+
+STUDY, SCORES, LABELS = "study.json", "scores.parquet", "pretrain/weak_labels.parquet"
+"""Files of a study: what it is, what can be chosen with its scores, and what its ranker is pretrained on."""
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 """States of a trial: chosen in a round that has begun, asked for, told, or failed."""
+
+BUDGET = 50
+"""Trainings of a study that says nothing else."""
+
+LABELLED = 1000
+"""Architectures that are labelled where labels are made: enough for a ranker to learn them, soon counted."""
 
 MOST_COMPARED = 300
 """Observations, the best ones, among which the returned one is chosen: its Gaussian process is cubic in them."""
@@ -72,16 +93,24 @@ class Study:
 
     Args:
         space: of the architectures.
-        archs: everything that can be scored and chosen; all of it keeps the constraints.
-        search: how many each round trains, and which.
-        ranker: scores architectures.
+        budget: trainings in all; by default as many as the folder's study has, else 50. A larger one than the folder's
+            raises it.
         folder: of the study.
         seed: drives every choice.
-        objective: what trainings show.
-        ready: makes the ready ranker before it is first used, by pretraining or loading it; nothing by default.
-        pretrained: whether the ranker's scores mean anything before the first round.
+        objective: what trainings show: an `Objective`, a mapping of its attributes, or in short `"min perplexity"`; by
+            default that of the folder's study, else accuracy in percent.
+        weak_labels: to pretrain the ranker on, see `acenas.search.inputs.Labels`; what is no frame labels a sample of
+            the space. By default what the space can count on the networks it builds; `[]` for none.
+        given: what was trained elsewhere, as a frame or a CSV or Parquet file; see `give`.
+        constraints: upper limits on costs, such as `{"params_m": 2.0}`: counted on the networks, or a column of
+            `weak_labels`.
+        ranker: scores architectures; a `GraphRanker` by default.
+        search: how many each round trains, and which; a `BudgetedSearch` by default.
+        acquisition: of the default search.
+        archs: everything that can be chosen, where that is not the space; all of it keeps the constraints.
         within: where `archs` are only a sample of the space: which of further architectures keep the constraints.
             After each round the study then adds what `Search.extend` finds.
+        pretrained: whether `ranker` was pretrained already; None for a study that does it.
 
     Raises:
         UserError: where the folder holds another study, or the space has too few architectures.
@@ -90,35 +119,56 @@ class Study:
     def __init__(
         self,
         space: SearchSpace,
-        archs: Sequence[str],
-        search: Search,
-        ranker: Ranker,
-        folder: Path,
+        budget: int | None = None,
+        folder: str | Path = "lab",
         seed: int = 0,
         *,
-        objective: Objective = Objective(),  # noqa: B008 (frozen)
-        ready: Callable[[], None] | None = None,
-        pretrained: bool = False,
+        objective: Objective | Mapping[str, Any] | str | None = None,
+        weak_labels: Labels | None = None,
+        given: pd.DataFrame | str | Path | None = None,
+        constraints: Mapping[str, float] | Limits | None = None,
+        ranker: Ranker | None = None,
+        search: Search | None = None,
+        acquisition: Acquisition | None = None,
+        archs: Sequence[str] | None = None,
         within: Within | None = None,
+        pretrained: bool | None = None,
     ) -> None:
         self.space = space
-        self.search = search
-        self.ranker = ranker
         self.folder = Path(folder)
         self.seed = seed
-        self.objective = objective
-        self.pretrained = pretrained
+        kept = self._kept()
+        if search is None:
+            budget = kept.get("budget", BUDGET) if budget is None else budget
+            search = (
+                BudgetedSearch(budget)
+                if acquisition is None
+                else BudgetedSearch(budget, acquisition=acquisition)
+            )
+        elif acquisition is not None:
+            raise UserError("study: give the acquisition to the search, or no search")
+        self.search = search if budget is None else search.with_budget(budget)
+        self.ranker = GraphRanker(space, seed=seed) if ranker is None else ranker
+        self.objective = Objective.of(kept.get("objective", "accuracy") if objective is None else objective)
+        self._labels = self._read_labels(weak_labels) if pretrained is None else []
+        self.pretrained = self._labels != [] if pretrained is None else pretrained
+        self._ready = pretrained is not None
+        self.constraints = kept.get("constraints") if constraints is None else constraints
+        labels = self._labels if isinstance(self._labels, WeakLabels) else None
+        self.limits = limits_of(space, self.constraints, labels)
         self.within = within
-        self._ready = ready
-        self._first_archs = list(archs)
         self._graphs: GraphBatch | None = None
         self._distinct_of: list[str] = []
         self._distinct = np.zeros(0, dtype=np.int64)
         self._lock = FileLock(self.folder / ".study.lock")
-        self.state = StudyState(self.folder, self._first_archs, objective)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._chosen_here = archs is None
+        self.state = StudyState(
+            self.folder, self._choosable(kept) if archs is None else archs, self.objective
+        )
         with self._transaction():
             self._open()
+        if given is not None:
+            self._give(read_frame(given), again=True)
 
     # --- asking and telling ---
 
@@ -184,16 +234,19 @@ class Study:
         Raises:
             UserError: where a column is missing, a value is no number, or an architecture is not of the space.
         """
+        self._give(observed)
+
+    def _give(self, observed: pd.DataFrame, again: bool = False) -> None:
         name = self.objective.name
         if name not in observed.columns:
             raise UserError(
                 f"given: there is no column {name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, observed.columns))})"
             )
-        archs = self._archs_of(observed.drop(columns=name))
+        archs = archs_of(self.space, observed.drop(columns=name))
         values = [_as_float(value, name) for value in observed[name]]
         with self._transaction():
-            self.state.add_given(archs, values, self.space)
+            self.state.add_given(archs, values, self.space, again)
 
     @property
     def pending(self) -> list[Trial]:
@@ -235,8 +288,39 @@ class Study:
             archs, utilities = self.state.known
             frame = pd.DataFrame({"arch": self.state.archs, "score": self.state.last_scores})
         values = pd.Series(self.objective.utility(utilities), index=archs)
-        frame[self.objective.column] = values[~values.index.duplicated()].reindex(frame["arch"]).to_numpy()
+        values = values[~values.index.duplicated()]
+        frame = frame.merge(
+            pd.DataFrame({"arch": values.index}), "outer"
+        )  # what was given may not be among them
+        frame[self.objective.column] = values.reindex(frame["arch"]).to_numpy()
         return frame.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+
+    def front(self, *names: str, costs: pd.DataFrame | None = None) -> pd.DataFrame:
+        """What nothing else that was observed beats: no other is at least as good in all, and better in one.
+
+        Args:
+            names: of costs, lower is better, such as `params_m`.
+            costs: a frame with these columns, as weak labels are given; else the costs are those of the study's weak
+                labels, or counted on the networks.
+
+        Returns:
+            `arch`, the objective's column and the costs, the cheapest first.
+
+        Raises:
+            UserError: where nothing tells a cost.
+        """
+        with self._transaction():
+            archs, utilities = self.state.known
+        told = self._labels if isinstance(self._labels, WeakLabels) else None
+        labels = told if costs is None else weak_labels_of(self.space, [], costs, self.folder)
+        worked = pd.DataFrame({"arch": archs, "utility": -utilities}).dropna().drop_duplicates("arch")
+        for model in cost_models(self.space, names, labels):
+            worked[model.name] = model.values(worked["arch"].tolist())
+        worked = worked.dropna()
+        front = worked[non_dominated(worked[["utility", *names]].to_numpy())]
+        front = front.assign(utility=self.objective.utility(-front["utility"].to_numpy()))
+        front = front.rename(columns={"utility": self.objective.column})
+        return front.sort_values(list(names) or self.objective.column, kind="stable").reset_index(drop=True)
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""
@@ -267,16 +351,17 @@ class Study:
 
     def _open(self) -> None:
         """Begins the study, goes on with it, or raises its budget."""
-        file = self.folder / "study.json"
+        file = self.folder / STUDY
+        limits = self.limits.at_most if self.limits else {}
         mine: dict[str, Any] = {
             "space": self.space.name,
+            "choices": f"{self.space} of {self.space.size}" if isinstance(self.space, Choices) else "",
             "objective": asdict(self.objective),
+            "constraints": limits,
             "ranker": type(self.ranker).__name__,
             "seed": self.seed,
         }
-        theirs = (
-            json.loads(file.read_text(encoding="utf-8")) if file.exists() else mine | {"budget": self.budget}
-        )
+        theirs = mine | {"budget": self.budget} | self._kept()
         for name, value in mine.items():
             if theirs[name] != value:
                 raise UserError(
@@ -292,7 +377,43 @@ class Study:
         if theirs["budget"] < self.budget:
             self.state.restart_from(_last_round_alike(self.search, theirs["budget"]))
         if not file.exists() or theirs["budget"] < self.budget:
-            write_text(file, json.dumps(mine | {"budget": self.budget}, indent=2) + "\n")
+            self._write_labels()
+            if self._chosen_here and not file.exists():
+                self.state.write("scores")
+            more = {"budget": self.budget, "listed": self.within is None}
+            write_text(file, json.dumps(mine | more, indent=2) + "\n")
+
+    def _kept(self) -> dict[str, Any]:
+        """What the folder says of its study; nothing where there is none."""
+        file = self.folder / STUDY
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UserError(f"{file} cannot be read: {error}") from None
+
+    def _choosable(self, kept: Mapping[str, Any]) -> list[str]:
+        """Everything that can be chosen from the beginning, and `within` where that is a sample."""
+        limits = self.limits
+
+        def within(archs: Sequence[str]) -> NDArray[np.bool_]:
+            return limits.within(archs) if limits else np.ones(len(archs), np.bool_)
+
+        if kept and (self.folder / SCORES).exists():  # they are in the folder
+            self.within = None if kept["listed"] else within
+            return []
+        archs = list_space(self.space)
+        if archs is None:
+            self.within = within
+            found = self.search.candidates.sample(self.space, within, self.seed)
+        else:
+            found = [arch for arch, keep in zip(archs, within(archs).tolist(), strict=True) if keep]
+        if limits and not found:
+            raise limits.nothing_left(
+                archs or self.space.sample(10_000, torch_generator(self.seed, "candidates"))
+            )
+        return found
 
     def _candidates(self) -> NDArray[np.int64]:
         """Positions of one architecture for each function. Raises `UserError` where they are too few."""
@@ -382,10 +503,50 @@ class Study:
     def _encode(self, archs: Sequence[str]) -> GraphBatch:
         return self.space.canonical_graphs(archs)
 
+    # --- weak labels ---
+
+    def _read_labels(self, given: Labels | None) -> Labels:
+        """Frames are read at once; a function, or names of what can be counted, when the ranker is first used."""
+        file = self.folder / LABELS
+        if given is None and file.exists():
+            return WeakLabels.load(file, space=self.space.name)
+        if given is None:
+            return counted_by_default(self.space)
+        if isinstance(given, pd.DataFrame | WeakLabels):
+            given = weak_labels_of(self.space, [], given, self.folder)
+            if file.exists() and not WeakLabels.load(file).frame().equals(given.frame()):
+                raise UserError(f"{self.folder} holds a study with other weak labels; choose another folder")
+        return given
+
+    def _write_labels(self) -> None:
+        if isinstance(self._labels, WeakLabels):
+            self._labels.save(self.folder / LABELS)
+
     def _make_ready(self) -> None:
-        if self._ready is not None:
-            self._ready()
-            self._ready = None
+        """Pretrains the ranker, or loads it."""
+        if self._ready or not self.pretrained:
+            return
+        file, folder = self.folder / LABELS, self.folder / "pretrain"
+        if not isinstance(self._labels, WeakLabels):
+            if not file.exists():
+                generator = numpy_generator(self.seed, "weak_labels")
+                drawn = generator.permutation(self._candidates())[:LABELLED]
+                archs = [self.state.archs[i] for i in np.sort(drawn)]
+                weak_labels_of(self.space, archs, self._labels, folder).save(file)
+            self._labels = WeakLabels.load(file, space=self.space.name)
+        done = folder / "ranker.pt"
+        if done.exists():
+            self.ranker.load(done)
+        else:
+            values = self._labels.frame()
+            self.ranker.pretrain(
+                self.space.canonical_graphs(self._labels.archs),
+                torch.from_numpy(values.to_numpy(np.float32)),
+                label_names=self._labels.names,
+                folder=folder,
+            )
+            self.ranker.save(done)
+        self._ready = True
 
     # --- files and locks ---
 
@@ -446,15 +607,6 @@ class Study:
                 "fractions told?",
                 stacklevel=3,
             )
-
-    def _archs_of(self, frame: pd.DataFrame) -> list[str]:
-        if "arch" in frame.columns:
-            archs = [self.space.parse(str(arch)) for arch in frame["arch"]]
-        else:
-            archs = [self.space.from_choices(row) for row in frame.to_dict("records")]
-        for arch in archs:
-            self.space.validate(arch)
-        return archs
 
 
 class StudyState:
@@ -603,8 +755,21 @@ class StudyState:
         self.write("scores")
         self.write()
 
-    def add_given(self, archs: Sequence[str], values: Sequence[float], space: SearchSpace) -> None:
-        """Adds what was trained elsewhere; what is there already is left out, with a warning."""
+    def add_given(
+        self, archs: Sequence[str], values: Sequence[float], space: SearchSpace, again: bool = False
+    ) -> None:
+        """Adds what was trained elsewhere; what is there already is left out, with a warning.
+
+        Args:
+            archs: of the space.
+            values: of the objective.
+            space: of the architectures.
+            again: whether it may have been given before, which is no news then.
+        """
+        if again:
+            before = set(zip(self.given["arch"], self.given[self._column], strict=True))
+            new_ones = [pair for pair in zip(archs, values, strict=True) if pair not in before]
+            archs, values = [arch for arch, _ in new_ones], [value for _, value in new_ones]
         there = set(space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
         rows: dict[str, tuple[str, float]] = {}
         left_out = []

@@ -100,7 +100,9 @@ def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
 def run(folder: Path, search: Search, *callbacks: SearchCallback) -> SearchResult:
     archs = search.candidates.sample(SPACE, within, seed=0)
     return run_study(
-        Study(SPACE, archs, search, KnowsKernels(), folder, within=within), CountKernels(), callbacks
+        Study(SPACE, folder=folder, search=search, ranker=KnowsKernels(), archs=archs, within=within),
+        CountKernels(),
+        callbacks,
     )
 
 
@@ -162,7 +164,7 @@ def test_too_few_within_the_limits_is_an_error_that_says_so(tmp_path: Path) -> N
     with pytest.raises(
         UserError, match=r"5 distinct .* within search.constraints, fewer than search.budget=12"
     ):
-        Study(SPACE, archs, budgeted(), KnowsKernels(), tmp_path)
+        Study(SPACE, folder=tmp_path, search=budgeted(), ranker=KnowsKernels(), archs=archs)
 
 
 def test_impossible_numbers_are_refused() -> None:

@@ -83,7 +83,7 @@ def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: flo
 def run(
     folder: Path, *callbacks: SearchCallback, evaluator: Evaluator | None = None, **schedule: int
 ) -> SearchResult:
-    study = Study(SPACE, ARCHS, search(**schedule), LeastSquares(), folder)
+    study = Study(SPACE, folder=folder, search=search(**schedule), ranker=LeastSquares(), archs=ARCHS)
     return run_study(study, evaluator or CountConvolutions(), callbacks)
 
 
@@ -142,7 +142,7 @@ def test_a_kill_between_training_and_fitting_trains_nothing_again(tmp_path: Path
     Dies.__name__ = LeastSquares.__name__  # another ranker would be another study
     evaluator = CountConvolutions()
     with pytest.raises(KilledError):
-        run_study(Study(SPACE, ARCHS, search(), Dies(), tmp_path), evaluator)
+        run_study(Study(SPACE, folder=tmp_path, search=search(), ranker=Dies(), archs=ARCHS), evaluator)
     result = run(tmp_path, evaluator=evaluator)
     pd.testing.assert_frame_equal(result.observations, run(tmp_path / "whole").observations)
     assert len(evaluator.asked) == 30
@@ -161,7 +161,7 @@ def test_callbacks_see_each_round_with_what_was_observed_by_then(tmp_path: Path)
 def test_a_budget_beyond_the_space_is_refused(tmp_path: Path) -> None:
     few = list(ARCHS[:10])
     with pytest.raises(UserError, match=r"fewer than search\.budget=30"):
-        Study(SPACE, few, search(), LeastSquares(), tmp_path)
+        Study(SPACE, folder=tmp_path, search=search(), ranker=LeastSquares(), archs=few)
 
 
 @pytest.mark.parametrize("schedule", [(10, 20, 10), (0, 1, 0), (10, 0, 0), (10, 1, 0, -0.1)])
@@ -174,7 +174,9 @@ def test_an_impossible_schedule_is_refused(schedule: tuple[int, int, int]) -> No
 def test_what_would_be_returned_stands_beside_each_training(tmp_path: Path, confidence: float | None) -> None:
     asked = search()
     asked.confidence = confidence
-    result = run_study(Study(SPACE, ARCHS, asked, LeastSquares(), tmp_path), CountConvolutions())
+    result = run_study(
+        Study(SPACE, folder=tmp_path, search=asked, ranker=LeastSquares(), archs=ARCHS), CountConvolutions()
+    )
     trained = pd.read_parquet(tmp_path / "observations.parquet")
     pd.testing.assert_frame_equal(trained, result.observations)
     archs = trained["arch"].tolist()

@@ -22,7 +22,9 @@ from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
 def study(folder: Path, budget: int = 20, seed: int = 0, objective: Objective = Objective()) -> Study:  # noqa: B008
     search = BudgetedSearch(budget, 3, 0.3, first=BestAndRandom(0.0))
-    return Study(SPACE, ARCHS, search, LeastSquares(), folder, seed, objective=objective)
+    return Study(
+        SPACE, None, folder, seed, objective=objective, ranker=LeastSquares(), search=search, archs=ARCHS
+    )
 
 
 def accuracy(trial: Trial) -> float:

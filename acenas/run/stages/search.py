@@ -73,11 +73,12 @@ def search(
         metrics = RankingMetrics(*known, loggers)
         study = Study(
             space,
-            choices.archs,
-            rounds,
-            ranker,
+            None,
             folder,
             cfg.seed,
+            search=rounds,
+            ranker=ranker,
+            archs=choices.archs,
             pretrained=bool(sources),
             within=(lambda archs: within(parts.limits, archs)) if choices.listed is None else None,
         )
