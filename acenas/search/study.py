@@ -107,7 +107,7 @@ class Study:
         ranker: scores architectures; a `GraphRanker` by default.
         search: how many each round trains, and which; a `BudgetedSearch` by default.
         acquisition: of the default search.
-        archs: everything that can be chosen, where that is not the space; all of it keeps the constraints.
+        archs: what can be chosen where that is not the space, such as what a table knows.
         within: where `archs` are only a sample of the space: which of further architectures keep the constraints.
             After each round the study then adds what `Search.extend` finds.
         pretrained: whether `ranker` was pretrained already; None for a study that does it.
@@ -162,9 +162,7 @@ class Study:
         self._distinct = np.zeros(0, dtype=np.int64)
         self._lock = FileLock(self.folder / ".study.lock")
         self._chosen_here = archs is None
-        self.state = StudyState(
-            self.folder, self._choosable(kept) if archs is None else archs, self.objective
-        )
+        self.state = StudyState(self.folder, self._choosable(kept, archs), self.objective)
         with self._transaction():
             self._open()
         if given is not None:
@@ -343,9 +341,10 @@ class Study:
                 told["arch"].tolist(),
                 self.objective.utility(told[self.objective.column].to_numpy()),
             )
-            self.state.trials = told.assign(returned=told["arch"].to_numpy()[returned])
+            names = pd.Series(told["arch"].to_numpy()[returned], index=told.index)
+            self.state.trials["returned"] = names.reindex(self.state.trials.index, fill_value="")
             self.state.write()
-            return self.state.trials
+            return self.state.told
 
     # --- rounds ---
 
@@ -393,26 +392,26 @@ class Study:
         except ValueError as error:
             raise UserError(f"{file} cannot be read: {error}") from None
 
-    def _choosable(self, kept: Mapping[str, Any]) -> list[str]:
+    def _choosable(self, kept: Mapping[str, Any], archs: Sequence[str] | None) -> list[str]:
         """Everything that can be chosen from the beginning, and `within` where that is a sample."""
         limits = self.limits
 
         def within(archs: Sequence[str]) -> NDArray[np.bool_]:
             return limits.within(archs) if limits else np.ones(len(archs), np.bool_)
 
-        if kept and (self.folder / SCORES).exists():  # they are in the folder
-            self.within = None if kept["listed"] else within
-            return []
-        archs = list_space(self.space)
+        if archs is None:
+            if kept and (self.folder / SCORES).exists():  # they are in the folder
+                self.within = None if kept["listed"] else within
+                return []
+            archs = list_space(self.space)
         if archs is None:
             self.within = within
             found = self.search.candidates.sample(self.space, within, self.seed)
         else:
             found = [arch for arch, keep in zip(archs, within(archs).tolist(), strict=True) if keep]
         if limits and not found:
-            raise limits.nothing_left(
-                archs or self.space.sample(10_000, torch_generator(self.seed, "candidates"))
-            )
+            some = archs or self.space.sample(1000, torch_generator(self.seed, "candidates"))
+            raise limits.nothing_left(some)
         return found
 
     def _candidates(self) -> NDArray[np.int64]:
