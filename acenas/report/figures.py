@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from acenas.files import atomic_path
+from acenas.report.runs import shown
 from acenas.report.summary import FinishedSearch, pareto_front, round_metrics
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8c8c94"
@@ -57,18 +58,17 @@ def score_scatter(search: FinishedSearch) -> Figure:
 
 
 def cost_fronts(search: FinishedSearch) -> Figure:
-    """Observed accuracy against each limited cost of what was trained, the front of both, and the limit."""
-    names = list(search.limits)
+    """The observed objective against each limited cost of what was trained, the front of both, and the limit."""
+    names, column = list(search.limits), search.objective.column
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6 * len(names), 3.6), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
             costs = search.costs[name].reindex(search.observations["arch"])
-            accuracy = search.observations["observed_accuracy"]
-            axes.scatter(costs, accuracy, s=16, color=ORANGE, edgecolors=INK, linewidths=0.4, label="trained")
+            axes.scatter(costs, search.observations[column], s=16, color=ORANGE, edgecolors=INK, linewidths=0.4, label="trained")
             front = pareto_front(search, only=name)
             axes.plot(
                 front[name],
-                front["observed_accuracy"],
+                front[column],
                 color=BLUE,
                 marker="o",
                 markersize=4.5,
@@ -76,7 +76,8 @@ def cost_fronts(search: FinishedSearch) -> Figure:
                 label="front",
             )
             axes.axvline(search.limits[name], color=VERMILION, linestyle="--", linewidth=1.2, label="limit")
-            axes.set(xlabel=name, ylabel="observed accuracy (%)", title="Accuracy and cost")
+            title = f"{search.objective.name.replace('_', ' ').capitalize()} and cost"
+            axes.set(xlabel=name, ylabel=search.label("observed"), title=title)
             axes.legend(loc="lower right")
             axes.xaxis.set_major_formatter(_plain_numbers())
         return figure
@@ -108,7 +109,9 @@ def report_figure(search: FinishedSearch, best: pd.DataFrame, pictures: Sequence
             zip(cells.axes, pictures, rows_of_best, strict=False), 1
         ):
             place.imshow(_pixels(picture))
-            title = f"{number}. observed {row['observed_accuracy']:.2f} %, test {row['test_accuracy']:.2f} %"
+            title = f"{number}. observed {shown(row[search.objective.column], search.objective.unit)}"
+            if search.test is not None:
+                title += f", test {shown(row[search.test_column], search.objective.unit)}"
             place.set_title(title, fontsize=9, fontweight="normal", loc="center")
         return figure
 
@@ -132,16 +135,19 @@ def figure_bytes(figure: Figure, file_format: str) -> bytes:
 
 
 def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
-    returned = search.test.reindex(search.observations["returned"]).to_numpy()
+    returned = search.values.reindex(search.observations["returned"]).to_numpy()
     trained = np.arange(1, len(returned) + 1)
     ends = search.observations.groupby("round").size().sort_index().cumsum().to_numpy()
-    axes.axhline(search.known_test.max(), color=GREY, linestyle="--", linewidth=1.2, label="best known")
+    best, sign = float(search.known_test[search.best_known]), search.objective.sign
+    if search.test is not None:
+        axes.axhline(best, color=GREY, linestyle="--", linewidth=1.2, label="best known")
     axes.plot(trained, returned, color=BLUE, drawstyle="steps-post", linewidth=1.8, label="returned")
     axes.plot(ends, returned[ends - 1], "o", color=BLUE, markersize=4.5, label="end of a round")
-    top, low = float(search.known_test.max()), float(np.nanmin(returned[int(ends[0]) // 3 :]))
-    margin = max(0.08 * (top - low), 0.02)
-    axes.set_ylim(low - margin, top + 2 * margin)
-    axes.set(ylabel="test accuracy (%)", title="What the search would return")
+    later = returned[int(ends[0]) // 3 :]
+    worst = sign * float(np.nanmin(sign * later))
+    margin = _margin(search, 0.08, best - worst)
+    axes.set_ylim(*sorted([worst - sign * margin, best + 2 * sign * margin]))
+    axes.set(ylabel=search.label(search.kind), title="What the search would return")
     axes.legend(loc="best")
     axes.yaxis.set_major_formatter(_plain_numbers())
 
@@ -163,17 +169,16 @@ def _draw_ndcg(axes: Axes, search: FinishedSearch) -> None:
 
 
 def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
-    last_fit = search.scores.set_index("arch")[f"round_{search.rounds[-1]}"]
-    rank = last_fit.rank(ascending=False, method="first")
+    rank = search.last_fit.rank(ascending=False, method="first")
     observed = search.observed.reindex(rank.index)
-    trained = search.observations.set_index("arch")["observed_accuracy"]
+    trained = search.observations.set_index("arch")[search.objective.column]
     trained_rank = rank.reindex(trained.index)
     # The many points are one image within the SVG: as shapes they would be megabytes.
     axes.scatter(
         rank, observed, s=5, color=GREY, alpha=0.35, linewidths=0, rasterized=True, label="all known"
     )
     axes.scatter(trained_rank, trained, s=16, color=ORANGE, edgecolors=INK, linewidths=0.4, label="trained")
-    if search.best_known in rank.index:
+    if search.test is not None and search.best_known in rank.index:
         point = (rank[search.best_known], observed[search.best_known])
         axes.scatter(
             *point,
@@ -190,13 +195,19 @@ def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
     )
     axes.set_xscale("log")
     axes.set_xlim(0.8, len(rank) * 1.2)
-    known = observed.dropna()
-    low, high = float(np.quantile(known, 0.05)), float(max(known.max(), trained.max()))
-    margin = max(0.05 * (high - low), 0.02)
-    axes.set_ylim(low - margin, high + margin)
+    known, sign = search.objective.sign * observed.dropna(), search.objective.sign
+    low, high = float(np.quantile(known, 0.05)), float(max(known.max(), (sign * trained).max()))
+    margin = _margin(search, 0.05, high - low)
+    axes.set_ylim(*sorted([sign * (low - margin), sign * (high + margin)]))
     axes.xaxis.set_major_formatter(_plain_numbers())
-    axes.set(xlabel="predicted rank (1 is best)", ylabel="observed accuracy (%)", title="The final ranking")
-    axes.legend(loc="lower left")
+    axes.set(xlabel="predicted rank (1 is best)", ylabel=search.label("observed"), title="The final ranking")
+    axes.legend(loc="lower left" if sign > 0 else "upper left")
+
+
+def _margin(search: FinishedSearch, share: float, extent: float) -> float:
+    """Room above and below values that extend so far: a share of it, and something where all are equal."""
+    least = 0.02 if search.objective.unit == "%" else 0.01 * abs(float(search.values[search.returned])) or 1e-9
+    return max(share * abs(extent), least)
 
 
 def _plain_numbers() -> ScalarFormatter:

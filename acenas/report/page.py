@@ -20,6 +20,7 @@ from acenas.report.figures import (
     score_scatter,
     search_curve,
 )
+from acenas.report.runs import shown
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,
@@ -73,43 +74,48 @@ def build_page(
     properties: pd.DataFrame | None = None,
 ) -> str:
     """The page as HTML; the arguments are those of `write_report`, `best` is `best_architectures(search)`."""
-    summary = build_summary(search)
-    returned = summary["returned"]
-    facts = {
-        "observed accuracy": f"{number(returned['observed_accuracy'])} %",
-        "test accuracy": f"{number(returned['test_accuracy'])} %",
-        "best known, test": f"{number(summary['best_known']['test_accuracy'])} %",
-        "regret": number(summary["regret"]),
-        "architectures trained": str(summary["trained"]),
-    }
-    top = {
-        name.split("_")[0].removeprefix("top"): name for name in summary["metrics"] if name.startswith("top")
-    }
+    summary, unit = build_summary(search), search.objective.unit
+    returned, name = summary["returned"], search.objective.name.replace("_", " ")
+    facts = {f"observed {name}": shown(returned[search.objective.column], unit)}
+    if search.test is None:
+        facts[f"test {name}"] = "nobody knows it"
+    else:
+        facts[f"test {name}"] = shown(returned[search.test_column], unit)
+        facts["best known, test"] = shown(summary["best_known"][search.test_column], unit)
+        facts["regret"] = shown(summary["regret"], unit).removesuffix(" %")
+    facts["architectures trained"] = str(summary["trained"])
+    facts |= {what: str(summary[what]) for what in ("failed", "given") if summary[what]}
+    top = {key.split("_")[0].removeprefix("top"): key for key in summary["metrics"] if key.startswith("top")}
+    ndcg = {key.removeprefix("ndcg@"): key for key in summary["metrics"] if key.startswith("ndcg@")}
+    best_of_top = f"test {name} of the best observed{f' ({unit})' if unit else ''}"
     return PAGES.get_template("report.html").render(
-        title=f"{summary['experiment']} · {summary['table']} {summary['dataset']}",
+        title=f"{summary['experiment']} · {summary['table']} {summary['dataset']}".rstrip(),
         subtitle=f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds",
         returned=returned["arch"],
         facts=facts,
         figures=[inline_svg(search_curve(search)), inline_svg(score_scatter(search))],
         **_constraints(search),
-        metrics_header=["first k by score", *top],
+        metrics_header=["first k by score", *ndcg],
         metrics=[
-            ["NDCG@k", *(number(summary["metrics"][f"ndcg@{k}"], 3) for k in top)],
-            [
-                "test accuracy of the best observed (%)",
-                *(number(summary["metrics"][name]) for name in top.values()),
-            ],
+            ["NDCG@k", *(number(summary["metrics"][key], 3) for key in ndcg.values())],
+            *([[best_of_top, *(_bare(summary["metrics"][key], unit) for key in top.values())]] if top else []),
         ],
         correlations=f"Kendall {number(summary['metrics']['kendall'], 3)}, "
         f"Spearman {number(summary['metrics']['spearman'], 3)}",
         cells=[
-            _cell(row, picture, {} if properties is None else dict(properties.loc[row["arch"]]))
+            _cell(search, row, picture, {} if properties is None else dict(properties.loc[row["arch"]]))
             for row, picture in zip(best.to_dict("records"), pictures, strict=True)
         ],
-        rounds=[
-            [str(row["trained"]), number(row["returned_test_accuracy"]), number(row["ndcg@10"], 3)]
-            for row in summary["curve"]
+        rounds_header=[
+            "architectures trained", search.label(search.kind).replace(name, f"{name} of the returned"), "NDCG@10"
         ],
+        rounds=[
+            [str(trained), _bare(value, unit), number(ndcg_at_10, 3)]
+            for trained, value, ndcg_at_10 in map(dict.values, summary["curve"])
+        ],
+        failures=[[row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")],
+        given_header=["architecture", search.label("given")],
+        given=[[arch, _bare(value, unit)] for arch, value in search.given.itertuples(index=False)],
         seconds=[[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()],
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
         configuration=configuration,
@@ -117,17 +123,18 @@ def build_page(
 
 
 def _constraints(search: FinishedSearch) -> dict[str, Any]:
-    """Each limit with the cost of the returned architecture, and the front of accuracy and cost."""
+    """Each limit with the cost of the returned architecture, and the front of objective and cost."""
     if not search.limits:
         return {"limits": []}
     limits = [
         [name, f"{limit:g}", f"{search.costs[name][search.returned]:.4g}", search.cost_origins.get(name, "")]
         for name, limit in search.limits.items()
     ]
+    kinds = {"observed": search.objective.column} | ({} if search.test is None else {"test": search.test_column})
+    unit = search.objective.unit
     front = [
         [
-            number(row["observed_accuracy"]),
-            number(row["test_accuracy"]),
+            *(_bare(row[column], unit) for column in kinds.values()),
             *(f"{row[name]:.4g}" for name in search.limits),
             row["arch"],
         ]
@@ -136,16 +143,24 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
     return {
         "limits": limits,
         "cost_fronts": inline_svg(cost_fronts(search)),
-        "front_header": ["observed (%)", "test (%)", *search.limits, "architecture"],
+        "front_header": [*(f"{kind} ({unit})" if unit else kind for kind in kinds), *search.limits, "architecture"],
         "front": front,
     }
 
 
-def _cell(row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]) -> tuple[str, str, str]:
+def _bare(value: float | None, unit: str) -> str:
+    """The value as `shown` writes it, without the unit: that stands at the head of the table."""
+    return shown(value, unit).removesuffix(f" {unit}")
+
+
+def _cell(
+    search: FinishedSearch, row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]
+) -> tuple[str, str, str]:
     """An architecture, its picture and what is known of it."""
+    unit = search.objective.unit
     facts = [
-        f"observed {number(row['observed_accuracy'])} %",
-        f"test {number(row['test_accuracy'])} %",
+        f"observed {shown(row[search.objective.column], unit)}",
+        *([] if search.test is None else [f"test {shown(row[search.test_column], unit)}"]),
         f"predicted rank {row['predicted_rank']}",
         f"round {row['round']} ({row['reason']})",
         *(f"{value:.3g} {cost_unit(name)}" for name, value in properties.items() if value == value),

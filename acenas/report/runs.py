@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that a finished run is shown at once. `acenas
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,24 @@ def finished(folder: Path) -> dict[str, Any] | None:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
+def shown(value: float | None, unit: str) -> str:
+    """A value with its unit: two decimals of percent, five digits of anything else; a dash where it is unknown.
+
+    >>> shown(93.104, "%"), shown(0.031479, ""), shown(12.5, "ms")
+    ('93.10 %', '0.031479', '12.5 ms')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.2f} %" if unit == "%" else f"{value:.5g} {unit}".rstrip()
+
+
+def objective_of(summary: Mapping[str, Any]) -> dict[str, str]:
+    """`name`, `unit` and `direction` of what a run searched for."""
+    return {"name": "accuracy", "unit": "%", "direction": "max"} | summary.get("objective", {})
+
+
 def headline(summary: Mapping[str, Any]) -> str:
-    """The result of a finished run in a few lines of plain text; accuracies in percent.
+    """The result of a finished run in a few lines of plain text.
 
     Args:
         summary: the content of `summary.json`.
@@ -103,15 +120,21 @@ def headline(summary: Mapping[str, Any]) -> str:
     if "returned" not in summary:
         return "\n".join([f"{summary['experiment']}, seed {summary['seed']}: {seconds}", *lines])
     returned, best, metrics = summary["returned"], summary["best_known"], summary["metrics"]
+    name, unit, _ = objective_of(summary).values()
+    words = name.replace("_", " ")
+    observed = f"Observed {words} {shown(returned[f'observed_{name}'], unit)}"
+    where = f"{summary['table']} {summary['dataset']}".strip()
+    counts = ", ".join(f"{summary[what]} {what}" for what in ("failed", "given") if summary.get(what))
     return "\n".join(
         [
-            f"{summary['experiment']} on {summary['table']} {summary['dataset']}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained in {seconds}",
+            f"{summary['experiment']} on {where}, seed {summary['seed']}: "
+            f"{summary['trained']} architectures trained{f' ({counts})' if counts else ''} in {seconds}",
             *lines,
             f"Returned: {returned['arch']}",
-            f"Observed accuracy {number(returned['observed_accuracy'])} %, test accuracy "
-            f"{number(returned['test_accuracy'])} %; the best known has "
-            f"{number(best['test_accuracy'])} % (regret {number(summary['regret'])}).",
+            f"{observed}; nobody knows a test value."
+            if best is None
+            else f"{observed}, test {words} {shown(returned[f'test_{name}'], unit)}; the best known has "
+            f"{shown(best[f'test_{name}'], unit)} (regret {shown(summary['regret'], unit).removesuffix(' %')}).",
             *(
                 f"Constraint {name} <= {limit:g}: {summary['constraints']['returned'][name]:.4g} "
                 f"({summary['constraints']['origins'][name]})."

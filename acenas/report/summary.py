@@ -5,59 +5,98 @@ Only reports use test accuracies; nothing here is reachable from a search.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
+from acenas.evaluation.objective import Objective
 from acenas.ranking.metrics import ranking_metrics
 
 
 @dataclass(frozen=True)
 class FinishedSearch:
-    """The inputs of a report."""
+    """The inputs of a report. All values are of the objective, in its unit."""
 
     experiment: str
     seed: int
     table: str
-    """The benchmark table, or what else said how accurate an architecture is."""
+    """The benchmark table, or what else said how good an architecture is."""
     dataset: str
     observations: pd.DataFrame
-    """One row per trained architecture, in order of training, see `SearchResult`: `arch`, `round` (from 1), `reason`,
-    `observed_accuracy` (percent), `seconds`, `returned`."""
+    """One row per training, in order, see `SearchResult`: `arch`, `round` (from 1), `reason`, `state`, the column of
+    the objective (NaN where the training failed), `seconds`, `message` of a failure, `returned`."""
     scores: pd.DataFrame
     """`arch`, and its score by each fit: `pretrained` where there was pretraining, then `round_1`, `round_2`, …, each
     fitted on all that were trained up to that round."""
     observed: "pd.Series[float]"
-    """Known observed accuracies, percent, by architecture; those of `observations` at least."""
-    test: "pd.Series[float]"
-    """Test accuracies of the architectures, percent, as the judge of the run measured them; that of the returned one
-    at least."""
+    """Known observed values, by architecture; those of `observations` at least."""
+    test: "pd.Series[float] | None"
+    """Test values of the architectures, as the judge of the run measured them; that of the returned one at least.
+    None where nobody knows a test value: then observed ones are shown."""
     seconds: Mapping[str, float]
     """Seconds of each stage, and their `total` where it is more than the sum."""
     versions: Mapping[str, str]
     """Versions of the software that matters."""
     reference: "pd.Series[float] | None" = None
-    """Test accuracies known of the space from elsewhere, percent, by architecture: what to compare with where the
-    judge knows those that were trained alone."""
+    """Test values known of the space from elsewhere, by architecture: what to compare with where the judge knows only
+    those that were trained."""
     limits: Mapping[str, float] = field(default_factory=dict)
     """What the search was constrained to: the highest value of each cost, by its name."""
     costs: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The costs in `limits` (columns) of every trained architecture (index)."""
     cost_origins: Mapping[str, str] = field(default_factory=dict)
     """For each cost in `limits` where its figures come from, and how good they are."""
+    objective: Objective = Objective()
+    """What trainings show: name, unit and direction."""
+    given: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What was trained elsewhere and learned from: `arch` and the column of the objective; no part of the budget."""
 
     def __post_init__(self) -> None:
-        missing = {f"round_{number}" for number in self.rounds} - set(self.scores.columns)
+        worked = self.observations[self.observations[self.objective.column].notna()]
+        missing = {f"round_{number}" for number in worked["round"]} - set(self.scores.columns)
         if missing:
             raise ValueError(
                 f"scores lack {', '.join(sorted(missing))}, though architectures were trained then"
             )
-        if self.returned not in self.test.dropna().index:
-            raise ValueError(f"the test accuracy of the returned architecture {self.returned} is not known")
+        if self.returned not in self.values.dropna().index:
+            raise ValueError(
+                f"the {self.kind} {self.objective.name} of the returned architecture {self.returned} is not known"
+            )
+
+    @property
+    def kind(self) -> str:
+        """`test` where test values are known, else `observed`: what is shown of architectures."""
+        return "observed" if self.test is None else "test"
+
+    @property
+    def values(self) -> "pd.Series[float]":
+        """Test values where they are known, else observed ones, by architecture."""
+        return self.observed if self.test is None else self.test
+
+    @property
+    def test_column(self) -> str:
+        """The name of test values in tables and summaries, as `objective.column` is that of observed ones."""
+        return f"test_{self.objective.name}"
+
+    def label(self, kind: str) -> str:
+        """`kind` (`observed` or `test`) with name and unit of the objective, as in `test accuracy (%)`."""
+        unit = f" ({self.objective.unit})" if self.objective.unit else ""
+        return f"{kind} {self.objective.name.replace('_', ' ')}{unit}"
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The trainings that failed: rows of `observations`."""
+        return self.observations[self.observations[self.objective.column].isna()]
+
+    @property
+    def last_fit(self) -> "pd.Series[float]":
+        """The scores of the last fit, by architecture."""
+        return self.scores.set_index("arch").iloc[:, -1]
 
     @property
     def rounds(self) -> list[int]:
@@ -71,53 +110,82 @@ class FinishedSearch:
 
     @property
     def known_test(self) -> "pd.Series[float]":
-        """The test accuracies that architectures are compared by: of one source, the reference where there is one."""
-        return self.test if self.reference is None else self.reference
+        """The values that architectures are compared by: of one source, the reference where there is one."""
+        return self.values if self.reference is None else self.reference
 
     @property
     def best_known(self) -> str:
-        """The architecture with the best known test accuracy."""
-        return str(self.known_test.idxmax())
+        """The architecture with the best known value."""
+        return str((self.objective.sign * self.known_test).idxmax())
 
     @property
     def regret(self) -> float:
-        """Points of test accuracy from the returned architecture to the best known, both of one source if possible."""
-        returned = self.known_test.get(self.returned, self.test[self.returned])
-        return float(self.known_test.max() - returned)
+        """By how much the best known architecture is better than the returned one, both of one source if possible."""
+        returned = self.known_test.get(self.returned, self.values[self.returned])
+        return float(self.objective.sign * (self.known_test[self.best_known] - returned))
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, float]]:
-        """`ranking_metrics` of each fit, by its column of `scores`, with test accuracies.
+        """`objective_metrics` of each fit, by its column of `scores`, with test values.
 
         They are NaN where only trained architectures are known: that would measure how well the ranker memorises.
         """
         archs = self.scores["arch"]
-        observed = torch.tensor(self.observed.reindex(archs).to_numpy(dtype=np.float64))
-        test = torch.tensor(self.known_test.reindex(archs).to_numpy(dtype=np.float64))
+        observed = self.observed.reindex(archs).to_numpy(dtype=np.float64)
+        test = None if self.test is None else self.known_test.reindex(archs).to_numpy(dtype=np.float64)
         nothing_else = self.observed.index.isin(self.observations["arch"]).all()
-        fits = {}
-        for fit, column in self.scores.drop(columns="arch").items():
-            scores = torch.tensor(column.to_numpy(dtype=np.float64))
-            scored = ~scores.isnan()  # what became a candidate later was not
-            of_fit = ranking_metrics(scores[scored], observed[scored], test[scored])
-            fits[str(fit)] = dict.fromkeys(of_fit, math.nan) if nothing_else else of_fit
-        return fits
+        return {
+            str(fit): objective_metrics(
+                self.objective,
+                column.to_numpy(dtype=np.float64),
+                np.full_like(observed, np.nan) if nothing_else else observed,
+                test,
+            )
+            for fit, column in self.scores.drop(columns="arch").items()
+        }
+
+
+def objective_metrics(
+    objective: Objective,
+    scores: NDArray[np.floating],
+    observed: NDArray[np.floating],
+    test: NDArray[np.floating] | None = None,
+) -> dict[str, float]:
+    """Returns `ranking_metrics` for any objective: by its name, in its unit; NaN where nothing is known to compare with.
+
+    Args:
+        objective: says which values are better.
+        scores: `[A]`; NaN for what became a candidate later.
+        observed: `[A]`, NaN where unknown.
+        test: `[A]`, NaN where unknown; None where nobody knows any.
+    """
+    scored = ~np.isnan(scores)
+    known = not np.isnan(observed[scored]).all()
+    utilities = [objective.utility(values) for values in (observed, *([] if test is None else [test]))]
+    tensors = [torch.from_numpy(values[scored]) if known else torch.zeros(1) for values in utilities]
+    found = ranking_metrics(torch.from_numpy(scores[scored]) if known else torch.zeros(1), *tensors)
+    in_unit = {
+        name.replace("accuracy", objective.name): objective.sign * value if name.endswith("accuracy") else value
+        for name, value in found.items()
+    }
+    return in_unit if known else dict.fromkeys(in_unit, math.nan)
 
 
 def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFrame:
-    """Returns the Pareto front of observed accuracy and costs among the trained architectures; the cheapest first.
+    """Returns the Pareto front of the observed objective and costs among the trained architectures; the cheapest first.
 
-    An architecture is on the front where no other is at least as good in observed accuracy and in every limited cost,
-    and better in one of them. Of equals, the first trained one is there. Columns: `arch`, `observed_accuracy` and
-    `test_accuracy` (percent), then the costs. With `only`, that one is the only cost that counts.
+    An architecture is on the front where no other is at least as good in the objective and in every limited cost, and
+    better in one of them. Of equals, the first trained one is there. Columns: `arch`, `observed_<objective>` and,
+    where it is known, `test_<objective>`, then the costs. With `only`, that one is the only cost that counts.
     """
     names = list(search.costs.columns) if only is None else [only]
-    rows = search.observations[["arch", "observed_accuracy"]].assign(
-        test_accuracy=search.test.reindex(search.observations["arch"]).to_numpy()
-    )
-    rows = rows.join(search.costs, on="arch").dropna(subset=["observed_accuracy", *names])
+    column = search.objective.column
+    rows = search.observations[["arch", column]]
+    if search.test is not None:
+        rows = rows.assign(**{search.test_column: search.test.reindex(rows["arch"]).to_numpy()})
+    rows = rows.join(search.costs, on="arch").dropna(subset=[column, *names])
     # Smaller is better in each column.
-    values = rows[["observed_accuracy", *names]].to_numpy() * [-1, *[1] * len(names)]
+    values = rows[[column, *names]].to_numpy() * [-search.objective.sign, *[1] * len(names)]
     as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
     better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
     front = rows.iloc[np.flatnonzero(~better.any(0))]
@@ -125,36 +193,44 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
 
 
 def build_summary(search: FinishedSearch) -> dict[str, Any]:
-    """Returns the content of `summary.json`; accuracies and regret in percent (points), `None` where unknown.
+    """Returns the content of `summary.json`; values in the unit of the objective, `None` where unknown.
 
-    `regret` is the test accuracy of the best known architecture minus that of the returned one.
+    Keys that hold values carry the objective's name, as in `observed_accuracy`. `regret` says by how much the best
+    known architecture is better than the returned one, by test values; it is `None` where nobody knows these.
     """
-    returned, best = search.returned, search.best_known
-    observed = search.observations.set_index("arch")["observed_accuracy"]
+    returned, test = search.returned, search.test
+    observed = search.observations.set_index("arch")[search.objective.column]
     rounds = [row for row in round_metrics(search) if "search/trained" in row]
+    value_of_returned = f"returned_{search.kind}_{search.objective.name}"
     final = {
         name.removeprefix("search/"): value
         for name, value in rounds[-1].items()
-        if name.removeprefix("search/") not in ("trained", "returned_test_accuracy")
+        if name.removeprefix("search/") not in ("trained", value_of_returned)
     }
+    best = None
+    if test is not None:
+        best = {"arch": search.best_known, search.test_column: float(search.known_test[search.best_known])}
     summary = {
         "experiment": search.experiment,
         "seed": search.seed,
         "table": search.table,
         "dataset": search.dataset,
+        "objective": asdict(search.objective),
         "trained": len(search.observations),
+        "failed": len(search.failed),
+        "given": len(search.given),
         "returned": {
             "arch": returned,
-            "observed_accuracy": float(observed[returned]),
-            "test_accuracy": float(search.test[returned]),
+            search.objective.column: float(observed[returned]),
+            search.test_column: None if test is None else float(test[returned]),
         },
-        "best_known": {"arch": best, "test_accuracy": float(search.known_test[best])},
-        "regret": search.regret,
+        "best_known": best,
+        "regret": None if test is None else search.regret,
         "metrics": final,
         "curve": [
             {
                 "trained": int(row["search/trained"]),
-                "returned_test_accuracy": row["search/returned_test_accuracy"],
+                value_of_returned: row[f"search/{value_of_returned}"],
                 "ndcg@10": row["search/ndcg@10"],
             }
             for row in rounds
@@ -167,7 +243,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
 
 
 def _constraints(search: FinishedSearch) -> dict[str, Any]:
-    """Limits, the costs of the returned architecture, where costs come from, and the front of accuracy and cost."""
+    """Limits, the costs of the returned architecture, where costs come from, and the front of objective and cost."""
     return {
         "limits": dict(search.limits),
         "returned": {name: float(column[search.returned]) for name, column in search.costs.items()},
@@ -177,44 +253,52 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
 
 
 def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
-    """Returns the metrics of each fit with test accuracies, which are not available during the search.
+    """Returns the metrics of each fit with test values, which are not available during the search.
 
     They are named as they are logged.
 
     First that of pretraining, where there was one (`pretrain/…`), then that of each round (`search/…`, with
     `search/trained` for the step). Each holds `ndcg@{1,3,10,30}`, `kendall`, `spearman` and
-    `top{1,3,10,30}_test_accuracy`; a round also `returned_test_accuracy`, of a search that ends there.
+    `top{1,3,10,30}_test_<objective>`; a round also `returned_test_<objective>` (`returned_observed_<objective>` where
+    nobody knows test values), of a search that ends there.
     """
     rows = []
+    unknown = objective_metrics(search.objective, np.zeros(1), np.full(1, np.nan), np.zeros(1))
     if "pretrained" in search.scores.columns:
         rows.append(
-            {f"pretrain/{name}": value for name, value in _for_report(search.metrics["pretrained"]).items()}
+            {
+                f"pretrain/{name}": value
+                for name, value in _for_report(search, search.metrics["pretrained"]).items()
+            }
         )
     for number in search.rounds:
         so_far = search.observations[search.observations["round"] <= number]
         row = {
             "trained": float(len(so_far)),
-            "returned_test_accuracy": float(search.test.get(so_far["returned"].iloc[-1], math.nan)),
-            **_for_report(search.metrics[f"round_{number}"]),
+            f"returned_{search.kind}_{search.objective.name}": float(
+                search.values.get(so_far["returned"].iloc[-1], math.nan)
+            ),
+            **_for_report(search, search.metrics.get(f"round_{number}", unknown)),
         }
         rows.append({f"search/{name}": value for name, value in row.items()})
     return rows
 
 
 def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
-    """Returns the `count` trained architectures with the best observed accuracy, best first.
+    """Returns the `count` trained architectures with the best observed objective, best first; none that failed.
 
-    Columns: `arch`, `observed_accuracy` and `test_accuracy` (percent), `predicted_rank` (1 is best, by the last fit),
-    `round` and `reason`.
+    Columns: `arch`, `observed_<objective>` and, where it is known, `test_<objective>`, `predicted_rank` (1 is best, by
+    the last fit), `round` and `reason`.
     """
-    best = search.observations.sort_values("observed_accuracy", ascending=False, kind="stable").head(count)
-    last_fit = search.scores.set_index("arch")[f"round_{search.rounds[-1]}"]
-    rank = last_fit.rank(ascending=False, method="min")
+    column = search.objective.column
+    worked = search.observations.dropna(subset=[column])
+    best = worked.sort_values(column, ascending=search.objective.sign < 0, kind="stable").head(count)
+    rank = search.last_fit.rank(ascending=False, method="min")
     return pd.DataFrame(
         {
             "arch": best["arch"].to_list(),
-            "observed_accuracy": best["observed_accuracy"].to_list(),
-            "test_accuracy": search.test.reindex(best["arch"]).to_list(),
+            column: best[column].to_list(),
+            **({} if search.test is None else {search.test_column: search.test.reindex(best["arch"]).to_list()}),
             "predicted_rank": rank.reindex(best["arch"]).astype("Int64").to_list(),
             "round": best["round"].to_list(),
             "reason": best["reason"].to_list(),
@@ -232,9 +316,10 @@ def cost_unit(name: str) -> str:
     return units.get(name, f"ms on {name.removeprefix('latency_ms.')}")
 
 
-def _for_report(metrics: dict[str, float]) -> dict[str, float]:
-    """Removes the observed top-k accuracies, which were logged during the search."""
-    return {name: value for name, value in metrics.items() if not name.endswith("_observed_accuracy")}
+def _for_report(search: FinishedSearch, metrics: dict[str, float]) -> dict[str, float]:
+    """Removes the observed top-k values, which were logged during the search, and test values that nobody knows."""
+    logged = (search.objective.column, *([search.test_column] if search.test is None else []))
+    return {name: value for name, value in metrics.items() if not name.endswith(tuple(f"_{one}" for one in logged))}
 
 
 def _without_nan(value: Any) -> Any:

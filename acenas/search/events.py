@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from acenas.evaluation.objective import Objective
+
 
 @dataclass(frozen=True)
 class RoundResult:
@@ -27,8 +29,21 @@ class RoundResult:
     scores: NDArray[np.float32]
     """`[A]`: scores of `archs` by the ranker as fitted on all that were trained so far; higher is better."""
     observations: pd.DataFrame
-    """One row per trained architecture, in order of training: `arch`, `round`, `reason`, `observed_accuracy`
-    (percent), `seconds`."""
+    """One row per training, in order: `arch`, `round`, `reason`, `state`, `message` of a failure, `seconds`, and the
+    column of the objective, NaN where the training failed."""
+    objective: Objective = Objective()
+    """What the trainings show."""
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The trainings so far that failed: rows of `observations`."""
+        return self.observations[self.observations[self.objective.column].isna()]
+
+    @property
+    def best(self) -> float | None:
+        """The best observed value of the objective, in its unit; None where nothing worked yet."""
+        utility = self.objective.sign * self.observations[self.objective.column]
+        return None if utility.isna().all() else float(self.objective.sign * utility.max())
 
 
 class SearchCallback:

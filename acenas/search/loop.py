@@ -12,7 +12,7 @@ from acenas.errors import UserError
 from acenas.evaluation import Evaluator
 from acenas.files import write_text
 from acenas.search.events import RoundResult, SearchCallback
-from acenas.search.study import FAILED, Study
+from acenas.search.study import FAILED, Study, Trial
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,33 @@ def run_study(
         number = trials[0].round
         for callback in callbacks:
             callback.on_round_start(number, [trial.arch for trial in trials])
-        waiting = {trial.arch: trial for trial in trials}
-        for attempt in range(1, attempts + 1):
-            for result in evaluator.results(list(waiting)):
-                if not result.failure:
-                    study.tell(waiting.pop(result.arch), result.value, result.seconds)
-                elif attempt == attempts:
-                    study.fail(waiting.pop(result.arch), result.failure, result.seconds)
+        _train(study, evaluator, trials, attempts)
         study.fit()
         _report(study, callbacks)
         _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
+    if study.observations[study.objective.column].isna().all():
+        raise UserError(f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder")
     study.fit()
     _report(study, callbacks)
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
     return SearchResult(observations, study.state.scores)
+
+
+def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:
+    """Tells the study what each training shows as soon as it ends; what fails `attempts` times has failed."""
+    waiting = {trial.arch: trial for trial in trials}
+    for left in reversed(range(attempts)):
+        if not waiting:
+            return
+        for result in evaluator.results(list(waiting)):
+            if not result.failure:
+                study.tell(waiting.pop(result.arch), result.value, result.seconds)
+            elif not left:
+                study.fail(waiting.pop(result.arch), result.failure, result.seconds)
+    for trial in waiting.values():
+        study.fail(trial, "the evaluator gave no result")
 
 
 def _stop_where_too_many_failed(study: Study, number: int, share: float) -> None:
@@ -106,6 +117,7 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
             archs=study.state.archs,
             scores=scores[name].to_numpy(),
             observations=seen,
+            objective=study.objective,
         )
         for callback in callbacks:
             callback.on_round_end(result)

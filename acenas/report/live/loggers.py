@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, is_full, write_text
 
 if TYPE_CHECKING:
@@ -35,18 +36,17 @@ STEP_METRIC = {
 """The step metric of each stage in W&B."""
 
 BEST_OF = {
-    "search/best_observed_accuracy": "max",
     "search/regret": "min",
     "search/ndcg@10": "max",
     "search/kendall": "max",
-    "search/top10_observed_accuracy": "max",
-    "search/top10_test_accuracy": "max",
-    "search/returned_test_accuracy": "max",
     "pretrain/ndcg@10": "max",
     "pretrain/kendall": "max",
     "train/valid_accuracy": "max",
 }
 """Metrics whose best value W&B keeps in the run's summary, beside the last one."""
+
+BEST_VALUES = ("best_observed", "top10_observed", "top10_test", "returned_test")
+"""Metrics of a search that are values of its objective; W&B keeps the best of them in the objective's direction."""
 
 RowKey = tuple[str, int | None]
 """Stage and step, which identify a row of `metrics.csv`."""
@@ -208,6 +208,7 @@ def run_loggers(
     name: str | None = None,
     tags: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
+    objective: Objective = Objective(),  # noqa: B008 (frozen)
 ) -> Iterator[list[Logger]]:
     """Opens the loggers of the run in `folder` and closes them when the block ends, however it ends.
 
@@ -225,6 +226,7 @@ def run_loggers(
         name: of the W&B run.
         tags: of the W&B run.
         config: the resolved configuration, as plain values.
+        objective: of the search.
 
     Yields:
         The loggers, `metrics.csv` first, for the trainers and `RankingMetrics`.
@@ -235,8 +237,9 @@ def run_loggers(
     wandb_logger = None
     options: dict[str, Any] = {"group": group, "job_type": job_type, "name": name, "project": project}
     options |= {"tags": list(tags), "config": dict(config or {})}
+    best_of = BEST_OF | {f"search/{name}_{objective.name}": objective.direction for name in BEST_VALUES}
     if mode != "disabled" and getattr(rank_zero_only, "rank", 0) == 0:
-        wandb_logger = _open_logger(folder, mode, options, metrics_csv)
+        wandb_logger = _open_logger(folder, mode, options, metrics_csv, best_of)
     if wandb_logger is not None:
         loggers.append(wandb_logger)
     exit_code = 1
@@ -250,7 +253,7 @@ def run_loggers(
             wandb_logger.close(exit_code)
             if wandb_logger.broken:
                 _end_service()
-                if mode == "offline" and (again := _open_logger(folder, mode, options, metrics_csv)):
+                if mode == "offline" and (again := _open_logger(folder, mode, options, metrics_csv, best_of)):
                     again.close(exit_code)  # filled from metrics.csv, in place of the broken one
                     log.log(
                         logging.WARNING if again.broken else logging.INFO,
@@ -262,14 +265,18 @@ def run_loggers(
 
 
 def _open_logger(
-    folder: Path, mode: Literal["offline", "online"], options: dict[str, Any], metrics_csv: CSVMetrics
+    folder: Path,
+    mode: Literal["offline", "online"],
+    options: dict[str, Any],
+    metrics_csv: CSVMetrics,
+    best_of: Mapping[str, str],
 ) -> SafeWandbLogger | None:
     """Opens a W&B run that holds what `metrics.csv` holds; returns its logger, or None where W&B is not available."""
     run = _open_wandb(folder, mode, options)
     if run is None:
         return None
     logger = SafeWandbLogger(run, logged=metrics_csv.rows)
-    logger.attempt(lambda: _restore(run, folder, metrics_csv.rows))
+    logger.attempt(lambda: _restore(run, folder, metrics_csv.rows, best_of))
     return logger
 
 
@@ -340,12 +347,14 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
     return None
 
 
-def _restore(run: "Run", folder: Path, rows: Mapping[RowKey, Mapping[str, float]]) -> None:
+def _restore(
+    run: "Run", folder: Path, rows: Mapping[RowKey, Mapping[str, float]], best_of: Mapping[str, str]
+) -> None:
     """Defines step metrics and summaries, and fills a new run with the metrics of the interrupted one."""
     for stage, step_metric in STEP_METRIC.items():
         run.define_metric(step_metric, hidden=True)
         run.define_metric(f"{stage}/*", step_metric=step_metric)
-    for metric, best in BEST_OF.items():
+    for metric, best in best_of.items():
         run.define_metric(metric, step_metric=STEP_METRIC[metric.split("/")[0]], summary=f"{best},last")
     if run.resumed:
         return

@@ -4,27 +4,27 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
 from typing_extensions import override
 
-from acenas.ranking.metrics import ranking_metrics
+from acenas.report.summary import objective_metrics
 from acenas.search.events import RoundResult, SearchCallback
 
 
 class RankingMetrics(SearchCallback):
-    """Compares scores with the observed accuracies of the whole space after each round and after pretraining.
+    """Compares scores with the observed values of the whole space after each round and after pretraining.
 
-    Logs `ndcg@{1,3,10,30}`, `kendall`, `spearman` and `top{1,3,10,30}_observed_accuracy` as `pretrain/…` (without
+    Logs `ndcg@{1,3,10,30}`, `kendall`, `spearman` and `top{1,3,10,30}_observed_<objective>` as `pretrain/…` (without
     a step) or as `search/…` (the step is the number of trained architectures). With the latter come `search/round`,
-    `search/trained`, `search/best_observed_accuracy` (percent) and `search/regret` (percentage points of observed
-    accuracy from the best trained to the best known).
+    `search/trained`, `search/failed` (where a training failed), `search/best_observed_<objective>` and
+    `search/regret` (by how much the best known is better than the best trained, observed). Values are in the unit of
+    the objective; by default that is accuracy, in percent.
 
     Args:
-        known_archs: all architectures whose observed accuracy is known. Where there are none, as when all are trained
+        known_archs: all architectures whose observed value is known. Where there are none, as when all are trained
             from scratch, ranking metrics and regret are left out.
-        known_accuracy: their observed accuracies, percent; `[K]`.
+        known_values: their observed values; `[K]`.
         loggers: of the run.
 
     Attributes:
@@ -32,25 +32,29 @@ class RankingMetrics(SearchCallback):
     """
 
     def __init__(
-        self, known_archs: Sequence[str], known_accuracy: NDArray[np.floating], loggers: Sequence[Logger] = ()
+        self, known_archs: Sequence[str], known_values: NDArray[np.floating], loggers: Sequence[Logger] = ()
     ) -> None:
-        self.known = pd.Series(np.asarray(known_accuracy, dtype=np.float64), index=list(known_archs)).dropna()
+        self.known = pd.Series(np.asarray(known_values, dtype=np.float64), index=list(known_archs)).dropna()
         self.loggers = loggers
         self.rounds: dict[int, dict[str, float]] = {}
 
     @override
     def on_round_end(self, result: RoundResult) -> None:
         metrics: dict[str, float] = {}
+        objective = result.objective
         observed = self.known.reindex(list(result.archs)).to_numpy()
         if not np.isnan(observed).all():
-            metrics |= ranking_metrics(torch.tensor(result.scores), torch.tensor(observed))
+            metrics |= objective_metrics(objective, result.scores, observed)
         step = None
         if result.stage == "search":
             step = result.trained
-            best = float(result.observations["observed_accuracy"].max())
-            metrics |= {"round": result.round, "trained": result.trained, "best_observed_accuracy": best}
-            if len(self.known) > 0:
-                metrics["regret"] = float(self.known.max()) - best
+            metrics |= {"round": result.round, "trained": result.trained}
+            if len(result.failed):
+                metrics["failed"] = len(result.failed)
+            if (best := result.best) is not None:
+                metrics[f"best_{objective.column}"] = best
+                if len(self.known) > 0:
+                    metrics["regret"] = float((objective.sign * self.known).max()) - objective.sign * best
         metrics = {f"{result.stage}/{name}": value for name, value in metrics.items()}
         self.rounds[result.round] = metrics
         for logger in self.loggers:

@@ -17,7 +17,7 @@ class RunStatus:
 
     Attributes:
         facts: what was told so far: `stage`; `unit`, `done`, `total` and `seconds_left` of its work; `round`, `rounds`,
-            `trained`, `budget` and `best_observed_accuracy` (percent) of a search; `time`, the Unix time of writing.
+            `trained`, `failed`, `budget` and `best_observed_<objective>` of a search; `time`, the Unix time of writing.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -33,19 +33,23 @@ COLUMNS = {
 """Columns of the table, and the format of their values."""
 
 METRIC = {
-    "best observed": "best_observed_accuracy",
+    "best observed": "best_observed_{}",
     "regret": "regret",
     "NDCG@10": "ndcg@10",
     "Kendall": "kendall",
-    "top 10": "top10_observed_accuracy",
+    "top 10": "top10_observed_{}",
 }
-"""Columns that show a metric of `RankingMetrics`."""
+"""Columns that show a metric of `RankingMetrics`, named with the objective."""
+
+IN_UNIT = ("best observed", "regret", "top 10")
+"""Columns in the unit of the objective: two decimals of percent, five digits of anything else."""
 
 
 class RoundTable(SearchCallback):
-    """Prints a table row after each round: number trained, best accuracy, ranking metrics.
+    """Prints a table row after each round: number trained, best value, ranking metrics; and a line for each failure.
 
-    Accuracies are observed ones, in percent; `top 10` is the best of the ten architectures with the highest scores.
+    Values are observed ones, of the objective, in its unit; `top 10` is the best of the ten architectures with the
+    highest scores.
 
     Args:
         metrics: the callback that measures the round; it must come before this one in the list of callbacks.
@@ -67,19 +71,26 @@ class RoundTable(SearchCallback):
     @override
     def on_round_end(self, result: RoundResult) -> None:
         now = time.monotonic()
-        measured = self.metrics.rounds.get(result.round, {})
-        values = {column: measured.get(f"{result.stage}/{name}") for column, name in METRIC.items()}
+        measured, objective = self.metrics.rounds.get(result.round, {}), result.objective
+        names = {column: f"{result.stage}/{name}".format(objective.name) for column, name in METRIC.items()}
+        values = {column: measured.get(name) for column, name in names.items()}
         values |= {"round": result.round, "trained": result.trained, "seconds": now - self._since}
         self._since = now
         table = Table(box=None, show_header=not self._header_shown, pad_edge=False, header_style="bold")
+        of_unit = {} if objective.unit == "%" else dict.fromkeys(IN_UNIT, "{:.5g}")
+        headers = {} if objective.name == "accuracy" else {"best observed": f"best {objective.name}"}
         for column in COLUMNS:
-            table.add_column(column, justify="right", width=max(7, len(column)), no_wrap=True)
+            header = headers.get(column, column)
+            table.add_column(header, justify="right", width=max(7, len(header)), no_wrap=True)
         cells = [
-            ("–" if values[name] is None else text.format(values[name])) for name, text in COLUMNS.items()
+            ("–" if values[name] is None else of_unit.get(name, text).format(values[name]))
+            for name, text in COLUMNS.items()
         ]
         table.add_row(*cells)
         self.console.print(table)
         self._header_shown = True
+        for row in result.failed.query("round == @result.round").to_dict("records"):
+            self.console.print(f"Failed: {row['arch']}: {row['message']}", markup=False, soft_wrap=True)
 
 
 class RunProgress(pl.Callback, SearchCallback):
@@ -179,13 +190,13 @@ class RunProgress(pl.Callback, SearchCallback):
         if self._rounds is not None:
             self._bar.update(self._rounds, description="rounds")
         if self.status:
-            best = result.observations["observed_accuracy"].max() if result.trained else None
             self.status.tell(
                 round=result.round,
                 rounds=result.rounds,
                 trained=result.trained,
+                failed=len(result.failed),
                 budget=result.budget,
-                best_observed_accuracy=best,
+                **{f"best_{result.objective.column}": result.best},
             )
         self._move(self._rounds, result.round)
 

@@ -55,10 +55,9 @@ def look_at(folder: Path) -> RunLine:
     state, problem = runs.state(folder)
     if state == "done":
         summary = _read(folder / runs.SUMMARY)
-        facts |= {
-            "trained": summary.get("trained", facts.get("trained")),
-            "best_observed_accuracy": summary.get("returned", {}).get("observed_accuracy"),
-        }
+        facts |= {"trained": summary.get("trained", facts.get("trained")), "failed": summary.get("failed", 0)}
+        observed = f"observed_{runs.objective_of(summary)['name']}"
+        facts[f"best_{observed}"] = summary.get("returned", {}).get(observed)
     return RunLine(folder, state, facts, problem)
 
 
@@ -92,8 +91,8 @@ def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
             if run.state != "done" and done and total
             else "",
             _of(facts.get("round"), facts.get("rounds")) if run.state != "done" else "",
-            _of(facts.get("trained"), facts.get("budget")),
-            number(facts.get("best_observed_accuracy")),
+            _of(facts.get("trained"), facts.get("budget")) + (f", {facts['failed']} failed" if facts.get("failed") else ""),
+            _best(facts),
             _duration(_left(facts)) if running else "",
         )
     console.print(grid)
@@ -102,6 +101,15 @@ def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
             console.print(f"{run.state.title()}: {run.folder}: {run.problem}", markup=False, soft_wrap=True)
     counts = Counter(run.state for run in found)
     console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+
+
+def _best(facts: dict[str, Any]) -> str:
+    """The best observed value: percent for accuracies, else with the name of the objective."""
+    name = next((fact for fact in facts if fact.startswith("best_observed_")), "best_observed_accuracy")
+    value, objective = facts.get(name), name.removeprefix("best_observed_")
+    if objective == "accuracy":
+        return number(value)
+    return f"{objective} {runs.shown(value, '')}"
 
 
 def _left(facts: dict[str, Any]) -> float | None:
