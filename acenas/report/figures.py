@@ -64,7 +64,15 @@ def cost_fronts(search: FinishedSearch) -> Figure:
         figure = Figure(figsize=(5.6 * len(names), 3.6), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
             costs = search.costs[name].reindex(search.observations["arch"])
-            axes.scatter(costs, search.observations[column], s=16, color=ORANGE, edgecolors=INK, linewidths=0.4, label="trained")
+            axes.scatter(
+                costs,
+                search.observations[column],
+                s=16,
+                color=ORANGE,
+                edgecolors=INK,
+                linewidths=0.4,
+                label="trained",
+            )
             front = pareto_front(search, only=name)
             axes.plot(
                 front[name],
@@ -206,7 +214,9 @@ def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
 
 def _margin(search: FinishedSearch, share: float, extent: float) -> float:
     """Room above and below values that extend so far: a share of it, and something where all are equal."""
-    least = 0.02 if search.objective.unit == "%" else 0.01 * abs(float(search.values[search.returned])) or 1e-9
+    least = (
+        0.02 if search.objective.unit == "%" else 0.01 * abs(float(search.values[search.returned])) or 1e-9
+    )
     return max(share * abs(extent), least)
 
 

@@ -98,7 +98,11 @@ def build_page(
         metrics_header=["first k by score", *ndcg],
         metrics=[
             ["NDCG@k", *(number(summary["metrics"][key], 3) for key in ndcg.values())],
-            *([[best_of_top, *(_bare(summary["metrics"][key], unit) for key in top.values())]] if top else []),
+            *(
+                [[best_of_top, *(_bare(summary["metrics"][key], unit) for key in top.values())]]
+                if top
+                else []
+            ),
         ],
         correlations=f"Kendall {number(summary['metrics']['kendall'], 3)}, "
         f"Spearman {number(summary['metrics']['spearman'], 3)}",
@@ -107,13 +111,17 @@ def build_page(
             for row, picture in zip(best.to_dict("records"), pictures, strict=True)
         ],
         rounds_header=[
-            "architectures trained", search.label(search.kind).replace(name, f"{name} of the returned"), "NDCG@10"
+            "architectures trained",
+            search.label(search.kind).replace(name, f"{name} of the returned"),
+            "NDCG@10",
         ],
         rounds=[
             [str(trained), _bare(value, unit), number(ndcg_at_10, 3)]
             for trained, value, ndcg_at_10 in map(dict.values, summary["curve"])
         ],
-        failures=[[row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")],
+        failures=[
+            [row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")
+        ],
         given_header=["architecture", search.label("given")],
         given=[[arch, _bare(value, unit)] for arch, value in search.given.itertuples(index=False)],
         seconds=[[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()],
@@ -130,7 +138,9 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
         [name, f"{limit:g}", f"{search.costs[name][search.returned]:.4g}", search.cost_origins.get(name, "")]
         for name, limit in search.limits.items()
     ]
-    kinds = {"observed": search.objective.column} | ({} if search.test is None else {"test": search.test_column})
+    kinds = {"observed": search.objective.column} | (
+        {} if search.test is None else {"test": search.test_column}
+    )
     unit = search.objective.unit
     front = [
         [
@@ -143,7 +153,11 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
     return {
         "limits": limits,
         "cost_fronts": inline_svg(cost_fronts(search)),
-        "front_header": [*(f"{kind} ({unit})" if unit else kind for kind in kinds), *search.limits, "architecture"],
+        "front_header": [
+            *(f"{kind} ({unit})" if unit else kind for kind in kinds),
+            *search.limits,
+            "architecture",
+        ],
         "front": front,
     }
 

@@ -165,7 +165,9 @@ def objective_metrics(
     tensors = [torch.from_numpy(values[scored]) if known else torch.zeros(1) for values in utilities]
     found = ranking_metrics(torch.from_numpy(scores[scored]) if known else torch.zeros(1), *tensors)
     in_unit = {
-        name.replace("accuracy", objective.name): objective.sign * value if name.endswith("accuracy") else value
+        name.replace("accuracy", objective.name): objective.sign * value
+        if name.endswith("accuracy")
+        else value
         for name, value in found.items()
     }
     return in_unit if known else dict.fromkeys(in_unit, math.nan)
@@ -298,7 +300,11 @@ def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
         {
             "arch": best["arch"].to_list(),
             column: best[column].to_list(),
-            **({} if search.test is None else {search.test_column: search.test.reindex(best["arch"]).to_list()}),
+            **(
+                {}
+                if search.test is None
+                else {search.test_column: search.test.reindex(best["arch"]).to_list()}
+            ),
             "predicted_rank": rank.reindex(best["arch"]).astype("Int64").to_list(),
             "round": best["round"].to_list(),
             "reason": best["reason"].to_list(),
@@ -319,7 +325,11 @@ def cost_unit(name: str) -> str:
 def _for_report(search: FinishedSearch, metrics: dict[str, float]) -> dict[str, float]:
     """Removes the observed top-k values, which were logged during the search, and test values that nobody knows."""
     logged = (search.objective.column, *([search.test_column] if search.test is None else []))
-    return {name: value for name, value in metrics.items() if not name.endswith(tuple(f"_{one}" for one in logged))}
+    return {
+        name: value
+        for name, value in metrics.items()
+        if not name.endswith(tuple(f"_{one}" for one in logged))
+    }
 
 
 def _without_nan(value: Any) -> Any:

@@ -25,8 +25,8 @@ from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, build_summary
 from acenas.run.api import SearchRun
 from acenas.run.folder import finish, only_process
+from acenas.search import Study as SearchStudy
 from acenas.search import run_study
-from acenas.search import study as search
 from acenas.search.inputs import archs_of
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
@@ -36,7 +36,7 @@ Trainer = Callable[..., float] | Evaluator | BenchmarkTable | pd.DataFrame
 """What tells the objective of an architecture; see `acenas.search`."""
 
 
-class Study(search.Study):
+class Study(SearchStudy):
     """Asks for trainings round by round and learns to rank from what it is told (AceNAS, algorithm 1).
 
         study = acenas.Study(space, budget=50, folder="lab")
@@ -213,10 +213,6 @@ class _Shown(Evaluator):
 
     def __init__(self, evaluator: Evaluator, study: Study) -> None:
         self.evaluator, self.study = evaluator, study
-        self._best = -math.inf
-        known = study.state.known[1]
-        if np.isfinite(known).any():
-            self._best = float(np.nanmax(known))
         self._place: Any = None
 
     @override
@@ -226,12 +222,11 @@ class _Shown(Evaluator):
             self._show(result)
 
     def _show(self, result: Result) -> None:
-        objective, done = self.study.objective, len(self.study.state.told)
-        utility = objective.sign * result.value
-        self._best = max(self._best, utility if math.isfinite(utility) else -math.inf)
+        objective, known = self.study.objective, self.study.state.known[1]
         what = result.failure or f"{objective.name} {objective.show(result.value, 4)}"
-        best = f", best {objective.show(objective.sign * self._best, 4)}" if math.isfinite(self._best) else ""
-        line = f"{done} of {self.study.budget}: {what}{best}"
+        if np.isfinite(known).any():
+            what += f", best {objective.show(objective.sign * float(np.nanmax(known)), 4)}"
+        line = f"{len(self.study.state.told)} of {self.study.budget}: {what}"
         if not get_console().is_jupyter:
             print(line, flush=True)
             return

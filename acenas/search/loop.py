@@ -62,7 +62,9 @@ def run_study(
         _report(study, callbacks)
         _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
     if study.observations[study.objective.column].isna().all():
-        raise UserError(f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder")
+        raise UserError(
+            f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder"
+        )
     study.fit()
     _report(study, callbacks)
     observations = study.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -363,9 +364,10 @@ class Study:
         theirs = mine | {"budget": self.budget} | self._kept()
         for name, value in mine.items():
             if theirs[name] != value:
+                both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]
+                what = "space" if name == "choices" else name
                 raise UserError(
-                    f"{self.folder} holds a study with another {name} ({theirs[name]}, not {value}); "
-                    "choose another folder"
+                    f"{self.folder} holds a study with another {what} ({both[0]}, not {both[1]}); choose another folder"
                 )
         if theirs["budget"] > self.budget:
             raise UserError(
@@ -537,10 +539,9 @@ class Study:
         if done.exists():
             self.ranker.load(done)
         else:
-            values = self._labels.frame()
             self.ranker.pretrain(
                 self.space.canonical_graphs(self._labels.archs),
-                torch.from_numpy(values.to_numpy(np.float32)),
+                torch.tensor(self._labels.frame().to_numpy(), dtype=torch.float32),
                 label_names=self._labels.names,
                 folder=folder,
             )

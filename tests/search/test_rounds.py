@@ -36,12 +36,12 @@ class CountConvolutions(Evaluator):
 class LeastSquares(Ranker):
     """Linear regression on the counts of operations: a ranker that is exact and quick."""
 
-    def __init__(self) -> None:
-        self.weights = torch.zeros(SPACE.num_node_types)
+    def __init__(self, num_node_types: int = SPACE.num_node_types) -> None:
+        self.weights = torch.zeros(num_node_types)
         self.fits = 0
 
     def features(self, graphs: GraphBatch) -> Tensor:
-        return torch.nn.functional.one_hot(graphs.node, SPACE.num_node_types).float().sum(1)
+        return torch.nn.functional.one_hot(graphs.node, len(self.weights)).float().sum(1)
 
     def pretrain(self, graphs: GraphBatch, weak_labels: Tensor, **_: object) -> None:
         raise AssertionError("the search does not pretrain")

@@ -91,7 +91,8 @@ def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
             if run.state != "done" and done and total
             else "",
             _of(facts.get("round"), facts.get("rounds")) if run.state != "done" else "",
-            _of(facts.get("trained"), facts.get("budget")) + (f", {facts['failed']} failed" if facts.get("failed") else ""),
+            _of(facts.get("trained"), facts.get("budget"))
+            + (f", {facts['failed']} failed" if facts.get("failed") else ""),
             _best(facts),
             _duration(_left(facts)) if running else "",
         )
