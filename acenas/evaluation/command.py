@@ -151,11 +151,14 @@ class FunctionEvaluator(TrainingJobs):
 
 
 def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:
-    """Calls `function` with the choices of `arch` by name, or with its string where the space has none."""
+    """Calls `function` with the choices of `arch` by name, or with its string where it does not take these."""
     choices = space.choices(arch)
-    if choices and "arch" not in inspect.signature(function).parameters:
-        return function(**choices)
-    return function(arch)
+    try:
+        parameters = inspect.signature(function)
+        parameters.bind(**choices)
+    except (TypeError, ValueError):  # ValueError: of some built-in ones
+        return function(arch)
+    return function(**choices) if choices and "arch" not in parameters.parameters else function(arch)
 
 
 def _named(name: str) -> Callable[..., float]:

@@ -33,6 +33,8 @@ class SearchSpace(ABC):
     """Values of `GraphBatch.node` are below this."""
     node_names: Sequence[str] = ()
     """The name of each node type in pictures; by default its number."""
+    example_input: Any = None
+    """What networks are called with where they read no images; see `acenas.spaces.cost.count_cost`."""
 
     # --- the architectures ---
 

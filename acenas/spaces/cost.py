@@ -80,10 +80,10 @@ def count_cost(network: nn.Module, inputs: Any) -> Cost:
                 height, width = (i // o for i, o in zip(inputs[0].shape[-2:], output.shape[-2:], strict=True))
                 others["flops"] += output.numel() * (height + 1) * (width + 1)
 
-    args, kwargs = _arguments(network, inputs)
+    args, kwargs = arguments(network, inputs)
     handles = [module.register_forward_hook(count) for module in network.modules()]
     try:
-        with _evaluation_mode(network), torch.no_grad(), _plain_operations(network), products:
+        with evaluation_mode(network), torch.no_grad(), plain_operations(network), products:
             network(*args, **kwargs)
     except (RuntimeError, TypeError, ValueError) as error:
         told = f"images of {' x '.join(map(str, inputs))}" if _is_shape(inputs) else "the example input"
@@ -111,7 +111,7 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of PyTor
 
 
 @contextmanager
-def _plain_operations(network: nn.Module) -> Iterator[None]:
+def plain_operations(network: nn.Module) -> Iterator[None]:
     """Attention and recurrent layers as matrix products, which can be counted, rather than as one fused operation."""
     fast = torch.backends.mha.get_fastpath_enabled()
     recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
@@ -126,7 +126,7 @@ def _plain_operations(network: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def _arguments(network: nn.Module, inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
+def arguments(network: nn.Module, inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
     """The arguments and keyword arguments that `inputs` of `count_cost` stand for, on the device of `network`."""
     like = next(network.parameters(), torch.zeros(0))
     if callable(inputs):
@@ -153,7 +153,7 @@ def _area(kernel_size: int | tuple[int, int]) -> int:
 
 
 @contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Evaluation mode for the block, then every module in the mode that it was in."""
     modes = {module: module.training for module in network.modules()}
     network.eval()

@@ -27,7 +27,7 @@ class OwnSpace(SearchSpace):
     def __init__(self, name: str, build: Callable[..., nn.Module] | str | None, example_input: Any) -> None:
         self.name = name
         self._build = named("build", build)
-        self._example = named("example_input", example_input)
+        self.example_input = named("example_input", example_input)
 
     @abstractmethod
     def _arguments(self, arch: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class OwnSpace(SearchSpace):
         image_shape: tuple[int, int, int] | None = None,
     ) -> list[Cost]:
         """Counts what the networks of `archs` cost for the `example_input` of this space, or else for an image."""
-        inputs = image_shape if self._example is None else self._example
+        inputs = image_shape if self.example_input is None else self.example_input
         if inputs is None:
             raise UserError(
                 f"the space {self.name} counts no costs: give it example_input=, what its networks read"

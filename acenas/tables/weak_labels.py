@@ -1,5 +1,6 @@
 """Weak labels: cheap scores of architectures, and their provenance."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 COUNTED_PROVENANCE = Provenance(images="none", weights="none", duration="none: counted from the architecture")
 """Provenance of FLOPs and parameters."""
+
+
+COUNTED = re.compile(r"(?:([A-Za-z0-9_-]+)\.)?(params_m|macs_m|flops_m)")
+"""The name of a cost that is counted on networks, in millions, with or without what they read."""
 
 
 class WeakLabels:
@@ -161,7 +166,7 @@ class WeakLabels:
 
 
 def check_weak_label(name: str) -> None:
-    """Checks by its name that a column is a weak label.
+    """Checks by its name that a column is a weak label: `weak.<name>`, a latency, or a cost, with or without data set.
 
     Raises:
         UserError: for accuracies of trained architectures, and for columns that are no score at all.
@@ -179,7 +184,7 @@ def check_weak_label(name: str) -> None:
         raise UserError(
             f"{name} is the accuracy of trained architectures, which a search must pay for from its budget; {better}"
         )
-    if not isinstance(column, Weak | Flops | Parameters | Latency):
+    if not isinstance(column, Weak | Flops | Parameters | Latency) and not COUNTED.fullmatch(name):
         raise UserError(f"{name} is not a weak label; {better}")
 
 
