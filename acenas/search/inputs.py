@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +11,20 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.evaluation.command import call
 from acenas.evaluation.costs import CostModel
+from acenas.evaluation.labels import Source, weak_labels
 from acenas.search.constraints import Limits
 from acenas.spaces import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.own import OwnSpace
-from acenas.tables import WeakLabels, parse_column
-from acenas.tables.schema import Other, Provenance, TrainSeconds
+from acenas.tables import WeakLabels
 
-Labels = pd.DataFrame | WeakLabels | Callable[..., Any] | Sequence[Any]
-"""Weak labels: a frame (`arch`, or a column for each choice, and a column for each label), a function that is called
-as a training is and returns a number or a mapping of names to numbers, or names of what can be counted."""
+Labels = WeakLabels | Source | Sequence[Source]
+"""Weak labels as they are, or what `acenas.evaluation.labels.weak_labels` makes them of: frames, functions, names of
+what is counted on networks."""
+
+LABELLED = 1000
+"""Architectures that are labelled where labels are made: enough for a ranker to learn them, soon counted."""
 
 
 def archs_of(space: SearchSpace, frame: pd.DataFrame) -> list[str]:
@@ -57,50 +55,19 @@ def read_frame(given: pd.DataFrame | str | Path) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read: {error}") from None
 
 
-def weak_labels_of(space: SearchSpace, archs: Sequence[str], given: Labels, folder: Path) -> WeakLabels:
-    """Weak labels as a `WeakLabels`; `archs` are labelled where they are not a frame.
+def weak_labels_of(
+    space: SearchSpace, archs: Sequence[str], given: Labels, folder: Path, seed: int = 0
+) -> WeakLabels:
+    """Weak labels as a `WeakLabels`; a sample of `archs` is labelled where they are not a frame.
 
     Raises:
-        UserError: for a column that is no weak label, or a value that is no number.
+        UserError: as `acenas.evaluation.labels.weak_labels`.
     """
     if isinstance(given, WeakLabels):
         return given
     if isinstance(given, pd.DataFrame):
         archs = archs_of(space, given)
-        choices = {name for arch in archs for name in space.choices(arch)} | {"arch"}
-        columns = [name for name in given.columns if str(name).split(".")[0] not in choices]
-        values = given[columns]
-    elif callable(given):
-        rows = [call(given, space, arch) for arch in archs]
-        name = getattr(given, "__name__", "label")
-        values = pd.DataFrame([row if isinstance(row, Mapping) else {name: row} for row in rows])
-    else:
-        weak_labels = resolve_name("acenas.evaluation.labels:weak_labels")  # heavy
-        return weak_labels(space, archs, list(given), folder)  # type: ignore[no-any-return]
-    names = [_label_name(str(name)) for name in values.columns]
-    kept = ~pd.Index(archs).duplicated()
-    try:
-        numbers = values.to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"weak_labels: a value is no number ({error})") from None
-    told = dict.fromkeys(names, Provenance(duration="unknown: given by the user"))
-    return WeakLabels(
-        space.name, [a for a, keep in zip(archs, kept, strict=True) if keep], names, numbers[kept], told
-    )
-
-
-def counted_by_default(space: SearchSpace) -> list[str]:
-    """What a study labels without being asked: what can be counted on the networks that the space builds."""
-    if find_spec("acenas.evaluation.labels") is None:
-        return []
-    return resolve_name("acenas.evaluation.labels:counted_by_default")(space)  # type: ignore[no-any-return]
-
-
-def _label_name(name: str) -> str:
-    """The name in the grammar of tables; any name that means nothing there is that of a weak label."""
-    if isinstance(parse_column(name), Other | TrainSeconds):
-        return "weak." + re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    return name
+    return weak_labels(space, archs, given, folder, seed=seed, limit=LABELLED)
 
 
 class OwnCosts(CostModel):

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.evaluation.labels import counted_by_default, informative
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, write_text
 from acenas.ranker import GraphRanker, Ranker
@@ -29,7 +30,6 @@ from acenas.search.inputs import (
     Labels,
     archs_of,
     cost_models,
-    counted_by_default,
     limits_of,
     read_frame,
     weak_labels_of,
@@ -47,9 +47,6 @@ QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 
 BUDGET = 50
 """Trainings of a study that says nothing else."""
-
-LABELLED = 1000
-"""Architectures that are labelled where labels are made: enough for a ranker to learn them, soon counted."""
 
 MOST_COMPARED = 300
 """Observations, the best ones, among which the returned one is chosen: its Gaussian process is cubic in them."""
@@ -152,7 +149,9 @@ class Study:
         self.ranker = GraphRanker(space, seed=seed) if ranker is None else ranker
         self.objective = Objective.of(kept.get("objective", "accuracy") if objective is None else objective)
         self._labels = self._read_labels(weak_labels) if pretrained is None else []
-        self.pretrained = self._labels != [] if pretrained is None else pretrained
+        self.pretrained = not (isinstance(self._labels, Sequence) and not self._labels)
+        if pretrained is not None:
+            self.pretrained = pretrained
         self._ready = pretrained is not None
         self.constraints = kept.get("constraints") if constraints is None else constraints
         labels = self._labels if isinstance(self._labels, WeakLabels) else None
@@ -460,7 +459,8 @@ class Study:
         if number == 0 and given.empty:
             if self.pretrained and "pretrained" not in self.state.scores:
                 self._make_ready()
-                self.state.add_scores("pretrained", self.ranker.score(self.graphs))
+                if self.pretrained:
+                    self.state.add_scores("pretrained", self.ranker.score(self.graphs))
             return
         name = f"round_{number}" if number else "given"
         _, utilities = self.state.known
@@ -530,11 +530,13 @@ class Study:
         file, folder = self.folder / LABELS, self.folder / "pretrain"
         if not isinstance(self._labels, WeakLabels):
             if not file.exists():
-                generator = numpy_generator(self.seed, "weak_labels")
-                drawn = generator.permutation(self._candidates())[:LABELLED]
-                archs = [self.state.archs[i] for i in np.sort(drawn)]
-                weak_labels_of(self.space, archs, self._labels, folder).save(file)
+                archs = [self.state.archs[i] for i in self._candidates()]
+                made = weak_labels_of(self.space, archs, self._labels, folder, self.seed)
+                informative(made).save(file)
             self._labels = WeakLabels.load(file, space=self.space.name)
+        if not self._labels.names:
+            self.pretrained = False
+            return
         done = folder / "ranker.pt"
         if done.exists():
             self.ranker.load(done)

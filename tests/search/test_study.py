@@ -229,7 +229,9 @@ def own(folder: Path, budget: int | None = 12, **more: Any) -> Study:
 
 
 def loss(trial: Trial) -> float:
-    return 30 - size(**trial.choices) / 64 + trial.number / 1000  # no two alike, which rounding errors might order
+    return (
+        30 - size(**trial.choices) / 64 + trial.number / 1000
+    )  # no two alike, which rounding errors might order
 
 
 def test_all_but_the_space_has_a_default(tmp_path: Path) -> None:
