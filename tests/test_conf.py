@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from acenas.executors import Slurm
 from acenas.ranker import GraphRanker
 from acenas.ranking import LambdaRankLoss
-from acenas.run.config import conf_dir
+from acenas.run.config import OF_THE_RUN, conf_dir
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable, find_table
 
@@ -21,6 +21,7 @@ CONF = Path(conf_dir())
 CHOICES = sorted(p for p in CONF.glob("*/**/*.yaml") if p.parent.name != "experiment")
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 FROM_THE_PIPELINE = {"folder", "space", "arch"}
+KEYS_OF_THE_RUN = {key for keys in OF_THE_RUN.values() for key in keys}
 HYDRA_KEYS = {"defaults", "_target_", "_partial_", "_recursive_", "_convert_"}
 
 
@@ -41,7 +42,7 @@ def check(content: Any) -> None:
         parameters = inspect.signature(target).parameters
         if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
             continue
-        unknown = set(node) - HYDRA_KEYS - set(parameters)
+        unknown = set(node) - HYDRA_KEYS - KEYS_OF_THE_RUN - set(parameters)
         assert not unknown, f"{node['_target_']} does not take {unknown}"
         if not node.get("_partial_"):
             for name, parameter in parameters.items():

@@ -84,7 +84,7 @@ def cost_fronts(search: FinishedSearch) -> Figure:
                 label="front",
             )
             axes.axvline(search.limits[name], color=VERMILION, linestyle="--", linewidth=1.2, label="limit")
-            title = f"{search.objective.name.replace('_', ' ').capitalize()} and cost"
+            title = f"{search.objective.name.capitalize()} and cost"
             axes.set(xlabel=name, ylabel=search.label("observed"), title=title)
             axes.legend(loc="lower right")
             axes.xaxis.set_major_formatter(_plain_numbers())

@@ -75,7 +75,7 @@ def build_page(
 ) -> str:
     """The page as HTML; the arguments are those of `write_report`, `best` is `best_architectures(search)`."""
     summary, unit = build_summary(search), search.objective.unit
-    returned, name = summary["returned"], search.objective.name.replace("_", " ")
+    returned, name = summary["returned"], search.objective.name
     facts = {f"observed {name}": shown(returned[search.objective.column], unit)}
     if search.test is None:
         facts[f"test {name}"] = "nobody knows it"

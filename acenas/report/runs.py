@@ -121,8 +121,7 @@ def headline(summary: Mapping[str, Any]) -> str:
         return "\n".join([f"{summary['experiment']}, seed {summary['seed']}: {seconds}", *lines])
     returned, best, metrics = summary["returned"], summary["best_known"], summary["metrics"]
     name, unit, _ = objective_of(summary).values()
-    words = name.replace("_", " ")
-    observed = f"Observed {words} {shown(returned[f'observed_{name}'], unit)}"
+    observed = f"Observed {name} {shown(returned[f'observed_{name}'], unit)}"
     where = f"{summary['table']} {summary['dataset']}".strip()
     counts = ", ".join(f"{summary[what]} {what}" for what in ("failed", "given") if summary.get(what))
     return "\n".join(
@@ -133,7 +132,7 @@ def headline(summary: Mapping[str, Any]) -> str:
             f"Returned: {returned['arch']}",
             f"{observed}; nobody knows a test value."
             if best is None
-            else f"{observed}, test {words} {shown(returned[f'test_{name}'], unit)}; the best known has "
+            else f"{observed}, test {name} {shown(returned[f'test_{name}'], unit)}; the best known has "
             f"{shown(best[f'test_{name}'], unit)} (regret {shown(summary['regret'], unit).removesuffix(' %')}).",
             *(
                 f"Constraint {name} <= {limit:g}: {summary['constraints']['returned'][name]:.4g} "

@@ -86,7 +86,7 @@ class FinishedSearch:
     def label(self, kind: str) -> str:
         """`kind` (`observed` or `test`) with name and unit of the objective, as in `test accuracy (%)`."""
         unit = f" ({self.objective.unit})" if self.objective.unit else ""
-        return f"{kind} {self.objective.name.replace('_', ' ')}{unit}"
+        return f"{kind} {self.objective.name}{unit}"
 
     @property
     def failed(self) -> pd.DataFrame:

@@ -18,12 +18,19 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
+from acenas.evaluation.objective import Objective
 from acenas.search.budget import check_budget
 from acenas.tables import check_table, parse_column
 from acenas.tables.schema import Accuracy
 
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
 """Where a run lies and how it was started is not what it is."""
+
+OF_THE_RUN = {"evaluator": ("attempts", "on_failure", "objective"), "search": ("given", "given_columns")}
+"""Keys of two groups that are read by the run itself, not by the class that the group names."""
+
+TAKEN_UP = ("executor", "attempts", "on_failure")
+"""Keys of `evaluator` that say how trainings are run, not what comes out: with others a run goes on."""
 
 EXAMPLE = {
     "table": "nb201_digits",
@@ -36,6 +43,8 @@ EXAMPLE = {
 
 COUNTED_COSTS = ("params_m", "macs_m", "flops_m")
 """Costs of an architecture that can be counted, in millions; see `acenas.spaces.cost.Cost`."""
+
+JUDGE_OF_TRAININGS = "acenas.evaluation.from_scratch.TrainingJudge"
 
 _COST = re.compile(rf"({'|'.join(COUNTED_COSTS)})|latency_ms\.[A-Za-z0-9_-]+")
 
@@ -81,6 +90,26 @@ def instantiate_in(config: DictConfig, folder: Path) -> Any:
     return made(folder=folder) if isinstance(made, partial) else made
 
 
+def choice_of(cfg: DictConfig, group: str) -> DictConfig:
+    """The choice of `group` (`evaluator` or `search`) as its class takes it, without the keys of the run itself."""
+    choice: DictConfig = cfg[group].copy()
+    OmegaConf.set_struct(choice, False)
+    for key in OF_THE_RUN[group]:
+        choice.pop(key, None)
+    return choice
+
+
+def objective_of(cfg: DictConfig) -> Objective:
+    """What trainings show: `evaluator.objective`, else `table.objective`, else accuracy in percent."""
+    given: dict[str, Any] = {}
+    for group in ("table", "evaluator"):
+        objective = OmegaConf.select(cfg, f"{group}.objective") or {}
+        given |= {str(key): value for key, value in objective.items() if value is not None}
+    if unknown := given.keys() - {"name", "unit", "direction"}:
+        raise UserError(f"objective: there is no {', '.join(unknown)}; it has name, unit and direction (max or min)")
+    return Objective(**({"unit": ""} if given.get("name", "accuracy") != "accuracy" else {}) | given)
+
+
 def trains_architectures(cfg: DictConfig) -> bool:
     """Whether the evaluator trains architectures itself, by a recipe, and so leaves networks behind."""
     return "recipe" in (cfg.get("evaluator") or {})
@@ -90,13 +119,14 @@ def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
     """Ten hexadecimal digits of the resolved config, whatever the keys `without`: equal configs, equal run folders."""
     part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_IN_THE_HASH])
     for key in without:
-        part[key] = None  # not removed: others refer to it
+        OmegaConf.update(part, key, None)  # not removed: others refer to it
     try:
         content = OmegaConf.to_container(part, resolve=True)
     except OmegaConfBaseException:  # check_config will say what is wrong with it
         content = OmegaConf.to_container(part, resolve=False)
     if isinstance(content, dict) and content.get("evaluator"):
-        content["evaluator"].pop("executor", None)  # where it trains is not what comes out
+        for key in TAKEN_UP:
+            content["evaluator"].pop(key, None)
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -200,7 +230,7 @@ def check_config(cfg: DictConfig) -> None:
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
         raise UserError("there is nothing to run: search, supernet, final and measurement are all empty")
-    if "_partial_" in (cfg.get("judge") or {}) and not trains_architectures(cfg):
+    if (cfg.get("judge") or {}).get("_target_") == JUDGE_OF_TRAININGS and not trains_architectures(cfg):
         raise UserError("judge=train tests what evaluator=train has trained; choose both, or neither")
     _check_final(cfg)
     if cfg.search and not cfg.table and OmegaConf.is_interpolation(cfg, "weak_labels"):
@@ -211,11 +241,27 @@ def check_config(cfg: DictConfig) -> None:
     if cfg.pretrain_on not in ("functions", "architectures"):
         raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
     if cfg.search:
+        _check_evaluator(cfg)
         constraints_of(cfg)
         rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
         check_budget(cfg.search.budget, **rounds)
     if cfg.table:
         _check_table(cfg)
+
+
+def _check_evaluator(cfg: DictConfig) -> None:
+    """Raises `UserError` where the evaluator or what is given to the search lacks something."""
+    missing = [key for key in OmegaConf.missing_keys(cfg) if key.startswith(("evaluator.", "space."))]
+    if missing:
+        raise UserError(f"{missing[0]} must be given, as in {missing[0]}=...; conf/{missing[0].split('.')[0]} explains it")
+    objective_of(cfg)
+    attempts, on_failure = cfg.evaluator.get("attempts", 1), cfg.evaluator.get("on_failure", "skip")
+    if not isinstance(attempts, int) or attempts < 1 or on_failure not in ("skip", "stop"):
+        raise UserError(
+            f"evaluator.attempts={attempts} must be 1 or more, and evaluator.on_failure={on_failure} skip or stop"
+        )
+    if (given := cfg.search.get("given")) and not Path(given).is_file():
+        raise UserError(f"search.given={given}: there is no such file; name a CSV or Parquet file of what was trained")
 
 
 def _check_needs(cfg: DictConfig, group: str) -> None:

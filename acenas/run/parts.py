@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from acenas.evaluation import Evaluator
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
-from acenas.run.config import instantiate, instantiate_in
+from acenas.run.config import choice_of, instantiate, instantiate_in
 from acenas.run.networks import final_training
 from acenas.run.stages.candidates import cost_limits
 from acenas.run.stages.labels import labels_from_elsewhere
@@ -61,8 +61,10 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
         final_training(cfg)
     if cfg.export:
         instantiate(cfg.export)
-    search: Search | None = instantiate(cfg.search) if cfg.search else None
+    search: Search | None = instantiate(choice_of(cfg, "search")) if cfg.search else None
     ranker: Ranker | None = instantiate(cfg.ranker, space) if cfg.search else None
-    evaluator: Evaluator | None = instantiate_in(cfg.evaluator, folder / "trained") if cfg.search else None
+    evaluator: Evaluator | None = (
+        instantiate_in(choice_of(cfg, "evaluator"), folder / "trained") if cfg.search else None
+    )
     limits = cost_limits(cfg, space, task, table, evaluator)
     return Parts(space, task, table, labels, search, ranker, evaluator, limits)

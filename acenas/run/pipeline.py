@@ -15,7 +15,7 @@ from acenas.report.finished import method_overrides
 from acenas.report.live import RunProgress, artifacts_of_run, log_artifacts
 from acenas.report.live.status import RunStatus
 from acenas.report.runs import PRUNED
-from acenas.run.config import instantiate, run_hash
+from acenas.run.config import instantiate, objective_of, run_hash
 from acenas.run.folder import Clock, finish
 from acenas.run.networks import final_training
 from acenas.run.parts import Parts, make_parts
@@ -24,6 +24,7 @@ from acenas.run.stages import candidates, final
 from acenas.run.stages.labels import label_quality, label_sources, supernet_labels
 from acenas.run.stages.report import report
 from acenas.run.stages.search import Trial, search
+from acenas.run.takeover import take_over
 
 
 def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
@@ -53,6 +54,8 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
     write_text(folder / "config.yaml", written)
+    if cfg.search and not cfg.fresh:
+        take_over(folder)
     try:
         finish(folder, _stages(cfg, folder, parts, clock, names, trial) | clock.summary())
     except PrunedError as reason:
@@ -74,10 +77,11 @@ def _stages(
         job_type="search" if cfg.search else "supernet" if cfg.supernet else "train",
         tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
         config=config | {"method": ", ".join(method) or "default"},
+        objective=objective_of(cfg),
     )
     identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
     result: dict[str, Any] = {}
-    known = candidates.known_accuracies(cfg, parts.evaluator, limits)
+    known = candidates.known_values(cfg, parts.evaluator, limits)
     # Before anything is trained in vain.
     choices = candidates.choices(parts, cfg.seed) if cfg.search else None
     with run_loggers as loggers, progress:

@@ -23,7 +23,7 @@ from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.report.runs import finished
 from acenas.run.api import complete
-from acenas.run.config import check_config, composing, instantiate, run_folder
+from acenas.run.config import check_config, choice_of, composing, instantiate, run_folder
 from acenas.search import Search
 from acenas.tables import find_table
 from acenas.training.lightning import one_thread
@@ -136,7 +136,7 @@ class Benchmark:
         check_config(cfg)
         if not cfg.search:
             raise UserError(f"method {method} on task {task} searches nothing: leave it out")
-        search: Search = instantiate(cfg.search)
+        search: Search = instantiate(choice_of(cfg, "search"))
         if search.anytime:
             return {max(self.budgets): self.budgets}
         return {budget: (budget,) for budget in self.budgets}

@@ -1,5 +1,6 @@
 """The command `python -m acenas.benchmark`: methods side by side, over tasks, budgets and seeds."""
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,16 @@ def common_overrides(cfg: DictConfig) -> Sequence[str]:
     return where + ([f"data_dir={cfg.data_dir}"] if cfg.data_dir else [])
 
 
+def search_path() -> list[str]:
+    """The override that makes runs find the user's own configs: those of `--config-dir` and `hydra.searchpath`."""
+    own = [
+        f"{source.schema}://{source.path}"
+        for source in HydraConfig.get().runtime.config_sources
+        if source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
+    ]
+    return [f"hydra.searchpath={json.dumps(own)}"] if own else []
+
+
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")
 def main(cfg: DictConfig) -> None:
     """Runs a benchmark, goes on with it, or shows it."""
@@ -68,7 +79,7 @@ def compare(cfg: DictConfig, folder: Path) -> int:
         {name: list(cfg.define.tasks[name]) for name in cfg.tasks},
         list(cfg.budgets),
         range(cfg.first_seed, cfg.first_seed + cfg.seeds),
-        common_overrides(cfg),
+        [*common_overrides(cfg), *search_path()],
         conf_dir(),
         cfg.jobs,
     )

@@ -87,8 +87,12 @@ def main() -> None:
     """Runs the command."""
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
-    else:
+        return
+    try:
         hydra_main()
+    except KeyboardInterrupt:
+        print("acenas: stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")

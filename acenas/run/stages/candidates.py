@@ -89,19 +89,19 @@ def within(limits: Limits | None, archs: Sequence[str]) -> NDArray[np.bool_]:
     return limits.within(archs) if limits else np.ones(len(archs), np.bool_)
 
 
-def known_accuracies(
+def known_values(
     cfg: DictConfig, evaluator: Evaluator | None, limits: Limits | None
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """What the table says of the space, observed, as far as it keeps the constraints.
+    """What the table, or else the evaluator, knows of the space, observed, as far as it keeps the constraints.
 
     For metrics beside the search, never for its choices.
 
     Returns:
-        Architectures, and `[A]` percent; none without a table.
+        Architectures, and `[A]` values of the objective.
     """
     table = cfg.table
     if not table:
-        return [], np.zeros(0)
+        return keep(limits, *evaluator.known()) if evaluator else ([], np.zeros(0))
     if not isinstance(evaluator, TableEvaluator):
         evaluator = TableEvaluator(table.path, table.space, table.observed)
     return keep(limits, *evaluator.known())

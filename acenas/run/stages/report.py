@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from acenas.evaluation import Judge, TableJudge
 from acenas.report.live import log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
-from acenas.run.config import instantiate_in
+from acenas.run.config import instantiate_in, objective_of, trains_architectures
 from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
 from acenas.search import SearchResult
+from acenas.search.constraints import Limits
 from acenas.tables import parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
 
@@ -46,7 +47,7 @@ def report(
         cfg: The configuration.
         folder: Of the run.
         parts: Those of a run with a search.
-        known: Architectures and observed accuracies `[A]`, percent, that keep the constraints.
+        known: Architectures and observed values `[A]` that keep the constraints.
         result: What the search left behind.
         seconds: Of each stage so far.
         loggers: Where metrics go.
@@ -58,6 +59,8 @@ def report(
             logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
     best = best_architectures(search)
     log_table(loggers, "report/best_architectures", best, [space.draw(arch) for arch in best["arch"]])
+    if len(search.failed):
+        log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
     costs = costs_of(best["arch"].to_list(), cfg, parts)
     write_report(folder, search, space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
     summary = build_summary(search)
@@ -73,20 +76,21 @@ def finished_search(
     result: SearchResult,
     seconds: Mapping[str, float],
 ) -> FinishedSearch:
-    """What the search found, with the test accuracies of the judge; arguments as those of `report`."""
-    limits, task = parts.limits, parts.task
-    judge: Judge = instantiate_in(cfg.judge, folder / "trained")
-    test = _series(*keep(limits, *judge.known()))
+    """What the search found, with the test values of the judge where there is one; arguments as those of `report`."""
+    limits, task, objective = parts.limits, parts.task, objective_of(cfg)
+    archs = result.observations["arch"].to_list()
+    trained = pd.Series(result.observations[objective.column].to_numpy(), index=archs)
+    judge: Judge | None = instantiate_in(cfg.judge, folder / "trained") if cfg.judge else None
+    test = None if judge is None else test_values(judge, limits, trained.dropna().index)
     reference = test if cfg.table else None
-    if cfg.table and not isinstance(judge, TableJudge):
+    if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test)
         reference = _series(*keep(limits, *in_table.known()))
-    archs = result.observations["arch"].to_list()
-    trained = pd.Series(result.observations["observed_accuracy"].to_numpy(), index=archs)
+    given = pd.read_parquet(folder / "given.parquet") if (folder / "given.parquet").exists() else pd.DataFrame()
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
-        table=cfg.table.name if cfg.table else "trained from scratch",
+        table=cfg.table.name if cfg.table else "trained from scratch" if trains_architectures(cfg) else "own trainings",
         dataset=cfg.table.dataset if cfg.table else task.source.name if task else "",
         observations=result.observations,
         scores=result.scores,
@@ -98,13 +102,24 @@ def finished_search(
         limits=limits.at_most if limits else {},
         costs=limits.costs(archs) if limits else pd.DataFrame(),
         cost_origins={model.name: model.origin for model in limits.models} if limits else {},
+        objective=objective,
+        given=given,
     )
+
+
+def test_values(judge: Judge, limits: Limits | None, trained: Iterable[str]) -> pd.Series[float]:
+    """What the judge knows of all architectures that keep the constraints, and of those of `trained` in any case."""
+    test = _series(*keep(limits, *judge.known()))
+    others = [arch for arch in dict.fromkeys(trained) if arch not in test.index]
+    if others and not isinstance(judge, TableJudge):  # the column of a table may lack some
+        test = pd.concat([test, _series(others, judge.test_accuracy(others))])
+    return test
 
 
 def costs_of(archs: Sequence[str], cfg: DictConfig, parts: Parts) -> pd.DataFrame:
     """Parameters and FLOPs in millions: counted for the images, else those of the table, which may have latencies (ms).
 
-    NaN where the table has no value.
+    NaN where the table has no value; no column where nothing tells costs.
     """
     table = parts.table
     if parts.task:

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
+from acenas.errors import UserError
+from acenas.evaluation.objective import Objective
 from acenas.report.live import RankingMetrics, RoundTable, RunProgress
+from acenas.run.config import objective_of
 from acenas.run.folder import Clock
 from acenas.run.stages.candidates import Choices, within
 from acenas.run.stages.labels import label_values, pretraining_archs
@@ -46,7 +50,7 @@ def search(
         parts: Those of a run with a search.
         choices: What can be chosen.
         sources: The labels to pretrain on.
-        known: Architectures and observed accuracies `[A]`, percent: for metrics beside the search.
+        known: Architectures and their observed values `[A]`: for metrics beside the search.
         progress: The bar.
         loggers: Where metrics go.
         clock: Measures both stages.
@@ -76,6 +80,7 @@ def search(
             None,
             folder,
             cfg.seed,
+            objective=objective_of(cfg),
             search=rounds,
             ranker=ranker,
             archs=choices.archs,
@@ -83,4 +88,32 @@ def search(
             within=(lambda archs: within(parts.limits, archs)) if choices.listed is None else None,
         )
         callbacks = [metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])]
-        return run_study(study, evaluator, callbacks)
+        if cfg.search.get("given") and not study.state.last_round and study.state.given.empty:
+            study.give(given(cfg, study.objective))
+        return run_study(
+            study,
+            evaluator,
+            callbacks,
+            attempts=cfg.evaluator.get("attempts", 1),
+            stop_on_failure=cfg.evaluator.get("on_failure") == "stop",
+        )
+
+
+def given(cfg: DictConfig, objective: Objective) -> pd.DataFrame:
+    """What was trained elsewhere, from the file `search.given`: architectures (or a column per choice) and values.
+
+    `search.given_columns` names the file's own columns, as in `{arch: cell, accuracy: top1}`.
+
+    Raises:
+        UserError: Where the file cannot be read or lacks a column.
+    """
+    file, names = Path(cfg.search.given), {theirs: ours for ours, theirs in cfg.search.given_columns.items()}
+    arch = cfg.search.given_columns.get("arch", "arch")
+    try:
+        # As text, or an architecture of digits would lose its leading zeros.
+        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype={arch: str})
+    except (OSError, ValueError) as error:
+        raise UserError(f"search.given={file} cannot be read: {error}") from None
+    if lacking := [name for name in names if name not in frame]:
+        raise UserError(f"search.given={file} has no column {lacking[0]}; it has {', '.join(map(str, frame))}")
+    return frame.rename(columns={objective.column: objective.name} | names)

@@ -1,0 +1,92 @@
+"""A raised budget: a run takes over the trainings of one that differs in nothing but a smaller `search.budget`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from rich import get_console
+
+from acenas.run.config import run_hash
+
+STUDY = "study.json"
+"""In the folder of a search that has begun: its budget, among others."""
+
+STATE = ("observations.parquet", "scores.parquet", "answers.parquet", "given.parquet")
+"""Files of a study's state; see `acenas.search.study.StudyState`."""
+
+STAGES = {"weak_labels.parquet": ("supernet", "score"), "pretrain/ranker.pt": ("pretrain",)}
+"""Folders of earlier stages, by the file that says that they are done."""
+
+
+def take_over(folder: Path) -> int:
+    """Copies into `folder` what the search needs of the largest run beside it that has a smaller budget, if any.
+
+    The study then raises its budget: it asks what a fresh one would, and what was trained already is not trained again.
+
+    Returns:
+        The trainings taken over; 0 where the search has begun already, or there is no such run.
+    """
+    if (folder / STUDY).exists():
+        return 0
+    budgets = {path.parent: _budget(path) for path in folder.parent.glob(f"*/{STUDY}")}
+    cfg = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(cfg, DictConfig)
+    smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search.budget]
+    for other in sorted(smaller, key=lambda other: -budgets[other]):
+        with suppress(OSError, Timeout):  # what cannot be read or locked is left alone
+            if _alike(other, cfg):
+                return _copy(other, folder)
+    return 0
+
+
+def _budget(study: Path) -> int:
+    try:
+        return int(json.loads(study.read_text(encoding="utf-8"))["budget"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _alike(other: Path, cfg: DictConfig) -> bool:
+    theirs = OmegaConf.load(other / "config.yaml")
+    if not isinstance(theirs, DictConfig) or theirs.get("seed") != cfg.seed:
+        return False
+    return run_hash(theirs, ["search.budget"]) == run_hash(cfg, ["search.budget"])
+
+
+def _copy(other: Path, folder: Path) -> int:
+    """Returns the trainings copied; `study.json` comes last, as it says that all is there."""
+    with FileLock(other / ".study.lock", timeout=60):
+        for done, stages in STAGES.items():
+            if (other / done).exists():
+                for stage in stages:
+                    if (other / stage).exists():
+                        shutil.copytree(other / stage, folder / stage, dirs_exist_ok=True)
+        (folder / "trained").mkdir(exist_ok=True)
+        for result in other.glob("trained/*/result.json"):
+            training = folder / "trained" / result.parent.name
+            shutil.copytree(result.parent, training, copy_function=_link, dirs_exist_ok=True)
+        for settings in other.glob("trained/*.json"):
+            shutil.copy2(settings, folder / "trained" / settings.name)
+        for name in STATE:
+            if (other / name).exists():
+                shutil.copy2(other / name, folder / name)
+        shutil.copy2(other / STUDY, folder / STUDY)
+    observations = pd.read_parquet(folder / "observations.parquet")
+    count = int(observations["state"].isin(["trained", "failed"]).sum())
+    get_console().print(f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True)
+    return count
+
+
+def _link(source: str, target: str) -> None:
+    """A file that is ready is never written again, so both runs can have the same."""
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or there already
+        shutil.copy2(source, target)
