@@ -106,7 +106,9 @@ def objective_of(cfg: DictConfig) -> Objective:
         objective = OmegaConf.select(cfg, f"{group}.objective") or {}
         given |= {str(key): value for key, value in objective.items() if value is not None}
     if unknown := given.keys() - {"name", "unit", "direction"}:
-        raise UserError(f"objective: there is no {', '.join(unknown)}; it has name, unit and direction (max or min)")
+        raise UserError(
+            f"objective: there is no {', '.join(unknown)}; it has name, unit and direction (max or min)"
+        )
     return Objective(**({"unit": ""} if given.get("name", "accuracy") != "accuracy" else {}) | given)
 
 
@@ -253,7 +255,9 @@ def _check_evaluator(cfg: DictConfig) -> None:
     """Raises `UserError` where the evaluator or what is given to the search lacks something."""
     missing = [key for key in OmegaConf.missing_keys(cfg) if key.startswith(("evaluator.", "space."))]
     if missing:
-        raise UserError(f"{missing[0]} must be given, as in {missing[0]}=...; conf/{missing[0].split('.')[0]} explains it")
+        raise UserError(
+            f"{missing[0]} must be given, as in {missing[0]}=...; conf/{missing[0].split('.')[0]} explains it"
+        )
     objective_of(cfg)
     attempts, on_failure = cfg.evaluator.get("attempts", 1), cfg.evaluator.get("on_failure", "skip")
     if not isinstance(attempts, int) or attempts < 1 or on_failure not in ("skip", "stop"):
@@ -261,7 +265,9 @@ def _check_evaluator(cfg: DictConfig) -> None:
             f"evaluator.attempts={attempts} must be 1 or more, and evaluator.on_failure={on_failure} skip or stop"
         )
     if (given := cfg.search.get("given")) and not Path(given).is_file():
-        raise UserError(f"search.given={given}: there is no such file; name a CSV or Parquet file of what was trained")
+        raise UserError(
+            f"search.given={given}: there is no such file; name a CSV or Parquet file of what was trained"
+        )
 
 
 def _check_needs(cfg: DictConfig, group: str) -> None:

@@ -86,11 +86,17 @@ def finished_search(
     if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test)
         reference = _series(*keep(limits, *in_table.known()))
-    given = pd.read_parquet(folder / "given.parquet") if (folder / "given.parquet").exists() else pd.DataFrame()
+    given = (
+        pd.read_parquet(folder / "given.parquet") if (folder / "given.parquet").exists() else pd.DataFrame()
+    )
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
-        table=cfg.table.name if cfg.table else "trained from scratch" if trains_architectures(cfg) else "own trainings",
+        table=cfg.table.name
+        if cfg.table
+        else "trained from scratch"
+        if trains_architectures(cfg)
+        else "own trainings",
         dataset=cfg.table.dataset if cfg.table else task.source.name if task else "",
         observations=result.observations,
         scores=result.scores,

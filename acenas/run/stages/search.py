@@ -115,5 +115,7 @@ def given(cfg: DictConfig, objective: Objective) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise UserError(f"search.given={file} cannot be read: {error}") from None
     if lacking := [name for name in names if name not in frame]:
-        raise UserError(f"search.given={file} has no column {lacking[0]}; it has {', '.join(map(str, frame))}")
+        raise UserError(
+            f"search.given={file} has no column {lacking[0]}; it has {', '.join(map(str, frame))}"
+        )
     return frame.rename(columns={objective.column: objective.name} | names)
