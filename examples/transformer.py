@@ -11,8 +11,7 @@ import acenas
 
 LENGTH = 64
 FILES = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:60]
-TEXT = torch.tensor(list(b"".join(file.read_bytes() for file in FILES)))
-HELD_OUT, TRAINED = TEXT[:100_000], TEXT[100_000:]
+HELD_OUT, TRAINED = torch.tensor(list(b"".join(file.read_bytes() for file in FILES))).split(200_000)[:2]
 
 
 class Transformer(nn.Module):
@@ -49,12 +48,11 @@ def train(**choices: object) -> float:
         optimizer.zero_grad()
         loss(network, TRAINED, generator).backward()
         optimizer.step()
-    with torch.no_grad():
-        return math.exp(sum(float(loss(network.eval(), HELD_OUT, generator)) for _ in range(10)) / 10)
+    return math.exp(sum(float(loss(network.eval(), HELD_OUT, generator).detach()) for _ in range(10)) / 10)
 
 
 if __name__ == "__main__":
-    layers = acenas.Repeated({"mlp": [1, 2, 4]}, times=[1, 2, 3])
+    layers = acenas.Repeated({"mlp": [1, 2, 4]}, [1, 2, 3])
     choices = {"width": [32, 48, 64], "heads": [2, 4, 8], "layers": layers}
     space = acenas.Choices(choices, Transformer, example_input=torch.zeros(1, LENGTH, dtype=torch.long))
     more = {"objective": "min perplexity", "constraints": {"params_m": 0.1}}
