@@ -360,7 +360,10 @@ os._exit(0)
 def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     generator, killed = random.Random(0), 0
     while True:
-        arguments = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(generator.uniform(0.2, 0.8))]
+        seconds = generator.uniform(
+            0, 0.05 * 1.3**killed
+        )  # longer and longer, so that a slow machine ends, too
+        arguments = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(seconds)]
         status = subprocess.run(arguments).returncode
         if status == 0:
             break
