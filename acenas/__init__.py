@@ -1,12 +1,15 @@
 """Find the best architectures of a search space with as few trained networks as possible (arXiv 2108.03001).
 
+    study = acenas.search(space, train, budget=50, folder="lab")
     run = acenas.search("nb201", table="nb201_digits", budget=30)
     run.returned, run.test_accuracy, run.ranking(), run.plot(), run.draw()
 
 Each name is imported when it is first used:
 
-    search            runs the search of a benchmark, as the command does
+    Study             asks what to train next and is told what the trainings showed; its state is a folder
+    search            the loop around it for a function, a table or an evaluator; or the search of a benchmark
     SearchRun         a finished run: what was returned, its accuracy, the ranking, pictures
+    Objective         what training shows: name, unit, direction
 
     SearchSpace       what can be built: the base of all spaces
     NasBench101       cells of up to 7 operations (NAS-Bench-101)
@@ -43,9 +46,11 @@ from acenas.lazy import lazy
 if TYPE_CHECKING:
     from acenas.errors import UserError
     from acenas.evaluation import Evaluator, Judge, Observations
+    from acenas.evaluation.objective import Objective
     from acenas.ranker import GraphRanker, Ranker
     from acenas.ranking import LambdaRankLoss, ndcg_at_k
     from acenas.run.api import SearchRun, search
+    from acenas.run.study import Study
     from acenas.spaces import (
         NDS,
         Choice,
@@ -76,11 +81,13 @@ __all__ = [
     "MobileNet",
     "NasBench101",
     "NasBench201",
+    "Objective",
     "Observations",
     "Ranker",
     "Repeated",
     "SearchRun",
     "SearchSpace",
+    "Study",
     "UserError",
     "WeakLabels",
     "ndcg_at_k",
@@ -90,7 +97,9 @@ __all__ = [
 _load, __dir__ = lazy(
     __name__,
     {
+        "Objective": "acenas.evaluation.objective",
         "SearchRun": "acenas.run.api",
+        "Study": "acenas.run.study",
         "UserError": "acenas.errors",
         **dict.fromkeys(("Evaluator", "Judge", "Observations"), "acenas.evaluation"),
         **dict.fromkeys(("GraphRanker", "Ranker"), "acenas.ranker"),
@@ -122,10 +131,10 @@ def __getattr__(name: str) -> Any:
 class _CallableRoom(ModuleType):
     """The room `acenas.search`, which is also the function of that name."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> "SearchRun":
+    def __call__(self, *args: Any, **kwargs: Any) -> "SearchRun | Study":
         from acenas.run.api import search
 
-        return search(*args, **kwargs)
+        return search(*args, **kwargs)  # type: ignore[no-any-return]
 
 
 class _Package(ModuleType):

@@ -18,7 +18,8 @@ FLOORS = {
     "search": 3,
     "report": 4,
     "run": 5,
-    "__main__": 6, "benchmark": 6, "export": 6, "final": 6, "latency": 6, "status": 6,
+    "__main__": 6, "benchmark": 6, "export": 6, "final": 6, "latency": 6, "new": 6, "status": 6,
+    "study": 6,
 }  # fmt: skip
 ONLY_IN = {"hydra": {"run"}, "omegaconf": {"run"}, "wandb": {"report"}}
 NEVER_IN = {

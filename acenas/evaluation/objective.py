@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,34 @@ class Objective:
             raise UserError(f"objective: the name {self.name!r} must be letters, digits and underscores")
         if self.direction not in ("max", "min"):
             raise UserError(f"objective: direction={self.direction} must be max or min")
+
+    @classmethod
+    def of(cls, given: Objective | Mapping[str, Any] | str) -> Objective:
+        """An objective in short: `"min perplexity"`, `"max error_rate %"`, or a mapping of the attributes.
+
+        Raises:
+            UserError: where the direction of anything but the accuracy is missing, or more is there than that.
+
+        >>> Objective.of("min latency ms")
+        Objective(name='latency', unit='ms', direction='min')
+        """
+        if isinstance(given, Objective):
+            return given
+        if isinstance(given, str):
+            words = given.split()
+            if words == ["accuracy"]:
+                return cls()
+            if not 2 <= len(words) <= 3 or words[0] not in ("max", "min"):
+                raise UserError(
+                    f"objective: {given!r} must be max or min, a name, and perhaps a unit: 'min perplexity'"
+                )
+            given = dict(zip(("direction", "name", "unit"), words, strict=False))
+        if unknown := given.keys() - {"name", "unit", "direction"}:
+            raise UserError(
+                f"objective: there is no {', '.join(sorted(unknown))}; give name, unit and direction"
+            )
+        unit = "%" if given.get("name", "accuracy") == "accuracy" else ""
+        return cls(**{"unit": unit, **given})
 
     @property
     def column(self) -> str:

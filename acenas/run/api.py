@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from hydra import compose
 from hydra.errors import HydraException
@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
+from acenas.evaluation.objective import Objective
 from acenas.files import number, write_text
 from acenas.report.runs import finished, headline
 from acenas.run.config import check_config, check_overrides, composing, instantiate, run_folder
@@ -26,9 +27,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from acenas.run.stages.search import Trial
+    from acenas.run.study import Study, Trainer
     from acenas.spaces import SearchSpace
 
 
+@overload
 def search(
     space: str = "nb201",
     *,
@@ -37,25 +40,69 @@ def search(
     seed: int = 0,
     folder: str | Path = "outputs",
     overrides: Sequence[str] = (),
-) -> SearchRun:
-    """Runs the search of `python -m acenas experiment=<space>_ltr`, goes on with it, or opens it where it is done.
+) -> SearchRun: ...
 
-    Configuration, run folder and result are those of the command with the same arguments.
 
-    Args:
-        space: Of the experiment: `nb201`, `nb101`, `nds_darts`, `mobilenet`, ...
-        table: The benchmark table that has the accuracies; None for the experiment's own.
-        budget: Architectures to train, all of them; None for the experiment's own.
-        seed: Drives every choice.
-        folder: Where runs are kept (`output_root`); that of this run is `<folder>/<experiment>/<hash>` in it.
-        overrides: More of the configuration, as on the command line: `["loss=ranknet", "logger.mode=disabled"]`.
+@overload
+def search(
+    space: SearchSpace,
+    train: Trainer,
+    budget: int | None = None,
+    folder: str | Path = "lab",
+    seed: int = 0,
+    *,
+    attempts: int = 1,
+    stop_on_failure: bool = False,
+    **study: Any,
+) -> Study: ...
 
-    Returns:
-        The finished run.
+
+def search(space: Any = "nb201", train: Any = None, *arguments: Any, **named: Any) -> SearchRun | Study:
+    """Searches a space of one's own with any training, or a benchmark as the command does.
+
+    A space object: asks a `Study` what to train, trains it, and tells. Interrupted or killed, the same call goes on
+    where it was; a larger budget in the same folder raises it. Arguments:
+
+    - `train`: a function that is called with the choices of an architecture by name (with its string where it has a
+      parameter `arch`, or the space has no choices) and returns the objective; what it raises, and NaN, are failed
+      trainings. Or an `Evaluator`, a `BenchmarkTable`, or a frame with `arch` or the choices and the objective.
+    - `budget`, `folder`, `seed`, and by name all others of `Study`.
+    - `attempts`: trainings of an architecture that fails, before it is given up.
+    - `stop_on_failure`: whether one failed training ends the search, rather than more than half of a round.
+
+    Returns the `Study`.
+
+    The name of a space: runs the search of `python -m acenas experiment=<space>_ltr`, goes on with it, or opens it
+    where it is done. Configuration, run folder and result are those of the command. Arguments:
+
+    - `space`: `nb201`, `nb101`, `nds_darts`, `mobilenet`, ...
+    - `table`: the benchmark table that has the accuracies; None for the experiment's own.
+    - `budget`: architectures to train, all of them; None for the experiment's own.
+    - `seed`: drives every choice.
+    - `folder`: where runs are kept (`output_root`); that of this run is `<folder>/<experiment>/<hash>` in it.
+    - `overrides`: more of the configuration, as on the command line: `["loss=ranknet", "logger.mode=disabled"]`.
+
+    Returns the finished `SearchRun`.
 
     Raises:
-        UserError: Where the configuration cannot be run.
+        UserError: where it cannot run, or too many trainings failed.
     """
+    if isinstance(space, str):
+        return _as_the_command(space, *(() if train is None else (train,)), *arguments, **named)
+    from acenas.run.study import run_trainings  # takes seconds
+
+    return run_trainings(space, train, *arguments, **named)
+
+
+def _as_the_command(
+    space: str,
+    *,
+    table: str | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    folder: str | Path = "outputs",
+    overrides: Sequence[str] = (),
+) -> SearchRun:
     given = [f"experiment={space}_ltr", f"seed={seed}"]
     given += [f"table={table}"] if table is not None else []
     given += [f"search.budget={budget}"] if budget is not None else []
@@ -120,9 +167,11 @@ class SearchRun:
 
     Attributes:
         folder: Of the run, with `report.html`, `summary.json`, `config.yaml` and all else that it left behind.
+        of: The space of a study; None for that of the configuration.
     """
 
     folder: Path
+    of: SearchSpace | None = None
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -146,7 +195,12 @@ class SearchRun:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""
-        return instantiate(self.config.space)  # type: ignore[no-any-return]
+        return instantiate(self.config.space) if self.of is None else self.of
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What the trainings showed: name, unit and direction."""
+        return Objective.of(self.summary.get("objective", "accuracy"))
 
     @property
     def returned(self) -> str:
@@ -154,34 +208,48 @@ class SearchRun:
         return str(self.summary["returned"]["arch"])
 
     @property
+    def observed_value(self) -> float:
+        """What training the returned architecture showed, in the unit of the objective."""
+        return float(self.summary["returned"][self.objective.column])
+
+    @property
+    def test_value(self) -> float | None:
+        """The test value of the returned architecture, which the search has never seen; None where nobody knows it."""
+        found = self.summary["returned"].get(f"test_{self.objective.name}")
+        return None if found is None else float(found)
+
+    @property
     def observed_accuracy(self) -> float:
-        """What training the returned architecture showed, percent."""
+        """`observed_value` of a search for accuracy, percent."""
         return float(self.summary["returned"]["observed_accuracy"])
 
     @property
     def test_accuracy(self) -> float:
-        """Of the returned architecture, percent; the search has never seen it."""
+        """`test_value` of a search for accuracy, percent."""
         return float(self.summary["returned"]["test_accuracy"])
 
     @property
     def observations(self) -> pd.DataFrame:
-        """Every architecture trained, in order: `arch`, `round`, `reason`, `observed_accuracy` (percent), `seconds`."""
+        """Every training that ended, in order: `arch`, `round`, `reason`, the objective's column, `seconds`, ..."""
         import pandas as pd
 
-        return pd.read_parquet(self.folder / "observations.parquet")
+        trials = pd.read_parquet(self.folder / "observations.parquet")
+        return trials[trials["state"].isin(["trained", "failed"])] if "state" in trials else trials
 
     def ranking(self) -> pd.DataFrame:
         """All architectures that were scored, the best by the last fit first.
 
         Returns:
-            `arch`, `score` (only their order means anything), and `observed_accuracy`, NaN where it was not trained.
+            `arch`, `score` (only their order means anything), and the objective's column (`observed_accuracy` by
+            default), NaN where it was not trained.
         """
         import pandas as pd
 
         scores = pd.read_parquet(self.folder / "scores.parquet")
-        observed = self.observations.groupby("arch")["observed_accuracy"].last()
+        column = self.objective.column
+        observed = self.observations.groupby("arch")[column].last()
         ranked = pd.DataFrame({"arch": scores["arch"], "score": scores.iloc[:, -1]})
-        ranked["observed_accuracy"] = ranked["arch"].map(observed)
+        ranked[column] = ranked["arch"].map(observed)
         return ranked.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
     def plot(self) -> Figure:
@@ -191,16 +259,21 @@ class SearchRun:
 
         from acenas.report.figures import BLUE, GREEN, ORANGE, STYLE
 
-        accuracy = self.observations["observed_accuracy"]
-        trained = range(1, len(accuracy) + 1)
+        objective = self.objective
+        values = self.observations[objective.column]
+        trained = range(1, len(values) + 1)
+        best = objective.sign * (objective.sign * values).cummax()
+        unit = f" ({objective.unit})" if objective.unit else ""
+        worst = values.quantile(0.1 if objective.sign > 0 else 0.9)  # the worst are left out of the picture
         with mpl.rc_context(STYLE):
             figure, (above, below) = pyplot.subplots(
                 2, 1, sharex=True, figsize=(5.6, 4.6), height_ratios=[3, 2], layout="constrained"
             )
-            above.scatter(trained, accuracy, s=16, color=ORANGE, label="trained")
-            above.step(trained, accuracy.cummax(), where="post", color=BLUE, label="best so far")
-            above.set(ylabel="observed accuracy (%)", ylim=(accuracy.quantile(0.1), None))
-            above.legend(loc="lower right")
+            above.scatter(trained, values, s=16, color=ORANGE, label="trained")
+            above.step(trained, best, where="post", color=BLUE, label="best so far")
+            ylim = (worst, None) if objective.sign > 0 else (None, worst)
+            above.set(ylabel=f"observed {objective.name.replace('_', ' ')}{unit}", ylim=ylim)
+            above.legend(loc="lower right" if objective.sign > 0 else "upper right")
             curve = self.summary["curve"]
             ndcg = [float("nan") if point["ndcg@10"] is None else point["ndcg@10"] for point in curve]
             below.plot([point["trained"] for point in curve], ndcg, marker="o", color=GREEN)
@@ -226,15 +299,21 @@ class SearchRun:
 
     def _repr_html_(self) -> str:
         summary, metrics = self.summary, self.summary["metrics"]
+        objective, best = self.objective, summary["best_known"]
+        name, test = objective.name.replace("_", " "), self.test_value
         rows = {
             "returned": f"<code>{escape(self.returned)}</code>",
-            "observed accuracy": f"{number(self.observed_accuracy)} %",
-            "test accuracy": f"{number(self.test_accuracy)} % (never seen by the search)",
-            "best known, test": f"{number(summary['best_known']['test_accuracy'])} %",
-            "architectures trained": str(summary["trained"]),
-            "NDCG@10, Kendall": f"{number(metrics['ndcg@10'], 3)}, {number(metrics['kendall'], 3)}",
-            "report": f"<code>{escape(str(self.folder / 'report.html'))}</code>",
+            f"observed {name}": objective.show(self.observed_value),
         }
+        if test is not None and best is not None:
+            rows |= {
+                f"test {name}": f"{objective.show(test)} (never seen by the search)",
+                "best known, test": objective.show(best[f"test_{objective.name}"]),
+            }
+        rows["architectures trained"] = str(summary["trained"])
+        if metrics["ndcg@10"] is not None:
+            rows["NDCG@10, Kendall"] = f"{number(metrics['ndcg@10'], 3)}, {number(metrics['kendall'], 3)}"
+        rows["report"] = f"<code>{escape(str(self.folder / 'report.html'))}</code>"
         cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
         title = f"{summary['experiment']} on {summary['table']} {summary['dataset']}, seed {summary['seed']}"
         return f"<table><caption>{escape(title)}</caption>{cells}</table>"

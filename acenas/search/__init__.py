@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from acenas.search.evolution import RegularisedEvolution
     from acenas.search.loop import SearchResult, run_study
     from acenas.search.rounds import BudgetedSearch, Search
-    from acenas.search.study import Returned, Study, StudyState, Trial
+    from acenas.search.state import StudyState
+    from acenas.search.study import Returned, Study, Trial
 
 __all__ = [
     "Acquisition",
@@ -37,6 +38,7 @@ __getattr__, __dir__ = lazy(
         "RegularisedEvolution": "acenas.search.evolution",
         **dict.fromkeys(("SearchResult", "run_study"), "acenas.search.loop"),
         **dict.fromkeys(("BudgetedSearch", "Search"), "acenas.search.rounds"),
-        **dict.fromkeys(("Returned", "Study", "StudyState", "Trial"), "acenas.search.study"),
+        "StudyState": "acenas.search.state",
+        **dict.fromkeys(("Returned", "Study", "Trial"), "acenas.search.study"),
     },
 )

@@ -22,6 +22,14 @@ TRIES = 100
 """Attempts to draw a sample in which enough architectures satisfy the constraints."""
 
 
+def list_space(space: SearchSpace) -> Sequence[str] | None:
+    """All architectures of the space; None where they are too many to list."""
+    try:
+        return space.enumerate()
+    except NotImplementedError:
+        return None
+
+
 @dataclass(frozen=True)
 class Candidates:
     """A sample of the space and, after each round, the result of an evolution that maximises the ranker's score.

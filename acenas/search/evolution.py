@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,8 @@ from acenas.errors import UserError
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score, Within
 from acenas.search.rounds import Search
+from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
-
-if TYPE_CHECKING:
-    from acenas.search.study import StudyState
 
 
 @dataclass(eq=False)

@@ -12,7 +12,8 @@ from acenas.errors import UserError
 from acenas.evaluation import Evaluator
 from acenas.files import write_text
 from acenas.search.events import RoundResult, SearchCallback
-from acenas.search.study import FAILED, Study, Trial
+from acenas.search.state import FAILED
+from acenas.search.study import Study, Trial
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +15,8 @@ from acenas.errors import UserError
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score, Within
+from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
-
-if TYPE_CHECKING:
-    from acenas.search.study import StudyState
 
 
 class Search(ABC):

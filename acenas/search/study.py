@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,33 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.evaluation.labels import counted_by_default, informative
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path, write_text
-from acenas.ranker import Ranker
-from acenas.search.candidates import Within
-from acenas.search.rounds import Search
-from acenas.seeds import numpy_generator
-from acenas.spaces import GraphBatch, SearchSpace
+from acenas.files import write_text
+from acenas.ranker import GraphRanker, Ranker
+from acenas.search.acquisition import Acquisition
+from acenas.search.candidates import Within, list_space
+from acenas.search.constraints import Limits, non_dominated
+from acenas.search.inputs import (
+    Labels,
+    archs_of,
+    cost_models,
+    limits_of,
+    read_frame,
+    weak_labels_of,
+)
+from acenas.search.rounds import BudgetedSearch, Search
+from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
+from acenas.seeds import numpy_generator, torch_generator
+from acenas.spaces import Choices, GraphBatch, SearchSpace
+from acenas.tables import WeakLabels
 
-QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
-"""States of a trial: chosen in a round that has begun, asked for, told, or failed."""
+STUDY, SCORES, LABELS = "study.json", "scores.parquet", "pretrain/weak_labels.parquet"
+"""Files of a study: what it is, what can be chosen with its scores, and what its ranker is pretrained on."""
+
+
+BUDGET = 50
+"""Trainings of a study that says nothing else."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +87,24 @@ class Study:
 
     Args:
         space: of the architectures.
-        archs: everything that can be scored and chosen; all of it keeps the constraints.
-        search: how many each round trains, and which.
-        ranker: scores architectures.
+        budget: trainings in all; by default as many as the folder's study has, else 50. A larger one than the folder's
+            raises it.
         folder: of the study.
         seed: drives every choice.
-        objective: what trainings show.
-        ready: makes the ready ranker before it is first used, by pretraining or loading it; nothing by default.
-        pretrained: whether the ranker's scores mean anything before the first round.
+        objective: what trainings show: an `Objective`, a mapping of its attributes, or in short `"min perplexity"`; by
+            default that of the folder's study, else accuracy in percent.
+        weak_labels: to pretrain the ranker on, see `acenas.search.inputs.Labels`; what is no frame labels a sample of
+            the space. By default what the space can count on the networks it builds; `[]` for none.
+        given: what was trained elsewhere, as a frame or a CSV or Parquet file; see `give`.
+        constraints: upper limits on costs, such as `{"params_m": 2.0}`: counted on the networks, or a column of
+            `weak_labels`.
+        ranker: scores architectures; a `GraphRanker` by default.
+        search: how many each round trains, and which; a `BudgetedSearch` by default.
+        acquisition: of the default search.
+        archs: what can be chosen where that is not the space, such as what a table knows.
         within: where `archs` are only a sample of the space: which of further architectures keep the constraints.
             After each round the study then adds what `Search.extend` finds.
+        pretrained: whether `ranker` was pretrained already; None for a study that does it.
 
     Raises:
         UserError: where the folder holds another study, or the space has too few architectures.
@@ -87,35 +113,56 @@ class Study:
     def __init__(
         self,
         space: SearchSpace,
-        archs: Sequence[str],
-        search: Search,
-        ranker: Ranker,
-        folder: Path,
+        budget: int | None = None,
+        folder: str | Path = "lab",
         seed: int = 0,
         *,
-        objective: Objective = Objective(),  # noqa: B008 (frozen)
-        ready: Callable[[], None] | None = None,
-        pretrained: bool = False,
+        objective: Objective | Mapping[str, Any] | str | None = None,
+        weak_labels: Labels | None = None,
+        given: pd.DataFrame | str | Path | None = None,
+        constraints: Mapping[str, float] | Limits | None = None,
+        ranker: Ranker | None = None,
+        search: Search | None = None,
+        acquisition: Acquisition | None = None,
+        archs: Sequence[str] | None = None,
         within: Within | None = None,
+        pretrained: bool | None = None,
     ) -> None:
         self.space = space
-        self.search = search
-        self.ranker = ranker
         self.folder = Path(folder)
         self.seed = seed
-        self.objective = objective
-        self.pretrained = pretrained
+        kept = self._kept()
+        if search is None:
+            budget = kept.get("budget", BUDGET) if budget is None else budget
+            search = (
+                BudgetedSearch(budget)
+                if acquisition is None
+                else BudgetedSearch(budget, acquisition=acquisition)
+            )
+        elif acquisition is not None:
+            raise UserError("study: give the acquisition to the search, or no search")
+        self.search = search if budget is None else search.with_budget(budget)
+        self.ranker = GraphRanker(space, seed=seed) if ranker is None else ranker
+        self.objective = Objective.of(kept.get("objective", "accuracy") if objective is None else objective)
+        self._labels = self._read_labels(weak_labels) if pretrained is None else []
+        self.pretrained = not (isinstance(self._labels, Sequence) and not self._labels)
+        if pretrained is not None:
+            self.pretrained = pretrained
+        self._ready = pretrained is not None
+        self.constraints = kept.get("constraints") if constraints is None else constraints
+        labels = self._labels if isinstance(self._labels, WeakLabels) else None
+        self.limits = limits_of(space, self.constraints, labels)
         self.within = within
-        self._ready = ready
-        self._first_archs = list(archs)
         self._graphs: GraphBatch | None = None
         self._distinct_of: list[str] = []
         self._distinct = np.zeros(0, dtype=np.int64)
         self._lock = FileLock(self.folder / ".study.lock")
-        self.state = StudyState(self.folder, self._first_archs, objective)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._chosen_here = archs is None
+        self.state = StudyState(self.folder, self._choosable(kept, archs), self.objective)
         with self._transaction():
             self._open()
+        if given is not None:
+            self._give(read_frame(given), again=True)
 
     # --- asking and telling ---
 
@@ -181,16 +228,19 @@ class Study:
         Raises:
             UserError: where a column is missing, a value is no number, or an architecture is not of the space.
         """
+        self._give(observed)
+
+    def _give(self, observed: pd.DataFrame, again: bool = False) -> None:
         name = self.objective.name
         if name not in observed.columns:
             raise UserError(
                 f"given: there is no column {name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, observed.columns))})"
             )
-        archs = self._archs_of(observed.drop(columns=name))
+        archs = archs_of(self.space, observed.drop(columns=name))
         values = [_as_float(value, name) for value in observed[name]]
         with self._transaction():
-            self.state.add_given(archs, values, self.space)
+            self.state.add_given(archs, values, self.space, again)
 
     @property
     def pending(self) -> list[Trial]:
@@ -230,8 +280,39 @@ class Study:
             archs, utilities = self.state.known
             frame = pd.DataFrame({"arch": self.state.archs, "score": self.state.last_scores})
         values = pd.Series(self.objective.utility(utilities), index=archs)
-        frame[self.objective.column] = values[~values.index.duplicated()].reindex(frame["arch"]).to_numpy()
+        values = values[~values.index.duplicated()]
+        frame = frame.merge(
+            pd.DataFrame({"arch": values.index}), "outer"
+        )  # what was given may not be among them
+        frame[self.objective.column] = values.reindex(frame["arch"]).to_numpy()
         return frame.sort_values("score", ascending=False, kind="stable").reset_index(drop=True)
+
+    def front(self, *names: str, costs: pd.DataFrame | None = None) -> pd.DataFrame:
+        """What nothing else that was observed beats: no other is at least as good in all, and better in one.
+
+        Args:
+            names: of costs, lower is better, such as `params_m`.
+            costs: a frame with these columns, as weak labels are given; else the costs are those of the study's weak
+                labels, or counted on the networks.
+
+        Returns:
+            `arch`, the objective's column and the costs, the cheapest first.
+
+        Raises:
+            UserError: where nothing tells a cost.
+        """
+        with self._transaction():
+            archs, utilities = self.state.known
+        told = self._labels if isinstance(self._labels, WeakLabels) else None
+        labels = told if costs is None else weak_labels_of(self.space, [], costs, self.folder)
+        worked = pd.DataFrame({"arch": archs, "utility": -utilities}).dropna().drop_duplicates("arch")
+        for model in cost_models(self.space, names, labels):
+            worked[model.name] = model.values(worked["arch"].tolist())
+        worked = worked.dropna()
+        front = worked[non_dominated(worked[["utility", *names]].to_numpy())]
+        front = front.assign(utility=self.objective.utility(-front["utility"].to_numpy()))
+        front = front.rename(columns={"utility": self.objective.column})
+        return front.sort_values(list(names) or self.objective.column, kind="stable").reset_index(drop=True)
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""
@@ -254,29 +335,32 @@ class Study:
                 told["arch"].tolist(),
                 self.objective.utility(told[self.objective.column].to_numpy()),
             )
-            self.state.trials = told.assign(returned=told["arch"].to_numpy()[returned])
+            names = pd.Series(told["arch"].to_numpy()[returned], index=told.index)
+            self.state.trials["returned"] = names.reindex(self.state.trials.index, fill_value="")
             self.state.write()
-            return self.state.trials
+            return self.state.told
 
     # --- rounds ---
 
     def _open(self) -> None:
         """Begins the study, goes on with it, or raises its budget."""
-        file = self.folder / "study.json"
+        file = self.folder / STUDY
+        limits = self.limits.at_most if self.limits else {}
         mine: dict[str, Any] = {
             "space": self.space.name,
+            "choices": f"{self.space} of {self.space.size}" if isinstance(self.space, Choices) else "",
             "objective": asdict(self.objective),
+            "constraints": limits,
             "ranker": type(self.ranker).__name__,
             "seed": self.seed,
         }
-        theirs = (
-            json.loads(file.read_text(encoding="utf-8")) if file.exists() else mine | {"budget": self.budget}
-        )
+        theirs = mine | {"budget": self.budget} | self._kept()
         for name, value in mine.items():
             if theirs[name] != value:
+                both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]
+                what = "space" if name == "choices" else name
                 raise UserError(
-                    f"{self.folder} holds a study with another {name} ({theirs[name]}, not {value}); "
-                    "choose another folder"
+                    f"{self.folder} holds a study with another {what} ({both[0]}, not {both[1]}); choose another folder"
                 )
         if theirs["budget"] > self.budget:
             raise UserError(
@@ -288,7 +372,43 @@ class Study:
         if theirs["budget"] < self.budget:
             self.state.restart_from(_last_round_alike(self.search, theirs["budget"]))
         if not file.exists() or theirs["budget"] < self.budget:
-            write_text(file, json.dumps(mine | {"budget": self.budget}, indent=2) + "\n")
+            self._write_labels()
+            if self._chosen_here and not file.exists():
+                self.state.write("scores")
+            more = {"budget": self.budget, "listed": self.within is None}
+            write_text(file, json.dumps(mine | more, indent=2) + "\n")
+
+    def _kept(self) -> dict[str, Any]:
+        """What the folder says of its study; nothing where there is none."""
+        file = self.folder / STUDY
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UserError(f"{file} cannot be read: {error}") from None
+
+    def _choosable(self, kept: Mapping[str, Any], archs: Sequence[str] | None) -> list[str]:
+        """Everything that can be chosen from the beginning, and `within` where that is a sample."""
+        limits = self.limits
+
+        def within(archs: Sequence[str]) -> NDArray[np.bool_]:
+            return limits.within(archs) if limits else np.ones(len(archs), np.bool_)
+
+        if archs is None:
+            if kept and (self.folder / SCORES).exists():  # they are in the folder
+                self.within = None if kept["listed"] else within
+                return []
+            archs = list_space(self.space)
+        if archs is None:
+            self.within = within
+            found = self.search.candidates.sample(self.space, within, self.seed)
+        else:
+            found = [arch for arch, keep in zip(archs, within(archs).tolist(), strict=True) if keep]
+        if limits and not found:
+            some = archs or self.space.sample(1000, torch_generator(self.seed, "candidates"))
+            raise limits.nothing_left(some)
+        return found
 
     def _candidates(self) -> NDArray[np.int64]:
         """Positions of one architecture for each function. Raises `UserError` where they are too few."""
@@ -334,7 +454,8 @@ class Study:
         if number == 0 and given.empty:
             if self.pretrained and "pretrained" not in self.state.scores:
                 self._make_ready()
-                self.state.add_scores("pretrained", self.ranker.score(self.graphs))
+                if self.pretrained:
+                    self.state.add_scores("pretrained", self.ranker.score(self.graphs))
             return
         name = f"round_{number}" if number else "given"
         _, utilities = self.state.known
@@ -378,10 +499,51 @@ class Study:
     def _encode(self, archs: Sequence[str]) -> GraphBatch:
         return self.space.canonical_graphs(archs)
 
+    # --- weak labels ---
+
+    def _read_labels(self, given: Labels | None) -> Labels:
+        """Frames are read at once; a function, or names of what can be counted, when the ranker is first used."""
+        file = self.folder / LABELS
+        if given is None and file.exists():
+            return WeakLabels.load(file, space=self.space.name)
+        if given is None:
+            return counted_by_default(self.space)
+        if isinstance(given, pd.DataFrame | WeakLabels):
+            given = weak_labels_of(self.space, [], given, self.folder)
+            if file.exists() and not WeakLabels.load(file).frame().equals(given.frame()):
+                raise UserError(f"{self.folder} holds a study with other weak labels; choose another folder")
+        return given
+
+    def _write_labels(self) -> None:
+        if isinstance(self._labels, WeakLabels):
+            self._labels.save(self.folder / LABELS)
+
     def _make_ready(self) -> None:
-        if self._ready is not None:
-            self._ready()
-            self._ready = None
+        """Pretrains the ranker, or loads it."""
+        if self._ready or not self.pretrained:
+            return
+        file, folder = self.folder / LABELS, self.folder / "pretrain"
+        if not isinstance(self._labels, WeakLabels):
+            if not file.exists():
+                archs = [self.state.archs[i] for i in self._candidates()]
+                made = weak_labels_of(self.space, archs, self._labels, folder, self.seed)
+                informative(made).save(file)
+            self._labels = WeakLabels.load(file, space=self.space.name)
+        if not self._labels.names:
+            self.pretrained = False
+            return
+        done = folder / "ranker.pt"
+        if done.exists():
+            self.ranker.load(done)
+        else:
+            self.ranker.pretrain(
+                self.space.canonical_graphs(self._labels.archs),
+                torch.tensor(self._labels.frame().to_numpy(), dtype=torch.float32),
+                label_names=self._labels.names,
+                folder=folder,
+            )
+            self.ranker.save(done)
+        self._ready = True
 
     # --- files and locks ---
 
@@ -443,208 +605,12 @@ class Study:
                 stacklevel=3,
             )
 
-    def _archs_of(self, frame: pd.DataFrame) -> list[str]:
-        if "arch" in frame.columns:
-            archs = [self.space.parse(str(arch)) for arch in frame["arch"]]
-        else:
-            archs = [self.space.from_choices(row) for row in frame.to_dict("records")]
-        for arch in archs:
-            self.space.validate(arch)
-        return archs
-
-
-class StudyState:
-    """The files of a study: its trials, what was given, what was scored, and answers that wait for their question.
-
-    Attributes:
-        trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
-            `message` (why it failed).
-        given: `arch` and the objective's column of what was trained elsewhere.
-        scores: `arch`, then one column per fit.
-    """
-
-    def __init__(self, folder: Path, archs: Sequence[str], objective: Objective) -> None:
-        self._files = {
-            name: folder / f"{name}.parquet" for name in ("observations", "given", "scores", "answers")
-        }
-        self._read: dict[str, tuple[int, ...]] = {}
-        self.objective = objective
-        self._column = objective.column
-        self.trials = pd.DataFrame(
-            {
-                "arch": pd.Series(dtype=str),
-                "round": pd.Series(dtype=np.int64),
-                "reason": pd.Series(dtype=str),
-                "repeat": pd.Series(dtype=np.int64),
-                "state": pd.Series(dtype=str),
-                self._column: pd.Series(dtype=np.float64),
-                "seconds": pd.Series(dtype=np.float64),
-                "message": pd.Series(dtype=str),
-            }
-        )
-        self.answers = self.trials.copy()
-        self.given = self.trials[["arch", self._column]].copy()
-        self.scores = pd.DataFrame({"arch": list(archs)})
-        self._index()
-
-    def read(self) -> None:
-        """Takes in what other processes have written."""
-        for name, attribute in (
-            ("observations", "trials"),
-            ("given", "given"),
-            ("scores", "scores"),
-            ("answers", "answers"),
-        ):
-            file = self._files[name]
-            written = _version(file)
-            if written != self._read.get(name, ()):
-                setattr(self, attribute, pd.read_parquet(file))
-                self._read[name] = written
-                if name == "scores":
-                    self._index()
-
-    def forget(self) -> None:
-        """Makes `read` take in everything anew, as what is in memory may differ from the files."""
-        self._read = {}
-
-    def write(self, name: str = "observations") -> None:
-        """Writes a file of the state."""
-        frame = {
-            "observations": self.trials,
-            "given": self.given,
-            "scores": self.scores,
-            "answers": self.answers,
-        }
-        with atomic_path(self._files[name]) as path:
-            frame[name].to_parquet(path, index=False)
-        self._read[name] = _version(self._files[name])
-
-    def _index(self) -> None:
-        self.archs: list[str] = self.scores["arch"].tolist()
-        self._position = {arch: i for i, arch in enumerate(self.archs)}
-
-    @property
-    def last_round(self) -> int:
-        """The last round that has begun; 0 before the first."""
-        return int(self.trials["round"].max()) if len(self.trials) else 0
-
-    @property
-    def told(self) -> pd.DataFrame:
-        """The trials that have ended, in their order."""
-        return self.trials[self.trials["state"].isin([TRAINED, FAILED])]
-
-    @property
-    def positions(self) -> NDArray[np.int64]:
-        """Of all trials among `archs`."""
-        return self.positions_of(self.trials["arch"])
-
-    def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
-        """`[n]`, of `archs` among all that can be scored."""
-        return np.array([self._position[arch] for arch in archs], dtype=np.int64)
-
-    @property
-    def last_scores(self) -> NDArray[np.float32]:
-        """`[A]`, the latest scores; all equal where there are none yet."""
-        fits = self.scores.columns[1:]
-        return self.scores[fits[-1]].to_numpy() if len(fits) else np.zeros(len(self.scores), dtype=np.float32)
-
-    @property
-    def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """What was given, then what was told: architectures and `[n]` utilities, NaN for failed trainings."""
-        both = pd.concat([self.given, self.told[["arch", self._column]]]) if len(self.given) else self.told
-        return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
-
-    def numbers(self, state: str) -> list[int]:
-        """Of the trials in a state."""
-        return [int(number) for number in self.trials.index[self.trials["state"] == state]]
-
-    def update(self, numbers: Sequence[int], **values: Any) -> None:
-        """Sets columns of some trials."""
-        for column, value in values.items():
-            self.trials.loc[list(numbers), column] = value
-
-    def begin_round(self, number: int, archs: Sequence[str], reasons: Sequence[str]) -> None:
-        """Adds the trials of a round; those whose answer is there already have ended."""
-        new = pd.DataFrame(
-            {
-                "arch": list(archs),
-                "round": number,
-                "reason": list(reasons),
-                "repeat": 0,
-                "state": QUEUED,
-                self._column: np.nan,
-                "seconds": np.nan,
-                "message": "",
-            }
-        )
-        answers = self.answers.drop_duplicates("arch").set_index("arch")
-        for row in np.flatnonzero(new["arch"].isin(answers.index)):
-            columns = ["state", self._column, "seconds", "message"]
-            new.loc[row, columns] = answers.loc[new["arch"][row], columns]
-        self.trials = pd.concat([self.trials, new], ignore_index=True) if len(self.trials) else new
-        self.write()
-
-    def restart_from(self, number: int) -> None:
-        """Takes back the rounds after `number` and their fits; their answers wait until they are asked for again."""
-        back = self.told[self.told["round"] > number]
-        self.answers = pd.concat([self.answers, back], ignore_index=True) if len(self.answers) else back
-        self.write("answers")
-        self.trials = self.trials[self.trials["round"] <= number].reset_index(drop=True)
-        fits = [fit for fit in self.scores.columns[1:] if fit.startswith("round_") and int(fit[6:]) > number]
-        kept = self.scores.drop(columns=fits)
-        if len(kept.columns) > 1:  # what was found after the last kept fit has no scores
-            kept = kept[~kept[kept.columns[1:]].isna().all(axis=1)]
-        self.scores = kept
-        self._index()
-        self.write("scores")
-        self.write()
-
-    def add_given(self, archs: Sequence[str], values: Sequence[float], space: SearchSpace) -> None:
-        """Adds what was trained elsewhere; what is there already is left out, with a warning."""
-        there = set(space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
-        rows: dict[str, tuple[str, float]] = {}
-        left_out = []
-        for arch, form, value in zip(archs, space.canonical_all(archs), values, strict=True):
-            if form in there or form in rows:
-                left_out.append(arch)
-            else:
-                rows[form] = (arch, value)
-        if left_out:
-            warnings.warn(
-                f"given: {len(left_out)} architectures are there twice or were asked for already, such as "
-                f"{left_out[0]}; the first value stands",
-                stacklevel=4,
-            )
-        new = pd.DataFrame(list(rows.values()), columns=["arch", self._column])
-        self.given = pd.concat([self.given, new], ignore_index=True) if len(self.given) else new
-        self.write("given")
-
-    def add_archs(self, archs: Sequence[str]) -> None:
-        """Adds what can be chosen from now on; earlier fits did not score it (NaN). Written with the next scores."""
-        self.scores = pd.concat([self.scores, pd.DataFrame({"arch": list(archs)})], ignore_index=True)
-        self._index()
-
-    def add_scores(self, name: str, scores: torch.Tensor) -> None:
-        """Adds the scores `[A]` of a fit."""
-        column = pd.Series(scores.detach().cpu().numpy().astype(np.float32), name=name)
-        self.scores = pd.concat([self.scores, column], axis=1)
-        self.write("scores")
-
 
 def _last_round_alike(search: Search, smaller: int) -> int:
     """The number of rounds, but for the last, that begin a search of `smaller` trainings and this one alike."""
     before, now = search.with_budget(smaller).round_sizes, search.round_sizes
     alike = [a == b for a, b in zip(before[:-1], now, strict=False)]
     return alike.index(False) if False in alike else len(alike)
-
-
-def _version(file: Path) -> tuple[int, ...]:
-    """Changes with each writing of a file, which is a renaming; empty where there is none."""
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return ()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _as_float(value: object, name: str) -> float:

@@ -97,7 +97,7 @@ def test_a_mistake_is_an_error_that_leaves_nothing(
     given = {"folder": tmp_path, **arguments}
     given["overrides"] = [*given.get("overrides", []), "logger.mode=disabled"]  # type: ignore[misc]
     with pytest.raises(acenas.UserError, match=message):
-        acenas.search(**given)  # type: ignore[arg-type]
+        acenas.search(**given)  # type: ignore[call-overload]
     assert not GlobalHydra.instance().is_initialized()
     assert not list(tmp_path.glob("*/*"))
 

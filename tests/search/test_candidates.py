@@ -100,7 +100,9 @@ def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
 def run(folder: Path, search: Search, *callbacks: SearchCallback) -> SearchResult:
     archs = search.candidates.sample(SPACE, within, seed=0)
     return run_study(
-        Study(SPACE, archs, search, KnowsKernels(), folder, within=within), CountKernels(), callbacks
+        Study(SPACE, folder=folder, search=search, ranker=KnowsKernels(), archs=archs, within=within),
+        CountKernels(),
+        callbacks,
     )
 
 
@@ -162,7 +164,7 @@ def test_too_few_within_the_limits_is_an_error_that_says_so(tmp_path: Path) -> N
     with pytest.raises(
         UserError, match=r"5 distinct .* within search.constraints, fewer than search.budget=12"
     ):
-        Study(SPACE, archs, budgeted(), KnowsKernels(), tmp_path)
+        Study(SPACE, folder=tmp_path, search=budgeted(), ranker=KnowsKernels(), archs=archs)
 
 
 def test_impossible_numbers_are_refused() -> None:
@@ -178,4 +180,4 @@ def test_a_space_without_neighbours_keeps_its_sample(tmp_path: Path) -> None:
     assert not CANDIDATES.evolve(space, archs, np.arange(2.0), everything, lambda _: np.zeros(0), generator)
     search = RegularisedEvolution(budget=2, population=2, tournament=1)
     with pytest.raises(UserError, match=r"search=evolution needs neighbours.*nothing but graphs is known"):
-        Study(space, archs, search, KnowsKernels(), tmp_path)
+        Study(space, folder=tmp_path, search=search, ranker=KnowsKernels(), archs=archs)

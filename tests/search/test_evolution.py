@@ -29,7 +29,9 @@ def run(
     seed: int = 0,
 ) -> SearchResult:
     ranker, evaluator = ObservedRanker(SPACE), evaluator or CountConvolutions()
-    return run_study(Study(SPACE, archs, search, ranker, folder, seed), evaluator, callbacks)
+    return run_study(
+        Study(SPACE, None, folder, seed, ranker=ranker, search=search, archs=archs), evaluator, callbacks
+    )
 
 
 @pytest.mark.parametrize("per_round", [1, 4])
@@ -68,7 +70,8 @@ def test_evolution_finds_more_than_chance(tmp_path: Path) -> None:
         best["evolution"].append(evolved.observations["observed_accuracy"].tail(10).mean())
         ranker = ObservedRanker(SPACE)
         chance = run_study(
-            Study(SPACE, ARCHS, by_chance, ranker, folder / "chance", seed), CountConvolutions()
+            Study(SPACE, None, folder / "chance", seed, ranker=ranker, search=by_chance, archs=ARCHS),
+            CountConvolutions(),
         )
         best["chance"].append(chance.observations["observed_accuracy"].mean())
     assert np.mean(best["evolution"]) > np.mean(best["chance"]) + 1

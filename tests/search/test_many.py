@@ -20,7 +20,8 @@ space = Choices({f"layer{i}": list(range(10)) for i in range(5)})
 archs = space.enumerate()
 worth = generator.normal(size=(5, 10))
 values = 70 + np.array([sum(worth[i, int(c)] for i, c in enumerate(space.choices(a).values())) for a in archs])
-study = Study(space, archs, BudgetedSearch(budget=11_000), GraphRanker(space), Path(sys.argv[1]))
+search = BudgetedSearch(budget=11_000)
+study = Study(space, folder=sys.argv[1], search=search, archs=archs, pretrained=False)
 some = generator.permutation(len(archs))[:10_000]
 told = pd.DataFrame({"arch": [archs[i] for i in some], "round": 1, "reason": "random", "repeat": 0, "state": "trained",
     "observed_accuracy": values[some] + generator.normal(0, 0.3, len(some)), "seconds": 1.0, "message": ""})

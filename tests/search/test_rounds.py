@@ -38,12 +38,12 @@ class CountConvolutions(Evaluator):
 class LeastSquares(Ranker):
     """Linear regression on the counts of operations: a ranker that is exact and quick."""
 
-    def __init__(self) -> None:
-        self.weights = torch.zeros(SPACE.num_node_types)
+    def __init__(self, num_node_types: int = SPACE.num_node_types) -> None:
+        self.weights = torch.zeros(num_node_types)
         self.fits = 0
 
     def features(self, graphs: GraphBatch) -> Tensor:
-        return torch.nn.functional.one_hot(graphs.node, SPACE.num_node_types).float().sum(1)
+        return torch.nn.functional.one_hot(graphs.node, len(self.weights)).float().sum(1)
 
     def pretrain(self, graphs: GraphBatch, weak_labels: Tensor, **_: object) -> None:
         raise AssertionError("the search does not pretrain")
@@ -85,7 +85,7 @@ def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: flo
 def run(
     folder: Path, *callbacks: SearchCallback, evaluator: Evaluator | None = None, **schedule: int
 ) -> SearchResult:
-    study = Study(SPACE, ARCHS, search(**schedule), LeastSquares(), folder)
+    study = Study(SPACE, folder=folder, search=search(**schedule), ranker=LeastSquares(), archs=ARCHS)
     return run_study(study, evaluator or CountConvolutions(), callbacks)
 
 
@@ -144,7 +144,7 @@ def test_a_kill_between_training_and_fitting_trains_nothing_again(tmp_path: Path
     Dies.__name__ = LeastSquares.__name__  # another ranker would be another study
     evaluator = CountConvolutions()
     with pytest.raises(KilledError):
-        run_study(Study(SPACE, ARCHS, search(), Dies(), tmp_path), evaluator)
+        run_study(Study(SPACE, folder=tmp_path, search=search(), ranker=Dies(), archs=ARCHS), evaluator)
     result = run(tmp_path, evaluator=evaluator)
     pd.testing.assert_frame_equal(result.observations, run(tmp_path / "whole").observations)
     assert len(evaluator.asked) == 30
@@ -163,7 +163,7 @@ def test_callbacks_see_each_round_with_what_was_observed_by_then(tmp_path: Path)
 def test_a_budget_beyond_the_space_is_refused(tmp_path: Path) -> None:
     few = list(ARCHS[:10])
     with pytest.raises(UserError, match=r"fewer than search\.budget=30"):
-        Study(SPACE, few, search(), LeastSquares(), tmp_path)
+        Study(SPACE, folder=tmp_path, search=search(), ranker=LeastSquares(), archs=few)
 
 
 @pytest.mark.parametrize("schedule", [(10, 20, 10), (0, 1, 0), (10, 0, 0), (10, 1, 0, -0.1)])
@@ -176,7 +176,9 @@ def test_an_impossible_schedule_is_refused(schedule: tuple[int, int, int]) -> No
 def test_what_would_be_returned_stands_beside_each_training(tmp_path: Path, confidence: float | None) -> None:
     asked = search()
     asked.confidence = confidence
-    result = run_study(Study(SPACE, ARCHS, asked, LeastSquares(), tmp_path), CountConvolutions())
+    result = run_study(
+        Study(SPACE, folder=tmp_path, search=asked, ranker=LeastSquares(), archs=ARCHS), CountConvolutions()
+    )
     trained = pd.read_parquet(tmp_path / "observations.parquet")
     pd.testing.assert_frame_equal(trained, result.observations)
     archs = trained["arch"].tolist()
@@ -302,7 +304,7 @@ def test_what_fails_is_given_up_after_so_many_attempts(
     tmp_path: Path, evaluator: Failing, attempts: int
 ) -> None:
     search = BudgetedSearch(budget=20, per_round=10, growth=0.0, first=BestAndRandom(best=0.0))
-    study = Study(SPACE, ARCHS, search, LeastSquares(), tmp_path)
+    study = Study(SPACE, folder=tmp_path, search=search, ranker=LeastSquares(), archs=ARCHS)
     observations = run_study(study, evaluator, attempts=attempts).observations
     broken = observations["arch"].str.contains("skip_connect~2")
     assert broken.any() and len(observations) == 20
@@ -316,8 +318,10 @@ def test_one_failure_or_most_of_a_round_stops_the_search(tmp_path: Path) -> None
     with pytest.raises(
         UserError, match=r"6 of the last 6 trainings failed \(round 1\), 6 of them with: it exploded"
     ):
-        run_study(Study(SPACE, mostly, search, LeastSquares(), tmp_path / "a", seed=1), Failing())
-    study = Study(SPACE, ARCHS, search.with_budget(40), LeastSquares(), tmp_path / "b")
+        few = Study(SPACE, None, tmp_path / "a", 1, search=search, ranker=LeastSquares(), archs=mostly)
+        run_study(few, Failing())
+    more = search.with_budget(40)
+    study = Study(SPACE, folder=tmp_path / "b", search=more, ranker=LeastSquares(), archs=ARCHS)
     with pytest.raises(UserError, match="mend the training"):
         run_study(study, Failing(), stop_on_failure=True)
     assert len(run_study(study, Failing(times=0), stop_on_failure=True).observations) == 40  # it goes on

@@ -8,21 +8,27 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.search import BestAndRandom, BudgetedSearch, Study, Trial
+from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial
+from acenas.spaces import Choices
+from acenas.tables import WeakLabels
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
 
 def study(folder: Path, budget: int = 20, seed: int = 0, objective: Objective = Objective()) -> Study:  # noqa: B008
     search = BudgetedSearch(budget, 3, 0.3, first=BestAndRandom(0.0))
-    return Study(SPACE, ARCHS, search, LeastSquares(), folder, seed, objective=objective)
+    return Study(
+        SPACE, None, folder, seed, objective=objective, ranker=LeastSquares(), search=search, archs=ARCHS
+    )
 
 
 def accuracy(trial: Trial) -> float:
@@ -206,3 +212,163 @@ def test_nothing_warns_without_a_reason(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         told(study(tmp_path))
+
+
+# --- defaults, for a space of one's own ---
+
+OWN = Choices({f"layer{i}": ["none", "small", "large"] for i in range(4)} | {"width": [16, 32, 64]})
+
+
+def size(width: int, **layers: str) -> float:
+    return width * (1 + sum({"none": 0, "small": 1, "large": 3}[kind] for kind in layers.values()))
+
+
+def own(folder: Path, budget: int | None = 12, **more: Any) -> Study:
+    more.setdefault("ranker", LeastSquares(OWN.num_node_types))
+    return Study(OWN, budget, folder, **{"pretrained": False} | more)
+
+
+def loss(trial: Trial) -> float:
+    return (
+        30 - size(**trial.choices) / 64 + trial.number / 1000
+    )  # no two alike, which rounding errors might order
+
+
+def test_all_but_the_space_has_a_default(tmp_path: Path) -> None:
+    asked = Study(OWN, folder=tmp_path, weak_labels=size)
+    assert asked.budget == 50 and asked.objective == Objective()
+    trials = asked.ask()
+    assert {trial.reason for trial in trials} == {"random among the best"}, "it goes by the weak labels"
+    assert trials[0].choices == OWN.choices(trials[0].arch)
+    asked.tell(trials[0], 3.0)
+    again = Study(OWN, folder=tmp_path)  # weak labels are those of the folder
+    assert again.pretrained and [trial.number for trial in again.pending] == [1, 2]
+    assert len(WeakLabels.load(tmp_path / "pretrain" / "weak_labels.parquet")) == 243
+
+
+def test_what_is_not_said_is_what_the_folder_says(tmp_path: Path) -> None:
+    own(tmp_path, 8, objective="min perplexity")
+    again = own(tmp_path, None)
+    assert again.budget == 8 and again.objective == Objective("perplexity", "", "min")
+    with pytest.raises(UserError, match="another objective"):
+        own(tmp_path, objective="max bleu")
+    with pytest.raises(UserError, match="another space"):
+        Study(Choices({"layer0": ["none", "other"]}), 1, tmp_path, ranker=LeastSquares())
+    assert own(tmp_path, 10).budget == 10
+
+
+def test_frames_are_weak_labels_and_limits(tmp_path: Path) -> None:
+    archs = OWN.enumerate()
+    frame = pd.DataFrame([OWN.choices(arch) for arch in archs])
+    frame["milliseconds"] = [size(**OWN.choices(arch)) for arch in archs]
+    asked = Study(
+        OWN, 9, tmp_path, weak_labels=frame, constraints={"milliseconds": 100}, objective="min perplexity"
+    )
+    for trial in (trial for _ in range(3) for trial in asked.ask()):
+        assert size(**trial.choices) <= 100
+        asked.tell(trial, loss(trial))
+    front = asked.front("milliseconds")
+    assert (
+        front["milliseconds"].is_monotonic_increasing and front["observed_perplexity"].is_monotonic_decreasing
+    )
+    assert front["observed_perplexity"].min() == asked.observations["observed_perplexity"].min()
+    with pytest.raises(UserError, match="nothing tells the cost joules"):
+        asked.front("joules")
+    with pytest.raises(UserError, match="none of 243 architectures"):
+        Study(OWN, 9, tmp_path / "none", weak_labels=frame, constraints={"milliseconds": 1})
+    with pytest.raises(UserError, match="other weak labels"):
+        Study(OWN, 9, tmp_path, weak_labels=frame.assign(milliseconds=1.0), constraints={"milliseconds": 100})
+
+
+def test_costs_are_counted_on_the_networks(tmp_path: Path) -> None:
+    space = Choices(
+        {"width": [8, 16, 32], "depth": [1, 2, 3]},
+        build=lambda width, depth: nn.Sequential(*[nn.Linear(width, width) for _ in range(depth)]),
+        example_input=lambda: torch.zeros(1, 8),
+    )
+    narrow = Choices({"width": [8], "depth": [1, 2, 3]}, build=space._build, example_input=torch.zeros(1, 8))
+    asked = Study(
+        narrow, 2, tmp_path, ranker=LeastSquares(), pretrained=False, constraints={"params_m": 150e-6}
+    )
+    trials = asked.ask()
+    assert {trial.choices["depth"] for trial in trials} == {1, 2}
+    for trial in trials:
+        asked.tell(trial, 1.0)
+    assert asked.front("params_m")["params_m"].tolist() == [72e-6], "more parameters showed nothing more"
+
+
+def test_a_space_too_large_to_list_is_sampled_and_evolves(tmp_path: Path) -> None:
+    large = Choices({f"x{i}": list(range(10)) for i in range(12)})
+    candidates = Candidates(samples=200, population=5, children=20, generations=2)
+
+    def opened() -> Study:
+        search = BudgetedSearch(9, candidates=candidates)
+        return Study(
+            large, folder=tmp_path, ranker=LeastSquares(large.num_node_types), search=search, pretrained=False
+        )
+
+    assert len(opened().state.archs) == 200
+    told(opened(), lambda trial: float(sum(trial.choices.values())))
+    assert len(opened().state.archs) > 200
+    assert opened().ranking()["observed_accuracy"].notna().sum() == 9
+
+
+def test_what_is_given_at_the_opening_may_be_given_again(tmp_path: Path) -> None:
+    file = tmp_path / "last_month.csv"
+    pd.DataFrame({"layer0": ["none"], "layer1": ["none"], "layer2": ["none"], "layer3": ["large"], "width": [64],
+                  "accuracy": [70.0]}).to_csv(file, index=False)  # fmt: skip
+    for _ in range(2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            asked = own(tmp_path / "lab", given=file)
+    assert len(asked.state.given) == 1 and asked.returned is not None and asked.returned.value == 70
+    with pytest.raises(UserError, match="cannot be read"):
+        own(tmp_path / "lab", given=tmp_path / "none.csv")
+
+
+def test_what_was_given_from_outside_the_candidates_is_in_the_ranking(tmp_path: Path) -> None:
+    archs = OWN.enumerate()
+    asked = own(tmp_path, 3, archs=archs[:100], given=pd.DataFrame({"arch": archs[-1:], "accuracy": [70.0]}))
+    ranking = told(asked, loss).ranking()
+    assert ranking.set_index("arch")["observed_accuracy"][archs[-1]] == 70
+    assert len(ranking) == 101
+
+
+def test_an_objective_in_short() -> None:
+    assert Objective.of("accuracy") == Objective() == Objective.of({"name": "accuracy"})
+    assert Objective.of("max ssim") == Objective("ssim", "", "max") == Objective.of({"name": "ssim"})
+    assert Objective.of("min error %") == Objective("error", "%", "min")
+    for wrong in ("perplexity", "best perplexity", "min a b c", {"nam": "x"}):
+        with pytest.raises(UserError, match="objective"):
+            Objective.of(wrong)
+
+
+KILLED = """
+import os, sys, threading, time
+from pathlib import Path
+from tests.search.test_study import own, loss
+threading.Thread(target=lambda: (time.sleep(float(sys.argv[2])), os._exit(9)), daemon=True).start()
+asked = own(Path(sys.argv[1]))
+while trials := [*asked.pending, *asked.ask(1)]:
+    for trial in trials:
+        asked.tell(trial, loss(trial))
+os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
+    generator, killed = random.Random(0), 0
+    while True:
+        seconds = generator.uniform(
+            0, 0.05 * 1.3**killed
+        )  # longer and longer, so that a slow machine ends, too
+        arguments = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(seconds)]
+        status = subprocess.run(arguments).returncode
+        if status == 0:
+            break
+        assert status == 9
+        killed += 1
+    whole = told(own(tmp_path / "whole"), loss)
+    pd.testing.assert_frame_equal(own(tmp_path / "killed").observations, whole.observations)
+    assert killed > 1

@@ -16,6 +16,7 @@ from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, T
 from acenas.images import ImageTask
 from acenas.run.config import COUNTED_COSTS, constraints_of
 from acenas.search import Candidates
+from acenas.search.candidates import list_space
 from acenas.search.constraints import Limits
 from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
@@ -127,14 +128,6 @@ def sample_within(space: SearchSpace, limits: Limits, count: int, seed: int) -> 
             f"fewer than scoring.archs={count}; choose fewer, or higher limits"
         )
     return found
-
-
-def list_space(space: SearchSpace) -> Sequence[str] | None:
-    """All architectures of the space; None where they are too many to list."""
-    try:
-        return space.enumerate()
-    except NotImplementedError:
-        return None
 
 
 def choices(parts: Parts, seed: int) -> Choices:

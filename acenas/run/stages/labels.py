@@ -30,7 +30,8 @@ from acenas.images import ImageTask
 from acenas.ranking import kendall
 from acenas.report.live import RunProgress
 from acenas.run.config import instantiate, weak_label_columns, weak_label_names
-from acenas.run.stages.candidates import Choices, list_space, sample_within
+from acenas.run.stages.candidates import Choices, sample_within
+from acenas.search.candidates import list_space
 from acenas.search.constraints import Limits
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining

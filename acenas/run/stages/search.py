@@ -77,12 +77,13 @@ def search(
         metrics = RankingMetrics(*known, loggers)
         study = Study(
             space,
-            choices.archs,
-            rounds,
-            ranker,
+            None,
             folder,
             cfg.seed,
             objective=objective_of(cfg),
+            search=rounds,
+            ranker=ranker,
+            archs=choices.archs,
             pretrained=bool(sources),
             within=(lambda archs: within(parts.limits, archs)) if choices.listed is None else None,
         )

@@ -1,0 +1,309 @@
+"""The command `python -m acenas.study`: a study for trainings that run by hand, or in another system.
+
+CSV goes in and out: `ask` writes the trials, one a row, with a column for each choice; `tell` reads rows with `trial`
+(its number) or `arch`, and the objective or `failed`, a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from acenas.errors import UserError
+from acenas.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from acenas.run.study import Study
+    from acenas.spaces import SearchSpace
+
+DESCRIPTION = "space.yaml"
+"""In the folder of a study that the command made: its space."""
+
+
+def open_space(text: str) -> tuple[SearchSpace, dict[str, Any]]:
+    """The space of a YAML file or of `module:object`, and its description for the study's folder.
+
+    A YAML file holds `choices` and other arguments of `Choices`, or `_target_` and the arguments of any space, as in
+    the configuration. An object is a space, or a function that makes one.
+
+    Raises:
+        UserError: where there is no such file or object, or it describes no space.
+    """
+    if Path(text).suffix in (".yaml", ".yml"):
+        try:
+            described = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise UserError(f"{text} cannot be read: {error}") from None
+        if not isinstance(described, dict):
+            raise UserError(f"{text} is no mapping; give it choices, as in `choices: {{width: [16, 32]}}`")
+    elif ":" in text:
+        described = {"object": text, "folder": str(Path.cwd())}
+    else:
+        raise UserError(f"--space {text}: give a YAML file, or module:object")
+    return described_space(described), described
+
+
+def described_space(described: Mapping[str, Any]) -> SearchSpace:
+    """The space of a description. It runs what this names, so open no study of a stranger."""
+    from acenas.spaces import Choices, SearchSpace
+
+    sys.path[:0] = [str(Path.cwd()), *([described["folder"]] if "folder" in described else [])]
+    if "object" in described:
+        from pkgutil import resolve_name
+
+        try:
+            found = resolve_name(described["object"])
+        except (ImportError, AttributeError, ValueError) as error:
+            raise UserError(f"the space {described['object']} cannot be imported: {error}") from None
+        space = found() if callable(found) and not isinstance(found, SearchSpace) else found
+    elif "_target_" in described:
+        from omegaconf import OmegaConf
+
+        from acenas.run.config import instantiate
+
+        space = instantiate(OmegaConf.create(dict(described)))
+    elif "choices" in described:
+        try:
+            space = Choices(**described)
+        except TypeError as error:
+            raise UserError(f"the space: {error}") from None
+    else:
+        raise UserError(f"the space has neither choices nor _target_, only {', '.join(map(str, described))}")
+    if not isinstance(space, SearchSpace):
+        raise UserError(f"the space is no SearchSpace but a {type(space).__name__}")
+    return space
+
+
+def open_study(folder: Path, budget: int | None = None) -> Study:
+    """The study in `folder`, with a larger budget if one is given. Raises `UserError` where there is none."""
+    if not (folder / DESCRIPTION).exists():
+        raise UserError(
+            f"{folder} holds no study of this command; begin one with python -m acenas.study new {folder}"
+        )
+    from acenas.run.study import Study
+
+    space = described_space(yaml.safe_load((folder / DESCRIPTION).read_text(encoding="utf-8")))
+    return Study(space, budget, folder, seed=_seed(folder))
+
+
+def _seed(folder: Path) -> int:
+    import json
+
+    return int(json.loads((folder / "study.json").read_text(encoding="utf-8"))["seed"])
+
+
+def _new(options: argparse.Namespace) -> None:
+    space, described = open_space(options.space)
+    if (options.folder / DESCRIPTION).exists():
+        raise UserError(f"{options.folder} holds a study already; raise its budget with ask --budget")
+    from acenas.run.study import Study
+    from acenas.search.inputs import read_frame
+
+    study = Study(
+        space,
+        options.budget,
+        options.folder,
+        options.seed,
+        objective=options.objective,
+        weak_labels=options.weak_labels if options.weak_labels is None else read_frame(options.weak_labels),
+        given=options.given,
+        constraints=dict(_limit(each) for each in options.constraint) or None,
+    )
+    write_text(options.folder / DESCRIPTION, yaml.safe_dump(described, sort_keys=False))
+    print(f"A study of {study.budget} trainings in {options.folder}; ask it with python -m acenas.study ask")
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise UserError(f"--constraint {text}: give a cost and its limit, as in params_m=2.5") from None
+
+
+def _ask(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    study = open_study(options.folder, options.budget)
+    trials = study.pending if options.pending else study.ask(options.count)
+    rows = [
+        {
+            "trial": trial.number,
+            **_flat(trial.choices),
+            "arch": trial.arch,
+            study.objective.name: "",
+            "failed": "",
+        }
+        for trial in trials
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row)) or [
+        "trial",
+        "arch",
+        study.objective.name,
+        "failed",
+    ]
+    pd.DataFrame(rows, columns=columns).to_csv(sys.stdout, index=False)
+    if not trials:
+        print(
+            f"nothing to ask: {len(study.observations)} of {study.budget} trainings are told, "
+            f"{len(study.pending)} pending (ask --pending shows them, ask --budget raises the budget)",
+            file=sys.stderr,
+        )
+
+
+def _flat(choices: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Choices with those of blocks as `block.0.kernel`."""
+    found: dict[str, Any] = {}
+    for name, value in choices.items():
+        if isinstance(value, list):
+            for number, block in enumerate(value):
+                found |= _flat(block, f"{before}{name}.{number}.")
+        else:
+            found[before + name] = value
+    return found
+
+
+def _tell(options: argparse.Namespace) -> None:
+    study, frame = open_study(options.folder), _read(options.file)
+    name, told, empty = study.objective.name, 0, []
+    if not {name, "failed"} & set(frame.columns) or not {"trial", "arch"} & set(frame.columns):
+        raise UserError(
+            f"{options.file}: it needs a column trial or arch, and {name} or failed; there are "
+            f"{', '.join(map(str, frame.columns))}"
+        )
+    problems = []
+    for number, row in enumerate(frame.to_dict("records"), start=1):
+        row = {key: value for key, value in row.items() if str(value).strip() not in ("", "nan")}
+        try:
+            which = int(row["trial"]) if "trial" in row else str(row["arch"])
+            if "failed" in row:
+                study.fail(which, str(row["failed"]))
+            elif name in row or str(frame[name].iloc[number - 1]).lower() == "nan":
+                study.tell(which, row.get(name, float("nan")))
+            else:
+                empty.append(number)
+                continue
+            told += 1
+        except (UserError, KeyError, ValueError) as error:
+            problems.append(f"row {number}: {error}")
+    print(f"{told} told" + (f", {len(empty)} rows without a result left out" if empty else ""))
+    if problems:
+        raise UserError("; ".join(problems) + ". The other rows are told")
+
+
+def _read(file: str) -> pd.DataFrame:
+    """Rows of a CSV file, or of the standard input; all as text, so that an empty cell is no NaN."""
+    import pandas as pd
+
+    try:
+        return pd.read_csv(sys.stdin if file == "-" else file, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from None
+
+
+def _fail(options: argparse.Namespace) -> None:
+    trial = int(options.trial) if options.trial.isdigit() else options.trial
+    open_study(options.folder).fail(trial, options.reason)
+
+
+def _give(options: argparse.Namespace) -> None:
+    from acenas.search.inputs import read_frame
+
+    study = open_study(options.folder)
+    study.give(read_frame(options.file))
+    print(f"{len(study.state.given)} given in all")
+
+
+def _show(options: argparse.Namespace) -> None:
+    study = open_study(options.folder)
+    told, best = study.observations, study.returned
+    failed = int((told["state"] == "failed").sum())
+    print(
+        f"{len(told)} of {study.budget} trainings told, {failed} of them failed, {len(study.pending)} pending, "
+        f"{len(study.state.given)} given"
+    )
+    if best is not None:
+        print(f"returned: {best.arch}: {study.objective.name} {study.objective.show(best.value, 4)}")
+        print(study.ranking().head(options.top).to_string())
+
+
+def _report(options: argparse.Namespace) -> None:
+    print(open_study(options.folder).report())
+    print(f"Report: {options.folder / 'report.html'}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m acenas.study",
+        description="Asks what to train next, and is told what the trainings showed, in a folder. CSV in and out.",
+        epilog="Opening a study runs the space that its folder names: open no study of a stranger.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        added.add_argument("folder", type=Path, help="of the study")
+        return added
+
+    new = command("new", _new, "begin a study")
+    new.add_argument("--space", required=True, help="a YAML file with choices, or module:object")
+    new.add_argument("--budget", type=int, help="trainings in all (default: 50)")
+    new.add_argument(
+        "--objective", default="accuracy", help="such as 'min perplexity' (default: accuracy, percent)"
+    )
+    new.add_argument("--seed", type=int, default=0)
+    new.add_argument("--given", metavar="FILE", help="CSV or Parquet of what was trained elsewhere")
+    new.add_argument(
+        "--weak-labels", metavar="FILE", help="CSV or Parquet of cheap scores, with arch or choices"
+    )
+    new.add_argument(
+        "--constraint", action="append", default=[], metavar="COST=LIMIT", help="such as params_m=2.5"
+    )
+    ask = command("ask", _ask, "write what to train next")
+    ask.add_argument("--count", type=int, help="trials at most (default: the rest of the round)")
+    ask.add_argument("--budget", type=int, help="raise the budget")
+    ask.add_argument("--pending", action="store_true", help="what was asked and is not told yet, again")
+    tell = command("tell", _tell, "read what trainings showed")
+    tell.add_argument(
+        "file", nargs="?", default="-", help="CSV: trial or arch, the objective, failed (a reason)"
+    )
+    fail = command("fail", _fail, "note that a training failed")
+    fail.add_argument("trial", help="its number or architecture")
+    fail.add_argument("reason")
+    give = command("give", _give, "read what was trained elsewhere; it costs no budget")
+    give.add_argument("file", help="CSV or Parquet: arch or the choices, and the objective")
+    show = command("show", _show, "how far it is, and the ranking")
+    show.add_argument("--top", type=int, default=10, help="architectures shown (default: 10)")
+    command("report", _report, "write report.html into the folder")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        try:
+            options.run(options)
+        except UserError as error:
+            print(f"acenas: error: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if category is UserWarning:
+        print(f"acenas: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

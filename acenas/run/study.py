@@ -1,0 +1,243 @@
+"""A study of one's own: the study with its report, and the loop that trains what it asks for."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich import get_console
+from typing_extensions import override
+
+from acenas.errors import UserError
+from acenas.evaluation import Evaluator, Observations
+from acenas.evaluation.base import Result
+from acenas.evaluation.command import call
+from acenas.evaluation.objective import Objective
+from acenas.report.page import write_report
+from acenas.report.summary import FinishedSearch, build_summary
+from acenas.run.api import SearchRun
+from acenas.run.folder import finish, only_process
+from acenas.search import Study as SearchStudy
+from acenas.search import run_study
+from acenas.search.inputs import archs_of
+from acenas.spaces import SearchSpace
+from acenas.tables import BenchmarkTable, parse_column
+from acenas.tables.schema import Accuracy
+
+Trainer = Callable[..., float] | Evaluator | BenchmarkTable | pd.DataFrame
+"""What tells the objective of an architecture; see `acenas.search`."""
+
+
+class Study(SearchStudy):
+    """Asks for trainings round by round and learns to rank from what it is told (AceNAS, algorithm 1).
+
+        study = acenas.Study(space, budget=50, folder="lab")
+        for trial in study.ask():
+            study.tell(trial, train(**trial.choices))
+
+    See `acenas.search.Study` for all arguments; this adds what people see.
+    """
+
+    def report(self) -> SearchRun:
+        """Writes `report.html` and `summary.json` into the folder, of what has been told so far.
+
+        Returns:
+            What a notebook shows: the returned architecture, its value, pictures.
+
+        Raises:
+            UserError: before a round is complete in which a training worked.
+        """
+        start = time.monotonic()
+        self.fit()
+        told, scores = self.close(), self.state.scores
+        fitted = told["round"].map(lambda number: f"round_{number}" in scores)
+        column = self.objective.column
+        told = told[fitted | told[column].isna()]
+        if told[column].isna().all():
+            raise UserError(
+                f"there is nothing to report yet of {self.folder}: no round in which a training worked"
+            )
+        trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
+        costs = self.limits.costs(told["arch"].tolist()) if self.limits else pd.DataFrame()
+        finished = FinishedSearch(
+            experiment=self.folder.resolve().name,
+            seed=self.seed,
+            table=f"a study of the space {self.space.name}",
+            dataset="",
+            observations=told,
+            scores=scores,
+            observed=trained,
+            test=None,
+            seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
+            versions={package: version(package) for package in ("acenas", "torch", "numpy")},
+            limits=self.limits.at_most if self.limits else {},
+            costs=costs[~costs.index.duplicated()],
+            cost_origins={model.name: model.origin for model in self.limits.models} if self.limits else {},
+            objective=self.objective,
+            given=self.state.given,
+        )
+        write_report(self.folder, finished, self.space.draw, (self.folder / "study.json").read_text())
+        finish(self.folder, build_summary(finished))
+        return SearchRun(self.folder, self.space)
+
+    def __repr__(self) -> str:
+        return f"Study({self.space.name}, {len(self.observations)} of {self.budget} trained, {str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        told, best = self.observations, self.returned
+        failed = int((told["state"] == "failed").sum())
+        rows = {
+            "trained": f"{len(told)} of {self.budget}" + (f", {failed} of them failed" if failed else ""),
+            "pending": str(len(self.pending)),
+            "given": str(len(self.state.given)),
+        }
+        if best is not None:
+            value = escape(self.objective.show(best.value, 4))
+            rows[f"best {self.objective.name}"] = f"{value} of <code>{escape(best.arch)}</code>"
+        cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+        return f"<table><caption>Study in {escape(str(self.folder))}</caption>{cells}</table>"
+
+
+def run_trainings(
+    space: SearchSpace,
+    train: Trainer,
+    budget: int | None = None,
+    folder: str | Path = "lab",
+    seed: int = 0,
+    *,
+    attempts: int = 1,
+    stop_on_failure: bool = False,
+    **options: Any,
+) -> Study:
+    """Runs a study with `train`, or goes on with it. Arguments and errors are those of `acenas.run.api.search`."""
+    objective = Objective.of(options.get("objective") or "accuracy")
+    evaluator = _evaluator(space, train, objective)
+    if archs := evaluator.known()[0]:
+        options.setdefault("archs", archs)
+    with only_process(Path(folder)):
+        study = Study(space, budget, folder, seed, **options)
+        run_study(study, _Shown(evaluator, study), (), attempts, stop_on_failure)
+    return study
+
+
+def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Evaluator:
+    if isinstance(train, Evaluator):
+        return train
+    if isinstance(train, BenchmarkTable):
+        return _Known(train.archs, train.column(_column(train, objective.name)))
+    if isinstance(train, pd.DataFrame):
+        if objective.name not in train.columns:
+            raise UserError(
+                f"the table has no column {objective.name}; rename the one that holds it (there are "
+                f"{', '.join(map(str, train.columns))})"
+            )
+        return _Known(
+            archs_of(space, train.drop(columns=objective.name)), train[objective.name].to_numpy(np.float64)
+        )
+    if callable(train):
+        return _Called(space, train)
+    raise UserError(
+        f"search: give a function, an Evaluator or a table that tells the objective, not {train!r}"
+    )
+
+
+def _column(table: BenchmarkTable, name: str) -> str:
+    """The column of that name, else the only one of accuracies that a search may see."""
+    if name in table.columns:
+        return name
+    seen = []
+    for column in table.columns:
+        kind = parse_column(column)
+        if isinstance(kind, Accuracy) and kind.split != "test" and kind.seed is None:
+            seen.append(column)
+    if len(seen) != 1:
+        raise UserError(
+            f"the table has no column {name}"
+            + (f", and several of accuracies: {', '.join(seen)}" if seen else "")
+            + "; read it as a frame and rename the column that holds the objective"
+        )
+    return seen[0]
+
+
+class _Called(Evaluator):
+    """Calls a function in this process, one architecture after the other."""
+
+    def __init__(self, space: SearchSpace, function: Callable[..., float]) -> None:
+        self.space, self.function = space, function
+
+    @override
+    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+        for arch in archs:
+            start = time.monotonic()
+            try:
+                value, failure = float(call(self.function, self.space, arch)), ""
+            except UserError:  # a mistake in the call, not in one training
+                raise
+            except Exception as error:
+                value, failure = math.nan, f"{type(error).__name__}: {error}"
+            yield Result(arch, value, time.monotonic() - start, failure)
+
+    @override
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        found = list(self.results(archs))
+        values, seconds = ([getattr(each, name) for each in found] for name in ("value", "seconds"))
+        return Observations(list(archs), np.array(values), np.array(seconds))
+
+
+class _Known(Evaluator):
+    """Looks values up; a missing one is that of a failed training."""
+
+    def __init__(self, archs: Sequence[str], values: NDArray[np.float64]) -> None:
+        self.values: Mapping[str, float] = dict(zip(archs, values.tolist(), strict=True))
+
+    @override
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        found = np.array([self.values[arch] for arch in archs], np.float64)
+        return Observations(list(archs), found, np.full(len(archs), np.nan))
+
+    @override
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        return list(self.values), np.array(list(self.values.values()))
+
+
+class _Shown(Evaluator):
+    """Shows each result of another evaluator: as a line in a terminal, in a notebook in one place that changes."""
+
+    def __init__(self, evaluator: Evaluator, study: Study) -> None:
+        self.evaluator, self.study = evaluator, study
+        self._place: Any = None
+
+    @override
+    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+        for result in self.evaluator.results(archs):
+            yield result
+            self._show(result)
+
+    def _show(self, result: Result) -> None:
+        objective, known = self.study.objective, self.study.state.known[1]
+        what = result.failure or f"{objective.name} {objective.show(result.value, 4)}"
+        if np.isfinite(known).any():
+            what += f", best {objective.show(objective.sign * float(np.nanmax(known)), 4)}"
+        line = f"{len(self.study.state.told)} of {self.study.budget}: {what}"
+        if not get_console().is_jupyter:
+            print(line, flush=True)
+            return
+        from IPython.display import HTML, display  # type: ignore[import-not-found,unused-ignore]  # is there
+
+        shown = HTML(f"<pre>{escape(line)}</pre>")
+        if self._place is None:
+            self._place = display(shown, display_id=True)
+        else:
+            self._place.update(shown)
+
+    @override
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        return self.evaluator.evaluate(archs)

@@ -1,0 +1,220 @@
+"""The files of a study: its trials, what was given, what was scored, and answers that wait for their question."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from acenas.evaluation.objective import Objective
+from acenas.files import atomic_path
+from acenas.spaces import SearchSpace
+
+QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
+"""States of a trial: chosen in a round that has begun, asked for, told, or failed."""
+
+
+class StudyState:
+    """The files of a study: its trials, what was given, what was scored, and answers that wait for their question.
+
+    Attributes:
+        trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
+            `message` (why it failed).
+        given: `arch` and the objective's column of what was trained elsewhere.
+        scores: `arch`, then one column per fit.
+    """
+
+    def __init__(self, folder: Path, archs: Sequence[str], objective: Objective) -> None:
+        self._files = {
+            name: folder / f"{name}.parquet" for name in ("observations", "given", "scores", "answers")
+        }
+        self._read: dict[str, tuple[int, ...]] = {}
+        self.objective = objective
+        self._column = objective.column
+        self.trials = pd.DataFrame(
+            {
+                "arch": pd.Series(dtype=str),
+                "round": pd.Series(dtype=np.int64),
+                "reason": pd.Series(dtype=str),
+                "repeat": pd.Series(dtype=np.int64),
+                "state": pd.Series(dtype=str),
+                self._column: pd.Series(dtype=np.float64),
+                "seconds": pd.Series(dtype=np.float64),
+                "message": pd.Series(dtype=str),
+            }
+        )
+        self.answers = self.trials.copy()
+        self.given = self.trials[["arch", self._column]].copy()
+        self.scores = pd.DataFrame({"arch": list(archs)})
+        self._index()
+
+    def read(self) -> None:
+        """Takes in what other processes have written."""
+        for name, attribute in (
+            ("observations", "trials"),
+            ("given", "given"),
+            ("scores", "scores"),
+            ("answers", "answers"),
+        ):
+            file = self._files[name]
+            written = _version(file)
+            if written != self._read.get(name, ()):
+                setattr(self, attribute, pd.read_parquet(file))
+                self._read[name] = written
+                if name == "scores":
+                    self._index()
+
+    def forget(self) -> None:
+        """Makes `read` take in everything anew, as what is in memory may differ from the files."""
+        self._read = {}
+
+    def write(self, name: str = "observations") -> None:
+        """Writes a file of the state."""
+        frame = {
+            "observations": self.trials,
+            "given": self.given,
+            "scores": self.scores,
+            "answers": self.answers,
+        }
+        with atomic_path(self._files[name]) as path:
+            frame[name].to_parquet(path, index=False)
+        self._read[name] = _version(self._files[name])
+
+    def _index(self) -> None:
+        self.archs: list[str] = self.scores["arch"].tolist()
+        self._position = {arch: i for i, arch in enumerate(self.archs)}
+
+    @property
+    def last_round(self) -> int:
+        """The last round that has begun; 0 before the first."""
+        return int(self.trials["round"].max()) if len(self.trials) else 0
+
+    @property
+    def told(self) -> pd.DataFrame:
+        """The trials that have ended, in their order."""
+        return self.trials[self.trials["state"].isin([TRAINED, FAILED])]
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """Of all trials among `archs`."""
+        return self.positions_of(self.trials["arch"])
+
+    def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
+        """`[n]`, of `archs` among all that can be scored."""
+        return np.array([self._position[arch] for arch in archs], dtype=np.int64)
+
+    @property
+    def last_scores(self) -> NDArray[np.float32]:
+        """`[A]`, the latest scores; all equal where there are none yet."""
+        fits = self.scores.columns[1:]
+        return self.scores[fits[-1]].to_numpy() if len(fits) else np.zeros(len(self.scores), dtype=np.float32)
+
+    @property
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        """What was given, then what was told: architectures and `[n]` utilities, NaN for failed trainings."""
+        both = pd.concat([self.given, self.told[["arch", self._column]]]) if len(self.given) else self.told
+        return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
+
+    def numbers(self, state: str) -> list[int]:
+        """Of the trials in a state."""
+        return [int(number) for number in self.trials.index[self.trials["state"] == state]]
+
+    def update(self, numbers: Sequence[int], **values: Any) -> None:
+        """Sets columns of some trials."""
+        for column, value in values.items():
+            self.trials.loc[list(numbers), column] = value
+
+    def begin_round(self, number: int, archs: Sequence[str], reasons: Sequence[str]) -> None:
+        """Adds the trials of a round; those whose answer is there already have ended."""
+        new = pd.DataFrame(
+            {
+                "arch": list(archs),
+                "round": number,
+                "reason": list(reasons),
+                "repeat": 0,
+                "state": QUEUED,
+                self._column: np.nan,
+                "seconds": np.nan,
+                "message": "",
+            }
+        )
+        answers = self.answers.drop_duplicates("arch").set_index("arch")
+        for row in np.flatnonzero(new["arch"].isin(answers.index)):
+            columns = ["state", self._column, "seconds", "message"]
+            new.loc[row, columns] = answers.loc[new["arch"][row], columns]
+        self.trials = pd.concat([self.trials, new], ignore_index=True) if len(self.trials) else new
+        self.write()
+
+    def restart_from(self, number: int) -> None:
+        """Takes back the rounds after `number` and their fits; their answers wait until they are asked for again."""
+        back = self.told[self.told["round"] > number]
+        self.answers = pd.concat([self.answers, back], ignore_index=True) if len(self.answers) else back
+        self.write("answers")
+        self.trials = self.trials[self.trials["round"] <= number].reset_index(drop=True)
+        fits = [fit for fit in self.scores.columns[1:] if fit.startswith("round_") and int(fit[6:]) > number]
+        kept = self.scores.drop(columns=fits)
+        if len(kept.columns) > 1:  # what was found after the last kept fit has no scores
+            kept = kept[~kept[kept.columns[1:]].isna().all(axis=1)]
+        self.scores = kept
+        self._index()
+        self.write("scores")
+        self.write()
+
+    def add_given(
+        self, archs: Sequence[str], values: Sequence[float], space: SearchSpace, again: bool = False
+    ) -> None:
+        """Adds what was trained elsewhere; what is there already is left out, with a warning.
+
+        Args:
+            archs: of the space.
+            values: of the objective.
+            space: of the architectures.
+            again: whether it may have been given before, which is no news then.
+        """
+        if again:
+            before = set(zip(self.given["arch"], self.given[self._column], strict=True))
+            new_ones = [pair for pair in zip(archs, values, strict=True) if pair not in before]
+            archs, values = [arch for arch, _ in new_ones], [value for _, value in new_ones]
+        there = set(space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
+        rows: dict[str, tuple[str, float]] = {}
+        left_out = []
+        for arch, form, value in zip(archs, space.canonical_all(archs), values, strict=True):
+            if form in there or form in rows:
+                left_out.append(arch)
+            else:
+                rows[form] = (arch, value)
+        if left_out:
+            warnings.warn(
+                f"given: {len(left_out)} architectures are there twice or were asked for already, such as "
+                f"{left_out[0]}; the first value stands",
+                stacklevel=4,
+            )
+        new = pd.DataFrame(list(rows.values()), columns=["arch", self._column])
+        self.given = pd.concat([self.given, new], ignore_index=True) if len(self.given) else new
+        self.write("given")
+
+    def add_archs(self, archs: Sequence[str]) -> None:
+        """Adds what can be chosen from now on; earlier fits did not score it (NaN). Written with the next scores."""
+        self.scores = pd.concat([self.scores, pd.DataFrame({"arch": list(archs)})], ignore_index=True)
+        self._index()
+
+    def add_scores(self, name: str, scores: torch.Tensor) -> None:
+        """Adds the scores `[A]` of a fit."""
+        column = pd.Series(scores.detach().cpu().numpy().astype(np.float32), name=name)
+        self.scores = pd.concat([self.scores, column], axis=1)
+        self.write("scores")
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """Changes with each writing of a file, which is a renaming; empty where there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,137 @@
+"""A study of one's own with its report, and the loop around it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import acenas
+from acenas.evaluation import Evaluator, Observations
+from acenas.tables import find_table
+from tests.search.test_rounds import LeastSquares
+from tests.search.test_study import OWN, size
+
+
+def searched(folder: Path, train: object, budget: int = 6, **more: object) -> acenas.Study:
+    more = {"ranker": LeastSquares(OWN.num_node_types), "weak_labels": [], "objective": "min loss"} | more
+    return acenas.search(OWN, train, budget, folder, **more)  # type: ignore[call-overload, no-any-return]
+
+
+def loss(**choices: object) -> float:
+    return 10 - size(**choices) / 100  # type: ignore[arg-type]
+
+
+def test_a_function_is_trained_shown_and_raised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    called = []
+
+    def train(width: int, **layers: str) -> float:
+        called.append(width)
+        if len(called) == 2:
+            raise ValueError("out of memory")
+        return float("nan") if len(called) == 5 else loss(width=width, **layers)
+
+    study = searched(tmp_path, train)
+    assert len(called) == 6 and study.returned is not None
+    assert study.returned.value == loss(**study.returned.choices)
+    failed = study.observations.query("state == 'failed'")
+    assert failed["message"].tolist() == ["ValueError: out of memory", "loss is nan"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("1 of 6: loss ") and lines[1].startswith(
+        "2 of 6: ValueError: out of memory, best"
+    )
+    assert (
+        repr(searched(tmp_path, train)) == f"Study(choices, 6 of 6 trained, '{tmp_path}')"
+        and len(called) == 6
+    )
+    searched(tmp_path, train, budget=8)
+    assert len(called) == 8
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
+    called = []
+
+    def train(**choices: object) -> float:
+        called.append(choices)
+        if len(called) == 3:
+            raise KeyboardInterrupt
+        return loss(**choices)
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path, train)
+    done = searched(tmp_path, train).observations
+    assert called[2] == called[3] and len(called) == 7
+    pd.testing.assert_frame_equal(
+        done.drop(columns="seconds"), searched(tmp_path / "whole", loss).observations.drop(columns="seconds")
+    )
+
+
+def test_a_frame_and_an_evaluator_tell_as_a_function_does(tmp_path: Path) -> None:
+    class Trains(Evaluator):
+        def evaluate(self, archs: list[str]) -> Observations:  # type: ignore[override]
+            values = np.array([loss(**OWN.choices(arch)) for arch in archs])
+            return Observations(archs, values, np.full(len(archs), 60.0))
+
+    frame = pd.DataFrame([OWN.choices(arch) for arch in OWN.enumerate()])
+    frame["loss"] = [loss(**OWN.choices(arch)) for arch in OWN.enumerate()]
+    trained = [searched(tmp_path / str(i), by).observations for i, by in enumerate([loss, frame, Trains()])]
+    for other in trained[1:]:
+        pd.testing.assert_frame_equal(trained[0].drop(columns="seconds"), other.drop(columns="seconds"))
+    with pytest.raises(acenas.UserError, match="no column loss"):
+        searched(tmp_path / "a", frame.rename(columns={"loss": "other"}))
+    with pytest.raises(acenas.UserError, match="give a function"):
+        searched(tmp_path / "b", 3)
+
+
+def test_a_benchmark_table_is_a_training(tmp_path: Path) -> None:
+    table = acenas.BenchmarkTable.open(find_table("nb201_digits"))
+    study = acenas.search(
+        acenas.NasBench201(), table, 4, tmp_path, weak_labels=[], ranker=LeastSquares(), stop_on_failure=True
+    )
+    column = "digits.observed.10"
+    trained = study.observations
+    assert table.lookup(trained["arch"].tolist(), column).tolist() == trained["observed_accuracy"].tolist()
+
+
+def test_the_report_is_in_the_folder_and_in_the_notebook(tmp_path: Path) -> None:
+    study = acenas.Study(
+        OWN, 9, tmp_path, ranker=LeastSquares(OWN.num_node_types), weak_labels=[], objective="min loss nats"
+    )
+    with pytest.raises(acenas.UserError, match="nothing to report yet"):
+        study.report()
+    for trial in study.ask():
+        study.tell(trial, loss(**trial.choices))
+    study.give(pd.DataFrame({"arch": OWN.enumerate()[:1], "loss": [9.9]}))
+    waiting = study.ask()  # of the second round, which is not complete
+    report = study.report()
+    page = (tmp_path / "report.html").read_text()
+    assert report.returned in page and "nats" in page
+    assert report.observed_value == study.observations["observed_loss"].min() and report.test_value is None
+    assert len(report.observations) == 3 and report.summary["given"] == 1
+    for shown in (report._repr_html_(), study._repr_html_()):
+        assert report.returned in shown
+    report.plot(), report.draw(), str(report)
+    assert study.pending == waiting, "a report takes nothing back"
+    study.fail(waiting[0], "diverged")
+    assert "1 of them failed" in study._repr_html_()
+
+
+def test_limits_are_in_the_report(tmp_path: Path) -> None:
+    space = acenas.Choices(
+        {"width": [8, 16, 32], "depth": [1, 2, 3]},
+        build=lambda width, depth: nn.Sequential(
+            nn.Linear(8, width), *[nn.Linear(width, width)] * (depth - 1)
+        ),
+        example_input=torch.zeros(1, 8),
+    )
+    study = acenas.search(
+        space, lambda width, depth: width + depth, 3, tmp_path, weak_labels=[], constraints={"params_m": 0.001},
+        ranker=LeastSquares(space.num_node_types),
+    )  # fmt: skip
+    report = study.report()
+    assert report.summary["constraints"]["returned"]["params_m"] <= 0.001
+    assert study.front("params_m")["params_m"].max() <= 0.001
+    study = acenas.Study(space, folder=tmp_path, ranker=LeastSquares(space.num_node_types), weak_labels=[])
+    assert study.limits is not None and study.limits.at_most == {"params_m": 0.001}
