@@ -349,7 +349,7 @@ from pathlib import Path
 from tests.search.test_study import own, loss
 threading.Thread(target=lambda: (time.sleep(float(sys.argv[2])), os._exit(9)), daemon=True).start()
 asked = own(Path(sys.argv[1]))
-while trials := [*asked.pending, *asked.ask(1)]:
+while trials := asked.pending or asked.ask(1):
     for trial in trials:
         asked.tell(trial, loss(trial))
 os._exit(0)
