@@ -32,6 +32,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+from joblib.externals.loky import get_reusable_executor
 from markdown_it import MarkdownIt
 
 import acenas
@@ -246,6 +247,7 @@ def reader(
     own |= {"VIRTUAL_ENV": sys.prefix}
     monkeypatch.setenv("ACENAS_DATA", own["ACENAS_DATA"])
     yield environment() | own | {"MPLBACKEND": "Agg"}
+    get_reusable_executor().shutdown()  # joblib's processes would keep these variables
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)

@@ -23,7 +23,7 @@ from acenas.search.budget import check_budget
 from acenas.tables import check_table, parse_column
 from acenas.tables.schema import Accuracy
 
-NOT_IN_THE_HASH = ("hydra", "output_root", "fresh")
+NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
 
 OF_THE_RUN = {"evaluator": ("attempts", "on_failure", "objective"), "search": ("given", "given_columns")}

@@ -55,7 +55,7 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
     written = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels}))
     write_text(folder / "config.yaml", written)
-    if cfg.search and not cfg.fresh:
+    if cfg.search and cfg.take_over and not cfg.fresh:
         take_over(folder)
     try:
         finish(folder, _stages(cfg, folder, parts, clock, names, trial) | clock.summary())

@@ -298,6 +298,7 @@ def _label(folder: Path) -> None:
     weak_labels(space, space.enumerate(), [slow], folder, jobs=1, progress=lambda done, total: None)
 
 
+@pytest.mark.slow
 def test_a_killed_computation_goes_on(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_label, args=(tmp_path,))
     process.start()
@@ -326,6 +327,7 @@ def test_a_killed_computation_goes_on(tmp_path: Path) -> None:
     assert 1 < told[0][0] <= before + 1 and told[-1] == (200, 200)
 
 
+@pytest.mark.slow
 def test_long_work_is_done_in_parallel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("acenas.evaluation.labels.PARALLEL_ABOVE", 0.0)
     space = SPACES["tokens"]

@@ -75,6 +75,7 @@ evaluator: {jobs: 1}
 """
 
 
+@pytest.mark.slow
 def test_an_experiment_of_ones_own_counts_its_labels(acenas: Command, tmp_path: Path) -> None:
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "params.yaml").write_text(OWN)

@@ -97,6 +97,7 @@ def test_an_evaluator_and_a_judge_of_ones_own(acenas: Command, tmp_path: Path) -
     assert f"({len(failed)} failed)" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_loss_that_nobody_tests_and_a_raised_budget(acenas: Command, own: Path) -> None:
     for budget, root in ((6, "outputs"), (10, "outputs"), (10, "fresh")):
         done = acenas(
@@ -128,6 +129,7 @@ def test_a_loss_that_nobody_tests_and_a_raised_budget(acenas: Command, own: Path
     assert "nobody knows it" in (fresh / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_what_was_trained_elsewhere_is_given(acenas: Command, own: Path) -> None:
     given = pd.DataFrame(
         {"kernel": [1, 3], "width": [32, 16], "act": ["relu", "gelu"], "loss": [0.13125, 0.3625]}
@@ -155,6 +157,7 @@ def test_a_program_that_fails_most_of_the_time_stops_the_search(acenas: Command,
     assert "exit status 3; no GPU" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_benchmark_finds_the_configs_of_the_user(own: Path) -> None:
 
     write(

@@ -34,7 +34,8 @@ def check(cfg: DictConfig) -> None:
 
 def common_overrides(cfg: DictConfig) -> Sequence[str]:
     """What all runs share."""
-    where = [f"output_root={cfg.output_root}", "logger.mode=disabled"]
+    # A run that took over trainings would show less time than it costs.
+    where = [f"output_root={cfg.output_root}", "logger.mode=disabled", "take_over=false"]
     return where + ([f"data_dir={cfg.data_dir}"] if cfg.data_dir else [])
 
 
