@@ -75,7 +75,9 @@ class PaperEncoder(Encoder):
     authors' code, on DGL, sorts them too).
 
     Args:
-        num_node_types, num_graphs, num_globals: see `Encoder`.
+        num_node_types: of the space.
+        num_graphs: of each architecture.
+        num_globals: of `GraphBatch.globals`.
         hidden_channels: channels of every graph convolution.
         layers: graph convolutions.
         pooled_nodes: nodes that sort pooling keeps.
@@ -174,7 +176,9 @@ class BidirectionalEncoder(Encoder):
     the nodes without predecessors (inputs), over those without successors (outputs), and over all nodes.
 
     Args:
-        num_node_types, num_graphs, num_globals: see `Encoder`.
+        num_node_types: of the space.
+        num_graphs: of each architecture.
+        num_globals: of `GraphBatch.globals`.
         hidden_channels: channels of every layer.
         layers: of message passing. Information crosses the graph if this is at least the length of its longest path.
         out_channels: size of an architecture's vector.

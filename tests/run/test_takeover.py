@@ -25,15 +25,10 @@ def equal(one: Path, other: Path) -> None:
     assert result(one) == result(other)
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        (),
-        pytest.param(
-            ("search=half_best", "search.per_round=4", "search.num_final=2"), marks=pytest.mark.slow
-        ),
-    ],
-)
+HALF_BEST = ("search=half_best", "search.per_round=4", "search.num_final=2")
+
+
+@pytest.mark.parametrize("more", [(), pytest.param(HALF_BEST, marks=pytest.mark.slow)])
 def test_a_raised_budget_equals_a_fresh_one(
     tmp_path: Path, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
