@@ -147,6 +147,7 @@ def test_what_was_trained_elsewhere_is_given(acenas: Command, own: Path) -> None
     assert wrong.returncode == 2 and "search.given=nowhere.csv: there is no such file" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_a_program_that_fails_most_of_the_time_stops_the_search(acenas: Command, own: Path) -> None:
     program = f"{sys.executable} -c \"import sys; print('no GPU'); sys.exit(3)\" {{arch}}"
     quoted = program.replace("'", "\\'")

@@ -40,6 +40,7 @@ def test_a_raised_budget_equals_a_fresh_one(
     assert take_over(raised) == 0  # its search has begun
 
 
+@pytest.mark.slow
 def test_only_from_a_run_that_differs_in_nothing_else(tmp_path: Path) -> None:
     searched(tmp_path, 6)
     larger = searched(tmp_path, 8, "seed=1")
