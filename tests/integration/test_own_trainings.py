@@ -1,5 +1,6 @@
 """Trainings, judges, objectives and configs of the user's own, by command."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.integration.conftest import Command, environment, result, run_folders, summary
+from tests.integration.conftest import Command, command, environment, result, run_folders, summary
 
 MINE = """
 import numpy as np
@@ -191,3 +192,42 @@ def test_a_missing_program_and_a_wrong_objective_are_told(acenas: Command, own: 
         done = acenas("--config-dir=conf", "experiment=own", override, cwd=own)
         assert done.returncode == 2 and told in done.stderr, done.stderr
     assert not list((own / "outputs").glob("*/*"))
+
+
+@pytest.mark.slow
+def test_networks_that_cannot_be_built_are_failures_and_the_search_ends(
+    acenas: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text(
+        "from acenas.spaces import NasBench201\n"
+        "class Broken(NasBench201):\n"
+        "    def build(self, arch, num_classes):\n"
+        "        if arch.count('nor_conv_3x3') >= 2:\n"
+        "            raise RuntimeError('out of memory (pretend)')\n"
+        "        return super().build(arch, num_classes)\n"
+    )
+    (tmp_path / "conf" / "space").mkdir(parents=True)
+    (tmp_path / "conf" / "space" / "broken.yaml").write_text(
+        "defaults: [nasbench201_digits]\n_target_: broken.Broken\n"
+    )
+    (tmp_path / "conf" / "experiment").mkdir()
+    (tmp_path / "conf" / "experiment" / "broken.yaml").write_text(
+        "# @package _global_\n"
+        "defaults:\n"
+        "  - override /space: broken\n  - override /table: none\n  - override /images: digits\n"
+        "  - override /recipe: digits\n  - override /evaluator: train\n  - override /judge: train\n"
+        "experiment: broken\nweak_labels: []\nrecipe: {epochs: 1, warmup_epochs: 0}\nsearch: {budget: 9}\n"
+    )
+    done = subprocess.run(
+        command("--config-dir=conf", "experiment=broken", "logger.mode=disabled"),
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path / "outputs")
+    observed = pd.read_parquet(folder / "observations.parquet")
+    many = observed["arch"].str.count("nor_conv_3x3") >= 2
+    assert many.any() and (observed["state"][many] == "failed").all() and len(observed) == 9
+    assert observed["message"][many].str.contains("out of memory").all()
