@@ -139,7 +139,7 @@ def choices(parts: Parts, seed: int) -> Choices:
     assert parts.search is not None and parts.evaluator is not None
     space, limits = parts.space, parts.limits
     # An evaluator that knows nothing beforehand trains from scratch: then all of the space can be chosen.
-    listed = parts.evaluator.known()[0] or list_space(space)
+    listed = parts.evaluator.archs() or list_space(space)
     if listed is None:
         archs = parts.search.candidates.sample(space, lambda drawn: within(limits, drawn), seed)
     else:
