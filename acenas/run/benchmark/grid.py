@@ -68,6 +68,7 @@ class Benchmark:
         seeds: of the runs.
         common: overrides of every run.
         conf_dir: the folder of the configs.
+        most: the largest budget of some of the tasks.
         jobs: runs at a time, each of one thread; None for one per core.
     """
 
@@ -79,6 +80,7 @@ class Benchmark:
         seeds: Sequence[int],
         common: Sequence[str],
         conf_dir: str,
+        most: Mapping[str, int] | None = None,
         jobs: int | None = None,
     ) -> None:
         self.methods = methods
@@ -87,15 +89,20 @@ class Benchmark:
         self.seeds = seeds
         self.common = tuple(common)
         self.conf_dir = conf_dir
+        self.most = most or {}
         self.workers = cpu_count() if jobs is None else jobs
 
     def jobs(self) -> list[Job]:
         """All runs, the seeds outermost: what is interrupted has compared every method on some seeds.
 
         Raises:
-            UserError: where a method or a task cannot be composed or run.
+            UserError: where a method or a task cannot be composed or run, or no task has its table.
         """
-        budgets = {(task, method): self._runs(task, method) for task in self.tasks for method in self.methods}
+        missing = self.without_tables()
+        if len(missing) == len(self.tasks):
+            raise UserError(next(iter(missing.values())))
+        tasks = [task for task in self.tasks if task not in missing]
+        budgets = {(task, method): self._runs(task, method) for task in tasks for method in self.methods}
         return [
             Job(task, method, seed, budget, serves, self._overrides(task, method, budget))
             for seed in self.seeds
@@ -103,12 +110,26 @@ class Benchmark:
             for budget, serves in served.items()
         ]
 
+    def without_tables(self) -> dict[str, str]:
+        """The tasks whose tables are not at hand, and why; they are left out."""
+        missing = {}
+        for task in self.tasks:
+            cfg = _composed(self._overrides(task, next(iter(self.methods)), max(self.budgets)), self.conf_dir)
+            try:
+                if cfg.table:
+                    find_table(cfg.table.path, cfg.data_dir)
+            except UserError as error:
+                missing[task] = str(error)
+        return missing
+
     def run(self, console: Console) -> tuple[pd.DataFrame, dict[Job, str]]:
         """Makes the runs that are not done yet.
 
         Returns:
             The results, see `results_of`, and for each job that failed why.
         """
+        if absent := self.without_tables():
+            console.print(f"Left out, their tables are not at hand: {', '.join(absent)}", soft_wrap=True)
         jobs = self.jobs()
         done = {job: _finished(job, self.conf_dir) for job in jobs}
         missing = [job for job, folder in done.items() if not folder]
@@ -134,14 +155,17 @@ class Benchmark:
 
     def _runs(self, task: str, method: str) -> dict[int, tuple[int, ...]]:
         """The budgets to run, and those that each of them serves."""
-        cfg = _composed(self._overrides(task, method, max(self.budgets)), self.conf_dir)
+        budgets = tuple(budget for budget in self.budgets if budget <= self.most.get(task, budget))
+        if not budgets:
+            raise UserError(f"task {task} has no budget: choose one of {self.most[task]} or less")
+        cfg = _composed(self._overrides(task, method, max(budgets)), self.conf_dir)
         check_config(cfg)
         if not cfg.search:
             raise UserError(f"method {method} on task {task} searches nothing: leave it out")
         search: Search = instantiate(choice_of(cfg, "search"))
         if search.anytime:
-            return {max(self.budgets): self.budgets}
-        return {budget: (budget,) for budget in self.budgets}
+            return {max(budgets): budgets}
+        return {budget: (budget,) for budget in budgets}
 
 
 def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame:

@@ -13,9 +13,14 @@ from acenas.errors import UserError
 from acenas.run.config import conf_dir
 from acenas.run.folder import finish, only_process, remove_if_unused
 
+SUITE = "suite"
+"""`tasks` that stands for all that are defined."""
+
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` where the benchmark asks for what is not defined, or for nothing."""
+    if cfg.tasks == SUITE:
+        cfg.tasks = list(cfg.define.tasks)
     for group in ("methods", "tasks"):
         defined = cfg.define[group]
         if not cfg[group]:
@@ -82,6 +87,7 @@ def compare(cfg: DictConfig, folder: Path) -> int:
         range(cfg.first_seed, cfg.first_seed + cfg.seeds),
         [*common_overrides(cfg), *search_path()],
         conf_dir(),
+        cfg.define.most,
         cfg.jobs,
     )
     results, failed = benchmark.run(console)

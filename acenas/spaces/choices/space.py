@@ -40,8 +40,9 @@ class Choices(CustomSpace):
         canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
             function. Without it, architectures that are written differently are different.
         read: from a string that is written in another way to choices: a function, or a regular expression with a
-            named group for each choice. It may match several times: then groups named as choices of a `Repeated` give
-            a block for each match. `parse`, and so tables with such strings, then understand them.
+            named group for each choice. Groups named as choices of a `Repeated` give a block for each match, or for
+            each item where they hold lists joined by commas. `parse`, and so the import of tables, then understands
+            such strings.
         example_input: for the costs of networks that do not read images, see `count_cost`.
         name: that tables of this space carry.
 
@@ -138,8 +139,11 @@ class Choices(CustomSpace):
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
-                    names = {item.name for item in blocks[0]} & compiled.groupindex.keys()
-                    found[name] = [{name: match[name] for name in names} for match in matches]
+                    names = [item.name for item in blocks[0] if item.name in compiled.groupindex]
+                    lists = [[one for match in matches for one in (match[n] or "").split(",")] for n in names]
+                    if len(set(map(len, lists))) > 1:
+                        raise UserError(f"the lists of {listed(names)} differ in length")
+                    found[name] = [dict(zip(names, block, strict=True)) for block in zip(*lists, strict=True)]
                 elif name in compiled.groupindex:
                     found[name] = matches[0][name]
             return found
