@@ -75,7 +75,6 @@ def compare(cfg: DictConfig, folder: Path) -> int:
 
     from acenas.files import write_text
     from acenas.report.__main__ import write_comparison
-    from acenas.report.comparison import to_markdown
     from acenas.report.comparison_page import build_comparison_page
     from acenas.run.benchmark.grid import Benchmark
 
@@ -93,10 +92,8 @@ def compare(cfg: DictConfig, folder: Path) -> int:
     results, failed = benchmark.run(console)
     if len(results):
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        page = build_comparison_page(results, "Benchmark", relative_to=folder)
-        write_comparison(folder, results, cfg.reference, page)
-        text = to_markdown(results, cfg.reference)
-        print(text)
+        page = build_comparison_page(results, "Benchmark", reference=cfg.reference, relative_to=folder)
+        print(write_comparison(folder, results, cfg.reference, page))
     if not failed:
         finish(folder, {"experiment": "benchmark", "methods": list(cfg.methods), "tasks": list(cfg.tasks)})
     for job, reason in failed.items():

@@ -62,7 +62,8 @@ def report(
     log_table(loggers, "report/best_architectures", best, [space.draw(arch) for arch in best["arch"]])
     if len(search.failed):
         log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
-    costs = costs_of(best["arch"].to_list(), cfg, parts)
+    # What is returned need not be among the best observed: the noise of a training is seen through.
+    costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned])), cfg, parts)
     write_report(folder, search, space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()

@@ -90,8 +90,8 @@ def add_imports(formats: Any) -> None:
     command.add_argument(
         "--space",
         required=True,
-        help="the search space: one of acenas, such as nasbench201; one of yours, as module.Class or a YAML file of its "
-        "choices; or any other name, and then the grammar of architectures is not checked",
+        help="the search space: one of acenas, such as nasbench201; one of yours, as module.Class or a YAML file of "
+        "its choices; or any other name, and then the grammar of architectures is not checked",
     )
     command.add_argument(
         "--column",
