@@ -65,7 +65,7 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs = self.limits.costs(told["arch"].tolist()) if self.limits else pd.DataFrame()
+        costs = self.limits.costs(told["arch"].tolist())
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -77,9 +77,9 @@ class Study(SearchStudy):
             test=None,
             seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
             versions={package: version(package) for package in ("acenas", "torch", "numpy")},
-            limits=self.limits.at_most if self.limits else {},
+            limits=self.limits.at_most,
             costs=costs[~costs.index.duplicated()],
-            cost_origins={model.name: model.origin for model in self.limits.models} if self.limits else {},
+            cost_origins=self.limits.origins,
             objective=self.objective,
             given=self.state.given,
         )
