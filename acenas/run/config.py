@@ -26,7 +26,10 @@ from acenas.tables.schema import Accuracy
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
 
-OF_THE_RUN = {"evaluator": ("attempts", "on_failure", "objective"), "search": ("given", "given_columns")}
+OF_THE_RUN = {
+    "evaluator": ("attempts", "on_failure", "objective"),
+    "search": ("given", "given_columns", "constraints"),
+}
 """Keys of two groups that are read by the run itself, not by the class that the group names."""
 
 TAKEN_UP = ("executor", "attempts", "on_failure")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.supernet import SupernetNetwork
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure  # half a second to import, for those who draw
 
 
@@ -37,6 +38,8 @@ class SearchSpace(ABC):
     """Channels of the images that the networks read; None where the space does not fix them."""
     in_channels_key: str = "space.in_channels"
     """The key that sets `in_channels`."""
+    choice_columns: Collection[str] = ()
+    """Columns of a frame that hold the choices of an architecture a row; none in a space that is not one of choices."""
     example_input: Any = None
     """What networks are called with where they read no images; see `acenas.spaces.cost.count_cost`."""
 
@@ -71,6 +74,37 @@ class SearchSpace(ABC):
         """
         self.validate(text)
         return text
+
+    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
+        """Returns the architectures of the rows of `frame`, in order; what else it holds is ignored.
+
+        Args:
+            frame: with a column or an index `arch`, in any form that `parse` reads, or the `choice_columns`, or
+                an index of architectures.
+            column: to be read instead of `arch`.
+
+        Raises:
+            UserError: where a row is not of this space; names the row.
+        """
+        if column is None and "arch" in frame and "arch" not in self.choice_columns:
+            column = "arch"
+        if column is not None and column not in frame:
+            raise UserError(f"there is no column {column!r}, but {', '.join(map(str, frame.columns))}")
+        has_choices = any(str(name) in self.choice_columns for name in frame.columns)
+        cells: Iterable[Any]
+        if column is not None:
+            cells = frame[column]
+        elif frame.index.name == "arch" or not (has_choices or frame.index.inferred_type == "integer"):
+            cells = frame.index
+        else:
+            cells = frame.rename(columns=str).to_dict("records")
+        archs = []
+        for row, cell in zip(frame.index, cells, strict=True):
+            try:
+                archs.append(self.from_choices(cell) if isinstance(cell, Mapping) else self.parse(str(cell)))
+            except UserError as error:
+                raise UserError(f"row {row}: {error}") from None
+        return archs
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """Draws `n` architectures independently and uniformly."""

@@ -238,6 +238,13 @@ class Layout:
                 found[name] = value if blocks is None else [self.choices(row, b) for b in blocks[:value]]
         return found
 
+    def names(self, items: Sequence[Item] | None = None, prefix: str = "") -> Iterator[str]:
+        """Yields the names of columns that `nested` reads."""
+        for name, _, blocks in self.items if items is None else items:
+            yield prefix + name
+            for i, block in enumerate(blocks or []):
+                yield from self.names(block, f"{prefix}{name}.{i}.")
+
     def nested(
         self, cells: Mapping[str, Any], items: Sequence[Item] | None = None, prefix: str = ""
     ) -> dict[str, Any]:
