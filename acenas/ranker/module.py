@@ -15,7 +15,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from acenas.ranker.data import LabelledGraphs
 from acenas.ranker.encoders import Encoder
 from acenas.ranker.settings import Finetuning, Pretraining
-from acenas.ranking import RankingLoss, ranknet_loss
+from acenas.ranking import RankingLoss
+from acenas.ranking.functional import ranknet_loss
 from acenas.seeds import derive_seed
 from acenas.spaces.graphs import GraphBatch
 
