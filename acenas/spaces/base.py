@@ -12,6 +12,7 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.features import Features, OneHot
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.supernet import SupernetNetwork
 
@@ -31,6 +32,8 @@ class SearchSpace(ABC):
     """The name that tables of this space carry in their metadata."""
     num_node_types: int
     """Values of `GraphBatch.node` are below this."""
+    features: type[Features] = OneHot
+    """The rows of numbers by which rankers that are no graph networks see architectures, unless told otherwise."""
     node_names: Sequence[str] = ()
     """The name of each node type in pictures; by default its number."""
     in_channels: int | None = None

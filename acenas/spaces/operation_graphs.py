@@ -16,6 +16,7 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.spaces.choices.grammar import listed, near
 from acenas.spaces.custom import CustomSpace, named
+from acenas.spaces.features import Counts
 from acenas.spaces.graphs import GraphBatch
 
 Read = tuple[Mapping[Any, str] | Sequence[str], Iterable[tuple[Any, Any]]]
@@ -76,6 +77,8 @@ class Graphs(CustomSpace):
     >>> space.encode(["plain"]).node
     tensor([[2, 1, 3]])
     """
+
+    features = Counts  # the order of nodes that look alike means nothing
 
     def __init__(
         self,
