@@ -54,12 +54,8 @@ class Encoder(nn.Module, ABC):
 
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Returns the vectors of the architectures, `[B, out_channels]`, float."""
-        size = graphs.node.shape[-1]
-        graph = self.encode_graphs(
-            graphs.node.reshape(-1, size),
-            graphs.adjacency.reshape(-1, size, size).float(),
-            graphs.mask.reshape(-1, size, 1).float(),
-        )
+        node, adjacency, mask = graphs.flat()
+        graph = self.encode_graphs(node, adjacency.float(), mask.unsqueeze(2).float())
         joined = torch.cat([graph.reshape(len(graphs), -1), graphs.globals], dim=1)
         return self.fuse(joined)  # type: ignore[no-any-return]
 

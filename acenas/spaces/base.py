@@ -130,14 +130,13 @@ class SearchSpace(ABC):
         from acenas.spaces.drawing import draw_vertex_cells
 
         names = self.node_names or [str(kind) for kind in range(self.num_node_types)]
-        graph = self.encode([arch])
-        cells = {}
-        for number, item in enumerate(graph.to_pyg().to_data_list(), start=1):
-            edges = [(source, target) for source, target in item.edge_index.T.tolist()]
-            cells["" if number == 1 else f"graph {number}"] = (
-                edges,
+        cells = {
+            f"graph {number}" if number > 1 else "": (
+                [(source, target) for source, target in item.edge_index.T.tolist()],
                 [names[kind] for kind in item.x.tolist()],
             )
+            for number, item in enumerate(self.encode([arch]).to_pyg().to_data_list(), start=1)
+        }
         return draw_vertex_cells(cells)
 
     # --- networks; a space that is only ranked needs none of these ---

@@ -132,10 +132,8 @@ def paths(graphs: GraphBatch) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: for a graph with a cycle.
     """
-    size = graphs.node.shape[-1]
-    node, mask = graphs.node.reshape(-1, size), graphs.mask.reshape(-1, size)
-    adjacency = graphs.adjacency.reshape(-1, size, size)
-    graphs_each = node.shape[0] // max(len(graphs), 1)
+    node, adjacency, mask = graphs.flat()
+    size, graphs_each = node.shape[1], len(node) // max(len(graphs), 1)
     ends = ~adjacency.any(dim=2)
 
     # All paths grow by one node at a time, from the starts on; those that meet again as equals are one.

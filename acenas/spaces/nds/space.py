@@ -200,15 +200,8 @@ class NDS(SearchSpace):
         architectures = [self.architecture(arch) for arch in archs]
         cells = (cell for arch in architectures for cell in (arch.normal, arch.reduce))
         graphs = [_cell_graph(self._canonical(cell), self.family) for cell in cells]
-        size = 3 * self.family.nodes + 3
-        node = torch.tensor([types for types, _ in graphs], dtype=torch.long).reshape(-1, 2, size)
-        edges = [(row, *edge) for row, (_, edges) in enumerate(graphs) for edge in edges]
-        adjacency = torch.zeros(len(graphs), size, size, dtype=torch.bool)
-        adjacency[torch.tensor(edges, dtype=torch.long).reshape(-1, 3).unbind(1)] = True
         features = [(_scaled(a.width, self.widths), _scaled(a.depth, self.depths)) for a in architectures]
-        return GraphBatch(
-            node, adjacency.view(-1, 2, size, size), node > 0, torch.tensor(features).reshape(-1, 2)
-        )
+        return GraphBatch.of(graphs, 3 * self.family.nodes + 3, torch.tensor(features).reshape(-1, 2), 2)
 
     # --- networks ---
 
