@@ -12,6 +12,7 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.features import Features, OneHot
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.supernet import SupernetNetwork
 
@@ -32,6 +33,8 @@ class SearchSpace(ABC):
     """The name that tables of this space carry in their metadata."""
     num_node_types: int
     """Values of `GraphBatch.node` are below this."""
+    features: type[Features] = OneHot
+    """The rows of numbers by which rankers that are no graph networks see architectures, unless told otherwise."""
     node_names: Sequence[str] = ()
     """The name of each node type in pictures; by default its number."""
     in_channels: int | None = None
@@ -161,14 +164,13 @@ class SearchSpace(ABC):
         from acenas.spaces.drawing import draw_vertex_cells
 
         names = self.node_names or [str(kind) for kind in range(self.num_node_types)]
-        graph = self.encode([arch])
-        cells = {}
-        for number, item in enumerate(graph.to_pyg().to_data_list(), start=1):
-            edges = [(source, target) for source, target in item.edge_index.T.tolist()]
-            cells["" if number == 1 else f"graph {number}"] = (
-                edges,
+        cells = {
+            f"graph {number}" if number > 1 else "": (
+                [(source, target) for source, target in item.edge_index.T.tolist()],
                 [names[kind] for kind in item.x.tolist()],
             )
+            for number, item in enumerate(self.encode([arch]).to_pyg().to_data_list(), start=1)
+        }
         return draw_vertex_cells(cells)
 
     # --- networks; a space that is only ranked needs none of these ---
