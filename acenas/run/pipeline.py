@@ -88,7 +88,7 @@ def _stages(
     # Before anything is trained in vain.
     pool = None
     if parts.search and parts.evaluator:
-        pool = parts.search.candidates.pool(space, limits, cfg.seed, parts.evaluator.known()[0])
+        pool = parts.search.candidates.pool(space, limits, cfg.seed, parts.evaluator.archs())
     with run_loggers as loggers, progress:
         labels = None
         if cfg.supernet:

@@ -119,7 +119,7 @@ def run_trainings(
     """Runs a study with `train`, or goes on with it. Arguments and errors are those of `acenas.run.api.search`."""
     objective = Objective.of(options.get("objective") or "accuracy")
     evaluator = _evaluator(space, train, objective)
-    if archs := evaluator.known()[0]:
+    if archs := evaluator.archs():
         options.setdefault("archs", archs)
     with only_process(Path(folder)):
         study = Study(space, budget, folder, seed, **options)
