@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acenas.ranking.metrics import GainKind, discount, interpolated_relevance
+from acenas.ranking.metrics import GainKind, check_relevance, discount, interpolated_relevance
 
 RankBy = Literal["score", "label_ascending"]
 
@@ -136,7 +136,7 @@ def lambdarank_loss(
         Scalar, at least 0.
 
     Raises:
-        ValueError: for another `gain` or `rank_by`.
+        ValueError: for another `gain` or `rank_by`, and for a relevance below 0 or infinite.
 
     >>> scores = torch.tensor([[0.0, 0.0]], requires_grad=True)
     >>> lambdarank_loss(scores, torch.tensor([[0.0, 1.0]])).backward()
@@ -239,9 +239,10 @@ def pairwise_kl_loss(
     tensor(0.)
     """
     scores, accuracies, counts, informative = _prepared(scores, accuracies, mask)
-    true = (_pairwise(accuracies) / temperature).to(scores.dtype)
-    predicted = _pairwise(scores)
-    one_side = torch.sigmoid(true) * (F.logsigmoid(true) - F.logsigmoid(predicted))
+    tied = accuracies.unsqueeze(2) == accuracies.unsqueeze(1)  # infinite ones have no difference
+    true = torch.where(tied, 0.0, _pairwise(accuracies) / temperature).to(scores.dtype)
+    predicted, chance = _pairwise(scores), torch.sigmoid(true)
+    one_side = torch.where(chance > 0, chance * (F.logsigmoid(true) - F.logsigmoid(predicted)), 0.0)
     pair_loss = one_side + one_side.transpose(1, 2)  # the two outcomes: i is better, j is better
     both_count = counts.unsqueeze(2) & counts.unsqueeze(1)
     return _mean_over_lists(_mean_where(both_count.triu(diagonal=1), pair_loss), informative)
@@ -285,16 +286,20 @@ def listnet_loss(scores: Tensor, relevance: Tensor, mask: Tensor | None = None) 
 
     Args:
         scores: `[lists, items]`, floating point.
-        relevance: `[lists, items]`, NaN where unknown.
+        relevance: `[lists, items]`, at least 0, NaN where unknown.
         mask: `[lists, items]`, bool: which items count.
 
     Returns:
         Scalar, at least 0.
 
+    Raises:
+        ValueError: for a relevance below 0 or infinite.
+
     >>> listnet_loss(torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 2.0, 3.0]]))  # log 4
     tensor(1.3863)
     """
     scores, relevance, counts, informative = _prepared(scores, relevance, mask)
+    check_relevance(relevance)
     lowest = torch.finfo(scores.dtype).min
     chance = relevance.to(scores.dtype).masked_fill(~counts, lowest).softmax(dim=1)
     log_predicted = scores.masked_fill(~counts, lowest).log_softmax(dim=1)
@@ -327,7 +332,7 @@ def approx_ndcg_loss(
         Scalar.
 
     Raises:
-        ValueError: for another `gain`.
+        ValueError: for another `gain`, and for a relevance below 0 or infinite.
 
     >>> approx_ndcg_loss(torch.tensor([[0.0, 9.0, 5.0]]), torch.tensor([[20.0, 0.0, 0.0]]))  # 1 − 1/log2(1 + 3)
     tensor(0.5000)
@@ -424,6 +429,7 @@ def _relative_gain(relevance: Tensor, counts: Tensor, kind: GainKind) -> Tensor:
 
     The exponential gain is `2^(relevance − max) − 2^(−max)`, in [0, 1], where `2^relevance` might overflow.
     """
+    check_relevance(relevance)
     if kind == "linear":
         return relevance
     if kind != "exponential":

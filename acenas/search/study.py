@@ -538,7 +538,7 @@ class Study:
         else:
             self.ranker.pretrain(
                 self.space.canonical_graphs(self._labels.archs),
-                torch.tensor(self._labels.frame().to_numpy(), dtype=torch.float32),
+                torch.tensor(self._labels.frame().to_numpy()),
                 label_names=self._labels.names,
                 folder=folder,
             )
@@ -617,4 +617,4 @@ def _as_float(value: object, name: str) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise UserError(f"{name} must be a number, not {value!r}") from None
+        raise UserError(f"{name} must be a number, not {value!r:.200}") from None

@@ -16,6 +16,7 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.ranker import Ranker
+from acenas.ranker.data import in_float32
 from acenas.spaces import GraphBatch, SearchSpace
 
 
@@ -49,7 +50,7 @@ class WeakLabelMemory:
     @staticmethod
     def of(graphs: GraphBatch, weak_labels: Tensor, names: Sequence[str] = ()) -> WeakLabelMemory:
         """Stores `weak_labels` `[A, L]`, NaN where missing. Raises `UserError` for one without variation."""
-        labels = weak_labels.double().numpy()
+        labels = in_float32(weak_labels).double().numpy()
         known = ~np.isnan(labels)
         for label in range(labels.shape[1]):
             column = labels[known[:, label], label]

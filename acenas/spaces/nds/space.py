@@ -259,7 +259,7 @@ class NDS(SearchSpace):
         ):
             if value not in allowed:
                 raise UserError(
-                    f"not an architecture of this space {self.name}: {arch!r}: its {name} {value} is none of "
+                    f"not an architecture of this space {self.name}: {arch!r:.200}: its {name} {value} is none of "
                     f"{', '.join(map(str, allowed))}; set space.{name}s to have it"
                 )
         return whole
