@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.files import atomic_path
-from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader
+from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
 from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_least
@@ -178,7 +178,7 @@ class GraphRanker(Ranker):
     ) -> None:
         """Pretrains as `Ranker.pretrain` says; writes `folder/pretrain.ckpt` after every epoch."""
         names = list(label_names) or [f"label_{i}" for i in range(weak_labels.shape[1])]
-        labels = standardised(weak_labels.float(), names)
+        labels = standardised(in_float32(weak_labels), names)
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])

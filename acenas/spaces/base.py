@@ -55,7 +55,7 @@ class SearchSpace(ABC):
     def validate(self, arch: str) -> None:
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
         if arch not in self._members:
-            raise UserError(f"not an architecture of the space {self.name}: {arch!r}")
+            raise UserError(f"not an architecture of the space {self.name}: {arch!r:.200}")
 
     @cached_property
     def _members(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -121,9 +122,12 @@ def _read(arch: str) -> tuple[tuple[Graph, ...], tuple[float, ...]]:
     written, _, hyperparameters = arch.partition(";")
     try:
         graphs = tuple(_read_graph(text) for text in written.split("/"))
-        return graphs, tuple(float(value) for value in hyperparameters.split(",") if hyperparameters)
+        values = tuple(float(value) for value in hyperparameters.split(",") if hyperparameters)
+        if not all(map(math.isfinite, values)):
+            raise ValueError("a hyper-parameter is not finite")
+        return graphs, values
     except ValueError as error:
-        raise UserError(f"not a graph with tags: {arch!r}: {error}") from None
+        raise UserError(f"not a graph with tags: {arch!r:.200}: {error}") from None
 
 
 def _read_graph(text: str) -> Graph:

@@ -119,7 +119,9 @@ class Graphs(CustomSpace):
             try:
                 self._known[arch] = self._checked(arch)
             except UserError as error:
-                raise UserError(f"not an architecture of the space {self.name}: {error}: {arch!r}") from None
+                raise UserError(
+                    f"not an architecture of the space {self.name}: {error}: {arch!r:.200}"
+                ) from None
         return self._known[arch]
 
     def _checked(self, arch: str) -> Graph:
@@ -134,14 +136,14 @@ class Graphs(CustomSpace):
                 operations = dict(enumerate(operations))
             graph = nx.DiGraph([(source, target) for source, target in edges])
         except (TypeError, ValueError, nx.NetworkXError):
-            raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r}") from None
+            raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r:.200}") from None
         for node in graph:
             if node not in operations:
-                raise UserError(f"an edge has {node!r}, which is none of the nodes {listed(operations)}")
+                raise UserError(f"an edge has {node!r:.200}, which is none of the nodes {listed(operations)}")
         for node, operation in operations.items():
             if self._operations is not None and operation not in self._operations:
                 there_are = listed(self._operations) + near(operation, self._operations)
-                raise UserError(f"node {node!r} is {operation!r} and can be {there_are}")
+                raise UserError(f"node {node!r:.200} is {operation!r:.200} and can be {there_are}")
             graph.add_node(node, operation=operation)
         if not operations or (self._size is not None and len(operations) > self._size):
             raise UserError(f"it has {len(operations)} nodes and can have 1 to {self._size or 'any number'}")

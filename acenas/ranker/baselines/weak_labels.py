@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.ranker.data import LabelledGraphs
+from acenas.ranker.data import LabelledGraphs, in_float32
 from acenas.ranker.ranker import Ranker, packed, standardised, unpacked
 from acenas.spaces import GraphBatch, SearchSpace
 
@@ -53,7 +53,7 @@ class RememberingRanker(Ranker):
     ) -> None:
         """Stores the weak labels; writes no checkpoint and logs nothing."""
         names = list(label_names) or [f"label_{i}" for i in range(weak_labels.shape[1])]
-        self._remember(graphs, standardised(weak_labels.double(), names))
+        self._remember(graphs, standardised(in_float32(weak_labels).double(), names))
 
     def _remember(self, graphs: GraphBatch, labels: Tensor) -> None:
         self._weakly_labelled = graphs, labels

@@ -125,7 +125,7 @@ class Choices(CustomSpace):
         try:
             return self._layout.write(self._layout.row(read()))
         except UserError as error:
-            raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
+            raise UserError(f"not an architecture of this space: {error}: {told!r:.200}") from None
 
     def _reader(self, pattern: str) -> Callable[[str], Mapping[str, Any]]:
         """Returns a function that reads a string by a regular expression, see `Choices`."""
@@ -134,7 +134,7 @@ class Choices(CustomSpace):
         def read(text: str) -> dict[str, Any]:
             matches = [match.groupdict() for match in compiled.finditer(text)]
             if not matches:
-                raise UserError(f"nothing in it matches {pattern!r}")
+                raise UserError(f"nothing in it matches {pattern!r:.200}")
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
@@ -167,8 +167,8 @@ class Choices(CustomSpace):
         try:
             written = self._layout.write(self._layout.row(read_fields(arch)))
         except UserError as error:
-            return f"not an architecture of this space: {error}: {arch!r}"
-        return f"not as this space writes it, {written!r}: {arch!r}"
+            return f"not an architecture of this space: {error}: {arch!r:.200}"
+        return f"not as this space writes it, {written!r:.200}: {arch!r:.200}"
 
     def _remember(self, archs: Sequence[str], rows: Sequence[Row]) -> None:
         if len(self._rows) > LISTABLE:
