@@ -1,8 +1,23 @@
 """The error that a user can act on."""
 
+import re
+
+LONGEST_WORD, LONGEST = 200, 2000
+"""Characters of a word and of a message: what they quote of a damaged file must not hide what is wrong with it."""
+
 
 class UserError(Exception):
     """Something the user can mend: a wrong choice, a missing file, data that does not fit.
 
     The command prints its message alone, without a traceback, so the message says what is wrong and what to do.
     """
+
+    def __init__(self, message: str = "") -> None:
+        long_word = rf"\S{{{LONGEST_WORD + 1},}}"
+        super().__init__(_cut(re.sub(long_word, lambda word: _cut(word[0], LONGEST_WORD), message), LONGEST))
+
+
+def _cut(text: str, length: int) -> str:
+    """Returns `text` without its middle where it is longer than `length`."""
+    half = (length - 5) // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"

@@ -198,7 +198,10 @@ def best_pictures(
     for run in finished:
         by_task.setdefault(run.task, {}).setdefault(run.summary["returned"]["arch"], []).append(run)
     ranked = [
-        sorted(by_arch.values(), key=lambda its: -its[0].objective.sign * its[0].value)
+        sorted(
+            by_arch.values(),
+            key=lambda its: -its[0].objective.sign * its[0].summary["returned"][its[0].column],
+        )
         for by_arch in by_task.values()
     ]
     pictures: list[tuple[str, Figure]] = []

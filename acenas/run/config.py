@@ -27,7 +27,10 @@ from acenas.tables.schema import Accuracy, Other
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
 
-OF_THE_RUN = {"evaluator": ("attempts", "on_failure", "objective"), "search": ("given", "given_columns")}
+OF_THE_RUN = {
+    "evaluator": ("attempts", "on_failure", "objective"),
+    "search": ("given", "given_columns", "constraints"),
+}
 """Keys of two groups that are read by the run itself; the class that the group names may take them, too."""
 
 TAKEN_UP = ("executor", "attempts", "on_failure")
@@ -251,7 +254,7 @@ def check_config(cfg: DictConfig) -> None:
         rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
         check_budget(cfg.search.budget, **rounds)
     if cfg.table:
-        _check_table(cfg)
+        check_protocol(cfg)
 
 
 def _missing(written: object, key: str) -> Iterator[str]:
@@ -317,7 +320,8 @@ def _taken(written: object) -> Iterator[str]:
         yield str(written)[2:-1].split(".")[0]
 
 
-def _check_table(cfg: DictConfig) -> None:
+def check_protocol(cfg: DictConfig) -> None:
+    """Raises `UserError` where the table is not at hand, or lacks what its query protocol names."""
     table = cfg.table
     if table.dataset not in table.protocols:
         raise UserError(

@@ -20,12 +20,20 @@ from rich.console import Console
 
 from acenas.errors import UserError
 from acenas.evaluation import Judge
-from acenas.evaluation.objective import Objective
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
+from acenas.report.finished import FinishedRun, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
-from acenas.run.config import check_config, choice_of, composing, instantiate, instantiate_in, run_folder
+from acenas.run.config import (
+    check_config,
+    check_protocol,
+    choice_of,
+    composing,
+    instantiate,
+    instantiate_in,
+    run_folder,
+)
 from acenas.search import Search
 from acenas.tables import find_table
 from acenas.training.lightning import one_thread
@@ -111,13 +119,13 @@ class Benchmark:
         ]
 
     def without_tables(self) -> dict[str, str]:
-        """The tasks whose tables are not at hand, and why; they are left out."""
+        """The tasks whose tables are not at hand or lack a column, and why; they are left out."""
         missing = {}
         for task in self.tasks:
             cfg = _composed(self._overrides(task, next(iter(self.methods)), max(self.budgets)), self.conf_dir)
             try:
                 if cfg.table:
-                    find_table(cfg.table.path, cfg.data_dir)
+                    check_protocol(cfg)
             except UserError as error:
                 missing[task] = str(error)
         return missing
@@ -129,7 +137,8 @@ class Benchmark:
             The results, see `results_of`, and for each job that failed why.
         """
         if absent := self.without_tables():
-            console.print(f"Left out, their tables are not at hand: {', '.join(absent)}", soft_wrap=True)
+            why = next(iter(absent.values()))
+            console.print(f"Left out: {', '.join(absent)}; {why}", markup=False, soft_wrap=True)
         jobs = self.jobs()
         done = {job: _finished(job, self.conf_dir) for job in jobs}
         missing = [job for job, folder in done.items() if not folder]
@@ -183,36 +192,15 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
     cfg = OmegaConf.load(folder / "config.yaml")
     summary = finished(folder)
     assert isinstance(cfg, DictConfig) and summary is not None
-    objective, best = Objective.of(summary.get("objective", "accuracy")), summary["best_known"]
-    observations = pd.read_parquet(folder / "observations.parquet")
+    run = FinishedRun(folder, {}, summary, task=job.task)
+    observations, column = pd.read_parquet(folder / "observations.parquet"), run.objective.column
     returned = observations["returned"]
-    observed = returned.map(observations.groupby("arch")[objective.column].last())
+    observed = returned.map(observations.groupby("arch")[column].last())
     judge = _judge(cfg, folder, judges)
     value = observed if judge is None else returned.map(_tested(judge, returned[observed.notna()]))
-    known = np.nan if best is None else best[f"test_{objective.name}"]
     trained = np.arange(1, len(returned) + 1)
-    last_fit = pd.DataFrame(summary["curve"]).set_index("trained").reindex(trained).ffill()
-    return pd.DataFrame(
-        {
-            "task": job.task,
-            "method": job.method,
-            "seed": job.seed,
-            "budget": job.budget,
-            "serves": np.isin(trained, job.serves),
-            "trained": trained,
-            "arch": returned,
-            objective.column: observed,
-            "value": value,
-            "regret": objective.sign * (known - value),
-            "kind": "observed" if judge is None else "test",
-            "objective": objective.name,
-            "unit": objective.unit,
-            "direction": objective.direction,
-            "ndcg@10": last_fit["ndcg@10"].to_numpy(dtype=np.float64),
-            "cpu_seconds": summary["cpu_seconds"]["total"],
-            "folder": str(folder),
-        }
-    )
+    results = results_of_run(run, job.method, trained, value)
+    return results.assign(serves=np.isin(trained, job.serves), arch=returned, **{column: observed})
 
 
 def _judge(cfg: DictConfig, folder: Path, judges: dict[str, Judge]) -> Judge | None:
