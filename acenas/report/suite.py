@@ -24,6 +24,9 @@ ALPHA = 0.05
 """The chance of an error that is taken, in tests of significance."""
 
 
+MEDIAN = "median, where not both are at the best"
+
+
 class Table(NamedTuple):
     """A table with words in its cells, by row and column."""
 
@@ -148,20 +151,21 @@ def _beside_the_best(results: pd.DataFrame, reference: str, budgets: Sequence[in
             shown = "–" if np.isnan(chance) else f"{chance:.3f}"
             text = f"{ours - target:+.{digits_of(part)}f} to {method} (p {shown}{verdict})"
             differences[task, str(budget)] = text
-            if target >= sign * best_known(part) - 1e-9:
-                trainings[task, str(budget)] = "all at the best"
+            if min(target, ours) >= sign * best_known(part) - 1e-9:
+                trainings[task, str(budget)] = "both at the best"
                 continue
             needed = trainings_for(part, reference, sign * target)
             shares.append(needed / budget if needed == needed else np.inf)
             count = f"{needed:.0f} ({shares[-1]:.2f} ×)" if needed == needed else f"> {part['budget'].max()}"
             trainings[task, str(budget)] = count
         if shares:
-            trainings["median of those below the best", str(budget)] = f"{np.median(shares):.2f} ×"
-    title = f"{reference} beside the best of the others, {{}}, after"
-    tests = "positive is better; p-values by Wilcoxon, paired by seed, Holm over tasks"
-    yield Table(title.format(tests), heads, differences)
-    order = sorted(trainings, key=lambda key: key[0].startswith("median of"))  # the median last
-    title = title.format("trainings that it needs for what that one has")
+            share = float(np.median(shares))
+            trainings[MEDIAN, str(budget)] = f"{share:.2f} ×" if np.isfinite(share) else "never"
+    tests = "Wilcoxon, paired by seed, Holm over tasks"
+    title = f"By how much {reference} is better than the best of the others ({tests}), after"
+    yield Table(title, heads, differences)
+    title = f"Trainings with which {reference} has what the best of the others has after"
+    order = sorted(trainings, key=lambda key: key[0] == MEDIAN)  # the median last
     yield Table(title, heads, {key: trainings[key] for key in order})
 
 
@@ -222,4 +226,6 @@ def _draw_regret(axes: Axes, results: pd.DataFrame) -> None:
         mean = mean[mean.index >= 5]  # the first few find anything
         axes.plot(mean.index, mean, line, color=colour, linewidth=1.4)
     axes.set(xlabel="architectures trained", ylabel="regret", yscale="log")
-    axes.set_title(f"Regret, 1 being the mean at the smallest budget ({frame['task'].nunique()} tasks)")
+    axes.set_title(f"Regret; 1: mean at the smallest budget ({frame['task'].nunique()} tasks)")
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")
