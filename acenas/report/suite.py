@@ -212,7 +212,7 @@ def _draw_ranks(axes: Axes, results: pd.DataFrame) -> None:
     axes.set_yticks(range(len(budgets)), [str(budget) for budget in budgets])
     axes.set(ylabel="architectures trained", xlabel="mean rank over the tasks (1 is best)")
     axes.set(
-        ylim=(len(budgets) - 0.4, -0.5), title="A grey line joins what Nemenyi's test does not tell apart"
+        ylim=(len(budgets) - 0.4, -0.5), title="Mean ranks; grey joins what Nemenyi's test cannot tell apart"
     )
 
 
