@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from acenas.files import number
 from acenas.report.comparison import COSTS, comparison, cost_columns
 from acenas.report.curves import TITLES, curves
-from acenas.report.page import PAGES, inline_png, inline_svg
+from acenas.report.figures import figure_bytes
+from acenas.report.page import PAGES, as_element, inline_png
 from acenas.report.summary import cost_unit
 
 
@@ -54,7 +55,7 @@ def build_comparison_page(
         subtitle=f"{count} runs; mean ± standard error over seeds. A click on the head of a column sorts by it.",
         tasks=[_task(task, results[results["task"] == task]) for task in dict.fromkeys(results["task"])],
         rankings=rankings or {},
-        pictures=[(caption, inline_png(picture)) for caption, picture in pictures],
+        pictures=[(caption, inline_png(figure_bytes(picture, "png"))) for caption, picture in pictures],
         runs_header=runs_header,
         runs=runs,
         left_out=left_out or {},
@@ -69,7 +70,7 @@ def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
         "best": (results["test_accuracy"] + results["regret"]).max(),
         "means_header": [*first, "test accuracy (%)", "regret (points)", "NDCG@10", "CPU-seconds"],
         "means": _means(results, {"test_accuracy": 2, "regret": 2, "ndcg@10": 3, "cpu_seconds": 0}),
-        "curves": [inline_svg(curves(results, [column])) for column in TITLES],
+        "curves": [as_element(figure_bytes(curves(results, [column]), "svg")) for column in TITLES],
         "costs_header": [*first, *map(cost_unit, costs)],
         "costs": _means(results, dict.fromkeys(costs, 2)),
     }
