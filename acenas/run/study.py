@@ -108,23 +108,19 @@ class Study(SearchStudy):
 def run_trainings(
     space: SearchSpace,
     train: Trainer,
-    budget: int | None = None,
-    folder: str | Path = "lab",
-    seed: int = 0,
-    *,
+    folder: str | Path,
     attempts: int = 1,
     stop_on_failure: bool = False,
-    **options: Any,
+    **study: Any,
 ) -> Study:
-    """Runs a study with `train`, or goes on with it. Arguments and errors are those of `acenas.run.api.search`."""
-    objective = Objective.of(options.get("objective") or "accuracy")
-    evaluator = _evaluator(space, train, objective)
+    """Runs a study with `train`, or goes on with it: `acenas.run.api.search` says how."""
+    evaluator = _evaluator(space, train, Objective.of(study.get("objective") or "accuracy"))
     if archs := evaluator.known()[0]:
-        options.setdefault("archs", archs)
+        study.setdefault("archs", archs)
     with only_process(Path(folder)):
-        study = Study(space, budget, folder, seed, **options)
-        run_study(study, _Shown(evaluator, study), (), attempts, stop_on_failure)
-    return study
+        opened = Study(space, folder=folder, **study)
+        run_study(opened, _Shown(evaluator, opened), (), attempts, stop_on_failure)
+    return opened
 
 
 def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Evaluator:
