@@ -67,7 +67,8 @@ def run_study(
         _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
     if study.observations[study.objective.column].isna().all():
         raise UserError(
-            f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder"
+            f"all {study.budget} trainings failed, for reasons in {study.folder}; mend the training and choose another "
+            "folder"
         )
     study.fit()
     _report(study, callbacks)
