@@ -159,7 +159,7 @@ def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
     return {name: short.get(name, name) for name in weak_label_names(cfg)}
 
 
-def constraints_of(cfg: DictConfig) -> dict[str, float]:
+def flat_constraints(given: Mapping[str, Any] | Any) -> dict[str, float]:
     """`search.constraints`: limits by the name of the cost.
 
     A device may be a level of its own: `{latency_ms: {pixel3: 15}}` and `{latency_ms.pixel3: 15}` are the same.
@@ -167,13 +167,14 @@ def constraints_of(cfg: DictConfig) -> dict[str, float]:
     Raises:
         UserError: for an unknown cost, or a limit that is not a number above 0.
     """
-    given = cfg.search.get("constraints") if cfg.search else None
-    found: dict[str, Any] = {}
-    for key, value in (given or {}).items():
-        nested = (
-            {f"{key}.{inner}": limit for inner, limit in value.items()} if isinstance(value, Mapping) else {}
+    if not isinstance(given, Mapping):
+        raise UserError(
+            f"search.constraints={given} is not a mapping, as in search.constraints={{params_m: 1.0}}"
         )
-        found |= nested or {str(key): value}
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        inner = value if isinstance(value, Mapping) else {}
+        found |= {f"{key}.{device}": limit for device, limit in inner.items()} or {str(key): value}
     for name, limit in found.items():
         if not _COST.fullmatch(name):
             raise UserError(
@@ -181,7 +182,7 @@ def constraints_of(cfg: DictConfig) -> dict[str, float]:
             )
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise UserError(f"search.constraints: {name} must be a number above 0, not {limit}")
-    return {name: float(limit) for name, limit in found.items()}
+    return found
 
 
 def check_overrides(
@@ -231,7 +232,10 @@ def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> N
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
+    """Raises `UserError` where the config cannot run: what is missing, and what to do about it.
+
+    Writes `search.constraints` into `cfg` as `flat_constraints` reads them.
+    """
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
     for group in ("table", "images", "space", "evaluator"):
@@ -250,7 +254,8 @@ def check_config(cfg: DictConfig) -> None:
         raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
     if cfg.search:
         _check_evaluator(cfg)
-        constraints_of(cfg)
+        if limits := cfg.search.get("constraints"):
+            cfg.search.constraints = flat_constraints(limits)
         rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
         check_budget(cfg.search.budget, **rounds)
     if cfg.table:

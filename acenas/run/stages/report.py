@@ -85,9 +85,6 @@ def finished_search(
     if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test, cfg.table.get("objective"))
         reference = _series(*keep(limits, *in_table.known()))
-    given = (
-        pd.read_parquet(folder / "given.parquet") if (folder / "given.parquet").exists() else pd.DataFrame()
-    )
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
@@ -108,7 +105,7 @@ def finished_search(
         costs=limits.costs(archs),
         cost_origins=limits.origins,
         objective=objective,
-        given=given,
+        given=result.given,
     )
 
 
