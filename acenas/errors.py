@@ -1,4 +1,8 @@
-"""The error that a user can act on."""
+"""The error that a user can act on, and words for its message."""
+
+import difflib
+from collections.abc import Collection
+from typing import Any
 
 
 class UserError(Exception):
@@ -6,3 +10,21 @@ class UserError(Exception):
 
     The command prints its message alone, without a traceback, so the message says what is wrong and what to do.
     """
+
+
+def listed(values: Collection[Any], most: int = 12) -> str:
+    """Returns `values` in words, the first `most` of them.
+
+    >>> listed([3, 5, 7])
+    '3, 5 or 7'
+    """
+    words = [str(value) for value in list(values)[:most]]
+    if len(values) > most:
+        return f"{', '.join(words)} and {len(values) - most} more"
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def near(name: Any, names: Collection[Any]) -> str:
+    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
+    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
+    return f" (did you mean {found[0]}?)" if found else ""

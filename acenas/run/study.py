@@ -27,7 +27,6 @@ from acenas.run.api import SearchRun
 from acenas.run.folder import finish, only_process
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
-from acenas.search.inputs import archs_of
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
 from acenas.tables.schema import Accuracy
@@ -140,7 +139,7 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
                 f"{', '.join(map(str, train.columns))})"
             )
         return _Known(
-            archs_of(space, train.drop(columns=objective.name)), train[objective.name].to_numpy(np.float64)
+            space.read_frame(train.drop(columns=objective.name)), train[objective.name].to_numpy(np.float64)
         )
     if callable(train):
         return _Called(space, train)

@@ -27,23 +27,6 @@ LABELLED = 1000
 """Architectures that are labelled where labels are made: enough for a ranker to learn them, soon counted."""
 
 
-def archs_of(space: SearchSpace, frame: pd.DataFrame) -> list[str]:
-    """The architectures of the rows of `frame`: of its column or index `arch`, or of a column for each choice.
-
-    Raises:
-        UserError: where one is not of the space.
-    """
-    if "arch" in frame.columns:
-        archs = [space.parse(str(arch)) for arch in frame["arch"]]
-    elif frame.index.name == "arch" or isinstance(next(iter(frame.index), None), str):
-        archs = [space.parse(arch) for arch in frame.index]
-    else:
-        archs = [space.from_choices(row) for row in frame.to_dict("records")]
-    for arch in archs:
-        space.validate(arch)
-    return archs
-
-
 def read_frame(given: pd.DataFrame | str | Path) -> pd.DataFrame:
     """A frame, or that of a CSV or Parquet file. Raises `UserError` where it cannot be read."""
     if isinstance(given, pd.DataFrame):
@@ -66,7 +49,7 @@ def weak_labels_of(
     if isinstance(given, WeakLabels):
         return given
     if isinstance(given, pd.DataFrame):
-        archs = archs_of(space, given)
+        archs = space.read_frame(given)
     return weak_labels(space, archs, given, folder, seed=seed, limit=LABELLED)
 
 

@@ -28,7 +28,6 @@ from acenas.search.candidates import Within, list_space
 from acenas.search.constraints import Limits, non_dominated
 from acenas.search.inputs import (
     Labels,
-    archs_of,
     cost_models,
     limits_of,
     read_frame,
@@ -237,7 +236,7 @@ class Study:
                 f"given: there is no column {name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, observed.columns))})"
             )
-        archs = archs_of(self.space, observed.drop(columns=name))
+        archs = self.space.read_frame(observed.drop(columns=name))
         values = [_as_float(value, name) for value in observed[name]]
         with self._transaction():
             self.state.add_given(archs, values, self.space, again)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from acenas.errors import UserError
+from acenas.errors import UserError, listed
 from acenas.spaces.cost import Cost, count_cost
 from acenas.spaces.features import Features, OneHot
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.supernet import SupernetNetwork
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure  # half a second to import, for those who draw
 
 
@@ -65,6 +66,30 @@ class SearchSpace(ABC):
     def from_choices(self, choices: Mapping[Any, Any]) -> str:
         """The architecture with these choices, such as a row of a frame. Raises `UserError` where there is none."""
         raise UserError(f"{self.name} is no space of choices; name architectures in a column arch")
+
+    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
+        """Returns the architectures of the rows of `frame`, in order.
+
+        Args:
+            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`; other
+                columns, and values of choices that do not exist in a row, are ignored.
+            column: with strings that `parse` reads instead; by default `arch`, or an index of strings.
+
+        Raises:
+            UserError: as `parse` and `from_choices`, with the row.
+        """
+        if column is not None and column not in frame:
+            raise UserError(f"there is no column {column!r}, but {listed(frame.columns)}")
+        named = column or ("arch" if "arch" in frame else None)
+        texts = frame.index if named is None else frame[named]
+        archs = []
+        for label, cells, text in zip(frame.index, frame.to_dict("records"), texts, strict=True):
+            try:
+                is_text = named is not None or isinstance(text, str)
+                archs.append(self.parse(str(text)) if is_text else self.from_choices(cells))
+            except UserError as error:
+                raise UserError(f"row {label}: {error}") from None
+        return archs
 
     def parse(self, text: str) -> str:
         """Returns the architecture that `text` names, in this space's grammar or in another published encoding of it.

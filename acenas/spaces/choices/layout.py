@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from acenas.errors import UserError
-from acenas.spaces.choices.grammar import Column, Value, When, listed, missing, near
+from acenas.errors import UserError, listed, near
+from acenas.spaces.choices.grammar import Column, Value, When, missing
 
 COMPLETIONS = 64
 """The largest number of rows in which choices that a change adds take all values; above, they take the first."""

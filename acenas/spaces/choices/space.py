@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.spaces.choices.grammar import listed, read_fields
+from acenas.spaces.choices.grammar import read_fields
 from acenas.spaces.choices.layout import Layout, Row
 from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.graphs import GraphBatch
@@ -146,36 +145,8 @@ class Choices(CustomSpace):
 
         return read
 
-    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
-        """Returns the architectures of the rows of `frame`, in order.
-
-        Args:
-            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`. Values of
-                choices that do not exist in a row, and other columns, are ignored.
-            column: with strings that `parse` reads instead; by default `arch` where there is such a column.
-
-        Raises:
-            UserError: as `parse`, with the row.
-
-        >>> frame = pd.DataFrame({"width": [16.0, 32.0], "loss": [0.5, 0.4]})
-        >>> Choices({"width": [16, 32]}).read_frame(frame)
-        ['width=16', 'width=32']
-        """
-        if column is None and "arch" in frame and "arch" not in (item.name for item in self._layout.items):
-            column = "arch"
-        if column is not None and column not in frame:
-            raise UserError(f"there is no column {column!r}, but {listed(frame.columns)}")
-        archs = []
-        for label, cells in zip(frame.index, frame.to_dict("records"), strict=True):
-            names = {str(name): value for name, value in cells.items()}
-            try:
-                archs.append(self.from_choices(names) if column is None else self.parse(cells[column]))
-            except UserError as error:
-                raise UserError(f"row {label}: {error}") from None
-        return archs
-
     def from_choices(self, choices: Mapping[str, Any]) -> str:
-        """Returns the architecture with these choices, nested, or flat as in a row of `read_frame`."""
+        """Returns the architecture with these choices, nested, or flat as in a row of a frame."""
         return self._written(lambda: self._layout.nested(choices), choices)
 
     def choices(self, arch: str) -> dict[str, Any]:
