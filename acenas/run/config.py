@@ -21,8 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.search.budget import check_budget
-from acenas.tables import check_table, parse_column
+from acenas.tables import check_table, find_table, parse_column
 from acenas.tables.schema import Accuracy
+from acenas.tables.table import read_footer
 
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
@@ -154,9 +155,19 @@ def weak_label_names(cfg: DictConfig) -> list[str]:
 
 
 def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
-    """For each weak label of the table the column that holds it: its own name, or what `table.short_trainings` says."""
+    """For each weak label the column of the table that holds it.
+
+    It is what `table.short_trainings` says, `<dataset>.params_m` for `params_m` where the table has only that, or else
+    the column of that name.
+    """
     short = (cfg.table or {}).get("short_trainings") or {}
-    return {name: short.get(name, name) for name in weak_label_names(cfg)}
+    columns = {name: short.get(name, name) for name in weak_label_names(cfg)}
+    if cfg.table and columns.keys() & set(COUNTED_COSTS):
+        there = read_footer(find_table(cfg.table.path, cfg.data_dir)).columns
+        for name in columns.keys() & set(COUNTED_COSTS):
+            if name not in there and f"{cfg.table.dataset}.{name}" in there:
+                columns[name] = f"{cfg.table.dataset}.{name}"
+    return columns
 
 
 def flat_constraints(given: Mapping[str, Any] | Any) -> dict[str, float]:
@@ -332,19 +343,22 @@ def _check_table(cfg: DictConfig) -> None:
             f"table.dataset={table.dataset} is not a data set of table {table.name}; "
             f"choose one of: {', '.join(table.protocols)}"
         )
-    own = bool(
-        cfg.supernet or cfg.weak_labels_file
-    )  # what the run measures or reads itself is not in the table
     _check_short_trainings(cfg)
-    columns = [table.observed, table.test, *([] if own else weak_label_columns(cfg).values())]
-    check_table(table.path, table.space, columns, cfg.data_dir)
+    # What the run measures or reads itself is not in the table.
+    labels = [] if cfg.supernet or cfg.weak_labels_file else list(weak_label_columns(cfg).values())
+    check_table(table.path, table.space, [table.observed, table.test, *labels], cfg.data_dir)
 
 
 def _check_short_trainings(cfg: DictConfig) -> None:
     """Raises `UserError` where a weak label is an accuracy that is not of a training shorter than the observed one."""
     observed = parse_column(cfg.table.observed)
     for name, column in weak_label_columns(cfg).items():
-        if name == column:
+        if column in (cfg.table.observed, cfg.table.test):
+            raise UserError(
+                f"weak_labels: {name} is what a training shows, which a search must pay for from its budget; choose "
+                "another column"
+            )
+        if name == column or name in COUNTED_COSTS:
             continue
         short = parse_column(column)
         if not (

@@ -138,7 +138,7 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
                 f"{', '.join(map(str, train.columns))})"
             )
         values = [as_number(value, objective.name) for value in train[objective.name]]
-        return _Known(space.read_frame(train), np.array(values))
+        return _Known(space.read_frame(train.drop(columns=objective.name)), np.array(values))
     if callable(train):
         return _Called(space, train)
     raise UserError(

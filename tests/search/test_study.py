@@ -23,7 +23,7 @@ from acenas.evaluation.costs import CostModel
 from acenas.evaluation.objective import Objective
 from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial
 from acenas.search.constraints import Limits
-from acenas.spaces import Choices
+from acenas.spaces import Choice, Choices
 from acenas.tables import WeakLabels
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
@@ -324,6 +324,16 @@ def test_what_is_not_said_is_what_the_folder_says(tmp_path: Path) -> None:
     assert again.budget == 8 and again.objective == Objective("perplexity", "", "min")
     with pytest.raises(UserError, match="another objective"):
         own(tmp_path, objective="max bleu")
+    conditional = {"a": [1, 2], "b": [1, 2]}
+    Study(
+        Choices({**conditional, "c": Choice([1, 2], when={"a": 1})}), budget=4, folder=tmp_path / "conditions"
+    )
+    with pytest.raises(UserError, match="another space"):
+        Study(
+            Choices({**conditional, "c": Choice([1, 2], when={"b": 1})}),
+            budget=4,
+            folder=tmp_path / "conditions",
+        )
     with pytest.raises(UserError, match="another space"):
         Study(Choices({"layer0": ["none", "other"]}), 1, tmp_path, ranker=LeastSquares())
     assert own(tmp_path, 10).budget == 10
