@@ -240,8 +240,7 @@ def rankings(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[st
         file = run.folder / "ranking.svg"
         name = f"{run.task}: {method}, seed {run.summary['seed']}"
         if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):
-            svg = file.read_text(encoding="utf-8")
-            figures[name] = as_element(svg)
+            figures[name] = as_element(file.read_bytes())
     return figures
 
 

@@ -22,7 +22,8 @@ from acenas.report.comparison import (
     several_objectives,
 )
 from acenas.report.curves import curves
-from acenas.report.page import PAGES, inline_png, inline_svg
+from acenas.report.figures import figure_bytes
+from acenas.report.page import PAGES, as_element, inline_png
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
@@ -68,7 +69,7 @@ def build_comparison_page(
         suite=_suite(results, reference) if is_suite(results) else None,
         tasks=[_task(task, results[results["task"] == task]) for task in dict.fromkeys(results["task"])],
         rankings=rankings or {},
-        pictures=[(caption, inline_png(picture)) for caption, picture in pictures],
+        pictures=[(caption, inline_png(figure_bytes(picture, "png"))) for caption, picture in pictures],
         runs_header=runs_header,
         runs=runs,
         left_out=left_out or {},
@@ -77,7 +78,7 @@ def build_comparison_page(
 
 def _suite(results: pd.DataFrame, reference: str) -> dict[str, Any]:
     return {
-        "figure": inline_svg(suite_figure(results)),
+        "figure": as_element(figure_bytes(suite_figure(results), "svg")),
         "tables": [
             (
                 table.title,
@@ -100,7 +101,9 @@ def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
         "best": best_sentence(results),
         "means_header": [*first, label(results), _regret(results), "NDCG@10", "CPU-seconds"],
         "means": _means(results, {"value": digits, "regret": digits, "ndcg@10": 3, "cpu_seconds": 0}),
-        "curves": [inline_svg(curves(results, [column])) for column in ("value", "ndcg@10")],
+        "curves": [
+            as_element(figure_bytes(curves(results, [column]), "svg")) for column in ("value", "ndcg@10")
+        ],
         "costs_header": [*first, *map(cost_unit, costs)],
         "costs": _means(results, dict.fromkeys(costs, 2)),
     }

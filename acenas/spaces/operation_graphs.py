@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.spaces.choices.grammar import listed, near
+from acenas.errors import UserError, listed, near
 from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.features import Counts
 from acenas.spaces.graphs import GraphBatch

@@ -443,6 +443,20 @@ def test_the_picture_has_a_box_for_each_choice() -> None:
 
 def test_the_space_tells_its_choices() -> None:
     assert repr(Choices({"a": [1, 2]})) == "Choices({'a': [1, 2]})"
+    one, other = (
+        Choices(
+            {"a": [1, 2], "b": [1, 2], "n": Repeated({"k": Choice([3, 5], when={name: 1})}, times=[1, 2])}
+        )
+        for name in "ab"
+    )
+    assert one.size == other.size and repr(one) != repr(other), "conditions are part of a space"
+    assert "'n.k': Choice([3, 5], when={'n': [1, 2], 'a': [1]})" in repr(one)
+    mapping = {
+        "a": (np.int64(1), 2),
+        "b": range(1, 3),
+        "n": {"choices": {"k": {"values": [3, 5], "when": {"a": [1]}}}, "times": [2, 1]},
+    }
+    assert repr(Choices(mapping)) == repr(one), "however it is written"
 
 
 def test_the_same_space_by_yaml() -> None:
