@@ -22,7 +22,7 @@ from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.search.budget import check_budget
 from acenas.tables import check_table, find_table, parse_column
-from acenas.tables.schema import Accuracy
+from acenas.tables.schema import Accuracy, Other
 from acenas.tables.table import read_footer
 
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
@@ -270,7 +270,7 @@ def check_config(cfg: DictConfig) -> None:
         rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
         check_budget(cfg.search.budget, **rounds)
     if cfg.table:
-        _check_table(cfg)
+        check_protocol(cfg)
 
 
 def _missing(written: object, key: str) -> Iterator[str]:
@@ -336,7 +336,8 @@ def _taken(written: object) -> Iterator[str]:
         yield str(written)[2:-1].split(".")[0]
 
 
-def _check_table(cfg: DictConfig) -> None:
+def check_protocol(cfg: DictConfig) -> None:
+    """Raises `UserError` where the table is not at hand, or lacks what its query protocol names."""
     table = cfg.table
     if table.dataset not in table.protocols:
         raise UserError(
@@ -344,8 +345,9 @@ def _check_table(cfg: DictConfig) -> None:
             f"choose one of: {', '.join(table.protocols)}"
         )
     _check_short_trainings(cfg)
-    # What the run measures or reads itself is not in the table.
+    # What the run measures, counts or reads itself is not in the table.
     labels = [] if cfg.supernet or cfg.weak_labels_file else list(weak_label_columns(cfg).values())
+    labels = [column for column in labels if not isinstance(parse_column(column), Other)]
     check_table(table.path, table.space, [table.observed, table.test, *labels], cfg.data_dir)
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.files import atomic_path
+from acenas.report.summary import FinishedSearch, best_architectures
 from acenas.run import pipeline
 from acenas.run.config import AUTO, check_config, conf_dir, instantiate, run_hash, weak_label_names
 from acenas.run.pipeline import assist, run
@@ -95,6 +96,19 @@ def test_the_judge_is_made_after_the_search_has_ended(
     monkeypatch.setattr(TableJudge, "__init__", watched)
     run_in(tmp_path / "run")
     assert set(trained_before_judging) == {12}
+
+
+@pytest.mark.slow
+def test_what_is_returned_need_not_be_among_the_best_observed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others(search: FinishedSearch) -> pd.DataFrame:
+        best = best_architectures(search)
+        return best[best["arch"] != search.returned]
+
+    monkeypatch.setattr("acenas.run.stages.report.best_architectures", others)
+    run_in(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["returned"]["costs"]["params_m"] > 0
 
 
 def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Path) -> None:

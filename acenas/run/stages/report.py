@@ -58,7 +58,8 @@ def report(
     best = best_architectures(search)
     if len(search.failed):
         log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
-    costs = costs_of(best["arch"].to_list(), cfg, parts)
+    # What is returned need not be among the best observed: the noise of a training is seen through.
+    costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned])), cfg, parts)
     written = OmegaConf.to_yaml(cfg, resolve=True)
     pictures = write_report(folder, search, parts.space.draw, written, costs)
     log_table(loggers, "report/best_architectures", best, pictures)

@@ -39,8 +39,8 @@ class Choices(CustomSpace):
         canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
             function. Without it, all architectures are different.
         read: from strings in another format to choices, for `parse` and tables: a function, or a regular expression
-            with a named group for each choice. It may match several times: then the groups named as choices of a
-            `Repeated` give a block for each match.
+            with a named group for each choice. Groups named as choices of a `Repeated` give a block for each match, or
+            for each item where they hold lists joined by commas.
         example_input: for the costs of networks that do not read images, see `count_cost`.
         name: that tables of this space carry.
 
@@ -143,8 +143,11 @@ class Choices(CustomSpace):
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
-                    names = {item.name for item in blocks[0]} & compiled.groupindex.keys()
-                    found[name] = [{name: match[name] for name in names} for match in matches]
+                    names = [item.name for item in blocks[0] if item.name in compiled.groupindex]
+                    lists = [[one for match in matches for one in (match[n] or "").split(",")] for n in names]
+                    if len(set(map(len, lists))) > 1:
+                        raise UserError(f"the lists of {', '.join(names)} differ in length")
+                    found[name] = [dict(zip(names, block, strict=True)) for block in zip(*lists, strict=True)]
                 elif name in compiled.groupindex:
                     found[name] = matches[0][name]
             return found
