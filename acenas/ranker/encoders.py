@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 from typing_extensions import override
 
+from acenas.ranker.settings import LARGEST, require_at_least
 from acenas.spaces.graphs import GraphBatch
 
 
@@ -66,6 +67,11 @@ class Encoder(nn.Module, ABC):
         return self.fuse(joined)  # type: ignore[no-any-return]
 
 
+def _check_sizes(**sizes: int) -> None:
+    """Raises `UserError` where a size of an encoder makes no network, or one that no machine holds."""
+    require_at_least(1, {f"encoder.{name}": size for name, size in sizes.items()}, LARGEST)
+
+
 class PaperEncoder(Encoder):
     """The encoder of AceNAS (arXiv 2108.03001, section 4.1): graph convolutions, sort pooling, 1-d convolutions.
 
@@ -96,6 +102,7 @@ class PaperEncoder(Encoder):
         kernel_size: int = 5,
         out_channels: int = 128,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         graph_channels = (pooled_nodes // 2 - kernel_size + 1) * hidden_channels
         super().__init__(num_node_types, num_graphs, num_globals, graph_channels, out_channels)
         self.pooled_nodes = pooled_nodes
@@ -193,6 +200,7 @@ class BidirectionalEncoder(Encoder):
         layers: int = 3,
         out_channels: int = 64,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         super().__init__(num_node_types, num_graphs, num_globals, 3 * hidden_channels, out_channels)
         self.embedding = nn.Embedding(num_node_types, hidden_channels)
         self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))

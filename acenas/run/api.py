@@ -10,16 +10,14 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from hydra import compose
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import number, write_text
 from acenas.report.runs import finished, headline
-from acenas.run.config import check_config, check_overrides, composing, instantiate, run_folder
+from acenas.run.command_line import as_meant, checked_config
+from acenas.run.config import instantiate, run_folder
 from acenas.run.folder import FolderInUseError, clear, only_process, remove_if_unused
 
 if TYPE_CHECKING:
@@ -106,16 +104,8 @@ def _as_the_command(
     given = [f"experiment={space}_ltr", f"seed={seed}"]
     given += [f"table={table}"] if table is not None else []
     given += [f"search.budget={budget}"] if budget is not None else []
-    given += overrides
-    try:
-        with composing():
-            groups = compose("config", given, return_hydra_config=True).hydra.runtime.choices
-            cfg = compose("config", given)
-            check_overrides(cfg, given, groups, "config")
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(str(error)) from error
-    cfg.output_root = str(folder)
-    check_config(cfg)
+    given = as_meant([*given, *overrides])
+    cfg = checked_config([*given, *as_meant([f"output_root={folder}"])])
     place = run_folder(cfg)
     if not (
         kept := place / ".hydra" / "overrides.yaml"

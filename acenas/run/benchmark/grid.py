@@ -23,6 +23,7 @@ from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.report.runs import finished
 from acenas.run.api import complete
+from acenas.run.command_line import sentences
 from acenas.run.config import check_config, choice_of, composing, instantiate, run_folder
 from acenas.search import Search
 from acenas.tables import find_table
@@ -190,7 +191,7 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
 @cache
 def _composed(overrides: tuple[str, ...], conf_dir: str) -> DictConfig:
     """The config of runs whatever their seed, composed apart from that of the benchmark."""
-    with composing(conf_dir):
+    with sentences(), composing(conf_dir):
         return compose("config", list(overrides))
 
 
