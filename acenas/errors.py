@@ -4,22 +4,27 @@ import re
 import sys
 from collections.abc import Callable
 
-QUOTED = 200
-"""Characters of an input that a message shows at most."""
+LONGEST_WORD, LONGEST = 200, 2000
+"""Characters of a word and of a message: what they quote of a damaged file must not hide what is wrong with it."""
 
 
 class UserError(Exception):
     """Something the user can mend: a wrong choice, a missing file, data that does not fit.
 
-    The command prints its message alone, without a traceback, so the message says what is wrong and what to do. Of a
-    longer word than `QUOTED`, such as a wrong value, it shows the first and the last characters.
-
-    >>> len(str(UserError(f"there is no {'x' * 10_000}")))
-    212
+    The command prints its message alone, without a traceback, so the message says what is wrong and what to do.
     """
 
-    def __str__(self) -> str:
-        return re.sub(rf"(\S{{{QUOTED - 51}}})\S{{2,}}(\S{{50}})", r"\1…\2", super().__str__())
+    def __init__(self, message: str = "") -> None:
+        # What is quoted of an input must not command the terminal, either.
+        message = "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in message)
+        long_word = rf"\S{{{LONGEST_WORD + 1},}}"
+        super().__init__(_cut(re.sub(long_word, lambda word: _cut(word[0], LONGEST_WORD), message), LONGEST))
+
+
+def _cut(text: str, length: int) -> str:
+    """Returns `text` without its middle where it is longer than `length`."""
+    half = (length - 5) // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
 def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> int:

@@ -481,18 +481,12 @@ def _parts(source: Source, space: SearchSpace) -> Iterator[tuple[str, Any]]:
             else:
                 yield (f"weak.{measure}" if measure in SCORES else source), source
         case pd.DataFrame():
-            if ARCH in source:
-                archs = source[ARCH].astype(str).tolist()
-            elif space.choices(space.sample(1, torch_generator(0, "example"))[0]) and isinstance(
-                source.index, pd.RangeIndex
-            ):
-                archs = [space.from_choices(row) for row in source.to_dict("records")]
-            else:
-                archs = source.index.astype(str).tolist()
-            numbers = source.select_dtypes("number")
-            choices = set(space.choices(space.parse(archs[0]))) if archs else set()
-            for name in (str(name) for name in numbers if name not in choices):
-                yield _weak(name), dict(zip(archs, numbers[name].tolist(), strict=True))
+            archs = space.read_frame(source)
+            numbers = source.select_dtypes("number").drop(
+                columns=[ARCH, *space.choice_columns], errors="ignore"
+            )
+            for name in numbers:
+                yield _weak(str(name)), dict(zip(archs, numbers[name].tolist(), strict=True))
         case Mapping():
             for name, given in source.items():
                 yield _weak(name), given

@@ -86,6 +86,10 @@ class TableEvaluator(Evaluator):
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
         return _known(self._table, self.observed)
 
+    @override
+    def archs(self) -> list[str]:
+        return self._table.archs if isinstance(parse_column(self.observed), Other) else super().archs()
+
 
 class TableJudge(Judge):
     """Looks up test values. Only the report constructs one.

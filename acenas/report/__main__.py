@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +13,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError, exit_status
-from acenas.files import atomic_path, build_trusted, number, write_text
+from acenas.files import atomic_path, build_trusted, write_text
 from acenas.report.comparison import comparison, cost_columns, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
 from acenas.report.figures import save_figure
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
 from acenas.report.page import as_element
+from acenas.report.runs import shown
 from acenas.report.summary import cost_unit
 from acenas.spaces import SearchSpace
 
@@ -108,12 +110,14 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
     write_text(out / "index.html", page)
     write_text(out / "comparison.md", to_markdown(results, reference) + "\n")
     write_text(out / "comparison.tex", to_latex(results) + "\n")
-    tasks = dict.fromkeys(results["task"])
-    parts = [
-        comparison(results[results["task"] == task], column).assign(task=task, metric=column)
-        for task in tasks
-        for column in ("test_accuracy", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results))
-    ]
+    results, parts = results.copy(), []
+    for task in dict.fromkeys(results["task"]):
+        part = results[results["task"] == task]
+        value = f"{part['kind'].iloc[0]}_{part['objective'].iloc[0]}"  # such as test_accuracy
+        results.loc[part.index, value] = part["value"]
+        for column in ("value", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results)):
+            metric = value if column == "value" else column
+            parts.append(comparison(part, column).assign(task=task, metric=metric))
     with atomic_path(out / "comparison.csv") as path:
         pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]].to_csv(
             path, index=False
@@ -164,7 +168,7 @@ def log_comparison(
 def best_pictures(
     finished: Sequence[FinishedRun], trust: Sequence[str] = ()
 ) -> tuple[list[tuple[str, Figure]], dict[Path, str]]:
-    """Draws the architectures returned, those with the highest test accuracy first.
+    """Draws the architectures returned, the best of each task first.
 
     Args:
         finished: the runs.
@@ -173,24 +177,32 @@ def best_pictures(
     Returns:
         The pictures, each with a line about the architecture; and the folders whose space was not opened, with why.
     """
-    by_arch: dict[tuple[str, str], list[FinishedRun]] = {}
+    by_task: dict[str, dict[str, list[FinishedRun]]] = {}
     for run in finished:
-        by_arch.setdefault((run.task, run.summary["returned"]["arch"]), []).append(run)
-    ordered = sorted(by_arch.items(), key=lambda item: -item[1][0].summary["returned"]["test_accuracy"])
+        by_task.setdefault(run.task, {}).setdefault(run.summary["returned"]["arch"], []).append(run)
+    ranked = [
+        sorted(by_arch.values(), key=lambda its: -its[0].objective.sign * its[0].value)
+        for by_arch in by_task.values()
+    ]
     pictures: list[tuple[str, Figure]] = []
     not_drawn: dict[Path, str] = {}
-    for (task, arch), its in ordered[:PICTURES]:
-        returned = its[0].summary["returned"]
+    for its in [its for place in zip_longest(*ranked) for its in place if its][:PICTURES]:
+        first, returned = its[0], its[0].summary["returned"]
+        arch, objective = returned["arch"], first.objective
+        values = {kind: returned.get(f"{kind}_{objective.name}") for kind in ("test", "observed")}
+        known = [
+            f"{kind} {shown(value, objective.unit)}" for kind, value in values.items() if value is not None
+        ]
         facts = [
-            f"{task}: test {number(returned['test_accuracy'])} %",
-            f"observed {number(returned['observed_accuracy'])} %",
-            f"returned by {len(its)} of {sum(run.task == task for run in finished)} runs",
+            f"{first.task}: {known[0]}",
+            *known[1:],
+            f"returned by {len(its)} of {sum(run.task == first.task for run in finished)} runs",
             *(f"{value:.3g} {cost_unit(name)}" for name, value in returned.get("costs", {}).items()),
         ]
         try:
-            pictures.append((f"{', '.join(facts)}; {arch}", _draw(its[0], arch, trust)))
+            pictures.append((f"{', '.join(facts)}; {arch}", _draw(first, arch, trust)))
         except UserError as error:
-            not_drawn[its[0].folder] = f"no picture of its architecture: {error}"
+            not_drawn[first.folder] = f"no picture of its architecture: {error}"
     return pictures, not_drawn
 
 
@@ -202,7 +214,7 @@ def _draw(run: FinishedRun, arch: str, trust: Sequence[str]) -> Figure:
 
 
 def rankings(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:
-    """For each method and task the figure of one run: its scores against observed accuracies."""
+    """For each method and task the figure of one run: its scores against what was observed."""
     figures: dict[str, str] = {}
     for run, method in zip(finished, methods, strict=True):
         file = run.folder / "ranking.svg"

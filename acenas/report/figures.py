@@ -85,7 +85,7 @@ def cost_fronts(search: FinishedSearch) -> Figure:
             )
             axes.axvline(search.limits[name], color=VERMILION, linestyle="--", linewidth=1.2, label="limit")
             title = f"{search.objective.name.capitalize()} and cost"
-            axes.set(xlabel=name, ylabel=search.label("observed"), title=title)
+            axes.set(xlabel=name, ylabel=search.objective.label("observed"), title=title)
             axes.legend(loc="lower right")
             axes.xaxis.set_major_formatter(_plain_numbers())
         return figure
@@ -155,7 +155,7 @@ def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
     worst = sign * float(np.nanmin(sign * later))
     margin = _margin(search, 0.08, best - worst)
     axes.set_ylim(*sorted([worst - sign * margin, best + 2 * sign * margin]))
-    axes.set(ylabel=search.label(search.kind), title="What the search would return")
+    axes.set(ylabel=search.objective.label(search.kind), title="What the search would return")
     axes.legend(loc="best")
     axes.yaxis.set_major_formatter(_plain_numbers())
 
@@ -208,7 +208,11 @@ def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
     margin = _margin(search, 0.05, high - low)
     axes.set_ylim(*sorted([sign * (low - margin), sign * (high + margin)]))
     axes.xaxis.set_major_formatter(_plain_numbers())
-    axes.set(xlabel="predicted rank (1 is best)", ylabel=search.label("observed"), title="The final ranking")
+    axes.set(
+        xlabel="predicted rank (1 is best)",
+        ylabel=search.objective.label("observed"),
+        title="The final ranking",
+    )
     axes.legend(loc="lower left" if sign > 0 else "upper left")
 
 

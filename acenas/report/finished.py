@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from acenas.errors import UserError
+from acenas.evaluation.objective import Objective
 from acenas.report import runs
 
 NO_DIFFERENCE = (
@@ -39,6 +40,7 @@ class FinishedRun:
         overrides: that were given for it, but for those of `NO_DIFFERENCE`; none where they are not known.
         space: the configuration of its search space, as it is in the file. It may come from a stranger: see
             `acenas.files.build_trusted`.
+        task: table and data set, and the objective where other runs on these have another one.
     """
 
     folder: Path
@@ -46,17 +48,34 @@ class FinishedRun:
     summary: Mapping[str, Any]
     overrides: Sequence[str] = ()
     space: Any = None
+    task: str = ""
 
     @property
-    def task(self) -> str:
-        """Table and data set."""
-        return f"{self.summary['table']} {self.summary['dataset']}".strip()
+    def objective(self) -> Objective:
+        """What its trainings showed."""
+        return Objective.of(self.summary.get("objective", "accuracy"))
+
+    @property
+    def kind(self) -> str:
+        """`test` where the run was judged, else `observed`: what is compared."""
+        return "observed" if self.summary["best_known"] is None else "test"
+
+    @property
+    def value(self) -> float:
+        """What is compared of the returned architecture."""
+        return float(self.summary["returned"][f"{self.kind}_{self.objective.name}"])
+
+    @property
+    def label(self) -> str:
+        """What is compared, as in `test accuracy (%)`."""
+        return self.objective.label(self.kind)
 
 
 def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
     """Reads the finished searches at or below `roots`, ordered by overrides and seeds; returns why others are left out.
 
-    A run that lies below several roots is read once.
+    A run that lies below several roots is read once. Runs on the same table with different objectives, or of which only
+    some were judged, are of different tasks.
 
     Raises:
         UserError: where a root is missing or there is no finished search.
@@ -78,6 +97,12 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]
     if not finished:
         names = ", ".join(str(root) for root in roots)
         raise UserError(f"no finished search in {names}; python -m acenas.status shows how far runs are")
+    shown: dict[str, set[str]] = {}
+    for run in finished:
+        shown.setdefault(run.task, set()).add(run.label)
+    finished = [
+        replace(run, task=f"{run.task}, {run.label}") if len(shown[run.task]) > 1 else run for run in finished
+    ]
     finished.sort(key=lambda run: (run.task, *run.overrides, f"{run.summary['seed']:09}"))
     return finished, left_out
 
@@ -94,9 +119,9 @@ def _read(folder: Path) -> FinishedRun:
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return FinishedRun(
-            folder, dict(_flat(config)), summary, method_overrides(folder), config.get("space")
-        )
+        task = f"{summary['table']} {summary['dataset']}".strip()
+        overrides = method_overrides(folder)
+        return FinishedRun(folder, dict(_flat(config)), summary, overrides, config.get("space"), task)
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
 
@@ -195,9 +220,10 @@ def results_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> pd.Da
     """
     rows = []
     for run, method in zip(finished, methods, strict=True):
-        best = run.summary["best_known"]["test_accuracy"]
+        objective, name = run.objective, f"{run.kind}_{run.objective.name}"
+        best = _number((run.summary["best_known"] or {}).get(name))
         for point in run.summary["curve"]:
-            accuracy = np.nan if point["returned_test_accuracy"] is None else point["returned_test_accuracy"]
+            value = _number(point[f"returned_{name}"])
             rows.append(
                 {
                     "task": run.task,
@@ -206,12 +232,20 @@ def results_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> pd.Da
                     "budget": run.summary["trained"],
                     "serves": point["trained"] == run.summary["trained"],
                     "trained": point["trained"],
-                    "test_accuracy": accuracy,
-                    "regret": best - accuracy,
-                    "ndcg@10": np.nan if point["ndcg@10"] is None else point["ndcg@10"],
+                    "value": value,
+                    "regret": objective.sign * (best - value),
+                    "kind": run.kind,
+                    "objective": objective.name,
+                    "unit": objective.unit,
+                    "direction": objective.direction,
+                    "ndcg@10": _number(point["ndcg@10"]),
                     "cpu_seconds": run.summary.get("cpu_seconds", {}).get("total", np.nan),
                     "folder": str(run.folder),
                     **(run.summary["returned"].get("costs", {}) if point is run.summary["curve"][-1] else {}),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -112,7 +112,7 @@ def build_page(
         ],
         rounds_header=[
             "architectures trained",
-            search.label(search.kind).replace(name, f"{name} of the returned"),
+            search.objective.label(search.kind).replace(name, f"{name} of the returned"),
             "NDCG@10",
         ],
         rounds=[
@@ -122,7 +122,7 @@ def build_page(
         failures=[
             [row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")
         ],
-        given_header=["architecture", search.label("given")],
+        given_header=["architecture", search.objective.label("given")],
         given=[[arch, _bare(value, unit)] for arch, value in search.given.itertuples(index=False)],
         seconds=[[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()],
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),

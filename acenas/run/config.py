@@ -1,6 +1,7 @@
 """The configuration of a run: how it is composed, checked before anything heavy is imported, and made into objects."""
 
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +27,11 @@ from acenas.tables.schema import Accuracy
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
 
-OF_THE_RUN = {"evaluator": ("attempts", "on_failure", "objective"), "search": ("given", "given_columns")}
-"""Keys of two groups that are read by the run itself, not by the class that the group names."""
+OF_THE_RUN = {
+    "evaluator": ("attempts", "on_failure", "objective"),
+    "search": ("given", "given_columns", "constraints"),
+}
+"""Keys of two groups that are read by the run itself; the class that the group names may take them, too."""
 
 TAKEN_UP = ("executor", "attempts", "on_failure")
 """Keys of `evaluator` that say how trainings are run, not what comes out: with others a run goes on."""
@@ -128,11 +132,13 @@ def instantiate_in(config: DictConfig, folder: Path) -> Any:
 
 
 def choice_of(cfg: DictConfig, group: str) -> DictConfig:
-    """The choice of `group` (`evaluator` or `search`) as its class takes it, without the keys of the run itself."""
+    """The choice of `group` (`evaluator` or `search`) as its class takes it, without the keys of the run alone."""
     choice: DictConfig = cfg[group].copy()
     OmegaConf.set_struct(choice, False)
+    taken = inspect.signature(hydra.utils.get_object(choice._target_)).parameters
     for key in OF_THE_RUN[group]:
-        choice.pop(key, None)
+        if key not in taken:
+            choice.pop(key, None)
     return choice
 
 

@@ -27,7 +27,6 @@ from acenas.run.api import SearchRun
 from acenas.run.folder import finish, only_process
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
-from acenas.search.inputs import archs_of
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
 from acenas.tables.schema import Accuracy
@@ -66,7 +65,7 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs = self.limits.costs(told["arch"].tolist()) if self.limits else pd.DataFrame()
+        costs = self.limits.costs(told["arch"].tolist())
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -78,9 +77,9 @@ class Study(SearchStudy):
             test=None,
             seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
             versions={package: version(package) for package in ("acenas", "torch", "numpy")},
-            limits=self.limits.at_most if self.limits else {},
+            limits=self.limits.at_most,
             costs=costs[~costs.index.duplicated()],
-            cost_origins={model.name: model.origin for model in self.limits.models} if self.limits else {},
+            cost_origins=self.limits.origins,
             objective=self.objective,
             given=self.state.given,
         )
@@ -120,7 +119,7 @@ def run_trainings(
     """Runs a study with `train`, or goes on with it. Arguments and errors are those of `acenas.run.api.search`."""
     objective = Objective.of(options.get("objective") or "accuracy")
     evaluator = _evaluator(space, train, objective)
-    if archs := evaluator.known()[0]:
+    if archs := evaluator.archs():
         options.setdefault("archs", archs)
     with only_process(Path(folder)):
         study = Study(space, budget, folder, seed, **options)
@@ -139,9 +138,7 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
                 f"the table has no column {objective.name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, train.columns))})"
             )
-        return _Known(
-            archs_of(space, train.drop(columns=objective.name)), train[objective.name].to_numpy(np.float64)
-        )
+        return _Known(space.read_frame(train), train[objective.name].to_numpy(np.float64))
     if callable(train):
         return _Called(space, train)
     raise UserError(

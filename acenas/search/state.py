@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from acenas.evaluation.objective import Objective
@@ -24,19 +23,21 @@ class StudyState:
     """The files of a study: its trials, what was given, what was scored, and answers that wait for their question.
 
     Attributes:
+        space: of the architectures.
+        objective: what trainings show.
+        archs: everything that can be scored and chosen.
         trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
             `message` (why it failed).
         given: `arch` and the objective's column of what was trained elsewhere.
         scores: `arch`, then one column per fit.
     """
 
-    def __init__(self, folder: Path, archs: Sequence[str], objective: Objective) -> None:
+    def __init__(self, folder: Path, space: SearchSpace, objective: Objective) -> None:
         self._files = {
             name: folder / f"{name}.parquet" for name in ("observations", "given", "scores", "answers")
         }
         self._read: dict[str, tuple[int, ...]] = {}
-        self.objective = objective
-        self._column = objective.column
+        self.space, self.objective, self._column = space, objective, objective.column
         self.trials = pd.DataFrame(
             {
                 "arch": pd.Series(dtype=str),
@@ -51,7 +52,7 @@ class StudyState:
         )
         self.answers = self.trials.copy()
         self.given = self.trials[["arch", self._column]].copy()
-        self.scores = pd.DataFrame({"arch": list(archs)})
+        self.scores = pd.DataFrame({"arch": pd.Series(dtype=str)})
         self._index()
 
     def read(self) -> None:
@@ -89,6 +90,18 @@ class StudyState:
     def _index(self) -> None:
         self.archs: list[str] = self.scores["arch"].tolist()
         self._position = {arch: i for i, arch in enumerate(self.archs)}
+        self._distinct: NDArray[np.int64] | None = None
+
+    @property
+    def candidates(self) -> NDArray[np.int64]:
+        """Positions in `archs` of one architecture for each function, without those that were given."""
+        if self._distinct is None:
+            self._distinct = np.array(self.space.distinct(self.archs), dtype=np.int64)
+        if self.given.empty:
+            return self._distinct
+        given = set(self.space.canonical_all(self.given["arch"].tolist()))
+        forms = self.space.canonical_all([self.archs[i] for i in self._distinct])
+        return self._distinct[[form not in given for form in forms]]
 
     @property
     def last_round(self) -> int:
@@ -166,25 +179,22 @@ class StudyState:
         self.write("scores")
         self.write()
 
-    def add_given(
-        self, archs: Sequence[str], values: Sequence[float], space: SearchSpace, again: bool = False
-    ) -> None:
+    def add_given(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
         """Adds what was trained elsewhere; what is there already is left out, with a warning.
 
         Args:
             archs: of the space.
             values: of the objective.
-            space: of the architectures.
             again: whether it may have been given before, which is no news then.
         """
         if again:
             before = set(zip(self.given["arch"], self.given[self._column], strict=True))
             new_ones = [pair for pair in zip(archs, values, strict=True) if pair not in before]
             archs, values = [arch for arch, _ in new_ones], [value for _, value in new_ones]
-        there = set(space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
+        there = set(self.space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
         rows: dict[str, tuple[str, float]] = {}
         left_out = []
-        for arch, form, value in zip(archs, space.canonical_all(archs), values, strict=True):
+        for arch, form, value in zip(archs, self.space.canonical_all(archs), values, strict=True):
             if form in there or form in rows:
                 left_out.append(arch)
             else:
@@ -204,10 +214,9 @@ class StudyState:
         self.scores = pd.concat([self.scores, pd.DataFrame({"arch": list(archs)})], ignore_index=True)
         self._index()
 
-    def add_scores(self, name: str, scores: torch.Tensor) -> None:
+    def add_scores(self, name: str, scores: NDArray[np.floating]) -> None:
         """Adds the scores `[A]` of a fit."""
-        column = pd.Series(scores.detach().cpu().numpy().astype(np.float32), name=name)
-        self.scores = pd.concat([self.scores, column], axis=1)
+        self.scores = pd.concat([self.scores, pd.Series(scores.astype(np.float32), name=name)], axis=1)
         self.write("scores")
 
 

@@ -62,5 +62,9 @@ def test_an_interrupt_is_status_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "acenas: stopped\n"
 
 
+def test_what_is_quoted_does_not_command_the_terminal() -> None:
+    assert str(UserError("there is no \x1b[2Jtable\r")) == r"there is no \x1b[2Jtable\r"
+
+
 def test_a_long_input_is_quoted_in_part() -> None:
     assert len(str(UserError(f"arch={'|x~0' * 10_000} is wrong"))) < 250

@@ -67,7 +67,7 @@ def test_the_judge_is_made_after_the_search_has_ended(
     trained_before_judging = []
     made = TableJudge.__init__
 
-    def watched(self: TableJudge, path: str, space: str, test: str) -> None:
+    def watched(self: TableJudge, path: str, space: str, test: str, objective: object) -> None:
         trained_before_judging.append(len(pd.read_parquet(tmp_path / "run" / "observations.parquet")))
         made(self, path, space, test)
 

@@ -64,7 +64,7 @@ def tried(experiment: str, key: str, written: str, make: bool = False) -> str:
         if make:
             check_arguments(OmegaConf.to_container(cfg, resolve=True))
     except UserError as error:
-        assert str(error) and "\n" not in str(error) and len(str(error)) < 1500
+        assert str(error) and ("\n" in written or "\n" not in str(error)) and len(str(error)) < 1500
         return str(error)
     finally:
         assert time.process_time() - start < 2

@@ -242,7 +242,7 @@ def test_all_but_the_space_has_a_default(tmp_path: Path) -> None:
     assert trials[0].choices == OWN.choices(trials[0].arch)
     asked.tell(trials[0], 3.0)
     again = Study(OWN, folder=tmp_path)  # weak labels are those of the folder
-    assert again.pretrained and [trial.number for trial in again.pending] == [1, 2]
+    assert again.fitting.pretrained and [trial.number for trial in again.pending] == [1, 2]
     assert len(WeakLabels.load(tmp_path / "pretrain" / "weak_labels.parquet")) == 243
 
 

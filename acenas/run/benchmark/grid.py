@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from acenas.errors import UserError
-from acenas.evaluation import TableJudge
+from acenas.evaluation import Judge
+from acenas.evaluation.objective import Objective
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.report.runs import finished
 from acenas.run.api import complete
 from acenas.run.command_line import sentences
-from acenas.run.config import check_config, choice_of, composing, instantiate, run_folder
+from acenas.run.config import check_config, choice_of, composing, instantiate, instantiate_in, run_folder
 from acenas.search import Search
 from acenas.tables import find_table
 from acenas.training.lightning import one_thread
@@ -123,7 +125,7 @@ class Benchmark:
             else:
                 failed[job] = outcome
                 console.print(f"Failed: {job}: {outcome.splitlines()[-1]}", markup=False, soft_wrap=True)
-        judges: dict[str, TableJudge] = {}
+        judges: dict[str, Judge] = {}
         frames = [results_of(job, folder, judges) for job, folder in done.items() if folder]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(), failed
 
@@ -143,32 +145,30 @@ class Benchmark:
         return {budget: (budget,) for budget in self.budgets}
 
 
-def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.DataFrame:
+def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame:
     """What a finished run returned after each of its trainings.
 
     Args:
         job: that made it.
         folder: of the run.
-        judges: of the tables opened so far, by file and column; new ones are added.
+        judges: opened so far, by their configuration; new ones are added.
 
     Returns:
-        Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and its
-        `observed_accuracy` in percent.
+        Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and what was observed
+        of it, `observed_<objective>`.
     """
     cfg = OmegaConf.load(folder / "config.yaml")
     summary = finished(folder)
     assert isinstance(cfg, DictConfig) and summary is not None
-    key = f"{cfg.table.path} {cfg.table.test}"
-    if key not in judges:
-        path = find_table(cfg.table.path, cfg.data_dir)
-        judges[key] = TableJudge(str(path), cfg.table.space, cfg.table.test, cfg.table.get("objective"))
+    objective, best = Objective.of(summary.get("objective", "accuracy")), summary["best_known"]
     observations = pd.read_parquet(folder / "observations.parquet")
-    returned = observations["returned"].tolist()
-    test = judges[key].test_accuracy(returned)
-    observed = observations.set_index("arch")["observed_accuracy"]
-    rounds = pd.DataFrame(summary["curve"]).set_index("trained")
+    returned = observations["returned"]
+    observed = returned.map(observations.groupby("arch")[objective.column].last())
+    judge = _judge(cfg, folder, judges)
+    value = observed if judge is None else returned.map(_tested(judge, returned[observed.notna()]))
+    known = np.nan if best is None else best[f"test_{objective.name}"]
     trained = np.arange(1, len(returned) + 1)
-    last_fit = rounds.reindex(trained).ffill()
+    last_fit = pd.DataFrame(summary["curve"]).set_index("trained").reindex(trained).ffill()
     return pd.DataFrame(
         {
             "task": job.task,
@@ -178,14 +178,37 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
             "serves": np.isin(trained, job.serves),
             "trained": trained,
             "arch": returned,
-            "observed_accuracy": observed[returned].to_numpy(),
-            "test_accuracy": test,
-            "regret": summary["best_known"]["test_accuracy"] - test,
+            objective.column: observed,
+            "value": value,
+            "regret": objective.sign * (known - value),
+            "kind": "observed" if judge is None else "test",
+            "objective": objective.name,
+            "unit": objective.unit,
+            "direction": objective.direction,
             "ndcg@10": last_fit["ndcg@10"].to_numpy(dtype=np.float64),
             "cpu_seconds": summary["cpu_seconds"]["total"],
             "folder": str(folder),
         }
     )
+
+
+def _judge(cfg: DictConfig, folder: Path, judges: dict[str, Judge]) -> Judge | None:
+    """The judge of a run; None where there is none. One that needs no folder serves all runs with its configuration."""
+    if not cfg.judge:
+        return None
+    if "path" in cfg.judge:
+        cfg.judge.path = str(find_table(cfg.judge.path, cfg.data_dir))
+    if cfg.judge.get("_partial_"):
+        return cast(Judge, instantiate_in(cfg.judge, folder / "trained"))
+    key = OmegaConf.to_yaml(cfg.judge)
+    if key not in judges:
+        judges[key] = instantiate(cfg.judge)
+    return judges[key]
+
+
+def _tested(judge: Judge, archs: pd.Series[str]) -> dict[str, float]:
+    distinct = list(dict.fromkeys(archs))
+    return dict(zip(distinct, judge.test_accuracy(distinct).tolist(), strict=True))
 
 
 @cache

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,13 @@ from acenas.report.live import log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
 from acenas.run.config import instantiate_in, objective_of, trains_architectures
+from acenas.run.parts import Parts
 from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
 from acenas.search import SearchResult
 from acenas.search.constraints import Limits
 from acenas.tables import parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
-
-if TYPE_CHECKING:
-    from acenas.run.parts import Parts
 
 PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 """Packages whose versions a summary names."""
@@ -106,15 +104,15 @@ def finished_search(
         seconds=seconds,
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
-        limits=limits.at_most if limits else {},
-        costs=limits.costs(archs) if limits else pd.DataFrame(),
-        cost_origins={model.name: model.origin for model in limits.models} if limits else {},
+        limits=limits.at_most,
+        costs=limits.costs(archs),
+        cost_origins=limits.origins,
         objective=objective,
         given=given,
     )
 
 
-def test_values(judge: Judge, limits: Limits | None, trained: Iterable[str]) -> pd.Series[float]:
+def test_values(judge: Judge, limits: Limits, trained: Iterable[str]) -> pd.Series[float]:
     """What the judge knows of all architectures that keep the constraints, and of those of `trained` in any case."""
     test = _series(*keep(limits, *judge.known()))
     others = [arch for arch in dict.fromkeys(trained) if arch not in test.index]

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.spaces.choices.grammar import listed, read_fields
+from acenas.spaces.choices.grammar import read_fields
 from acenas.spaces.choices.layout import Layout, Row
 from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.graphs import GraphBatch
@@ -79,6 +78,7 @@ class Choices(CustomSpace):
     ) -> None:
         super().__init__(name, build, example_input)
         self._layout = Layout(choices)
+        self.choice_columns = frozenset(self._layout.names())
         self._canonical = named("canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
         self._read = self._reader(str(read)) if is_pattern else named("read", read)
@@ -125,7 +125,7 @@ class Choices(CustomSpace):
         try:
             return self._layout.write(self._layout.row(read()))
         except UserError as error:
-            raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
+            raise UserError(f"not an architecture of this space: {error}: {told!r:.200}") from None
 
     def _reader(self, pattern: str) -> Callable[[str], Mapping[str, Any]]:
         """Returns a function that reads a string by a regular expression, see `Choices`."""
@@ -134,7 +134,7 @@ class Choices(CustomSpace):
         def read(text: str) -> dict[str, Any]:
             matches = [match.groupdict() for match in compiled.finditer(text)]
             if not matches:
-                raise UserError(f"nothing in it matches {pattern!r}")
+                raise UserError(f"nothing in it matches {pattern!r:.200}")
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
@@ -146,36 +146,8 @@ class Choices(CustomSpace):
 
         return read
 
-    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
-        """Returns the architectures of the rows of `frame`, in order.
-
-        Args:
-            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`. Values of
-                choices that do not exist in a row, and other columns, are ignored.
-            column: with strings that `parse` reads instead; by default `arch` where there is such a column.
-
-        Raises:
-            UserError: as `parse`, with the row.
-
-        >>> frame = pd.DataFrame({"width": [16.0, 32.0], "loss": [0.5, 0.4]})
-        >>> Choices({"width": [16, 32]}).read_frame(frame)
-        ['width=16', 'width=32']
-        """
-        if column is None and "arch" in frame and "arch" not in (item.name for item in self._layout.items):
-            column = "arch"
-        if column is not None and column not in frame:
-            raise UserError(f"there is no column {column!r}, but {listed(frame.columns)}")
-        archs = []
-        for label, cells in zip(frame.index, frame.to_dict("records"), strict=True):
-            names = {str(name): value for name, value in cells.items()}
-            try:
-                archs.append(self.from_choices(names) if column is None else self.parse(cells[column]))
-            except UserError as error:
-                raise UserError(f"row {label}: {error}") from None
-        return archs
-
     def from_choices(self, choices: Mapping[str, Any]) -> str:
-        """Returns the architecture with these choices, nested, or flat as in a row of `read_frame`."""
+        """Returns the architecture with these choices, nested, or flat as in `choice_columns` (`block.0.kernel`)."""
         return self._written(lambda: self._layout.nested(choices), choices)
 
     def choices(self, arch: str) -> dict[str, Any]:
@@ -195,8 +167,8 @@ class Choices(CustomSpace):
         try:
             written = self._layout.write(self._layout.row(read_fields(arch)))
         except UserError as error:
-            return f"not an architecture of this space: {error}: {arch!r}"
-        return f"not as this space writes it, {written!r}: {arch!r}"
+            return f"not an architecture of this space: {error}: {arch!r:.200}"
+        return f"not as this space writes it, {written!r:.200}: {arch!r:.200}"
 
     def _remember(self, archs: Sequence[str], rows: Sequence[Row]) -> None:
         if len(self._rows) > LISTABLE:
