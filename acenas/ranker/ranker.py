@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -22,7 +22,7 @@ from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
-from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_least
+from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior, require_at_least
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
@@ -146,10 +146,10 @@ class GraphRanker(Ranker):
     pretraining: Pretraining = Pretraining()  # noqa: RUF009 (frozen)
     finetuning: Finetuning = Finetuning()  # noqa: RUF009 (frozen)
     prior: Prior = Prior()  # noqa: RUF009 (frozen)
-    accelerator: str = "cpu"
+    accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"head_channels": self.head_channels})
+        require_at_least(1, {"head_channels": self.head_channels}, LARGEST)
         require_at_least(0, {"weight_decay": self.weight_decay})
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")

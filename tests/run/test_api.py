@@ -88,7 +88,7 @@ def test_what_came_out(run: acenas.SearchRun) -> None:
             "table.observed has no value",
         ),
         ({"overrides": ["ranker.dropout=2"]}, "dropout lies between 0 and 1"),
-        ({"overrides": ["loss=("]}, "loss="),
+        ({"overrides": ["loss=("]}, "Could not find .loss/\\("),
     ],
 )
 def test_a_mistake_is_an_error_that_leaves_nothing(

@@ -22,6 +22,7 @@ from acenas.errors import UserError
 from acenas.files import is_full
 from acenas.report.runs import finished, headline
 from acenas.run.api import complete
+from acenas.run.command_line import run_application, sentences
 from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
 from acenas.run.folder import FolderInUseError, note_error, remove_if_unused
 
@@ -61,8 +62,9 @@ def trial_of_a_search() -> Trial | None:
 def run_or_show(cfg: DictConfig, folder: Path) -> None:
     """Runs what `cfg` asks for in `folder`, goes on with it, or shows it where it is done."""
     hydra_cfg = HydraConfig.get()
-    check_overrides(cfg, hydra_cfg.overrides.task, hydra_cfg.runtime.choices, hydra_cfg.job.config_name)
-    check_config(cfg)
+    with sentences():
+        check_overrides(cfg, hydra_cfg.overrides.task, hydra_cfg.runtime.choices, hydra_cfg.job.config_name)
+        check_config(cfg)
     rank = launched_rank()
     if cfg.fresh and rank is not None:
         # The first process would clear the folder while the others already read what lies there.
@@ -83,16 +85,12 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
     print(f"Run folder: {folder}")
 
 
-def main() -> None:
-    """Runs the command."""
+def main() -> int:
+    """Runs the command; returns its exit status."""
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
-        return
-    try:
-        hydra_main()
-    except KeyboardInterrupt:
-        print("acenas: stopped; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        return 0
+    return run_application(hydra_main, "stopped; the same command goes on")
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
@@ -124,4 +122,4 @@ def hydra_main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

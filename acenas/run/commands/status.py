@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from acenas.errors import UserError, exit_status
 from acenas.files import number
 from acenas.report import runs
 
@@ -154,26 +155,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", choices=STATES, help="only runs in this state")
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="look again so often, until Ctrl-C")
     options = parser.parse_args(arguments)
+    return exit_status(lambda: _watch(options))
+
+
+def _watch(options: argparse.Namespace) -> None:
     if not options.folder.is_dir():
-        print(f"acenas: error: there is no folder {options.folder}; name one of runs", file=sys.stderr)
-        return 2
+        raise UserError(f"there is no folder {options.folder}; name one of runs")
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 160)  # in a file or a pipe nothing needs to be cut
-    try:
-        while True:
-            found = in_queue([look_at(folder) for folder in runs.run_folders(options.folder)])
-            found = [run for run in found if options.state in (None, run.state)]
-            if not found:
-                console.print(f"No runs in {options.folder}.")
-            else:
-                show(found, options.folder, console)
-            if not options.watch:
-                return 0
-            time.sleep(options.watch)
-            console.clear()
-    except KeyboardInterrupt:
-        return 0
+    while True:
+        found = in_queue([look_at(folder) for folder in runs.run_folders(options.folder)])
+        found = [run for run in found if options.state in (None, run.state)]
+        if not found:
+            console.print(f"No runs in {options.folder}.")
+        else:
+            show(found, options.folder, console)
+        if not options.watch:
+            return
+        time.sleep(options.watch)
+        console.clear()
 
 
 if __name__ == "__main__":

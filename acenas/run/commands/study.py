@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
 from acenas.files import write_text
 
 if TYPE_CHECKING:
@@ -292,12 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        try:
-            options.run(options)
-        except UserError as error:
-            print(f"acenas: error: {error}", file=sys.stderr)
-            return 2
-    return 0
+        return exit_status(lambda: options.run(options))
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
