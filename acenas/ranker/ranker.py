@@ -21,9 +21,15 @@ from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningLoader, LabelledGraphs, PretrainingData, TensorLoader
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
-from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
+from acenas.ranker.module import (
+    FinetuningModule,
+    PretrainingModule,
+    RankingNetwork,
+    left_out_predictions,
+    observed_weights,
+)
 from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_least
-from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
+from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
 from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
@@ -210,8 +216,7 @@ class GraphRanker(Ranker):
             self.loss,
             settings,
             self.weight_decay,
-            self.prior.weight_after(len(graphs)),
-            self._prior_weights(graphs, targets),
+            *self._fitted_prior(graphs, accuracies, targets),
         )
         lists = TensorLoader(
             graphs,
@@ -227,18 +232,25 @@ class GraphRanker(Ranker):
         self._network = network
 
     @torch.no_grad()
-    def _prior_weights(self, graphs: GraphBatch, targets: Tensor) -> Tensor:
-        """Returns the weights `[L]` of the weak labels in the prior.
+    def _fitted_prior(self, graphs: GraphBatch, accuracies: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """Returns the weight of the prior's loss, and the weights `[L]` of the weak labels in it.
 
         Args:
             graphs: the n observed architectures.
+            accuracies: `[n]`, percent.
             targets: `[n]`, their standardised relevance.
         """
-        if self._pretrained is None or self.prior.ridge is None:
-            return self._label_weights
+        prior, weights = self.prior, self._label_weights
+        if self._pretrained is None or not prior.weight or len(set(accuracies.tolist())) < 3:
+            return prior.weight_after(len(graphs)), weights
         network = self._pretrained.eval()
         labels = network.labels(network.encoder(graphs))  # as predicted by the pretrained network
-        return observed_weights(labels, targets, self._label_weights, self.prior.ridge)
+        if prior.ridge is None:
+            predicted = labels @ weights
+        else:
+            predicted = left_out_predictions(labels, targets, weights, prior.ridge)
+            weights = observed_weights(labels, targets, weights, prior.ridge)
+        return prior.weight_after(len(graphs), spearman(predicted, accuracies)), weights
 
     @override
     @torch.inference_mode()

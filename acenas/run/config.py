@@ -245,8 +245,8 @@ def check_config(cfg: DictConfig) -> None:
     if cfg.search:
         _check_evaluator(cfg)
         constraints_of(cfg)
-        rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
-        check_budget(cfg.search.budget, **rounds)
+        rounds = ("per_round", "num_final", "growth", "num_first")
+        check_budget(cfg.search.budget, **{key: cfg.search[key] for key in rounds if key in cfg.search})
     if cfg.table:
         _check_table(cfg)
 
