@@ -150,7 +150,7 @@ class BudgetedSearch(Search):
     per_round: int = 3
     growth: float = 0.15
     num_final: int = 0
-    num_first: int = 6
+    num_first: int = 4
     first: Acquisition = BestAndRandom(best=0.0, part=0.1, spread=0.5)  # noqa: RUF009 (frozen)
     acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
@@ -178,8 +178,9 @@ class BudgetedSearch(Search):
     @override
     def anytime(self) -> bool:
         """Whether there is no last round of its own, and all rules are `one_by_one`."""
-        rules = (self.first, self.acquisition)
-        return not self.num_final and all(rule.one_by_one(max(self.round_sizes)) for rule in rules)
+        first, *later = self.round_sizes
+        whole = self.first.one_by_one(first) and self.acquisition.one_by_one(max(later, default=1))
+        return whole and not self.num_final
 
     @override
     def choose(
