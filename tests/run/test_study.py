@@ -109,7 +109,7 @@ def test_the_report_is_in_the_folder_and_in_the_notebook(tmp_path: Path) -> None
     page = (tmp_path / "report.html").read_text()
     assert report.returned in page and "nats" in page
     assert report.observed_value == study.observations["observed_loss"].min() and report.test_value is None
-    assert len(report.observations) == 3 and report.summary["given"] == 1
+    assert len(report.observations) == 4 and report.summary["given"] == 1
     for shown in (report._repr_html_(), study._repr_html_()):
         assert report.returned in shown
     report.plot(), report.draw(), str(report)
