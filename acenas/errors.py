@@ -1,4 +1,12 @@
-"""The error that a user can act on."""
+"""The error that a user can act on, and words for its message."""
+
+import difflib
+import re
+from collections.abc import Collection
+from typing import Any
+
+LONGEST_WORD, LONGEST = 200, 2000
+"""Characters of a word and of a message: what they quote of a damaged file must not hide what is wrong with it."""
 
 
 class UserError(Exception):
@@ -6,3 +14,31 @@ class UserError(Exception):
 
     The command prints its message alone, without a traceback, so the message says what is wrong and what to do.
     """
+
+    def __init__(self, message: str = "") -> None:
+        long_word = rf"\S{{{LONGEST_WORD + 1},}}"
+        super().__init__(_cut(re.sub(long_word, lambda word: _cut(word[0], LONGEST_WORD), message), LONGEST))
+
+
+def _cut(text: str, length: int) -> str:
+    """Returns `text` without its middle where it is longer than `length`."""
+    half = (length - 5) // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
+
+
+def listed(values: Collection[Any], most: int = 12) -> str:
+    """Returns `values` in words, the first `most` of them.
+
+    >>> listed([3, 5, 7])
+    '3, 5 or 7'
+    """
+    words = [str(value) for value in list(values)[:most]]
+    if len(values) > most:
+        return f"{', '.join(words)} and {len(values) - most} more"
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def near(name: Any, names: Collection[Any]) -> str:
+    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
+    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
+    return f" (did you mean {found[0]}?)" if found else ""

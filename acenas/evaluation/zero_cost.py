@@ -85,7 +85,7 @@ def noise(network: nn.Module, inputs: Any, seed: int = 0) -> Batch:
             least, most = 0, embeddings.entries[like.untyped_storage().data_ptr()] - 1
         return torch.randint(least, most + 1, shape, generator=generator).to(like)
 
-    drawn_args, drawn_kwargs = tree_map(drawn, (list(args), dict(kwargs)))
+    drawn_args, drawn_kwargs = tree_map(drawn, (args, kwargs))
     batch = Batch(drawn_args, drawn_kwargs, ROWS)
     try:
         with one_pass(network):
@@ -177,7 +177,7 @@ def synflow(network: nn.Module, inputs: Any) -> float:
         is_float = isinstance(value, Tensor) and value.is_floating_point()
         return torch.ones_like(value, dtype=torch.float64) if is_float else value
 
-    args, kwargs = tree_map(ones, (list(args), dict(kwargs)))
+    args, kwargs = tree_map(ones, (args, kwargs))
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)  # for what the network makes itself, such as a first state
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +19,11 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.decoding import DAMAGE, mode_of, open_image, pixels, reason
+from acenas.images.decoding import DAMAGE, THREADS, converted, mode_of, open_image, pixels, reason
 from acenas.images.official import data_root
 from acenas.images.splits import Division
 
 CHUNK = 500  # images that a thread decodes at a time
-THREADS = min(8, os.cpu_count() or 1)  # more than cores only wait for Python's lock
 LINE_SECONDS = 10.0  # between two lines that say how far it is
 
 
@@ -185,6 +183,6 @@ def _pixels(path: Path, row: int, encoded: bytes | None, mode: str) -> np.ndarra
         if not encoded:
             raise ValueError("it is empty")
         with open_image(io.BytesIO(encoded)) as image:
-            return pixels(image.convert(mode))
+            return pixels(converted(image, mode))
     except DAMAGE as error:
         raise UserError(f"{path}, row {row}: the image is damaged ({reason(error)})") from None

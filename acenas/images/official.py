@@ -121,7 +121,9 @@ def images_of_batch(
     batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
     for key in ("data", label_key):
         if key not in batch:
-            raise UserError(f"{name} has no {key!r}; it holds {', '.join(map(repr, batch)) or 'nothing'}")
+            raise UserError(
+                f"{name} has no {key!r:.200}; it holds {', '.join(map(repr, batch)) or 'nothing'}"
+            )
     data, labels = batch["data"], np.asarray(batch[label_key])
     size = 3 * side * side
     if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.shape == (len(data), size)):

@@ -48,7 +48,7 @@ class Division(ABC):
     def __init__(self, of: Of) -> None:
         if of not in ("train", "test", "whole"):
             raise UserError(
-                f"division: of must be train or test, or whole without official parts, not {of!r}"
+                f"division: of must be train or test, or whole without official parts, not {of!r:.200}"
             )
         self.of = of
         self.count = 3 if of == "whole" else 2  # parts that are made
@@ -216,7 +216,7 @@ class FileDivision(Division):
         if not isinstance(parts, dict):
             raise UserError(f"{self.path} holds a {type(parts).__name__}, not parts by name")
         if key not in parts:
-            raise UserError(f"{self.path} has no {key!r}; it holds {list(parts)}")
+            raise UserError(f"{self.path} has no {key!r:.200}; it holds {list(parts)}")
         try:
             kind, texts = parts[key]
             if kind != "int" or not texts:

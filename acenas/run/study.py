@@ -27,7 +27,8 @@ from acenas.run.api import SearchRun
 from acenas.run.folder import finish, only_process
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
-from acenas.search.inputs import archs_of
+from acenas.search.description import read_description
+from acenas.search.inputs import as_number
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
 from acenas.tables.schema import Accuracy
@@ -66,7 +67,7 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs = self.limits.costs(told["arch"].tolist()) if self.limits else pd.DataFrame()
+        costs = self.limits.costs(told["arch"].tolist())
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -78,9 +79,9 @@ class Study(SearchStudy):
             test=None,
             seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
             versions={package: version(package) for package in ("acenas", "torch", "numpy")},
-            limits=self.limits.at_most if self.limits else {},
+            limits=self.limits.at_most,
             costs=costs[~costs.index.duplicated()],
-            cost_origins={model.name: model.origin for model in self.limits.models} if self.limits else {},
+            cost_origins=self.limits.origins,
             objective=self.objective,
             given=self.state.given,
         )
@@ -109,23 +110,20 @@ class Study(SearchStudy):
 def run_trainings(
     space: SearchSpace,
     train: Trainer,
-    budget: int | None = None,
-    folder: str | Path = "lab",
-    seed: int = 0,
-    *,
+    folder: str | Path,
     attempts: int = 1,
     stop_on_failure: bool = False,
-    **options: Any,
+    **study: Any,
 ) -> Study:
-    """Runs a study with `train`, or goes on with it. Arguments and errors are those of `acenas.run.api.search`."""
-    objective = Objective.of(options.get("objective") or "accuracy")
-    evaluator = _evaluator(space, train, objective)
-    if archs := evaluator.known()[0]:
-        options.setdefault("archs", archs)
+    """Runs a study with `train`, or goes on with it: `acenas.run.api.search` says how."""
+    kept = read_description(Path(folder)).get("objective", "accuracy")
+    evaluator = _evaluator(space, train, Objective.of(study.get("objective") or kept))
+    if archs := evaluator.archs():
+        study.setdefault("archs", archs)
     with only_process(Path(folder)):
-        study = Study(space, budget, folder, seed, **options)
-        run_study(study, _Shown(evaluator, study), (), attempts, stop_on_failure)
-    return study
+        opened = Study(space, folder=folder, **study)
+        run_study(opened, _Shown(evaluator, opened), (), attempts, stop_on_failure)
+    return opened
 
 
 def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Evaluator:
@@ -139,9 +137,8 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
                 f"the table has no column {objective.name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, train.columns))})"
             )
-        return _Known(
-            archs_of(space, train.drop(columns=objective.name)), train[objective.name].to_numpy(np.float64)
-        )
+        values = [as_number(value, objective.name) for value in train[objective.name]]
+        return _Known(space.read_frame(train.drop(columns=objective.name)), np.array(values))
     if callable(train):
         return _Called(space, train)
     raise UserError(
@@ -178,11 +175,15 @@ class _Called(Evaluator):
         for arch in archs:
             start = time.monotonic()
             try:
-                value, failure = float(call(self.function, self.space, arch)), ""
+                told, failure = call(self.function, self.space, arch), ""
             except UserError:  # a mistake in the call, not in one training
                 raise
             except Exception as error:
-                value, failure = math.nan, f"{type(error).__name__}: {error}"
+                told, failure = math.nan, f"{type(error).__name__}: {error}"
+            try:
+                value = as_number(told, "what the function returns")
+            except UserError as error:
+                value, failure = math.nan, str(error)
             yield Result(arch, value, time.monotonic() - start, failure)
 
     @override

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.features import Features, OneHot
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.supernet import SupernetNetwork
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure  # half a second to import, for those who draw
 
 
@@ -31,12 +33,16 @@ class SearchSpace(ABC):
     """The name that tables of this space carry in their metadata."""
     num_node_types: int
     """Values of `GraphBatch.node` are below this."""
+    features: type[Features] = OneHot
+    """The rows of numbers by which rankers that are no graph networks see architectures, unless told otherwise."""
     node_names: Sequence[str] = ()
     """The name of each node type in pictures; by default its number."""
     in_channels: int | None = None
     """Channels of the images that the networks read; None where the space does not fix them."""
     in_channels_key: str = "space.in_channels"
     """The key that sets `in_channels`."""
+    choice_columns: Collection[str] = ()
+    """Columns of a frame that hold the choices of an architecture a row; none in a space that is not one of choices."""
     example_input: Any = None
     """What networks are called with where they read no images; see `acenas.spaces.cost.count_cost`."""
 
@@ -49,7 +55,7 @@ class SearchSpace(ABC):
     def validate(self, arch: str) -> None:
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
         if arch not in self._members:
-            raise UserError(f"not an architecture of the space {self.name}: {arch!r}")
+            raise UserError(f"not an architecture of the space {self.name}: {arch!r:.200}")
 
     @cached_property
     def _members(self) -> frozenset[str]:
@@ -71,6 +77,37 @@ class SearchSpace(ABC):
         """
         self.validate(text)
         return text
+
+    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
+        """Returns the architectures of the rows of `frame`, in order; what else it holds is ignored.
+
+        Args:
+            frame: with a column or an index `arch`, in any form that `parse` reads, or the `choice_columns`, or
+                an index of architectures.
+            column: to be read instead of `arch`.
+
+        Raises:
+            UserError: where a row is not of this space; names the row.
+        """
+        if column is None and "arch" in frame and "arch" not in self.choice_columns:
+            column = "arch"
+        if column is not None and column not in frame:
+            raise UserError(f"there is no column {column!r}, but {', '.join(map(str, frame.columns))}")
+        has_choices = any(str(name) in self.choice_columns for name in frame.columns)
+        cells: Iterable[Any]
+        if column is not None:
+            cells = frame[column]
+        elif frame.index.name == "arch" or not (has_choices or frame.index.inferred_type == "integer"):
+            cells = frame.index
+        else:
+            cells = frame.rename(columns=str).to_dict("records")
+        archs = []
+        for row, cell in zip(frame.index, cells, strict=True):
+            try:
+                archs.append(self.from_choices(cell) if isinstance(cell, Mapping) else self.parse(str(cell)))
+            except UserError as error:
+                raise UserError(f"row {row}: {error}") from None
+        return archs
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """Draws `n` architectures independently and uniformly."""
@@ -127,14 +164,13 @@ class SearchSpace(ABC):
         from acenas.spaces.drawing import draw_vertex_cells
 
         names = self.node_names or [str(kind) for kind in range(self.num_node_types)]
-        graph = self.encode([arch])
-        cells = {}
-        for number, item in enumerate(graph.to_pyg().to_data_list(), start=1):
-            edges = [(source, target) for source, target in item.edge_index.T.tolist()]
-            cells["" if number == 1 else f"graph {number}"] = (
-                edges,
+        cells = {
+            f"graph {number}" if number > 1 else "": (
+                [(source, target) for source, target in item.edge_index.T.tolist()],
                 [names[kind] for kind in item.x.tolist()],
             )
+            for number, item in enumerate(self.encode([arch]).to_pyg().to_data_list(), start=1)
+        }
         return draw_vertex_cells(cells)
 
     # --- networks; a space that is only ranked needs none of these ---

@@ -105,7 +105,7 @@ def _new(options: argparse.Namespace) -> None:
     if (options.folder / DESCRIPTION).exists():
         raise UserError(f"{options.folder} holds a study already; raise its budget with ask --budget")
     from acenas.run.study import Study
-    from acenas.search.inputs import read_frame
+    from acenas.search.inputs import frame_of
 
     study = Study(
         space,
@@ -113,7 +113,7 @@ def _new(options: argparse.Namespace) -> None:
         options.folder,
         options.seed,
         objective=options.objective,
-        weak_labels=options.weak_labels if options.weak_labels is None else read_frame(options.weak_labels),
+        weak_labels=options.weak_labels if options.weak_labels is None else frame_of(options.weak_labels),
         given=options.given,
         constraints=dict(_limit(each) for each in options.constraint) or None,
     )
@@ -215,10 +215,10 @@ def _fail(options: argparse.Namespace) -> None:
 
 
 def _give(options: argparse.Namespace) -> None:
-    from acenas.search.inputs import read_frame
+    from acenas.search.inputs import frame_of
 
     study = open_study(options.folder)
-    study.give(read_frame(options.file))
+    study.give(frame_of(options.file))
     print(f"{len(study.state.given)} given in all")
 
 

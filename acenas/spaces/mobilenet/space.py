@@ -118,11 +118,15 @@ class MobileNet(SearchSpace):
         numbers = indices.split(":")
         wrong = "not an encoding of this space:"
         if len(numbers) != expected:
-            raise UserError(f"{wrong} {len(numbers)} numbers joined by colons, not {expected}: {indices!r}")
+            raise UserError(
+                f"{wrong} {len(numbers)} numbers joined by colons, not {expected}: {indices!r:.200}"
+            )
         for place, (number, choices) in enumerate(zip(numbers, self._index_choices, strict=True)):
-            if not (number.isdecimal() and int(number) < choices):
+            if number not in map(str, range(choices)):
                 most = choices - 1
-                raise UserError(f"{wrong} number {place} is {number!r}, and can be 0 to {most}: {indices!r}")
+                raise UserError(
+                    f"{wrong} number {place} is {number!r:.200}, and can be 0 to {most}: {indices!r:.200}"
+                )
         left = map(int, numbers[3:])
         stages: list[list[Operation | None]] = []
         for depth in self._depths:
@@ -308,7 +312,8 @@ class MobileNet(SearchSpace):
         for arch in archs:
             if arch.count(":") != count - 1:
                 raise UserError(
-                    f"not a network of this space: {arch.count(':') + 1} stages joined by colons, not {count}: {arch!r}"
+                    f"not a network of this space: {arch.count(':') + 1} stages joined by colons, not {count}: "
+                    f"{arch!r:.200}"
                 )
         rows = np.zeros((count, len(archs)), np.int64)
         for start in range(0, len(archs), 4096):  # in parts: a million short strings at once cost more

@@ -157,5 +157,5 @@ def _graph(record: Mapping[str, Any]) -> Graph:
 def _numbers(name: str, value: Any) -> list[float]:
     numbers = [float(one) for one in (value if isinstance(value, list | tuple) else [value])]
     if not numbers or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"metric {name} is {value!r}, not a number or a list of numbers")
+        raise ValueError(f"metric {name} is {value!r:.200}, not a number or a list of numbers")
     return numbers

@@ -67,7 +67,9 @@ class _Text:
         self._place = self._text.index(rest[0], self._place) + (not keep)
         if rest[0] not in expected:
             due = " or ".join(repr(sign) for sign in expected)
-            raise UserError(f"{self._where}: {rest[0]!r} stands where {due} is due (item {self.items:,})")
+            raise UserError(
+                f"{self._where}: {rest[0]!r:.200} stands where {due} is due (item {self.items:,})"
+            )
         return rest[0]
 
     def value(self) -> Any:

@@ -228,7 +228,7 @@ def _read(record: bytes) -> tuple[bytes, int, str, Metrics]:
         raise ValueError(f"it is not [hash, epochs, adjacency, operations, metrics] ({error})") from error
     if epochs not in EPOCHS:
         raise ValueError(
-            f"it is of a training for {epochs!r} epochs, and there are {', '.join(map(str, EPOCHS))}"
+            f"it is of a training for {epochs!r:.200} epochs, and there are {', '.join(map(str, EPOCHS))}"
         )
     if not abs(metrics.epochs - epochs) <= 0.1 * epochs:
         raise ValueError(f"its metrics end after {metrics.epochs:g} of {epochs} epochs")

@@ -234,7 +234,7 @@ def _row(index: int, info: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for name, state in info.items():
         if name not in EPOCHS:
             raise ValueError(
-                f"it has trainings called {name!r}, and there are {', '.join(map(repr, EPOCHS))}"
+                f"it has trainings called {name!r:.200}, and there are {', '.join(map(repr, EPOCHS))}"
             )
         row[ARCH] = str(state["arch_str"])
         for dataset in SPLITS:

@@ -160,7 +160,7 @@ def _check_numbers(name: str, values: pa.ChunkedArray) -> None:
             float("nan" if value is None else value)
         except (ValueError, TypeError):
             raise UserError(
-                f"column {name} holds text, not numbers, such as {value!r} in row {row}; write numbers alone, and "
+                f"column {name} holds text, not numbers, such as {value!r:.200} in row {row}; write numbers alone, and "
                 "nothing where a value is missing"
             ) from None
 
