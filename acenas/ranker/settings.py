@@ -94,8 +94,8 @@ class Prior:
 
     RankNet's loss sees nothing but the order of the prior, so small weights order as firmly as large ones. What the
     labels are worth is therefore measured, too: the rank correlation of what was observed with what the prior, fitted
-    without it, predicts for it. The prior has no weight where this is within the margin, as for labels that say
-    nothing, and its full weight from 0.5 above the margin on.
+    without it, predicts for it. The prior has no weight where this is at the margin or below, and its full weight from
+    0.5 above the margin on.
 
     Attributes:
         weight: of RankNet's loss of the replayed scores against the prior, beside the ranking loss, where nothing is
@@ -104,7 +104,8 @@ class Prior:
         ridge: the strength of the regression towards the correlations, see `observed_weights`; above 0. None for
             weights that do not follow the observations.
         margin: by how many standard errors, 1/√n of n observed architectures, the rank correlation must exceed 0 for
-            the prior to count; None to believe the labels whatever is observed.
+            the prior to count. Above 0, good labels can lose their say, too: among the best of a search, which are all
+            alike in the label, the correlation is small. None to believe the labels whatever is observed.
 
     Raises:
         UserError: for a value outside its range.
@@ -113,7 +114,7 @@ class Prior:
     weight: float = 1.0
     size: float = 10.0
     ridge: float | None = 30.0
-    margin: float | None = 1.0
+    margin: float | None = 0.0
 
     def __post_init__(self) -> None:
         require_at_least(0, {"prior.weight": self.weight})
