@@ -192,7 +192,7 @@ def test_a_tell_that_nobody_asked_for_is_taken_as_given(tmp_path: Path) -> None:
 
 
 def test_a_tell_takes_what_a_user_has_at_hand(tmp_path: Path) -> None:
-    asked = own(tmp_path)
+    asked = own(tmp_path, search=BudgetedSearch(num_first=0))
     first, _, third = asked.ask()
     asked.tell(dict(first.choices), np.float32(0.5))
     asked.tell(np.int64(1), torch.tensor([0.25], requires_grad=True))
