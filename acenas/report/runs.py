@@ -28,8 +28,11 @@ LOCK = ".lock"
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """The run folders at or below `root`: those that a process has locked once. What lies in them is not looked at."""
-    if (root / LOCK).exists():
+    """The run folders at or below `root`: those that a process has locked once, and finished studies.
+
+    What lies in them is not looked at.
+    """
+    if (root / LOCK).exists() or (root / SUMMARY).exists():
         yield root
     elif root.is_dir():
         for child in sorted(root.iterdir()):
