@@ -126,11 +126,12 @@ def headline(summary: Mapping[str, Any]) -> str:
     name, unit, _ = objective_of(summary).values()
     observed = f"Observed {name} {shown(returned[f'observed_{name}'], unit)}"
     where = f"{summary['table']} {summary['dataset']}".strip()
-    counts = ", ".join(f"{summary[what]} {what}" for what in ("failed", "given") if summary.get(what))
+    failed = f" ({summary['failed']} failed)" if summary.get("failed") else ""
+    given = f", {summary['given']} given," if summary.get("given") else ""
     return "\n".join(
         [
             f"{summary['experiment']} on {where}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained{f' ({counts})' if counts else ''} in {seconds}",
+            f"{summary['trained']} architectures trained{failed}{given} in {seconds}",
             *lines,
             f"Returned: {returned['arch']}",
             f"{observed}; nobody knows a test value."

@@ -24,6 +24,9 @@ def equal(one: Path, other: Path) -> None:
     for file in ("observations.parquet", "scores.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(one / file), pd.read_parquet(other / file))
     assert result(one) == result(other)
+    one_csv, other_csv = (pd.read_csv(run / "metrics.csv") for run in (one, other))
+    pd.testing.assert_frame_equal(one_csv, other_csv)
+    assert one_csv["pretrain/epoch"].notna().any()
 
 
 HALF_BEST = ("search=half_best", "search.per_round=4", "search.num_final=2")
