@@ -1,7 +1,5 @@
 """Trainings that are programs, in any language, and trainings that are functions."""
 
-from __future__ import annotations
-
 import csv
 import inspect
 import json

@@ -1,7 +1,5 @@
 """What custom spaces share: functions given by name, and networks that a function builds."""
 
-from __future__ import annotations
-
 import inspect
 import pkgutil
 from abc import abstractmethod

@@ -1,7 +1,5 @@
 """A custom space of networks that are graphs of named operations."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Layers of full width of which a path takes the first channels: how super-nets share kernels between widths."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The training of a super-net: each step trains the weights of a few paths only."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """Samplers of the paths of a step: functions of (seed, step), so that every process knows all paths."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The stage `score`: accuracy and loss of paths of a trained super-net, as weak labels."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

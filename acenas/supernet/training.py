@@ -1,7 +1,5 @@
 """The stage `supernet`: trains the shared weights on one device or many, and resumes where it was killed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

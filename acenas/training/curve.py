@@ -1,7 +1,5 @@
 """The training of one network on one device, with its learning curve: what a search observes."""
 
-from __future__ import annotations
-
 import math
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The training of one network by Lightning, for the trainings of a search and the final training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar

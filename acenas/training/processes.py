@@ -1,7 +1,5 @@
 """The processes that share a training or a scoring: one for each device, on one machine or several."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import socket

@@ -1,7 +1,5 @@
 """RMSProp as in TensorFlow, which trained the networks of ProxylessNAS's space in TuNAS."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

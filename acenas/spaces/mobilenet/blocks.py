@@ -1,7 +1,5 @@
 """The blocks of the mobile space and the texts of its stages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The networks of ProxylessNAS' mobile space (Cai et al., ICLR 2019, arXiv 1812.00332): inverted residual blocks."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

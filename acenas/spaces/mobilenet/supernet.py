@@ -1,7 +1,5 @@
 """The super-net of the mobile space: every operation at every block, each with weights of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 

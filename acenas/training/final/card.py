@@ -1,7 +1,5 @@
 """The model card of a network: its architecture, origin, accuracy, cost and use."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """TorchScript and ONNX files of a network; a file is kept only where its outputs are those of the network."""
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from collections.abc import Callable, Sequence

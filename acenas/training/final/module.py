@@ -1,7 +1,5 @@
 """The final training of one network, on all devices at once."""
 
-from __future__ import annotations
-
 import time
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """A trained network and what its users must know of it, as files in a folder."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

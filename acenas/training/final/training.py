@@ -1,7 +1,5 @@
 """The stage `final`: trains a found network on one device or many, and resumes where it was killed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
