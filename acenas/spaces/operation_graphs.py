@@ -90,8 +90,8 @@ class Graphs(CustomSpace):
         name: str = "graphs",
     ) -> None:
         super().__init__(name, build, example_input)
-        self._read = named("read", read)
-        self._sample, self._neighbours = named("sample", sample), named("neighbours", neighbours)
+        self._read = named("space.read", read)
+        self._sample, self._neighbours = named("space.sample", sample), named("space.neighbours", neighbours)
         self._disconnected = disconnected
         if isinstance(self._read, Mapping):
             archs = list(self._read) if archs is None else archs
