@@ -16,7 +16,9 @@ class UserError(Exception):
 
     def __init__(self, message: str = "") -> None:
         # What is quoted of an input must not command the terminal, either.
-        message = "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in message)
+        message = "".join(
+            each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in message
+        )
         long_word = rf"\S{{{LONGEST_WORD + 1},}}"
         super().__init__(_cut(re.sub(long_word, lambda word: _cut(word[0], LONGEST_WORD), message), LONGEST))
 
