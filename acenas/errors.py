@@ -1,8 +1,10 @@
-"""The error that a user can act on, and the exit status of commands."""
+"""The error that a user can act on, words for its message, and the exit status of commands."""
 
+import difflib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 LONGEST_WORD, LONGEST = 200, 2000
 """Characters of a word and of a message: what they quote of a damaged file must not hide what is wrong with it."""
@@ -44,3 +46,21 @@ def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> 
     except KeyboardInterrupt:
         print(f"acenas: {stopped}", file=sys.stderr)
         return 130
+
+
+def listed(values: Collection[Any], most: int = 12) -> str:
+    """Returns `values` in words, the first `most` of them.
+
+    >>> listed([3, 5, 7])
+    '3, 5 or 7'
+    """
+    words = [str(value) for value in list(values)[:most]]
+    if len(values) > most:
+        return f"{', '.join(words)} and {len(values) - most} more"
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def near(name: Any, names: Collection[Any]) -> str:
+    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
+    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
+    return f" (did you mean {found[0]}?)" if found else ""

@@ -113,6 +113,8 @@ class TrainingJobs(Evaluator):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             result = self.train(arch, number, folder)
+            if not math.isfinite(result["value"]):  # not kept: another attempt trains again
+                raise UserError(f"the objective is {result['value']}")
         except Exception as error:
             write_text(folder / ERROR, f"{arch}\n\n{traceback.format_exc()}")
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

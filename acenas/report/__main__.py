@@ -14,13 +14,14 @@ from matplotlib.figure import Figure
 
 from acenas.errors import UserError, exit_status
 from acenas.files import atomic_path, build_trusted, write_text
-from acenas.report.comparison import comparison, cost_columns, to_latex, to_markdown
+from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
 from acenas.report.figures import save_figure
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
 from acenas.report.page import as_element
 from acenas.report.runs import shown
+from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 from acenas.spaces import SearchSpace
 
@@ -77,13 +78,15 @@ def _report(options: argparse.Namespace) -> None:
     pictures, not_drawn = best_pictures(finished, options.trust)
     left_out |= not_drawn
     out: Path = options.out
-    write_comparison(
+    reference = options.reference or methods[0]
+    text = write_comparison(
         out,
         results,
-        options.reference or methods[0],
+        reference,
         build_comparison_page(
             results,
             options.title,
+            reference=reference,
             pictures=pictures,
             rankings=rankings(finished, methods),
             left_out=left_out,
@@ -94,21 +97,30 @@ def _report(options: argparse.Namespace) -> None:
         log_comparison(out, results, finished, options.title, options.wandb)
     for folder, why in left_out.items():
         print(f"Left out: {folder}: {why}", file=sys.stderr)
-    print((out / "comparison.md").read_text(encoding="utf-8"))
+    print(text)
     print(f"Page: {out / 'index.html'}")
 
 
-def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str) -> None:
-    """Writes the page, tables as Markdown, LaTeX and CSV, curves as PNG and SVG, and the results as Parquet.
+def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str) -> str:
+    """Writes the page, tables as Markdown, LaTeX and CSV, figures as PNG and SVG, and the results as Parquet.
 
     Args:
         out: the folder.
         results: see `acenas.report.comparison`.
         reference: a method.
         page: `build_comparison_page`.
+
+    Returns:
+        The tables as Markdown.
     """
+    figures, parts_of_text = {"curves": curves(results)}, [to_markdown(results, reference)]
+    if is_suite(results):
+        figures["suite"] = suite_figure(results)
+        over_all = [markdown_table(*table) for table in suite_tables(results, reference)]
+        parts_of_text = ["## Over all tasks", *over_all, *parts_of_text]
+    text = "\n\n".join(parts_of_text)
     write_text(out / "index.html", page)
-    write_text(out / "comparison.md", to_markdown(results, reference) + "\n")
+    write_text(out / "comparison.md", text + "\n")
     write_text(out / "comparison.tex", to_latex(results) + "\n")
     results, parts = results.copy(), []
     for task in dict.fromkeys(results["task"]):
@@ -124,8 +136,10 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
         )
     with atomic_path(out / "results.parquet") as path:
         results.to_parquet(path, index=False)
-    for kind in ("png", "svg"):
-        save_figure(curves(results), out / f"curves.{kind}")
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            save_figure(figure, out / f"{name}.{kind}")
+    return text
 
 
 def log_comparison(
@@ -181,7 +195,10 @@ def best_pictures(
     for run in finished:
         by_task.setdefault(run.task, {}).setdefault(run.summary["returned"]["arch"], []).append(run)
     ranked = [
-        sorted(by_arch.values(), key=lambda its: -its[0].objective.sign * its[0].value)
+        sorted(
+            by_arch.values(),
+            key=lambda its: -its[0].objective.sign * its[0].summary["returned"][its[0].column],
+        )
         for by_arch in by_task.values()
     ]
     pictures: list[tuple[str, Figure]] = []
@@ -220,8 +237,7 @@ def rankings(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[st
         file = run.folder / "ranking.svg"
         name = f"{run.task}: {method}, seed {run.summary['seed']}"
         if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):
-            svg = file.read_text(encoding="utf-8")
-            figures[name] = as_element(svg)
+            figures[name] = as_element(file.read_bytes())
     return figures
 
 

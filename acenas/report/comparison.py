@@ -212,7 +212,7 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             (row["method"], row["trained"]): _value(row["mean"], row["standard_error"], digits)
             for row in means
         }
-        parts.append(_markdown_table(f"{title}, after so many trainings", budgets, values))
+        parts.append(markdown_table(f"{title}, after so many trainings", budgets, values))
     if reference in seeds.index and len(seeds) > 1:
         largest = results.groupby("method")["budget"].max()
         counts = {
@@ -221,13 +221,13 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
         }
         what = f"{results['kind'].iloc[0]} {objective_of(results).name}"
         title = f"Trainings needed for the mean {what} of {reference} after"
-        parts.append(_markdown_table(title, budgets, counts))
+        parts.append(markdown_table(title, budgets, counts))
         chances = {
             (method, budget): "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
             for (method, budget), p in p_values(results, reference).items()
         }
         title = f"p-value of the difference to {reference} (Wilcoxon, paired by seed), after"
-        parts.append(_markdown_table(title, budgets, chances))
+        parts.append(markdown_table(title, budgets, chances))
     if costs := cost_columns(results):
         shown = {
             (row["method"], cost_unit(cost)): _value(row["mean"], row["standard_error"], 2)
@@ -236,7 +236,7 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             if row["trained"] == budgets[-1]
         }
         parts.append(
-            _markdown_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown)
+            markdown_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown)
         )
     runs = results.drop_duplicates(["method", "seed", "budget"])
     cost = runs[runs["budget"] == runs["budget"].max()].groupby("method", sort=False)["cpu_seconds"].mean()
@@ -251,7 +251,7 @@ def _value(mean: float, error: float, digits: int) -> str:
     return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
 
 
-def _markdown_table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
+def markdown_table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
     """A Markdown table with a row for each method."""
     lines = [f"| {title} | " + " | ".join(map(str, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
     for method in dict.fromkeys(method for method, _ in cells):

@@ -22,7 +22,9 @@ from acenas.report.comparison import (
     several_objectives,
 )
 from acenas.report.curves import curves
-from acenas.report.page import PAGES, inline_png, inline_svg
+from acenas.report.figures import figure_bytes
+from acenas.report.page import PAGES, as_element, inline_png
+from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
 
@@ -41,6 +43,7 @@ def build_comparison_page(
     results: pd.DataFrame,
     title: str,
     *,
+    reference: str = "",
     pictures: Sequence[tuple[str, Figure]] = (),
     rankings: Mapping[str, str] | None = None,
     left_out: Mapping[Path, str] | None = None,
@@ -51,6 +54,7 @@ def build_comparison_page(
     Args:
         results: see `acenas.report.comparison`.
         title: of the page.
+        reference: a method that is compared with the best of the others, over all tasks.
         pictures: of the best architectures found, each with a line about it.
         rankings: for each method an SVG of the scores of one run against observed accuracies.
         left_out: run folders that were not compared, and why.
@@ -62,13 +66,31 @@ def build_comparison_page(
         title=title,
         subtitle=f"{count} runs; mean ± standard error over seeds. A click on the head of a column sorts by it. "
         f"{several_objectives(results)}",
+        suite=_suite(results, reference) if is_suite(results) else None,
         tasks=[_task(task, results[results["task"] == task]) for task in dict.fromkeys(results["task"])],
         rankings=rankings or {},
-        pictures=[(caption, inline_png(picture)) for caption, picture in pictures],
+        pictures=[(caption, inline_png(figure_bytes(picture, "png"))) for caption, picture in pictures],
         runs_header=runs_header,
         runs=runs,
         left_out=left_out or {},
     )
+
+
+def _suite(results: pd.DataFrame, reference: str) -> dict[str, Any]:
+    return {
+        "figure": as_element(figure_bytes(suite_figure(results), "svg")),
+        "tables": [
+            (
+                table.title,
+                ["", *table.columns],
+                [
+                    [Cell(row), *(table.cells.get((row, column), "") for column in table.columns)]
+                    for row in dict.fromkeys(row for row, _ in table.cells)
+                ],
+            )
+            for table in suite_tables(results, reference)
+        ],
+    }
 
 
 def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
@@ -79,7 +101,9 @@ def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
         "best": best_sentence(results),
         "means_header": [*first, label(results), _regret(results), "NDCG@10", "CPU-seconds"],
         "means": _means(results, {"value": digits, "regret": digits, "ndcg@10": 3, "cpu_seconds": 0}),
-        "curves": [inline_svg(curves(results, [column])) for column in ("value", "ndcg@10")],
+        "curves": [
+            as_element(figure_bytes(curves(results, [column]), "svg")) for column in ("value", "ndcg@10")
+        ],
         "costs_header": [*first, *map(cost_unit, costs)],
         "costs": _means(results, dict.fromkeys(costs, 2)),
     }

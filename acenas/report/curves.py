@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import matplotlib as mpl
 import pandas as pd
@@ -49,6 +48,14 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10"))
         return figure
 
 
+def looks(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The colour and the line style of each method."""
+    return {
+        method: (COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)])
+        for i, method in enumerate(methods)
+    }
+
+
 def _frame(axes: Axes, results: pd.DataFrame, column: str) -> None:
     """Limits that show what matters, and for the value the best known."""
     if column == "ndcg@10":
@@ -69,12 +76,10 @@ def _frame(axes: Axes, results: pd.DataFrame, column: str) -> None:
 
 
 def _draw(axes: Axes, results: pd.DataFrame, methods: list[str], column: str) -> None:
-    looks = zip(methods, cycle(COLOURS), strict=False)
-    for i, (method, colour) in enumerate(looks):
+    for method, (colour, line) in looks(methods).items():
         mine = results[results["method"] == method]
         mine = mine[mine["budget"] == mine["budget"].max()]
         curve = mine.groupby("trained")[column].agg(["mean", "sem"])
-        line = LINES[i // len(COLOURS) % len(LINES)]
         axes.plot(curve.index, curve["mean"], line, color=colour, label=method, linewidth=1.4)
         low, high = curve["mean"] - curve["sem"], curve["mean"] + curve["sem"]
         axes.fill_between(curve.index, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import ArrayLike
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
@@ -61,9 +62,9 @@ class FinishedRun:
         return "observed" if self.summary["best_known"] is None else "test"
 
     @property
-    def value(self) -> float:
-        """What is compared of the returned architecture."""
-        return float(self.summary["returned"][f"{self.kind}_{self.objective.name}"])
+    def column(self) -> str:
+        """The key of what is compared, as in `test_accuracy`."""
+        return f"{self.kind}_{self.objective.name}"
 
     @property
     def label(self) -> str:
@@ -218,34 +219,42 @@ def results_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> pd.Da
         finished: the runs.
         methods: their names.
     """
-    rows = []
+    parts = []
     for run, method in zip(finished, methods, strict=True):
-        objective, name = run.objective, f"{run.kind}_{run.objective.name}"
-        best = _number((run.summary["best_known"] or {}).get(name))
-        for point in run.summary["curve"]:
-            value = _number(point[f"returned_{name}"])
-            rows.append(
-                {
-                    "task": run.task,
-                    "method": method,
-                    "seed": run.summary["seed"],
-                    "budget": run.summary["trained"],
-                    "serves": point["trained"] == run.summary["trained"],
-                    "trained": point["trained"],
-                    "value": value,
-                    "regret": objective.sign * (best - value),
-                    "kind": run.kind,
-                    "objective": objective.name,
-                    "unit": objective.unit,
-                    "direction": objective.direction,
-                    "ndcg@10": _number(point["ndcg@10"]),
-                    "cpu_seconds": run.summary.get("cpu_seconds", {}).get("total", np.nan),
-                    "folder": str(run.folder),
-                    **(run.summary["returned"].get("costs", {}) if point is run.summary["curve"][-1] else {}),
-                }
-            )
-    return pd.DataFrame(rows)
+        curve = pd.DataFrame(run.summary["curve"])
+        part = results_of_run(run, method, curve["trained"], curve[f"returned_{run.column}"])
+        part["serves"] = part["trained"] == run.summary["trained"]
+        for name, cost in run.summary["returned"].get("costs", {}).items():
+            part[name] = np.where(part["serves"], cost, np.nan)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
+def results_of_run(run: FinishedRun, method: str, trained: ArrayLike, value: ArrayLike) -> pd.DataFrame:
+    """Returns the results of one run, but for `serves`.
+
+    Args:
+        run: that is done.
+        method: its name.
+        trained: `[N]`, numbers of trainings.
+        value: `[N]`, of what the run would have returned then; NaN or None where nothing had worked.
+    """
+    summary, objective = run.summary, run.objective
+    frame = pd.DataFrame({"trained": np.asarray(trained), "value": np.asarray(value, np.float64)})
+    best = np.nan if summary["best_known"] is None else summary["best_known"][run.column]
+    last_fit = pd.DataFrame(summary["curve"]).set_index("trained")["ndcg@10"].astype(np.float64)
+    columns = {
+        "task": run.task,
+        "method": method,
+        "seed": summary["seed"],
+        "budget": summary["trained"],
+        "regret": objective.sign * (best - frame["value"]),
+        "kind": run.kind,
+        "objective": objective.name,
+        "unit": objective.unit,
+        "direction": objective.direction,
+        "ndcg@10": last_fit.reindex(frame["trained"], method="ffill").to_numpy(),
+        "cpu_seconds": summary.get("cpu_seconds", {}).get("total", np.nan),
+        "folder": str(run.folder),
+    }
+    return frame.assign(**columns)

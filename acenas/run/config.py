@@ -21,8 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.search.budget import check_budget
-from acenas.tables import check_table, parse_column
-from acenas.tables.schema import Accuracy
+from acenas.tables import check_table, find_table, parse_column
+from acenas.tables.schema import Accuracy, Other
+from acenas.tables.table import read_footer
 
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
@@ -51,7 +52,7 @@ KINDS: dict[str, tuple[Any, str]] = {
         (str | None, "a name"),
     ),
     **dict.fromkeys(
-        [*_OBJECTIVE, "search.constraints", "search.given_columns", "table.short_trainings"],
+        [*_OBJECTIVE, "search.given_columns", "table.short_trainings"],
         (dict | None, "a mapping"),
     ),
     **dict.fromkeys(_TABLE, (str, "a name")),
@@ -189,12 +190,22 @@ def weak_label_names(cfg: DictConfig) -> list[str]:
 
 
 def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
-    """For each weak label of the table the column that holds it: its own name, or what `table.short_trainings` says."""
+    """For each weak label the column of the table that holds it.
+
+    It is what `table.short_trainings` says, `<dataset>.params_m` for `params_m` where the table has only that, or else
+    the column of that name.
+    """
     short = (cfg.table or {}).get("short_trainings") or {}
-    return {name: short.get(name, name) for name in weak_label_names(cfg)}
+    columns = {name: short.get(name, name) for name in weak_label_names(cfg)}
+    if cfg.table and columns.keys() & set(COUNTED_COSTS):
+        there = read_footer(find_table(cfg.table.path, cfg.data_dir)).columns
+        for name in columns.keys() & set(COUNTED_COSTS):
+            if name not in there and f"{cfg.table.dataset}.{name}" in there:
+                columns[name] = f"{cfg.table.dataset}.{name}"
+    return columns
 
 
-def constraints_of(cfg: DictConfig) -> dict[str, float]:
+def flat_constraints(given: Mapping[str, Any] | Any) -> dict[str, float]:
     """`search.constraints`: limits by the name of the cost.
 
     A device may be a level of its own: `{latency_ms: {pixel3: 15}}` and `{latency_ms.pixel3: 15}` are the same.
@@ -202,13 +213,14 @@ def constraints_of(cfg: DictConfig) -> dict[str, float]:
     Raises:
         UserError: for an unknown cost, or a limit that is not a number above 0.
     """
-    given = cfg.search.get("constraints") if cfg.search else None
-    found: dict[str, Any] = {}
-    for key, value in (given or {}).items():
-        nested = (
-            {f"{key}.{inner}": limit for inner, limit in value.items()} if isinstance(value, Mapping) else {}
+    if not isinstance(given, Mapping):
+        raise UserError(
+            f"search.constraints={given} is not a mapping, as in search.constraints={{params_m: 1.0}}"
         )
-        found |= nested or {str(key): value}
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        inner = value if isinstance(value, Mapping) else {}
+        found |= {f"{key}.{device}": limit for device, limit in inner.items()} or {str(key): value}
     for name, limit in found.items():
         if not _COST.fullmatch(name):
             raise UserError(
@@ -216,7 +228,7 @@ def constraints_of(cfg: DictConfig) -> dict[str, float]:
             )
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise UserError(f"search.constraints: {name} must be a number above 0, not {limit}")
-    return {name: float(limit) for name, limit in found.items()}
+    return found
 
 
 def check_overrides(
@@ -266,7 +278,10 @@ def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> N
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
+    """Raises `UserError` where the config cannot run: what is missing, and what to do about it.
+
+    Writes `search.constraints` into `cfg` as `flat_constraints` reads them.
+    """
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
     _check_values(cfg)
@@ -284,11 +299,12 @@ def check_config(cfg: DictConfig) -> None:
         raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
     if cfg.search:
         _check_evaluator(cfg)
-        constraints_of(cfg)
+        if limits := cfg.search.get("constraints"):
+            cfg.search.constraints = flat_constraints(limits)
         rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
         check_budget(cfg.search.budget, **rounds)
     if cfg.table:
-        _check_table(cfg)
+        check_protocol(cfg)
 
 
 def _check_values(cfg: DictConfig) -> None:
@@ -373,19 +389,19 @@ def _taken(written: object) -> Iterator[str]:
         yield str(written)[2:-1].split(".")[0]
 
 
-def _check_table(cfg: DictConfig) -> None:
+def check_protocol(cfg: DictConfig) -> None:
+    """Raises `UserError` where the table is not at hand, or lacks what its query protocol names."""
     table = cfg.table
     if table.dataset not in table.protocols:
         raise UserError(
             f"table.dataset={table.dataset} is not a data set of table {table.name}; "
             f"choose one of: {', '.join(table.protocols)}"
         )
-    own = bool(
-        cfg.supernet or cfg.weak_labels_file
-    )  # what the run measures or reads itself is not in the table
     _check_short_trainings(cfg)
-    columns = [table.observed, table.test, *([] if own else weak_label_columns(cfg).values())]
-    check_table(table.path, table.space, columns, cfg.data_dir)
+    # What the run measures, counts or reads itself is not in the table.
+    labels = [] if cfg.supernet or cfg.weak_labels_file else list(weak_label_columns(cfg).values())
+    labels = [column for column in labels if not isinstance(parse_column(column), Other)]
+    check_table(table.path, table.space, [table.observed, table.test, *labels], cfg.data_dir)
     for group, column in (("evaluator", "observed"), ("judge", "test")):  # where they name another one
         path, space, name = (OmegaConf.select(cfg, f"{group}.{key}") for key in ("path", "space", column))
         if path and name and path != table.path:
@@ -396,7 +412,12 @@ def _check_short_trainings(cfg: DictConfig) -> None:
     """Raises `UserError` where a weak label is an accuracy that is not of a training shorter than the observed one."""
     observed = parse_column(cfg.table.observed)
     for name, column in weak_label_columns(cfg).items():
-        if name == column:
+        if column in (cfg.table.observed, cfg.table.test):
+            raise UserError(
+                f"weak_labels: {name} is what a training shows, which a search must pay for from its budget; choose "
+                "another column"
+            )
+        if name == column or name in COUNTED_COSTS:
             continue
         short = parse_column(column)
         if not (

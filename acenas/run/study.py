@@ -27,6 +27,8 @@ from acenas.run.api import SearchRun
 from acenas.run.folder import finish, only_process
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
+from acenas.search.description import read_description
+from acenas.search.inputs import as_number
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
 from acenas.tables.schema import Accuracy
@@ -108,23 +110,20 @@ class Study(SearchStudy):
 def run_trainings(
     space: SearchSpace,
     train: Trainer,
-    budget: int | None = None,
-    folder: str | Path = "lab",
-    seed: int = 0,
-    *,
+    folder: str | Path,
     attempts: int = 1,
     stop_on_failure: bool = False,
-    **options: Any,
+    **study: Any,
 ) -> Study:
-    """Runs a study with `train`, or goes on with it. Arguments and errors are those of `acenas.run.api.search`."""
-    objective = Objective.of(options.get("objective") or "accuracy")
-    evaluator = _evaluator(space, train, objective)
+    """Runs a study with `train`, or goes on with it: `acenas.run.api.search` says how."""
+    kept = read_description(Path(folder)).get("objective", "accuracy")
+    evaluator = _evaluator(space, train, Objective.of(study.get("objective") or kept))
     if archs := evaluator.archs():
-        options.setdefault("archs", archs)
+        study.setdefault("archs", archs)
     with only_process(Path(folder)):
-        study = Study(space, budget, folder, seed, **options)
-        run_study(study, _Shown(evaluator, study), (), attempts, stop_on_failure)
-    return study
+        opened = Study(space, folder=folder, **study)
+        run_study(opened, _Shown(evaluator, opened), (), attempts, stop_on_failure)
+    return opened
 
 
 def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Evaluator:
@@ -138,7 +137,8 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
                 f"the table has no column {objective.name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, train.columns))})"
             )
-        return _Known(space.read_frame(train), train[objective.name].to_numpy(np.float64))
+        values = [as_number(value, objective.name) for value in train[objective.name]]
+        return _Known(space.read_frame(train.drop(columns=objective.name)), np.array(values))
     if callable(train):
         return _Called(space, train)
     raise UserError(
@@ -175,11 +175,15 @@ class _Called(Evaluator):
         for arch in archs:
             start = time.monotonic()
             try:
-                value, failure = float(call(self.function, self.space, arch)), ""
+                told, failure = call(self.function, self.space, arch), ""
             except UserError:  # a mistake in the call, not in one training
                 raise
             except Exception as error:
-                value, failure = math.nan, f"{type(error).__name__}: {error}"
+                told, failure = math.nan, f"{type(error).__name__}: {error}"
+            try:
+                value = as_number(told, "what the function returns")
+            except UserError as error:
+                value, failure = math.nan, str(error)
             yield Result(arch, value, time.monotonic() - start, failure)
 
     @override

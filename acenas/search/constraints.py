@@ -26,7 +26,7 @@ class Limits:
     def __init__(self, at_most: Mapping[str, float] = {}, models: Sequence[CostModel] = ()) -> None:
         if {model.name for model in models} != set(at_most):
             raise ValueError("there must be one cost model for each limit")
-        self.at_most = dict(at_most)
+        self.at_most = {name: float(limit) for name, limit in at_most.items()}
         self.models = list(models)
 
     def __bool__(self) -> bool:

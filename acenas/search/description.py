@@ -36,7 +36,7 @@ def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str,
     for name, value in mine.items():
         if name in theirs and theirs[name] != value and name != "budget":
             both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]
-            what = "space" if name == "choices" else name
+            what = {"choices": "space", "constraints": "set of constraints"}.get(name, name)
             raise UserError(
                 f"{folder} holds a study with another {what} ({both[0]}, not {both[1]}); choose another folder"
             )

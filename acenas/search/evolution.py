@@ -73,7 +73,7 @@ class RegularisedEvolution(Search):
         state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
-        size = self.round_sizes[number - 1]
+        size = min(self.round_sizes[number - 1], len(left))
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
         space, (known, utilities) = state.space, state.known

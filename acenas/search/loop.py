@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,10 +26,12 @@ class SearchResult:
             (`observed_accuracy` in percent by default), `seconds` of training, `message` of a failure, and `returned`:
             the one that a search returns whose last training this is.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
+        given: `arch` and the objective of what was trained elsewhere; no part of the budget.
     """
 
     observations: pd.DataFrame
     scores: pd.DataFrame
+    given: pd.DataFrame
 
 
 def run_study(
@@ -64,27 +67,32 @@ def run_study(
         _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
     if study.observations[study.objective.column].isna().all():
         raise UserError(
-            f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder"
+            f"all {study.budget} trainings failed, for reasons in {study.folder}; mend the training and choose another "
+            "folder"
         )
     study.fit()
     _report(study, callbacks)
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores)
+    return SearchResult(observations, study.state.scores, study.state.given)
 
 
 def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:
-    """Tells the study what each training shows as soon as it ends; what fails `attempts` times has failed."""
+    """Tells the study what each training shows as soon as it ends.
+
+    What fails `attempts` times, by itself or by a value that is not finite, has failed.
+    """
     waiting = {trial.arch: trial for trial in trials}
     for left in reversed(range(attempts)):
         if not waiting:
             return
         for result in evaluator.results(list(waiting)):
-            if not result.failure:
+            if math.isfinite(result.value) and not result.failure:
                 study.tell(waiting.pop(result.arch), result.value, result.seconds)
             elif not left:
-                study.fail(waiting.pop(result.arch), result.failure, result.seconds)
+                reason = result.failure or f"{study.objective.name} is {result.value}"
+                study.fail(waiting.pop(result.arch), reason, result.seconds)
     for trial in waiting.values():
         study.fail(trial, "the evaluator gave no result")
 

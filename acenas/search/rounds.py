@@ -64,7 +64,7 @@ class Search(ABC):
             generator: the only source of randomness.
 
         Returns:
-            Distinct positions out of `left`, as many as `round_sizes` says, and the reason for each.
+            Distinct positions out of `left`, as many as `round_sizes` says or there are, and the reason for each.
         """
 
     def check_space(self, space: SearchSpace, archs: Sequence[str]) -> None:  # noqa: B027 (most search any space)
@@ -93,7 +93,8 @@ class Search(ABC):
         return []
 
     def with_budget(self, budget: int) -> Search:
-        """The same search with another budget."""
+        """The same search with another budget. Raises `UserError` where that is none."""
+        check_budget(budget)
         other = copy.copy(self)
         other.budget = budget
         return other
@@ -182,7 +183,8 @@ class BudgetedSearch(Search):
         """Chooses by the latest scores."""
         sizes = self.round_sizes
         rule = self._rule(number, len(sizes), state.scores.columns)
-        positions, reasons = rule.propose(state.last_scores[left], sizes[number - 1], generator)
+        size = min(sizes[number - 1], len(left))
+        positions, reasons = rule.propose(state.last_scores[left], size, generator)
         return left[positions], reasons
 
     @override

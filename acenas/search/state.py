@@ -19,6 +19,10 @@ QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 """States of a trial: chosen in a round that has begun, asked for, told, or failed."""
 
 
+ATTRIBUTES = {"observations": "trials", "given": "given", "scores": "scores", "answers": "answers"}
+"""The attribute of `StudyState` that holds the content of each Parquet file."""
+
+
 class StudyState:
     """The files of a study: its trials, what was given, what was scored, and answers that wait for their question.
 
@@ -33,9 +37,7 @@ class StudyState:
     """
 
     def __init__(self, folder: Path, space: SearchSpace, objective: Objective) -> None:
-        self._files = {
-            name: folder / f"{name}.parquet" for name in ("observations", "given", "scores", "answers")
-        }
+        self._files = {name: folder / f"{name}.parquet" for name in ATTRIBUTES}
         self._read: dict[str, tuple[int, ...]] = {}
         self.space, self.objective, self._column = space, objective, objective.column
         self.trials = pd.DataFrame(
@@ -57,12 +59,7 @@ class StudyState:
 
     def read(self) -> None:
         """Takes in what other processes have written."""
-        for name, attribute in (
-            ("observations", "trials"),
-            ("given", "given"),
-            ("scores", "scores"),
-            ("answers", "answers"),
-        ):
+        for name, attribute in ATTRIBUTES.items():
             file = self._files[name]
             written = _version(file)
             if written != self._read.get(name, ()):
@@ -77,14 +74,8 @@ class StudyState:
 
     def write(self, name: str = "observations") -> None:
         """Writes a file of the state."""
-        frame = {
-            "observations": self.trials,
-            "given": self.given,
-            "scores": self.scores,
-            "answers": self.answers,
-        }
         with atomic_path(self._files[name]) as path:
-            frame[name].to_parquet(path, index=False)
+            getattr(self, ATTRIBUTES[name]).to_parquet(path, index=False)
         self._read[name] = _version(self._files[name])
 
     def _index(self) -> None:
@@ -138,13 +129,13 @@ class StudyState:
         """Of the trials in a state."""
         return [int(number) for number in self.trials.index[self.trials["state"] == state]]
 
-    def update(self, numbers: Sequence[int], **values: Any) -> None:
-        """Sets columns of some trials."""
+    def update(self, rows: Sequence[int], name: str = "observations", **values: Any) -> None:
+        """Sets columns of some rows of a file."""
         for column, value in values.items():
-            self.trials.loc[list(numbers), column] = value
+            getattr(self, ATTRIBUTES[name]).loc[list(rows), column] = value
 
     def begin_round(self, number: int, archs: Sequence[str], reasons: Sequence[str]) -> None:
-        """Adds the trials of a round; those whose answer is there already have ended."""
+        """Adds the trials of a round; those that were asked for before are as they were."""
         new = pd.DataFrame(
             {
                 "arch": list(archs),
@@ -157,7 +148,7 @@ class StudyState:
                 "message": "",
             }
         )
-        answers = self.answers.drop_duplicates("arch").set_index("arch")
+        answers = self.answers.drop_duplicates("arch", keep="last").set_index("arch")
         for row in np.flatnonzero(new["arch"].isin(answers.index)):
             columns = ["state", self._column, "seconds", "message"]
             new.loc[row, columns] = answers.loc[new["arch"][row], columns]
@@ -165,8 +156,8 @@ class StudyState:
         self.write()
 
     def restart_from(self, number: int) -> None:
-        """Takes back the rounds after `number` and their fits; their answers wait until they are asked for again."""
-        back = self.told[self.told["round"] > number]
+        """Takes back the rounds after `number` and their fits; what was asked for waits until it is chosen again."""
+        back = self.trials[(self.trials["round"] > number) & (self.trials["state"] != QUEUED)]
         self.answers = pd.concat([self.answers, back], ignore_index=True) if len(self.answers) else back
         self.write("answers")
         self.trials = self.trials[self.trials["round"] <= number].reset_index(drop=True)
@@ -201,8 +192,8 @@ class StudyState:
                 rows[form] = (arch, value)
         if left_out:
             warnings.warn(
-                f"given: {len(left_out)} architectures are there twice or were asked for already, such as "
-                f"{left_out[0]}; the first value stands",
+                f"given: {len(left_out)} architectures are there twice or were told already, such as {left_out[0]}; "
+                "the first value stands",
                 stacklevel=4,
             )
         new = pd.DataFrame(list(rows.values()), columns=["arch", self._column])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -51,6 +51,10 @@ class Trial:
     reason: str = ""
     repeat: int = 0
     choices: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+Named = Trial | int | np.integer[Any] | str | Mapping[str, Any]
+"""A trial, its number, its architecture or its choices."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,10 @@ class Study:
         archs: Sequence[str] | Pool | None = None,
         pretrained: bool | None = None,
     ) -> None:
+        if not isinstance(space, SearchSpace):
+            raise UserError(
+                f"study: the space is a {type(space).__name__}, no SearchSpace such as acenas.Choices(...)"
+            )
         self.space = space
         self.folder = Path(folder)
         self.seed = seed
@@ -130,7 +138,7 @@ class Study:
         with self._transaction():
             self._open(archs)
         if given is not None:
-            self._give(frame_of(given), again=True)
+            self._give(*self._given_of(frame_of(given)), again=True)
 
     def _open(self, archs: Sequence[str] | Pool | None) -> None:
         """Begins the study, goes on with it, or raises its budget."""
@@ -141,8 +149,8 @@ class Study:
             "objective": asdict(self.objective),
             "constraints": self.limits.at_most,
             "ranker": type(self.ranker).__name__,
-            "seed": self.seed,
-            "budget": self.budget,
+            "seed": int(self.seed),
+            "budget": int(self.budget),
         }
         check_same_study(self.folder, before, mine)
         if archs is None and before:  # as they are in the folder
@@ -155,10 +163,10 @@ class Study:
             if not self.state.archs:
                 self.state.add_archs(pool.archs)
         self._is_sample = not mine["listed"]
-        self._check_budget()
         self.search.check_space(self.space, self.state.archs)
         if before.get("budget") == self.budget:
             return
+        self._check_budget()
         if before:
             self.state.restart_from(self.search.rounds_alike(before["budget"]))
         elif archs is None:
@@ -178,7 +186,12 @@ class Study:
 
         Returns:
             New trials; none where the budget is used up.
+
+        Raises:
+            UserError: where `count` is below 1, or another process has raised the budget.
         """
+        if count is not None and count < 1:
+            raise UserError(f"ask: the count {count} must be at least 1")
         with self._transaction():
             asked: list[int] = []
             while not asked or (count is not None and len(asked) < count):
@@ -191,37 +204,46 @@ class Study:
             self.state.write()
             return [self.trial(number) for number in asked]
 
-    def tell(self, trial: Trial | int | str, value: float, seconds: float = math.nan) -> None:
+    def tell(self, trial: Named, value: SupportsFloat, seconds: float = math.nan) -> None:
         """Takes in what a training showed. A value that is not finite is a failed training.
 
         Args:
-            trial: that was asked for, its number, or its architecture. An architecture that was not asked for becomes
-                a given one, with a warning.
+            trial: that was asked for, its number, its architecture or its choices. What was not asked for becomes a
+                given architecture, with a warning.
             value: of the objective, in its own unit.
             seconds: that the training took.
 
         Raises:
             UserError: for what is no number, or for a trial that was told another value before.
         """
-        number, observed = self._number(trial), as_number(value, self.objective.name)
-        if number is None:
-            arch = str(trial)
-            warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=2)
-            self.give(pd.DataFrame({"arch": [arch], self.objective.name: [observed]}))
-        elif math.isfinite(observed):
-            self._settle(number, TRAINED, observed, seconds)
-        else:
-            self._settle(number, FAILED, math.nan, seconds, f"{self.objective.name} is {observed}")
+        name = self.objective.name
+        observed = as_number(value, name)
+        state, message = (TRAINED, "") if math.isfinite(observed) else (FAILED, f"{name} is {observed}")
+        with self._transaction():
+            if (found := self._find(trial)) is not None:
+                self._settle(*found, state, observed, seconds, message)
+                return
+            arch = self._arch(trial)
+            warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
+            self._give([arch], [observed])
 
-    def fail(self, trial: Trial | int | str, reason: str, seconds: float = math.nan) -> None:
+    def fail(
+        self,
+        trial: Named,
+        reason: str = "no reason",
+        seconds: float = math.nan,
+    ) -> None:
         """Notes that a training failed: it counts, ranks below all that worked, and is not asked for again."""
-        number = self._number(trial)
-        if number is None:
-            raise UserError(f"{trial} was not asked for, so it cannot fail")
-        self._settle(number, FAILED, math.nan, seconds, reason)
+        with self._transaction():
+            if (found := self._find(trial)) is None:
+                raise UserError(f"{trial} was not asked for, so it cannot fail")
+            self._settle(*found, FAILED, math.nan, seconds, str(reason))
 
     def give(self, observed: pd.DataFrame) -> None:
         """Takes in what was trained elsewhere: it is learned from, costs no budget, and is never asked for.
+
+        What was asked for and is not told yet counts as told; rows without a finite value are left out. Both are warned
+        of.
 
         Args:
             observed: a row for each architecture: `arch` (in any form that the space parses), or a column for each
@@ -230,19 +252,44 @@ class Study:
         Raises:
             UserError: where a column is missing, a value is no number, or an architecture is not of the space.
         """
-        self._give(observed)
+        self._give(*self._given_of(observed))
 
-    def _give(self, observed: pd.DataFrame, again: bool = False) -> None:
+    def _given_of(self, observed: pd.DataFrame) -> tuple[list[str], list[float]]:
         name = self.objective.name
         if name not in observed.columns:
             raise UserError(
                 f"given: there is no column {name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, observed.columns))})"
             )
-        archs = self.space.read_frame(observed)
-        values = [as_number(value, name) for value in observed[name]]
+        return self.space.read_frame(observed.drop(columns=name)), [
+            as_number(value, name) for value in observed[name]
+        ]
+
+    def _give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
+        rows = [(arch, value) for arch, value in zip(archs, values, strict=True) if math.isfinite(value)]
+        if len(rows) < len(values):
+            warnings.warn(
+                f"given: {len(values) - len(rows)} without a finite {self.objective.name} are left out",
+                stacklevel=3,
+            )
         with self._transaction():
-            self.state.add_given(archs, values, again)
+            trials = self.state.trials
+            open_ones = trials.index[trials["state"].isin([QUEUED, PENDING])]
+            forms = self.space.canonical_all(trials["arch"][open_ones].tolist())
+            numbers = dict(zip(forms, open_ones.tolist(), strict=True))
+            given, asked = [], []
+            for row, form in zip(rows, self.space.canonical_all([arch for arch, _ in rows]), strict=True):
+                if form in numbers:
+                    asked.append(row[0])
+                    self._settle("observations", numbers.pop(form), TRAINED, row[1])
+                else:
+                    given.append(row)
+            if asked:
+                warnings.warn(
+                    f"given: {len(asked)} were asked for and count as told, such as {asked[0]}", stacklevel=3
+                )
+            self.state.add_given([arch for arch, _ in given], [value for _, value in given], again)
+            self._warn_of_fractions([value for _, value in given])
 
     @property
     def pending(self) -> list[Trial]:
@@ -277,8 +324,7 @@ class Study:
     def ranking(self) -> pd.DataFrame:
         """Every architecture that can be scored, best first: `arch`, `score` and what was observed (NaN: nothing)."""
         with self._transaction():
-            if self._round_complete(self.state.last_round):
-                self._fit(self.state.last_round)
+            self._fit_last()
             archs, utilities = self.state.known
             frame = pd.DataFrame({"arch": self.state.archs, "score": self.state.last_scores})
         values = pd.Series(self.objective.utility(utilities), index=archs)
@@ -326,8 +372,7 @@ class Study:
     def fit(self) -> None:
         """Fits the ranker to all that was told, where the last round is complete and that was not done yet."""
         with self._transaction():
-            if self._round_complete(self.state.last_round):
-                self._fit(self.state.last_round)
+            self._fit_last()
 
     def close(self) -> pd.DataFrame:
         """The observations, with what is returned after each; written for the report."""
@@ -346,14 +391,21 @@ class Study:
     # --- rounds ---
 
     def _begin_round(self) -> bool:
-        """Chooses the architectures of the next round; False where there is none."""
+        """Chooses the architectures of the next round; False where there is none, or no architecture is left."""
+        if not self._is_current():
+            raise UserError(
+                f"another process has raised the budget of {self.folder}; open the study again to go on with it"
+            )
         number = self.state.last_round + 1
         if number > len(self.search.round_sizes):
             return False
         self._fit(number - 1)
-        self._check_budget()
         left = self.state.candidates
         left = left[~np.isin(left, self.state.positions)]
+        if not len(left):
+            asked = f"{len(self.state.trials)} of {self.budget}"
+            warnings.warn(f"no architecture is left to ask for; {asked} were asked for", stacklevel=3)
+            return False
         generator = numpy_generator(self.seed, "acquisition", number)
         positions, reasons = self.search.choose(number, left, self.state, generator)
         self.state.begin_round(number, [self.state.archs[i] for i in positions], reasons)
@@ -370,9 +422,16 @@ class Study:
                 f"search.budget={self.budget}; choose a smaller budget{or_limits}"
             )
 
-    def _round_complete(self, number: int) -> bool:
-        of_round = self.state.trials[self.state.trials["round"] == number]
-        return bool(of_round["state"].isin([TRAINED, FAILED]).all())
+    def _is_current(self) -> bool:
+        """Whether the folder's study still has this one's budget: another process may have raised it."""
+        return bool(read_description(self.folder).get("budget", self.budget) == self.budget)
+
+    def _fit_last(self) -> None:
+        """Fits the ranker after the last round where that is complete."""
+        last = self.state.last_round
+        of_round = self.state.trials[self.state.trials["round"] == last]
+        if of_round["state"].isin([TRAINED, FAILED]).all() and self._is_current():
+            self._fit(last)
 
     def _fit(self, number: int) -> None:
         """Scores everything by what is known after round `number`, unless that was done; 0: before the first."""
@@ -412,45 +471,53 @@ class Study:
         except Timeout:
             raise UserError(f"another process has held the lock of {self.folder} for ten minutes") from None
 
-    def _number(self, trial: Trial | int | str) -> int | None:
-        """The number of a trial that was asked for; None where it was not."""
-        with self._transaction():
-            trials = self.state.trials
-            if isinstance(trial, Trial):
-                trial = trial.number
-            if isinstance(trial, int):
-                if not 0 <= trial < len(trials) or trials["state"][trial] == QUEUED:
-                    raise UserError(f"there is no trial {trial}; the study asked for {len(trials)}")
-                return trial
-            form = self.space.canonical(self.space.parse(trial))
-            forms = self.space.canonical_all(trials["arch"].tolist())
-            of_arch = [i for i, other in enumerate(forms) if other == form and trials["state"][i] != QUEUED]
-            open_ones = [i for i in of_arch if trials["state"][i] == PENDING]
-            return next(iter(open_ones or of_arch), None)
+    def _arch(self, trial: Named) -> str:
+        if isinstance(trial, Mapping):
+            return self.space.from_choices(trial)
+        return self.space.parse(trial.arch if isinstance(trial, Trial) else str(trial))
 
-    def _settle(self, number: int, state: str, value: float, seconds: float, message: str = "") -> None:
-        with self._transaction():
-            before = self.state.trials.loc[number]
-            if before["state"] in (TRAINED, FAILED):
-                same = before["state"] == state and (
-                    state == FAILED or before[self.objective.column] == value
+    def _find(self, trial: Named) -> tuple[str, int] | None:
+        """The file that a trial is in, `observations` or `answers`, and its row; None where it was not asked for."""
+        trials = self.state.trials
+        if isinstance(trial, int | np.integer):
+            if not 0 <= trial < len(trials) or trials["state"][int(trial)] == QUEUED:
+                raise UserError(f"there is no trial {trial}; the study asked for {len(trials)}")
+            return "observations", int(trial)
+        # Where the budget was raised since it was asked for, its number may be that of another one.
+        if isinstance(trial, Trial) and trials["arch"].get(trial.number) == trial.arch:
+            return "observations", trial.number
+        form = self.space.canonical(self._arch(trial))
+        for name, frame in (("observations", trials), ("answers", self.state.answers)):
+            forms = self.space.canonical_all(frame["arch"].tolist())
+            rows = [row for row, other in zip(frame.index, forms, strict=True) if other == form]
+            if rows:
+                return name, next((row for row in rows if frame["state"][row] in (QUEUED, PENDING)), rows[0])
+        return None
+
+    def _settle(
+        self, name: str, row: int, state: str, value: float, seconds: float = math.nan, message: str = ""
+    ) -> None:
+        """Takes in the end of a training, of a row of `observations` or `answers`."""
+        column = self.objective.column
+        before = (self.state.trials if name == "observations" else self.state.answers).loc[row]
+        if before["state"] in (TRAINED, FAILED):
+            if before["state"] != state or (state == TRAINED and before[column] != value):
+                was = before[column] if before["state"] == TRAINED else "failed"
+                raise UserError(
+                    f"trial {row} ({before['arch']}) was told before: {was}; that stands, not {value}"
                 )
-                if not same:
-                    was = before[self.objective.column] if before["state"] == TRAINED else "failed"
-                    raise UserError(
-                        f"trial {number} ({before['arch']}) was told before: {was}; that stands, not {value}"
-                    )
-                return
-            self.state.update([number], state=state, seconds=seconds, message=message)
-            self.state.update([number], **{self.objective.column: value})
-            self.state.write()
-            self._warn_of_fractions()
+            return
+        observed = value if state == TRAINED else math.nan
+        self.state.update([row], name, state=state, seconds=seconds, message=message, **{column: observed})
+        self.state.write(name)
+        told = self.state.told[column].dropna()
+        if len(told) == min(3, self.budget):
+            self._warn_of_fractions(told)
 
-    def _warn_of_fractions(self) -> None:
-        values = self.state.told[self.objective.column].dropna()
-        if self.objective.unit == "%" and len(values) == 3 and values.between(0, 1).all():
+    def _warn_of_fractions(self, values: Collection[float]) -> None:
+        if self.objective.unit == "%" and len(values) and 0 <= min(values) <= max(values) <= 1:
             warnings.warn(
-                f"all {self.objective.name} values so far lie between 0 and 1, and the unit is percent; were "
-                "fractions told?",
-                stacklevel=3,
+                f"all {self.objective.name} values so far lie between 0 and 1, and the unit is percent; were fractions "
+                "told?",
+                stacklevel=4,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,8 +12,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.spaces.choices.grammar import listed, near
+from acenas.errors import UserError, listed, near
 from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.features import Counts
 from acenas.spaces.graphs import GraphBatch
@@ -209,6 +209,24 @@ class Graphs(CustomSpace):
     def _arguments(self, arch: str) -> dict[str, Any]:
         self.validate(arch)
         return {"arch": arch}
+
+
+def read_json(arch: str) -> Read:
+    """Reads a graph written as JSON, for `Graphs(read=...)`: the operation and the inputs of each node, by its name.
+
+    What is an input and no node is one whose operation is its own name.
+
+    >>> read_json('{"h": {"op": "linear", "input": ["x"]}, "y": {"op": "tanh", "input": ["h"]}}')
+    ({'x': 'x', 'h': 'linear', 'y': 'tanh'}, [('x', 'h'), ('h', 'y')])
+    """
+    try:
+        nodes = json.loads(arch)
+        edges = [(source, name) for name, node in nodes.items() for source in node["input"]]
+        return {source: source for source, _ in edges} | {n: node["op"] for n, node in nodes.items()}, edges
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"it is not JSON with op and input of each node ({type(error).__name__}: {error})"
+        ) from None
 
 
 def _ordered(graph: Any, generations: Iterable[Iterable[Any]]) -> Graph:

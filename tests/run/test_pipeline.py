@@ -13,10 +13,11 @@ from omegaconf import DictConfig
 from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.files import atomic_path
+from acenas.report.summary import FinishedSearch, best_architectures
 from acenas.run import pipeline
-from acenas.run.config import AUTO, conf_dir, instantiate, run_hash, weak_label_names
+from acenas.run.config import AUTO, check_config, conf_dir, instantiate, run_hash, weak_label_names
 from acenas.run.pipeline import assist, run
-from acenas.run.stages.labels import labels_by_default
+from acenas.run.stages.labels import labels_by_default, labels_from_elsewhere
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable, TableMetadata, WeakLabels, find_table, write_table
 
@@ -61,6 +62,27 @@ def test_test_accuracies_cannot_change_a_search(tmp_path: Path) -> None:
     assert {"params_m", "flops_m"} <= costs.keys() and costs.get("latency_ms.phone") in (2.5, None)
 
 
+def test_columns_of_any_name_are_weak_labels_and_a_cost_is_that_of_the_data_set(tmp_path: Path) -> None:
+    frame = embedded().rename(columns={"weak.short": "one epoch", "digits.observed.10": "score"})
+    write_table(frame, tmp_path / "own.parquet", TableMetadata(space="nasbench201"))
+    own = (f"table.path={tmp_path / 'own.parquet'}", "table.observed=score")
+    names = ("one epoch", "params_m")
+    labels = labels_from_elsewhere(
+        config(*own, "weak_labels=['one epoch',params_m]"),
+        NasBench201(),
+        None,
+        BenchmarkTable.open(tmp_path / "own.parquet"),
+    )
+    for name, column in zip(names, ("one epoch", "digits.params_m"), strict=True):
+        values = labels[name].frame()[name]
+        assert values.tolist() == frame.set_index("arch")[column][values.index].tolist()
+    folder = run_in(tmp_path / "run", *own, "weak_labels=['one epoch',params_m]")
+    logged = (folder / "metrics.csv").read_text().splitlines()[0]
+    assert "pretrain/one epoch_mse" in logged and "pretrain/params_m_mse" in logged
+    with pytest.raises(UserError, match="score is what a training shows, which a search must pay for"):
+        check_config(config(*own, "weak_labels=[score]"))
+
+
 def test_the_judge_is_made_after_the_search_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +96,19 @@ def test_the_judge_is_made_after_the_search_has_ended(
     monkeypatch.setattr(TableJudge, "__init__", watched)
     run_in(tmp_path / "run")
     assert set(trained_before_judging) == {12}
+
+
+@pytest.mark.slow
+def test_what_is_returned_need_not_be_among_the_best_observed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others(search: FinishedSearch) -> pd.DataFrame:
+        best = best_architectures(search)
+        return best[best["arch"] != search.returned]
+
+    monkeypatch.setattr("acenas.run.stages.report.best_architectures", others)
+    run_in(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["returned"]["costs"]["params_m"] > 0
 
 
 def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Path) -> None:

@@ -50,6 +50,25 @@ def test_a_function_is_trained_shown_and_raised(tmp_path: Path, capsys: pytest.C
     assert len(called) == 8
 
 
+def test_what_a_function_may_not_do_is_one_sentence(tmp_path: Path) -> None:
+    for train, match in (
+        (lambda width: 1.0, "does not take the choices layer0, .*take them by name"),
+        (
+            lambda **choices: None,
+            "3 of the last 3 trainings failed.* what the function returns must be a number, not None",
+        ),
+        (pd.DataFrame({"arch": OWN.enumerate()[:6], "loss": "fast"}), "loss must be a number, not 'fast'"),
+    ):
+        with pytest.raises(acenas.UserError, match=match):
+            searched(tmp_path / match[:3], train)
+    for arguments, match in (
+        (("nb201", loss), "train is for a space of one's own, not for nb201"),
+        ((OWN, loss, 3, None, 0), "table and overrides are for the name of a space"),
+    ):
+        with pytest.raises(acenas.UserError, match=match):
+            acenas.search(*arguments, overrides=["seed=1"])
+
+
 def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
     called = []
 

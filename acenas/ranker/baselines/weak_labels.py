@@ -22,7 +22,7 @@ from acenas.spaces import GraphBatch, SearchSpace
 def graph_keys(graphs: GraphBatch) -> list[bytes]:
     """Returns the content of each architecture's tensors: keys are equal exactly where the graphs are."""
     parts = [
-        graphs.node.short().numpy().reshape(len(graphs), -1).view(np.uint8),
+        graphs.node.short().contiguous().numpy().reshape(len(graphs), -1).view(np.uint8),
         np.packbits(graphs.adjacency.numpy().reshape(len(graphs), -1), axis=1),
         np.packbits(graphs.mask.numpy().reshape(len(graphs), -1), axis=1),
         graphs.globals.float().contiguous().numpy().view(np.uint8).reshape(len(graphs), -1),

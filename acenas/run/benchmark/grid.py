@@ -20,13 +20,21 @@ from rich.console import Console
 
 from acenas.errors import UserError
 from acenas.evaluation import Judge
-from acenas.evaluation.objective import Objective
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
+from acenas.report.finished import FinishedRun, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
 from acenas.run.command_line import sentences
-from acenas.run.config import check_config, choice_of, composing, instantiate, instantiate_in, run_folder
+from acenas.run.config import (
+    check_config,
+    check_protocol,
+    choice_of,
+    composing,
+    instantiate,
+    instantiate_in,
+    run_folder,
+)
 from acenas.search import Search
 from acenas.tables import find_table
 from acenas.training.lightning import one_thread
@@ -69,6 +77,7 @@ class Benchmark:
         seeds: of the runs.
         common: overrides of every run.
         conf_dir: the folder of the configs.
+        most: the largest budget of some of the tasks.
         jobs: runs at a time, each of one thread; None for one per core.
     """
 
@@ -80,6 +89,7 @@ class Benchmark:
         seeds: Sequence[int],
         common: Sequence[str],
         conf_dir: str,
+        most: Mapping[str, int] | None = None,
         jobs: int | None = None,
     ) -> None:
         self.methods = methods
@@ -88,15 +98,20 @@ class Benchmark:
         self.seeds = seeds
         self.common = tuple(common)
         self.conf_dir = conf_dir
+        self.most = most or {}
         self.workers = cpu_count() if jobs is None else jobs
 
     def jobs(self) -> list[Job]:
         """All runs, the seeds outermost: what is interrupted has compared every method on some seeds.
 
         Raises:
-            UserError: where a method or a task cannot be composed or run.
+            UserError: where a method or a task cannot be composed or run, or no task has its table.
         """
-        budgets = {(task, method): self._runs(task, method) for task in self.tasks for method in self.methods}
+        missing = self.without_tables()
+        if len(missing) == len(self.tasks):
+            raise UserError(next(iter(missing.values())))
+        tasks = [task for task in self.tasks if task not in missing]
+        budgets = {(task, method): self._runs(task, method) for task in tasks for method in self.methods}
         return [
             Job(task, method, seed, budget, serves, self._overrides(task, method, budget))
             for seed in self.seeds
@@ -104,12 +119,27 @@ class Benchmark:
             for budget, serves in served.items()
         ]
 
+    def without_tables(self) -> dict[str, str]:
+        """The tasks whose tables are not at hand or lack a column, and why; they are left out."""
+        missing = {}
+        for task in self.tasks:
+            cfg = _composed(self._overrides(task, next(iter(self.methods)), max(self.budgets)), self.conf_dir)
+            try:
+                if cfg.table:
+                    check_protocol(cfg)
+            except UserError as error:
+                missing[task] = str(error)
+        return missing
+
     def run(self, console: Console) -> tuple[pd.DataFrame, dict[Job, str]]:
         """Makes the runs that are not done yet.
 
         Returns:
             The results, see `results_of`, and for each job that failed why.
         """
+        if absent := self.without_tables():
+            why = next(iter(absent.values()))
+            console.print(f"Left out: {', '.join(absent)}; {why}", markup=False, soft_wrap=True)
         jobs = self.jobs()
         done = {job: _finished(job, self.conf_dir) for job in jobs}
         missing = [job for job, folder in done.items() if not folder]
@@ -135,14 +165,17 @@ class Benchmark:
 
     def _runs(self, task: str, method: str) -> dict[int, tuple[int, ...]]:
         """The budgets to run, and those that each of them serves."""
-        cfg = _composed(self._overrides(task, method, max(self.budgets)), self.conf_dir)
+        budgets = tuple(budget for budget in self.budgets if budget <= self.most.get(task, budget))
+        if not budgets:
+            raise UserError(f"task {task} has no budget: choose one of {self.most[task]} or less")
+        cfg = _composed(self._overrides(task, method, max(budgets)), self.conf_dir)
         check_config(cfg)
         if not cfg.search:
             raise UserError(f"method {method} on task {task} searches nothing: leave it out")
         search: Search = instantiate(choice_of(cfg, "search"))
         if search.anytime:
-            return {max(self.budgets): self.budgets}
-        return {budget: (budget,) for budget in self.budgets}
+            return {max(budgets): budgets}
+        return {budget: (budget,) for budget in budgets}
 
 
 def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame:
@@ -160,36 +193,15 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
     cfg = OmegaConf.load(folder / "config.yaml")
     summary = finished(folder)
     assert isinstance(cfg, DictConfig) and summary is not None
-    objective, best = Objective.of(summary.get("objective", "accuracy")), summary["best_known"]
-    observations = pd.read_parquet(folder / "observations.parquet")
+    run = FinishedRun(folder, {}, summary, task=job.task)
+    observations, column = pd.read_parquet(folder / "observations.parquet"), run.objective.column
     returned = observations["returned"]
-    observed = returned.map(observations.groupby("arch")[objective.column].last())
+    observed = returned.map(observations.groupby("arch")[column].last())
     judge = _judge(cfg, folder, judges)
     value = observed if judge is None else returned.map(_tested(judge, returned[observed.notna()]))
-    known = np.nan if best is None else best[f"test_{objective.name}"]
     trained = np.arange(1, len(returned) + 1)
-    last_fit = pd.DataFrame(summary["curve"]).set_index("trained").reindex(trained).ffill()
-    return pd.DataFrame(
-        {
-            "task": job.task,
-            "method": job.method,
-            "seed": job.seed,
-            "budget": job.budget,
-            "serves": np.isin(trained, job.serves),
-            "trained": trained,
-            "arch": returned,
-            objective.column: observed,
-            "value": value,
-            "regret": objective.sign * (known - value),
-            "kind": "observed" if judge is None else "test",
-            "objective": objective.name,
-            "unit": objective.unit,
-            "direction": objective.direction,
-            "ndcg@10": last_fit["ndcg@10"].to_numpy(dtype=np.float64),
-            "cpu_seconds": summary["cpu_seconds"]["total"],
-            "folder": str(folder),
-        }
-    )
+    results = results_of_run(run, job.method, trained, value)
+    return results.assign(serves=np.isin(trained, job.serves), arch=returned, **{column: observed})
 
 
 def _judge(cfg: DictConfig, folder: Path, judges: dict[str, Judge]) -> Judge | None:

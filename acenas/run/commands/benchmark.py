@@ -14,9 +14,14 @@ from acenas.run.command_line import run_application
 from acenas.run.config import conf_dir
 from acenas.run.folder import finish, only_process, remove_if_unused
 
+SUITE = "suite"
+"""`tasks` that stands for all that are defined."""
+
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` where the benchmark asks for what is not defined, or for nothing."""
+    if cfg.tasks == SUITE:
+        cfg.tasks = list(cfg.define.tasks)
     for group in ("methods", "tasks"):
         defined = cfg.define[group]
         if not cfg[group]:
@@ -78,7 +83,6 @@ def compare(cfg: DictConfig, folder: Path) -> int:
 
     from acenas.files import write_text
     from acenas.report.__main__ import write_comparison
-    from acenas.report.comparison import to_markdown
     from acenas.report.comparison_page import build_comparison_page
     from acenas.run.benchmark.grid import Benchmark
 
@@ -90,15 +94,14 @@ def compare(cfg: DictConfig, folder: Path) -> int:
         range(cfg.first_seed, cfg.first_seed + cfg.seeds),
         [*common_overrides(cfg), *search_path()],
         conf_dir(),
+        cfg.define.most,
         cfg.jobs,
     )
     results, failed = benchmark.run(console)
     if len(results):
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        page = build_comparison_page(results, "Benchmark", relative_to=folder)
-        write_comparison(folder, results, cfg.reference, page)
-        text = to_markdown(results, cfg.reference)
-        print(text)
+        page = build_comparison_page(results, "Benchmark", reference=cfg.reference, relative_to=folder)
+        print(write_comparison(folder, results, cfg.reference, page))
     if not failed:
         finish(folder, {"experiment": "benchmark", "methods": list(cfg.methods), "tasks": list(cfg.tasks)})
     for job, reason in failed.items():

@@ -12,7 +12,7 @@ from acenas.errors import UserError
 from acenas.evaluation import Evaluator, TableEvaluator
 from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, TableCosts
 from acenas.images import ImageTask
-from acenas.run.config import COUNTED_COSTS, constraints_of
+from acenas.run.config import COUNTED_COSTS
 from acenas.search import Candidates
 from acenas.search.constraints import Limits
 from acenas.spaces import SearchSpace
@@ -31,7 +31,7 @@ def cost_limits(
     Raises:
         UserError: Where nothing tells a cost.
     """
-    at_most = constraints_of(cfg)
+    at_most = dict((cfg.search and cfg.search.get("constraints")) or {})
     models = [_cost_model(name, cfg, space, task, table, evaluator) for name in at_most]
     return Limits(at_most, models)
 

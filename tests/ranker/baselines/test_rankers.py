@@ -26,7 +26,7 @@ from acenas.ranker.baselines import (
 )
 from acenas.ranker.baselines.regression import graded
 from acenas.ranking import PairwiseKLLoss, RankingLoss, StandardisedMSELoss
-from acenas.spaces import GraphBatch, Graphs, NasBench201, SearchSpace
+from acenas.spaces import Choices, GraphBatch, Graphs, NasBench201, Repeated, SearchSpace
 from acenas.spaces.features import Counts, OneHot, Paths
 
 SPACE = NasBench201()
@@ -247,6 +247,14 @@ def test_weak_labels_are_found_again_whatever_the_order() -> None:
     expected = (WEAK_LABELS - WEAK_LABELS.mean(0)) / WEAK_LABELS.std(0, correction=0)
     order = torch.randperm(len(ARCHS))
     torch.testing.assert_close(torch.from_numpy(memory(GRAPHS[order])).float(), expected[order])
+
+
+def test_graphs_of_any_layout_in_memory_have_their_labels() -> None:
+    space = Choices({"k": [1, 3, 5], "layer": Repeated({"w": [1, 2]}, times=[1, 2])})
+    archs = space.enumerate()
+    ranker = RandomForestRanker(space)
+    ranker.pretrain(space.encode(archs), torch.arange(len(archs))[:, None].float(), folder=Path())
+    assert len(ranker.score(space.encode(archs))) == len(archs)
 
 
 def test_equal_graphs_share_the_mean_of_their_labels_and_missing_ones_are_the_mean_of_all() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from acenas.errors import UserError
@@ -120,6 +121,29 @@ def test_losses_of_which_some_trainings_fail_and_nobody_judges(here: None, tmp_p
         )
 
 
+def test_tasks_without_their_data_are_left_out_by_name_and_small_ones_have_small_budgets(
+    found: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = found
+    tasks = {
+        "digits": TASK,
+        "away": [*TASK, "table.path=nowhere"],
+        "unlabelled": [*TASK, "weak_labels=[weak.nothing]"],
+    }
+    common, most = [f"output_root={folder}"], {"digits": 6}
+    suite = Benchmark({"each": RANDOM_AT_LAST}, tasks, (6, 9), [7], common, conf_dir(), most, jobs=1)
+    told, failed = suite.run(Console(stderr=True))
+    assert not failed and set(told["task"]) == {"digits"} and set(told["budget"]) == {6}
+    assert (
+        "Left out: away, unlabelled; there is no table nowhere; at hand are: nb201_digits"
+        in capsys.readouterr().err
+    )
+    with pytest.raises(UserError, match="there is no table nowhere"):
+        Benchmark({"each": RANDOM}, {"away": tasks["away"]}, (6,), [7], common, conf_dir()).jobs()
+    with pytest.raises(UserError, match="task digits has no budget: choose one of 6 or less"):
+        Benchmark({"each": RANDOM}, {"digits": TASK}, (9,), [7], common, conf_dir(), most).jobs()
+
+
 def test_a_run_that_fails_does_not_take_the_others_along(found: tuple[Path, pd.DataFrame]) -> None:
     folder, results = found
     one = benchmark(folder, once=RANDOM, broken=["ranker.dropout=2"])
@@ -171,10 +195,20 @@ def test_the_command_runs_in_processes_writes_results_and_shows_them(
     ],
 )
 def test_mistakes_are_one_message(change: dict[str, object], message: str) -> None:
-    from omegaconf import OmegaConf
-
     cfg = OmegaConf.load(Path(conf_dir()) / "benchmark.yaml")
     cfg.methods, cfg.reference = ["random"], "random"
     cfg.merge_with(change)
     with pytest.raises(UserError, match=message):
         check(cfg)  # type: ignore[arg-type]
+
+
+def test_the_suite_is_every_task_there_is() -> None:
+    cfg = OmegaConf.load(Path(conf_dir()) / "benchmark.yaml")
+    cfg.tasks = "suite"
+    check(cfg)  # type: ignore[arg-type]
+    assert (
+        {"digits", "digits_reversed", "gpt_s", "nb201_cifar100_costs"}
+        < set(cfg.tasks)
+        == set(cfg.define.tasks)
+    )
+    assert set(cfg.define.most) < set(cfg.tasks)
