@@ -52,7 +52,7 @@ KINDS: dict[str, tuple[Any, str]] = {
         (str | None, "a name"),
     ),
     **dict.fromkeys(
-        [*_OBJECTIVE, "search.constraints", "search.given_columns", "table.short_trainings"],
+        [*_OBJECTIVE, "search.given_columns", "table.short_trainings"],
         (dict | None, "a mapping"),
     ),
     **dict.fromkeys(_TABLE, (str, "a name")),
