@@ -1,8 +1,9 @@
-"""The error that a user can act on, and words for its message."""
+"""The error that a user can act on, words for its message, and the exit status of commands."""
 
 import difflib
 import re
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection
 from typing import Any
 
 LONGEST_WORD, LONGEST = 200, 2000
@@ -16,6 +17,10 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
+        # What is quoted of an input must not command the terminal, either.
+        message = "".join(
+            each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in message
+        )
         long_word = rf"\S{{{LONGEST_WORD + 1},}}"
         super().__init__(_cut(re.sub(long_word, lambda word: _cut(word[0], LONGEST_WORD), message), LONGEST))
 
@@ -42,3 +47,20 @@ def near(name: Any, names: Collection[Any]) -> str:
     """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
     found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> int:
+    """Runs a command and returns its exit status: 0, what it returns, 2 after a `UserError`, 130 after an interrupt.
+
+    Args:
+        command: Its work.
+        stopped: Is said after an interrupt.
+    """
+    try:
+        return command() or 0
+    except UserError as error:
+        print(f"acenas: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"acenas: {stopped}", file=sys.stderr)
+        return 130

@@ -5,8 +5,6 @@ nodes and of its padding. Where an architecture has K graphs, all pass the same 
 concatenated, together with the features in `GraphBatch.globals`.
 """
 
-from __future__ import annotations
-
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 from typing_extensions import override
 
+from acenas.ranker.settings import LARGEST, require_at_least
 from acenas.spaces.graphs import GraphBatch
 
 
@@ -66,6 +65,11 @@ def convolutions(num_node_types: int, hidden_channels: int, layers: int) -> nn.M
     return nn.ModuleList(itertools.starmap(DenseGCNConv, itertools.pairwise(channels)))
 
 
+def _check_sizes(**sizes: int) -> None:
+    """Raises `UserError` where a size of an encoder makes no network, or one that no machine holds."""
+    require_at_least(1, {f"encoder.{name}": size for name, size in sizes.items()}, LARGEST)
+
+
 class PaperEncoder(Encoder):
     """The encoder of AceNAS (arXiv 2108.03001, section 4.1): graph convolutions, sort pooling, 1-d convolutions.
 
@@ -93,6 +97,7 @@ class PaperEncoder(Encoder):
         kernel_size: int = 5,
         out_channels: int = 128,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         graph_channels = (pooled_nodes // 2 - kernel_size + 1) * hidden_channels
         super().__init__(num_graphs, num_globals, graph_channels, out_channels)
         self.pooled_nodes, self.kernel_size = pooled_nodes, kernel_size
@@ -183,6 +188,7 @@ class GCNEncoder(Encoder):
         dropout: float = 0.2,
         out_channels: int = 128,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         super().__init__(num_graphs, num_globals, hidden_channels, out_channels)
         self.convs = convolutions(num_node_types + 1, hidden_channels, layers)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))
@@ -227,6 +233,7 @@ class BidirectionalEncoder(Encoder):
         layers: int = 3,
         out_channels: int = 64,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         super().__init__(num_graphs, num_globals, 3 * hidden_channels, out_channels)
         self.embedding = nn.Embedding(num_node_types, hidden_channels)
         self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))

@@ -1,14 +1,12 @@
 """Rankers: pretrained on weak labels and finetuned on few observations, they score architectures."""
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -28,7 +26,7 @@ from acenas.ranker.module import (
     left_out_predictions,
     observed_weights,
 )
-from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_least
+from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior, require_at_least
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
@@ -152,10 +150,10 @@ class GraphRanker(Ranker):
     pretraining: Pretraining = Pretraining()  # noqa: RUF009 (frozen)
     finetuning: Finetuning = Finetuning()  # noqa: RUF009 (frozen)
     prior: Prior = Prior()  # noqa: RUF009 (frozen)
-    accelerator: str = "cpu"
+    accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"head_channels": self.head_channels})
+        require_at_least(1, {"head_channels": self.head_channels}, LARGEST)
         require_at_least(0, {"weight_decay": self.weight_decay})
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
@@ -255,17 +253,18 @@ class GraphRanker(Ranker):
             accuracies: `[n]`, percent.
             targets: `[n]`, their standardised relevance.
         """
-        prior, weights = self.prior, self._label_weights
-        if self._pretrained is None or not prior.weight or len(set(accuracies.tolist())) < 3:
-            return prior.weight_after(len(graphs)), weights
-        network = self._pretrained.eval()
-        labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
-        if prior.ridge is None:
+        prior, weights, agreement = self.prior, self._label_weights, None
+        if self._pretrained is not None:
+            network = self._pretrained.eval()
+            labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
             predicted = labels @ weights
-        else:
-            predicted = left_out_predictions(labels, targets, weights, prior.ridge)
-            weights = observed_weights(labels, targets, weights, prior.ridge)
-        return prior.weight_after(len(graphs), spearman(predicted, accuracies)), weights
+            if prior.ridge is not None:
+                if prior.margin is not None and len(graphs) > 1:
+                    predicted = left_out_predictions(labels, targets, weights, prior.ridge)
+                weights = observed_weights(labels, targets, weights, prior.ridge)
+            if prior.margin is not None and len(set(accuracies.tolist())) > 2:
+                agreement = spearman(predicted, accuracies)
+        return prior.weight_after(len(graphs), agreement), weights
 
     @override
     @torch.inference_mode()

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from acenas.errors import UserError
 
+LARGEST = 4096
+"""Channels or layers of a ranker: more would fill a machine's memory without a word."""
+
 MOST_RANKED = 512
 """Of more observed architectures, a finetuning ranks lists of this size at most, in fewer passes over all of them."""
 
@@ -105,7 +108,7 @@ class Prior:
             weights that do not follow the observations.
         margin: by how many standard errors, 1/√n of n observed architectures, the rank correlation must exceed 0 for
             the prior to count. Above 0, good labels can lose their say, too: among the best of a search, which are all
-            alike in the label, the correlation is small. None to believe the labels whatever is observed.
+            alike in the label, the correlation is small. None (the default) believes the labels whatever is observed.
 
     Raises:
         UserError: for a value outside its range.
@@ -113,8 +116,8 @@ class Prior:
 
     weight: float = 1.0
     size: float = 10.0
-    ridge: float | None = 30.0
-    margin: float | None = 0.0
+    ridge: float | None = 3.0
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         require_at_least(0, {"prior.weight": self.weight})
@@ -139,8 +142,9 @@ class Prior:
         return weight * min(max(2 * (agreement - self.margin / math.sqrt(observed)), 0.0), 1.0)
 
 
-def require_at_least(least: int, values: dict[str, float]) -> None:
-    """Raises `UserError` for the first of the ranker's named `values` that is below `least`."""
+def require_at_least(least: int, values: dict[str, float], most: float = math.inf) -> None:
+    """Raises `UserError` for the first of the ranker's named `values` that is below `least` or above `most`."""
     for name, value in values.items():
-        if value < least:
-            raise UserError(f"ranker.{name} must be at least {least}, not {value}")
+        if not least <= value <= most:
+            above = f" and at most {most}" if most < math.inf else ""
+            raise UserError(f"ranker.{name} must be at least {least}{above}, not {value}")

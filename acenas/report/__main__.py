@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
 from acenas.files import atomic_path, build_trusted, write_text
 from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
@@ -66,16 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="draw architectures of search spaces of this module too, which runs its code; once for each",
     )
     options = parser.parse_args(arguments)
-    try:
-        finished, left_out = read_runs(options.runs)
-        methods = method_names(finished, options.group_by)
-        if options.reference and options.reference not in methods:
-            raise UserError(
-                f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}"
-            )
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _report(options))
+
+
+def _report(options: argparse.Namespace) -> None:
+    finished, left_out = read_runs(options.runs)
+    methods = method_names(finished, options.group_by)
+    if options.reference and options.reference not in methods:
+        raise UserError(f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}")
     results = results_of(finished, methods)
     pictures, not_drawn = best_pictures(finished, options.trust)
     left_out |= not_drawn
@@ -101,7 +99,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Left out: {folder}: {why}", file=sys.stderr)
     print(text)
     print(f"Page: {out / 'index.html'}")
-    return 0
 
 
 def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str) -> str:

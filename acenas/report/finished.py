@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.report import runs
+from acenas.search.description import STUDY
 
 NO_DIFFERENCE = (
     "seed",
@@ -119,7 +120,8 @@ def _read(folder: Path) -> FinishedRun:
         summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        asked = folder / "config.yaml" if (folder / "config.yaml").exists() else folder / STUDY
+        config = yaml.safe_load(asked.read_text(encoding="utf-8"))
         task = f"{summary['table']} {summary['dataset']}".strip()
         overrides = method_overrides(folder)
         return FinishedRun(folder, dict(_flat(config)), summary, overrides, config.get("space"), task)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from hydra import compose
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import number, write_text
 from acenas.report.runs import finished, headline
-from acenas.run.config import check_config, check_overrides, composing, instantiate, run_folder
+from acenas.run.command_line import as_meant, checked_config
+from acenas.run.config import instantiate, run_folder
 from acenas.run.folder import FolderInUseError, clear, only_process, remove_if_unused
 
 if TYPE_CHECKING:
@@ -109,19 +107,12 @@ def search(
 
 
 def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
-    try:
-        with composing():
-            groups = compose("config", [*given], return_hydra_config=True).hydra.runtime.choices
-            cfg = compose("config", [*given])
-            check_overrides(cfg, given, groups, "config")
-        cfg.output_root = str(root)
-        place = run_folder(cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(str(error)) from error
-    check_config(cfg)
+    given = as_meant(given)
+    cfg = checked_config([*given, *as_meant([f"output_root={root}"])])
+    place = run_folder(cfg)
     kept = place / ".hydra" / "overrides.yaml"
     if not kept.exists():  # as beside a command's run: reports read them
-        write_text(kept, OmegaConf.to_yaml(OmegaConf.create([*given])))
+        write_text(kept, OmegaConf.to_yaml(OmegaConf.create(given)))
     try:
         complete(cfg, place)
     except FolderInUseError:
@@ -169,10 +160,12 @@ class SearchRun:
     Attributes:
         folder: Of the run, with `report.html`, `summary.json`, `config.yaml` and all else that it left behind.
         of: The space of a study; None for that of the configuration.
+        so_far: The summary of a study that is not done; None for that of the folder.
     """
 
     folder: Path
     of: SearchSpace | None = None
+    so_far: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -181,7 +174,7 @@ class SearchRun:
         Raises:
             UserError: Where there is no finished search in the folder.
         """
-        summary = finished(self.folder)
+        summary = self.so_far or finished(self.folder)
         if summary is None or "returned" not in summary:
             raise UserError(f"there is no finished search in {self.folder}")
         return summary

@@ -37,6 +37,35 @@ OF_THE_RUN = {
 TAKEN_UP = ("executor", "attempts", "on_failure")
 """Keys of `evaluator` that say how trainings are run, not what comes out: with others a run goes on."""
 
+FILES = ("weak_labels_file", "latency_file", "search.given")
+TEXTS = ("arch", "from_run", "data_dir", "output_root", *FILES)
+"""Keys whose values are texts or null, whatever they look like."""
+
+_TABLE = ("table.name", "table.path", "table.space", "table.dataset", "table.observed", "table.test")
+_OBJECTIVE = [f"{group}.objective" for group in ("table", "evaluator")]
+_NUMBERS = ("seed", "search.budget", "search.per_round", "search.num_final", "search.growth")
+
+KINDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(TEXTS, (str | None, "a text, as in quotes")),
+    **dict.fromkeys(
+        [f"{key}.{name}" for key in _OBJECTIVE for name in ("name", "unit", "direction")],
+        (str | None, "a name"),
+    ),
+    **dict.fromkeys(
+        [*_OBJECTIVE, "search.given_columns", "table.short_trainings"],
+        (dict | None, "a mapping"),
+    ),
+    **dict.fromkeys(_TABLE, (str, "a name")),
+    **dict.fromkeys(_NUMBERS, (int | float, "a number")),
+    "table.protocols": (dict, "a mapping"),
+    "weak_labels": (str | list | None, "a name or a list of names"),
+    "weak_labels.N": (str, "a name"),
+    "table.weak_labels.N": (str, "a name"),
+    "weak_label_samples": (int, "a whole number"),
+    "evaluator.attempts": (int, "a whole number"),
+}
+"""What the values of keys are that the run reads itself, where the classes that are chosen do not check them."""
+
 EXAMPLE = {
     "table": "nb201_digits",
     "images": "digits",
@@ -82,12 +111,18 @@ def run_folder(cfg: DictConfig) -> Path:
 
 
 def instantiate(config: DictConfig, *arguments: Any, **named: Any) -> Any:
-    """Hydra's `instantiate`, but a `UserError` is raised as it is, not within Hydra's own exception."""
+    """Hydra's `instantiate`, with a `UserError` for whatever a class of this package raises.
+
+    Other classes raise Hydra's `InstantiationException`, with all that their authors need to know.
+    """
     try:
         return hydra.utils.instantiate(config, *arguments, **named)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        reason = " ".join(str(error).split())
+        if error.__cause__ is None or "Error in call to target 'acenas." in reason:
+            raise UserError(reason) from error
         raise
 
 
@@ -163,7 +198,7 @@ def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
     short = (cfg.table or {}).get("short_trainings") or {}
     columns = {name: short.get(name, name) for name in weak_label_names(cfg)}
     if cfg.table and columns.keys() & set(COUNTED_COSTS):
-        there = read_footer(find_table(cfg.table.path, cfg.data_dir)).columns
+        there = read_footer(find_table(cfg.table.path, cfg.data_dir), cfg.table.space).columns
         for name in columns.keys() & set(COUNTED_COSTS):
             if name not in there and f"{cfg.table.dataset}.{name}" in there:
                 columns[name] = f"{cfg.table.dataset}.{name}"
@@ -249,11 +284,10 @@ def check_config(cfg: DictConfig) -> None:
     """
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    for group in ("table", "images", "space", "evaluator"):
-        for key in _missing(
-            OmegaConf.to_container(cfg[group], resolve=False) if cfg.get(group) else {}, group
-        ):
-            raise UserError(f"{key} has no value; give it one, as in {key}=...")
+    _check_values(cfg)
+    for key in FILES:
+        if (file := OmegaConf.select(cfg, key)) and not Path(file).is_file():
+            raise UserError(f"{key}={file}: there is no such file")
     for group in ("space", "evaluator", "judge", "supernet", "scoring", "final", "measurement"):
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
@@ -273,13 +307,38 @@ def check_config(cfg: DictConfig) -> None:
         check_protocol(cfg)
 
 
-def _missing(written: object, key: str) -> Iterator[str]:
-    """Yields the keys within `written` that have no value."""
-    if isinstance(written, dict):
-        for name, value in written.items():
-            yield from _missing(value, f"{key}.{name}")
-    elif written == MISSING:
-        yield key
+def _check_values(cfg: DictConfig) -> None:
+    """Raises `UserError` where a key lacks a value, or has one that no key can have."""
+    for key, value in _values(OmegaConf.to_container(cfg, resolve=False)):
+        if value == MISSING:
+            raise UserError(f"{key} has no value; give it one, as in {key}=...")
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    for group in (folder.name for folder in Path(conf_dir()).iterdir()):
+        if not isinstance(values.get(group, {}), dict | None) and group != "experiment":
+            raise UserError(f"{group}={values[group]} is no mapping; choose one of its names, or null")
+    for group in ("space", "logger", *(("search", "evaluator", "ranker") if cfg.search else ())):
+        if "_target_" not in (values.get(group) or {}):
+            raise UserError(f"{group} names no class; choose one of its names")
+    for key, value in _values(values):
+        if key.endswith("_target_") and "." not in str(value):
+            raise UserError(f"{key}={value} names no class; it is such as acenas.ranking.RankNetLoss")
+        kind, words = KINDS.get(re.sub(r"\.\d+$", ".N", key), (object, ""))
+        if not isinstance(value, kind):
+            raise UserError(f"{key}={value} is not {words}")
+        largest = 2**63 if key.endswith("seed") else 2**31
+        if key.startswith("search.constraints"):  # in the unit of a cost, whatever that is
+            continue
+        if isinstance(value, int | float) and not -largest < value < largest:
+            raise UserError(f"{key}={value} is no number below {largest:,}")
+
+
+def _values(content: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Yields all values within `content`, mappings and lists among them, with their dotted keys."""
+    if key:
+        yield key, content
+    if isinstance(content, dict | list):
+        for name, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _values(value, f"{key}.{name}" if key else str(name))
 
 
 def _check_evaluator(cfg: DictConfig) -> None:
@@ -289,10 +348,6 @@ def _check_evaluator(cfg: DictConfig) -> None:
     if not isinstance(attempts, int) or attempts < 1 or on_failure not in ("skip", "stop"):
         raise UserError(
             f"evaluator.attempts={attempts} must be 1 or more, and evaluator.on_failure={on_failure} skip or stop"
-        )
-    if (given := cfg.search.get("given")) and not Path(given).is_file():
-        raise UserError(
-            f"search.given={given}: there is no such file; name a CSV or Parquet file of what was trained"
         )
 
 
@@ -349,6 +404,10 @@ def check_protocol(cfg: DictConfig) -> None:
     labels = [] if cfg.supernet or cfg.weak_labels_file else list(weak_label_columns(cfg).values())
     labels = [column for column in labels if not isinstance(parse_column(column), Other)]
     check_table(table.path, table.space, [table.observed, table.test, *labels], cfg.data_dir)
+    for group, column in (("evaluator", "observed"), ("judge", "test")):  # where they name another one
+        path, space, name = (OmegaConf.select(cfg, f"{group}.{key}") for key in ("path", "space", column))
+        if path and name and path != table.path:
+            check_table(path, space, [name], cfg.data_dir)
 
 
 def _check_short_trainings(cfg: DictConfig) -> None:

@@ -15,6 +15,7 @@ from acenas.report.finished import method_overrides
 from acenas.report.live import RunProgress, artifacts_of_run, log_artifacts
 from acenas.report.live.status import RunStatus
 from acenas.report.runs import PRUNED
+from acenas.run.arguments import check_arguments
 from acenas.run.config import instantiate, objective_of, run_hash
 from acenas.run.folder import Clock, finish
 from acenas.run.networks import final_training
@@ -40,6 +41,7 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     Raises:
         UserError: Where the configuration cannot run.
     """
+    check_arguments(OmegaConf.to_container(cfg, resolve=True))
     written = OmegaConf.to_yaml(cfg, resolve=True)
     clock = Clock(folder, RunStatus(folder))
     if cfg.measurement:

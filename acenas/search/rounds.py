@@ -130,8 +130,7 @@ class BudgetedSearch(Search):
         growth: the least size of a round as a share, rounded down, of what was trained before it; 0 for equal rounds.
             After many observations a few more change the ranker little, and each round costs a finetuning.
         num_final: architectures of a last round, chosen by `final`; 0 for none.
-        num_first: architectures of the first round, at least. By default half of them are from the best tenth by the
-            weak labels and half spread over their whole order, so that what they show says what the labels are worth.
+        num_first: architectures of the first round, at least.
         first: chooses the first round by the scores of the pretrained ranker; without pretraining it is random.
         acquisition: chooses the other rounds.
         final: chooses the last round, where `num_final` is not 0.
@@ -146,8 +145,8 @@ class BudgetedSearch(Search):
     per_round: int = 3
     growth: float = 0.15
     num_final: int = 0
-    num_first: int = 4
-    first: Acquisition = BestAndRandom(best=0.0, part=0.1, spread=0.5)  # noqa: RUF009 (frozen)
+    num_first: int = 0
+    first: Acquisition = BestAndRandom(best=0.0, part=0.1)  # noqa: RUF009 (frozen)
     acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     confidence: float | None = 0.95

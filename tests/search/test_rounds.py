@@ -77,9 +77,13 @@ class Recorder(SearchCallback):
         self.results.append(result)
 
 
-def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0) -> BudgetedSearch:
+def search(
+    budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0, num_first: int = 0
+) -> BudgetedSearch:
     half = BestAndRandom(0.5)
-    return BudgetedSearch(budget, per_round, growth, num_final, first=half, acquisition=half, confidence=None)
+    return BudgetedSearch(
+        budget, per_round, growth, num_final, num_first, first=half, acquisition=half, confidence=None
+    )
 
 
 def run(
@@ -118,6 +122,16 @@ def test_the_final_round_takes_the_best_predicted(tmp_path: Path) -> None:
     scores = dict(zip(result.scores["arch"], result.scores["round_4"], strict=True))
     passed_over = [scores[arch] for arch in ARCHS if SPACE.canonical(arch) not in trained]
     assert min(scores[arch] for arch in final) >= max(passed_over)
+
+
+def test_a_raised_budget_is_reported_from_where_it_differs(tmp_path: Path) -> None:
+    whole, raised = Recorder(), Recorder()
+    run(tmp_path / "whole", whole, budget=30, num_final=0)
+    run(tmp_path / "raised", budget=20, num_final=0)
+    run(tmp_path / "raised", raised, budget=30, num_final=0)
+    assert [(r.round, r.trained) for r in raised.results] == [(3, 24), (4, 30)]
+    for one, other in zip(raised.results, whole.results[2:], strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
 
 
 @pytest.mark.parametrize("round_of_death", [1, 3, 5])
@@ -197,14 +211,15 @@ def test_a_confidence_that_means_nothing_is_an_error(confidence: float) -> None:
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40), st.floats(0, 2))
 def test_rounds_add_up_to_the_budget(budget: int, per_round: int, num_final: int, growth: float) -> None:
     if num_final < budget:
-        sizes = search(budget, per_round, num_final, growth).round_sizes
+        sizes = search(budget, per_round, num_final, growth, 4).round_sizes
         assert sum(sizes) == budget and min(sizes) >= 1
         assert max(sizes[1:], default=0) <= max(per_round, num_final, growth * budget)
         assert sizes[0] == min(max(per_round, 4), budget - num_final), "the first is of 4, at least"
 
 
 def test_rounds_grow_with_what_is_trained() -> None:
-    assert search(40, per_round=3, num_final=0, growth=0.2).round_sizes == [4] + [3] * 6 + [4, 5, 6, 3]
+    assert search(40, 3, num_final=0, growth=0.2).round_sizes == [3] * 7 + [4, 5, 6, 4]
+    assert search(40, 3, num_final=0, growth=0.2, num_first=4).round_sizes == [4] + [3] * 6 + [4, 5, 6, 3]
 
 
 @settings(max_examples=50)

@@ -29,7 +29,7 @@ from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
 
 def study(folder: Path, budget: int = 20, seed: int = 0, objective: Objective = Objective()) -> Study:  # noqa: B008
-    search = BudgetedSearch(budget, 3, 0.3, num_first=0, first=BestAndRandom(0.0))
+    search = BudgetedSearch(budget, 3, 0.3, first=BestAndRandom(0.0))
     return Study(
         SPACE, None, folder, seed, objective=objective, ranker=LeastSquares(), search=search, archs=ARCHS
     )
@@ -192,7 +192,7 @@ def test_a_tell_that_nobody_asked_for_is_taken_as_given(tmp_path: Path) -> None:
 
 
 def test_a_tell_takes_what_a_user_has_at_hand(tmp_path: Path) -> None:
-    asked = own(tmp_path, search=BudgetedSearch(num_first=0))
+    asked = own(tmp_path)
     first, _, third = asked.ask()
     asked.tell(dict(first.choices), np.float32(0.5))
     asked.tell(np.int64(1), torch.tensor([0.25], requires_grad=True))
@@ -310,13 +310,11 @@ def test_all_but_the_space_has_a_default(tmp_path: Path) -> None:
     asked = Study(OWN, folder=tmp_path, weak_labels=size)
     assert asked.budget == 50 and asked.objective == Objective()
     trials = asked.ask()
-    assert {trial.reason for trial in trials} == {"random among the best", "spread"}, (
-        "it goes by the weak labels"
-    )
+    assert {trial.reason for trial in trials} == {"random among the best"}, "it goes by the weak labels"
     assert trials[0].choices == OWN.choices(trials[0].arch)
     asked.tell(trials[0], 3.0)
     again = Study(OWN, folder=tmp_path)  # weak labels are those of the folder
-    assert again.fitting.pretrained and [trial.number for trial in again.pending] == [1, 2, 3]
+    assert again.fitting.pretrained and [trial.number for trial in again.pending] == [1, 2]
     assert len(WeakLabels.load(tmp_path / "pretrain" / "weak_labels.parquet")) == 243
 
 

@@ -25,6 +25,7 @@ from acenas.executors.progress import show_progress
 from acenas.report.finished import FinishedRun, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
+from acenas.run.command_line import sentences
 from acenas.run.config import (
     check_config,
     check_protocol,
@@ -225,7 +226,7 @@ def _tested(judge: Judge, archs: pd.Series[str]) -> dict[str, float]:
 @cache
 def _composed(overrides: tuple[str, ...], conf_dir: str) -> DictConfig:
     """The config of runs whatever their seed, composed apart from that of the benchmark."""
-    with composing(conf_dir):
+    with sentences(), composing(conf_dir):
         return compose("config", list(overrides))
 
 

@@ -9,7 +9,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
+from acenas.run.command_line import run_application
 from acenas.run.config import conf_dir
 from acenas.run.folder import finish, only_process, remove_if_unused
 
@@ -54,19 +55,26 @@ def search_path() -> list[str]:
     return [f"hydra.searchpath={json.dumps(own)}"] if own else []
 
 
+def main() -> int:
+    """Runs the command; returns its exit status."""
+    return run_application(hydra_main, "stopped; the same command goes on")
+
+
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")
-def main(cfg: DictConfig) -> None:
+def hydra_main(cfg: DictConfig) -> None:
     """Runs a benchmark, goes on with it, or shows it."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    sys.exit(exit_status(lambda: run(cfg, Path(HydraConfig.get().runtime.output_dir))))
+
+
+def run(cfg: DictConfig, folder: Path) -> int:
+    """Runs the benchmark `cfg` in `folder`; returns 1 where a run failed."""
     try:
         check(cfg)
         with only_process(folder):
-            failed = compare(cfg, folder)
-    except UserError as error:
+            return 1 if compare(cfg, folder) else 0
+    except UserError:
         remove_if_unused(folder)
-        print(f"acenas: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(1 if failed else 0)
+        raise
 
 
 def compare(cfg: DictConfig, folder: Path) -> int:
@@ -103,4 +111,4 @@ def compare(cfg: DictConfig, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

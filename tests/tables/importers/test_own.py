@@ -130,7 +130,7 @@ def test_the_command_imports_and_says_what_is_wrong(
         (["--space", "nasbench", *renamed], "there is no search space nasbench"),
         (["--space", "nasbench201", "--column", "cell"], "expected OLD=NEW"),
     ):
-        assert main([*command, *arguments]) == 1
+        assert main([*command, *arguments]) == 2
         assert message in capsys.readouterr().err
 
 
@@ -231,7 +231,7 @@ def test_spaces_are_named_by_class_or_not_checked(tmp_path: Path, capsys: pytest
         ("nds_darts", "row 0: "),
         ("no_such_module.Space", "there is no search space no_such_module.Space: No module named"),
     ):
-        assert main([*command, space]) == 1
+        assert main([*command, space]) == 2
         assert message in capsys.readouterr().err
     arch = NDS("darts").sample(1, torch.Generator().manual_seed(0))
     path = written(tmp_path, pd.DataFrame({"arch": arch, "d.valid.9": [90.5]}))
