@@ -31,23 +31,6 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
-def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> int:
-    """Runs a command and returns its exit status: 0, what it returns, 2 after a `UserError`, 130 after an interrupt.
-
-    Args:
-        command: Its work.
-        stopped: Is said after an interrupt.
-    """
-    try:
-        return command() or 0
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"acenas: {stopped}", file=sys.stderr)
-        return 130
-
-
 def listed(values: Collection[Any], most: int = 12) -> str:
     """Returns `values` in words, the first `most` of them.
 
@@ -64,3 +47,20 @@ def near(name: Any, names: Collection[Any]) -> str:
     """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
     found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> int:
+    """Runs a command and returns its exit status: 0, what it returns, 2 after a `UserError`, 130 after an interrupt.
+
+    Args:
+        command: Its work.
+        stopped: Is said after an interrupt.
+    """
+    try:
+        return command() or 0
+    except UserError as error:
+        print(f"acenas: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"acenas: {stopped}", file=sys.stderr)
+        return 130

@@ -1,7 +1,5 @@
 """Weak labels that need neither a table nor a super-net: counted on networks, or given by functions and frames."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

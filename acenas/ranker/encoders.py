@@ -5,8 +5,6 @@ nodes and of its padding. Where an architecture has K graphs, all pass the same 
 concatenated, together with the features in `GraphBatch.globals`.
 """
 
-from __future__ import annotations
-
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Rankers: pretrained on weak labels and finetuned on few observations, they score architectures."""
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence

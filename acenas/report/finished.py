@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.report import runs
+from acenas.search.description import STUDY
 
 NO_DIFFERENCE = (
     "seed",
@@ -119,7 +120,7 @@ def _read(folder: Path) -> FinishedRun:
         summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
-        config = runs.config_of(folder)
+        config = runs.config_of(folder, *([] if (folder / runs.CONFIG).exists() else [STUDY]))
         task = f"{summary['table']} {summary['dataset']}".strip()
         overrides = method_overrides(folder)
         return FinishedRun(folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task)

@@ -37,8 +37,11 @@ LOCK = ".lock"
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """The run folders at or below `root`: those that a process has locked once. What lies in them is not looked at."""
-    if (root / LOCK).exists():
+    """The run folders at or below `root`: those that a process has locked once, and finished studies.
+
+    What lies in them is not looked at.
+    """
+    if (root / LOCK).exists() or (root / SUMMARY).exists():
         yield root
     elif root.is_dir():
         for child in sorted(root.iterdir()):
@@ -90,15 +93,15 @@ def finished(folder: Path) -> dict[str, Any] | None:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
-def config_of(folder: Path) -> dict[str, Any]:
-    """The configuration of a run, as plain values: it may come from a stranger.
+def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """The configuration of a run, in the file `name` of its folder, as plain values: it may come from a stranger.
 
     Raises:
         UserError: Where there is none, or it is not what a run writes.
     """
-    file = folder / CONFIG
+    file = folder / name
     if not file.is_file():
-        raise UserError(f"{folder} is no run's folder: there is no {CONFIG} in it")
+        raise UserError(f"{folder} is no run's folder: there is no {name} in it")
     try:
         config = yaml.load(file.read_text(encoding="utf-8"), _PlainYAML)
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
@@ -168,11 +171,12 @@ def headline(summary: Mapping[str, Any]) -> str:
     name, unit, _ = objective_of(summary).values()
     observed = f"Observed {name} {shown(returned[f'observed_{name}'], unit)}"
     where = f"{summary['table']} {summary['dataset']}".strip()
-    counts = ", ".join(f"{summary[what]} {what}" for what in ("failed", "given") if summary.get(what))
+    failed = f" ({summary['failed']} failed)" if summary.get("failed") else ""
+    given = f", {summary['given']} given," if summary.get("given") else ""
     return "\n".join(
         [
             f"{summary['experiment']} on {where}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained{f' ({counts})' if counts else ''} in {seconds}",
+            f"{summary['trained']} architectures trained{failed}{given} in {seconds}",
             *lines,
             f"Returned: {returned['arch']}",
             f"{observed}; nobody knows a test value."

@@ -24,6 +24,9 @@ ALPHA = 0.05
 """The chance of an error that is taken, in tests of significance."""
 
 
+MEDIAN = "median, where not both are at the best"
+
+
 class Table(NamedTuple):
     """A table with words in its cells, by row and column."""
 
@@ -37,13 +40,13 @@ def is_suite(results: pd.DataFrame) -> bool:
     return results["task"].nunique() >= 3 and results["method"].nunique() >= 2
 
 
-def ranks(results: pd.DataFrame, budget: int) -> pd.DataFrame:
-    """The ranks of the methods' mean values after `budget` trainings, 1 for the best; equal ones share their mean.
+def ranks(results: pd.DataFrame) -> pd.DataFrame:
+    """The ranks of the methods' mean values, 1 for the best; equal ones share their mean.
 
     Returns:
-        A row for each task that all methods have run so far, a column for each method.
+        A row for each budget and each task that all methods have run so far, a column for each method.
     """
-    return _utilities(results, budget).dropna().rank(axis=1, ascending=False)
+    return _utilities(results).dropna().rank(axis=1, ascending=False)
 
 
 def critical_difference(methods: int, tasks: int) -> float:
@@ -90,54 +93,43 @@ def normalised_regret(results: pd.DataFrame) -> pd.DataFrame:
 
 def suite_tables(results: pd.DataFrame, reference: str) -> list[Table]:
     """Mean ranks, regret, NDCG@10 and cost of the methods; `reference` beside the best of the others."""
-    budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
-    methods = list(dict.fromkeys(results["method"]))
-    ranked = {budget: ranks(results, budget) for budget in budgets}
-    heads = {budget: _head(budget, len(ranked[budget]), results["task"].nunique()) for budget in budgets}
-    runs = results.drop_duplicates(["task", "method", "seed", "budget"])
-    largest = runs["budget"] == runs.groupby(["task", "method"])["budget"].transform("max")
-    cost = runs[largest].groupby(["task", "method"])["cpu_seconds"].mean().groupby("method").mean()
-    cells = {(m, heads[b]): f"{ranked[b][m].mean():.2f}" for b in budgets for m in methods if len(ranked[b])}
-    cells |= {(method, "CPU-seconds"): f"{cost[method]:.0f}" for method in methods}
-    tables = [Table("Mean rank over the tasks (1 is best), after", [*heads.values(), "CPU-seconds"], cells)]
-    for column, title, frame in (
-        (
-            "regret",
-            "Regret, 1 being the mean of all methods after the first of these",
-            normalised_regret(results),
+    frames = {
+        "Mean rank over the tasks (1 is best), after": ranks(results),
+        "Regret, 1 being the mean of all methods after the first of these": _by_task(
+            normalised_regret(results), "regret"
         ),
-        ("ndcg@10", "NDCG@10, after", results),
-    ):
-        asked = frame[frame["serves"]].groupby(["method", "trained", "task"])[column].mean()
-        means = asked.groupby(["method", "trained"]).mean()
-        cells = {
-            (m, heads[b]): f"{means[m, b]:.3f}" for m in methods for b in budgets if (m, b) in means.index
-        }
+        "NDCG@10, after": _by_task(results, "ndcg@10"),
+    }
+    tables = []
+    for title, frame in frames.items():
+        tasks = frame.groupby("trained").size()
+        heads = {n: str(n) if count == tasks.max() else f"{n} ({count} tasks)" for n, count in tasks.items()}
+        means = frame.groupby("trained").mean()
+        cells = {(str(m), heads[n]): f"{mean:.3f}" for m in means for n, mean in means[m].items()}
         tables.append(Table(title, list(heads.values()), cells))
-    if reference in methods:
-        tables += _beside_the_best(results, reference, budgets)
+    largest = results[results["trained"] == results.groupby(["task", "method"])["budget"].transform("max")]
+    seconds = largest.pivot_table("cpu_seconds", "task", "method", sort=False).mean()
+    cells = {(str(method), "CPU-seconds"): f"{mean:.0f}" for method, mean in seconds.items()}
+    tables.append(Table("A search with the largest budget, without the trainings", ["CPU-seconds"], cells))
+    if reference in set(results["method"]):
+        tables += _beside_the_best(results, reference)
     return tables
 
 
-def _head(budget: int, count: int, tasks: int) -> str:
-    return str(budget) if count == tasks else f"{budget} ({count} tasks)"
-
-
-def _beside_the_best(results: pd.DataFrame, reference: str, budgets: Sequence[int]) -> Iterator[Table]:
+def _beside_the_best(results: pd.DataFrame, reference: str) -> Iterator[Table]:
     """Differences to the best of the others on each task, and the trainings for equal quality."""
     by_task = dict(iter(results.groupby("task", sort=False)))
     chances = {task: p_values(part, reference) for task, part in by_task.items()}
-    heads = [str(budget) for budget in budgets]
     differences: dict[tuple[str, str], str] = {}
     trainings: dict[tuple[str, str], str] = {}
+    utilities = _utilities(results).dropna(subset=[reference])
+    budgets = utilities.index.unique("trained").tolist()
     for budget in budgets:
         best: dict[str, tuple[str, float, float]] = {}  # the best of the others, its value, and ours
-        for task, row in _utilities(results, budget).to_dict("index").items():
-            ours, others = (
-                row.pop(reference),
-                {str(name): value for name, value in row.items() if value == value},
-            )
-            if others and ours == ours:
+        for task, row in utilities.loc[budget].dropna(axis=1, how="all").to_dict("index").items():
+            ours = row.pop(reference)
+            others = {str(name): value for name, value in row.items() if value == value}
+            if others:
                 method = max(others, key=others.__getitem__)
                 best[str(task)] = method, others[method], ours
         adjusted = holm(np.array([chances[task][method, budget] for task, (method, _, _) in best.items()]))
@@ -148,31 +140,35 @@ def _beside_the_best(results: pd.DataFrame, reference: str, budgets: Sequence[in
             shown = "–" if np.isnan(chance) else f"{chance:.3f}"
             text = f"{ours - target:+.{digits_of(part)}f} to {method} (p {shown}{verdict})"
             differences[task, str(budget)] = text
-            if target >= sign * best_known(part) - 1e-9:
-                trainings[task, str(budget)] = "all at the best"
+            if min(target, ours) >= sign * best_known(part) - 1e-9:
+                trainings[task, str(budget)] = "both at the best"
                 continue
             needed = trainings_for(part, reference, sign * target)
             shares.append(needed / budget if needed == needed else np.inf)
             count = f"{needed:.0f} ({shares[-1]:.2f} ×)" if needed == needed else f"> {part['budget'].max()}"
             trainings[task, str(budget)] = count
         if shares:
-            trainings["median of those below the best", str(budget)] = f"{np.median(shares):.2f} ×"
-    title = f"{reference} beside the best of the others, {{}}, after"
-    tests = "positive is better; p-values by Wilcoxon, paired by seed, Holm over tasks"
-    yield Table(title.format(tests), heads, differences)
-    order = sorted(trainings, key=lambda key: key[0].startswith("median of"))  # the median last
-    title = title.format("trainings that it needs for what that one has")
+            share = float(np.median(shares))
+            trainings[MEDIAN, str(budget)] = f"{share:.2f} ×" if np.isfinite(share) else "never"
+    heads, tests = list(map(str, budgets)), "Wilcoxon, paired by seed, Holm over tasks"
+    title = f"By how much {reference} is better than the best of the others ({tests}), after"
+    yield Table(title, heads, differences)
+    title = f"Trainings with which {reference} has what the best of the others has after"
+    order = sorted(trainings, key=lambda key: key[0] == MEDIAN)  # the median last
     yield Table(title, heads, {key: trainings[key] for key in order})
 
 
-def _utilities(results: pd.DataFrame, budget: int) -> pd.DataFrame:
-    """The mean value of each method (columns) on each task (rows) after `budget` trainings; higher is better."""
-    asked = results[results["serves"] & (results["trained"] == budget)]
-    utility = asked["value"] * asked["direction"].map({"max": 1, "min": -1})
-    means = utility.groupby([asked["task"], asked["method"]], sort=False).mean().unstack()
-    methods = dict.fromkeys(results["method"])
+def _by_task(results: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The mean of `column`: a row for each budget (`trained`) and task, a column for each method."""
+    means = results[results["serves"]].pivot_table(column, ["trained", "task"], "method", sort=False)
+    return means.reindex(columns=list(dict.fromkeys(results["method"])))
+
+
+def _utilities(results: pd.DataFrame) -> pd.DataFrame:
+    """The mean value on each task, as `_by_task`; higher is better."""
+    signs = results["direction"].map({"max": 1, "min": -1})
     # Means of equal values in another order may differ in the last digit.
-    return means.reindex(columns=list(methods)).round(9)
+    return _by_task(results.assign(value=signs * results["value"]), "value").round(9)
 
 
 def suite_figure(results: pd.DataFrame) -> Figure:
@@ -188,11 +184,8 @@ def suite_figure(results: pd.DataFrame) -> Figure:
 
 
 def _draw_ranks(axes: Axes, results: pd.DataFrame) -> None:
-    budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
-    for place, budget in enumerate(budgets):
-        ranked = ranks(results, budget)
-        if ranked.empty:
-            continue
+    by_budget = ranks(results).groupby("trained")
+    for place, (_, ranked) in enumerate(by_budget):
         means = ranked.mean()
         for method, (colour, _) in looks(list(means.index)).items():
             label = method if place == 0 else None
@@ -205,10 +198,11 @@ def _draw_ranks(axes: Axes, results: pd.DataFrame) -> None:
                 height = place + 0.18 + 0.08 * (number % 4)
                 axes.plot([start, end], [height, height], color=GREY, linewidth=3, solid_capstyle="butt")
                 last = end
-    axes.set_yticks(range(len(budgets)), [str(budget) for budget in budgets])
+    axes.set_yticks(range(len(by_budget)), list(map(str, by_budget.groups)))
     axes.set(ylabel="architectures trained", xlabel="mean rank over the tasks (1 is best)")
     axes.set(
-        ylim=(len(budgets) - 0.4, -0.5), title="A grey line joins what Nemenyi's test does not tell apart"
+        ylim=(len(by_budget) - 0.4, -0.5),
+        title="Mean ranks; grey joins what Nemenyi's test cannot tell apart",
     )
 
 
@@ -222,4 +216,6 @@ def _draw_regret(axes: Axes, results: pd.DataFrame) -> None:
         mean = mean[mean.index >= 5]  # the first few find anything
         axes.plot(mean.index, mean, line, color=colour, linewidth=1.4)
     axes.set(xlabel="architectures trained", ylabel="regret", yscale="log")
-    axes.set_title(f"Regret, 1 being the mean at the smallest budget ({frame['task'].nunique()} tasks)")
+    axes.set_title(f"Regret; 1: mean at the smallest budget ({frame['task'].nunique()} tasks)")
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")

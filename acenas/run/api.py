@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -170,10 +170,12 @@ class SearchRun:
     Attributes:
         folder: Of the run, with `report.html`, `summary.json`, `config.yaml` and all else that it left behind.
         of: The space of a study; None for that of the configuration.
+        so_far: The summary of a study that is not done; None for that of the folder.
     """
 
     folder: Path
     of: SearchSpace | None = None
+    so_far: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -182,7 +184,7 @@ class SearchRun:
         Raises:
             UserError: Where there is no finished search in the folder.
         """
-        summary = finished(self.folder)
+        summary = self.so_far or finished(self.folder)
         if summary is None or "returned" not in summary:
             raise UserError(f"there is no finished search in {self.folder}")
         return summary

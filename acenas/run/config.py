@@ -237,7 +237,7 @@ def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
     short = (cfg.table or {}).get("short_trainings") or {}
     columns = {name: short.get(name, name) for name in weak_label_names(cfg)}
     if cfg.table and columns.keys() & set(COUNTED_COSTS):
-        there = read_footer(find_table(cfg.table.path, cfg.data_dir)).columns
+        there = read_footer(find_table(cfg.table.path, cfg.data_dir), cfg.table.space).columns
         for name in columns.keys() & set(COUNTED_COSTS):
             if name not in there and f"{cfg.table.dataset}.{name}" in there:
                 columns[name] = f"{cfg.table.dataset}.{name}"
@@ -365,6 +365,8 @@ def _check_values(cfg: DictConfig) -> None:
         if not isinstance(value, kind):
             raise UserError(f"{key}={value} is not {words}")
         largest = 2**63 if key.endswith("seed") else 2**31
+        if key.startswith("search.constraints"):  # in the unit of a cost, whatever that is
+            continue
         if isinstance(value, int | float) and not -largest < value < largest:
             raise UserError(f"{key}={value} is no number below {largest:,}")
 

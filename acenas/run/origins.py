@@ -13,8 +13,8 @@ from acenas.report import runs
 from acenas.report.runs import shown
 from acenas.tables import BenchmarkTable
 from acenas.tables.schema import Latency, parse_column
+from acenas.training.final.card import Origin
 from acenas.training.final.network import FACTS, NetworkFacts
-from acenas.training.final.origin import Origin
 
 
 def read_search(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

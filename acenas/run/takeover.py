@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import suppress
@@ -14,13 +13,10 @@ from omegaconf import DictConfig
 from rich import get_console
 
 from acenas.errors import UserError
+from acenas.report.live import CSVMetrics
 from acenas.run.config import config_in, run_hash
-
-STUDY = "study.json"
-"""In the folder of a search that has begun: its budget, among others."""
-
-STATE = ("observations.parquet", "scores.parquet", "answers.parquet", "given.parquet")
-"""Files of a study's state; see `acenas.search.study.StudyState`."""
+from acenas.search.description import STUDY, read_description
+from acenas.search.state import ATTRIBUTES
 
 STAGES = {"weak_labels.parquet": ("supernet", "score"), "pretrain/ranker.pt": ("pretrain",)}
 """Folders of earlier stages, by the file that says that they are done."""
@@ -36,7 +32,7 @@ def take_over(folder: Path) -> int:
     """
     if (folder / STUDY).exists():
         return 0
-    budgets = {path.parent: _budget(path) for path in folder.parent.glob(f"*/{STUDY}")}
+    budgets = {path.parent: _budget(path.parent) for path in folder.parent.glob(f"*/{STUDY}")}
     cfg = config_in(folder)
     smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search.budget]
     for other in sorted(smaller, key=lambda other: -budgets[other]):
@@ -46,10 +42,10 @@ def take_over(folder: Path) -> int:
     return 0
 
 
-def _budget(study: Path) -> int:
+def _budget(folder: Path) -> int:
     try:
-        return int(json.loads(study.read_text(encoding="utf-8"))["budget"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_description(folder)["budget"])
+    except (OSError, UserError, ValueError, KeyError, TypeError):
         return 0
 
 
@@ -74,9 +70,10 @@ def _copy(other: Path, folder: Path) -> int:
             shutil.copytree(result.parent, training, copy_function=_link, dirs_exist_ok=True)
         for settings in other.glob("trained/*.json"):
             shutil.copy2(settings, folder / "trained" / settings.name)
-        for name in STATE:
+        for name in (f"{name}.parquet" for name in ATTRIBUTES):
             if (other / name).exists():
                 shutil.copy2(other / name, folder / name)
+        _copy_metrics(other, folder)
         shutil.copy2(other / STUDY, folder / STUDY)
     observations = pd.read_parquet(folder / "observations.parquet")
     count = int(observations["state"].isin(["trained", "failed"]).sum())
@@ -84,6 +81,14 @@ def _copy(other: Path, folder: Path) -> int:
         f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
     )
     return count
+
+
+def _copy_metrics(other: Path, folder: Path) -> None:
+    """What was logged in the epochs before the search; all else is logged again."""
+    mine = CSVMetrics(folder / "metrics.csv")
+    for (stage, step), row in CSVMetrics(other / "metrics.csv").rows.items():
+        if stage not in ("search", "train") and step is not None:
+            mine.log_metrics(row, step)
 
 
 def _link(source: str, target: str) -> None:

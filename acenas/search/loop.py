@@ -113,9 +113,14 @@ def _stop_where_too_many_failed(study: Study, number: int, share: float) -> None
 
 
 def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
-    """Hands over the rounds that have a fit and were not handed over by an earlier process."""
+    """Hands over the rounds that have a fit and were not handed over by an earlier process, or for a smaller budget."""
     file = study.folder / "rounds_reported.json"
-    first = json.loads(file.read_text(encoding="utf-8"))["next"] if file.exists() else 0
+    first, before = 0, study.budget
+    if file.exists():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        first, before = kept["next"], kept.get("budget", before)
+    if before != study.budget:
+        first = min(first, study.search.rounds_alike(before) + 1)
     observations, scores = study.observations, study.state.scores
     for number in range(first, study.state.last_round + 1):
         name = f"round_{number}" if number else "pretrained"
@@ -132,7 +137,8 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
             scores=scores[name].to_numpy(),
             observations=seen,
             objective=study.objective,
+            given=len(study.state.given),
         )
         for callback in callbacks:
             callback.on_round_end(result)
-        write_text(file, json.dumps({"next": number + 1}))
+        write_text(file, json.dumps({"next": number + 1, "budget": study.budget}))

@@ -68,6 +68,11 @@ class StudyState:
                 if name == "scores":
                     self._index()
 
+    @property
+    def version(self) -> dict[str, tuple[int, ...]]:
+        """Differs where anything of the files is another one."""
+        return dict(self._read)
+
     def forget(self) -> None:
         """Makes `read` take in everything anew, as what is in memory may differ from the files."""
         self._read = {}
@@ -95,6 +100,12 @@ class StudyState:
         return self._distinct[[form not in given for form in forms]]
 
     @property
+    def left(self) -> NDArray[np.int64]:
+        """The `candidates` that were not chosen yet."""
+        candidates = self.candidates
+        return candidates[~np.isin(candidates, self.positions_of(self.trials["arch"]))]
+
+    @property
     def last_round(self) -> int:
         """The last round that has begun; 0 before the first."""
         return int(self.trials["round"].max()) if len(self.trials) else 0
@@ -103,11 +114,6 @@ class StudyState:
     def told(self) -> pd.DataFrame:
         """The trials that have ended, in their order."""
         return self.trials[self.trials["state"].isin([TRAINED, FAILED])]
-
-    @property
-    def positions(self) -> NDArray[np.int64]:
-        """Of all trials among `archs`."""
-        return self.positions_of(self.trials["arch"])
 
     def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
         """`[n]`, of `archs` among all that can be scored."""

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 import torch
 
+from acenas import Choices, Study
 from acenas.files import build_trusted
+from acenas.ranker.baselines import ObservedRanker
 from acenas.report.__main__ import main
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
 from tests.report.runs import LOSS, finished_run
@@ -88,6 +90,28 @@ def test_losses_that_nobody_judged_are_compared_beside_accuracies(
     assert '<td class="best" data-value="95.0">95.00 ± 1.00</td>' in page, "the lower loss is the better one"
     assert '<td class="best" data-value="93.0">93.00 ± 1.00</td>' in page
     assert "Nobody knows test values" in page and "observed 94 nats, returned by 4 of 4 runs" in page
+
+
+def test_studies_are_compared_by_what_was_observed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = Choices({"k": [1, 3, 5], "w": [8, 16, 32, 64]})
+    best = []
+    for seed in range(2):
+        folder = tmp_path / "lab" / str(seed)
+        study = Study(
+            space, 2, folder, seed, objective="min loss", weak_labels=[], ranker=ObservedRanker(space)
+        )
+        losses = [1 / trial.choices["k"] + trial.choices["w"] for trial in study.ask()]
+        for trial, loss in zip(study.pending, losses, strict=True):
+            study.tell(trial, loss)
+        study.report()
+        best.append(min(losses))
+    assert main([str(tmp_path / "lab"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "## a study of the space choices" in text and "nobody knows test values" in text
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert results["observed_loss"].to_list() == pytest.approx(best) and set(results["method"]) == {"default"}
 
 
 def test_a_comparison_is_a_wandb_run_that_names_those_it_compares(tmp_path: Path) -> None:

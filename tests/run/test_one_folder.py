@@ -1,7 +1,6 @@
 """One configuration, one folder; a folder that is removed under its run is an error."""
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from acenas.report.live.status import RunStatus
 from acenas.run import pipeline
 from acenas.run.api import complete
 from acenas.run.command_line import checked_config
-from acenas.run.commands.run import main
 from acenas.run.config import composing, conf_dir, other_run
 from acenas.run.folder import FolderRemovedError, finish, only_process
 from tests.report.runs import finished_run
+from tests.shortcuts import acenas_here
 
 EXPERIMENTS = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("*.yaml"))
 GIVEN = ["experiment=debug", "logger.mode=disabled"]
@@ -79,19 +78,13 @@ def test_weak_labels_that_a_run_has_found_are_no_other_configuration(tmp_path: P
 
 
 @pytest.mark.parametrize("done", [False, True])
-def test_a_folder_of_another_configuration_is_refused_and_left_alone(
-    done: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_of_another_configuration_is_refused_and_left_alone(done: bool, tmp_path: Path) -> None:
     folder = folder_of(finished_run(tmp_path, 0) if done else tmp_path / "mine", seed=8)
     before = content(folder)
-    monkeypatch.setattr(sys, "argv", ["acenas", *GIVEN, "seed=9", f"hydra.run.dir={folder}"])
-    with pytest.raises(SystemExit, match="2"):
-        main()
-    message = capsys.readouterr().err
-    assert (
-        "another configuration (seed: 8, not 9" in message and "name another folder, or say fresh" in message
-    )
-    assert content(folder) == before
+    refused = acenas_here(*GIVEN, "seed=9", f"hydra.run.dir={folder}", cwd=tmp_path)
+    assert refused.returncode == 2 and content(folder) == before
+    assert "another configuration (seed: 8, not 9" in refused.stderr
+    assert "name another folder, or say fresh=true" in refused.stderr
 
 
 def test_fresh_takes_the_folder_of_another_configuration(
@@ -108,21 +101,18 @@ def test_fresh_takes_the_folder_of_another_configuration(
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_jobs_of_a_sweep_in_one_folder_are_refused(
-    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = folder_of(finished_run(tmp_path, 0), seed=8)
     where = [f"hydra.sweep.dir={tmp_path}", f"hydra.sweep.subdir={folder.name}", f"hydra/launcher={launcher}"]
-    monkeypatch.setattr(sys, "argv", ["acenas", "-m", *GIVEN, "seed=8,9", *where])
     monkeypatch.setattr("acenas.run.commands.run.headline", str)
+    swept = acenas_here("-m", *GIVEN, "seed=8,9", *where, cwd=tmp_path)
     if launcher == "joblib":
-        assert main() == 2
-        assert "several jobs of the sweep are given the folder" in capsys.readouterr().err
+        assert swept.returncode == 2 and "several jobs of the sweep are given the folder" in swept.stderr
         return
-    with pytest.raises(SystemExit, match="1"):
-        main()
-    *_, first, second, last = capsys.readouterr().out.splitlines()
+    *_, first, second, last = swept.stdout.splitlines()
+    assert swept.returncode == 1 and last.startswith("1 of 2 jobs done")
     assert first.startswith("done ") and second.startswith("failed ") and "(seed: 8, not 9" in second
-    assert last.startswith("1 of 2 jobs done")
 
 
 def test_a_folder_that_is_removed_under_its_run_is_an_error(tmp_path: Path) -> None:

@@ -120,6 +120,16 @@ def test_the_final_round_takes_the_best_predicted(tmp_path: Path) -> None:
     assert min(scores[arch] for arch in final) >= max(passed_over)
 
 
+def test_a_raised_budget_is_reported_from_where_it_differs(tmp_path: Path) -> None:
+    whole, raised = Recorder(), Recorder()
+    run(tmp_path / "whole", whole, budget=30, num_final=0)
+    run(tmp_path / "raised", budget=20, num_final=0)
+    run(tmp_path / "raised", raised, budget=30, num_final=0)
+    assert [(r.round, r.trained) for r in raised.results] == [(3, 24), (4, 30)]
+    for one, other in zip(raised.results, whole.results[2:], strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
 @pytest.mark.parametrize("round_of_death", [1, 3, 5])
 def test_a_search_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path, round_of_death: int) -> None:
     whole, evaluator = Recorder(), CountConvolutions()

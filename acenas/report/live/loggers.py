@@ -234,7 +234,7 @@ def run_loggers(
     folder = Path(folder)
     # Of the processes of a run, the first alone opens loggers. Lightning takes any process for another one in whose
     # environment a launcher of something else has left RANK, LOCAL_RANK, SLURM_PROCID or JSM_NAMESPACE_RANK.
-    rank_zero_only.rank = 0
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
     metrics_csv = CSVMetrics(folder / "metrics.csv")
     loggers: list[Logger] = [metrics_csv]
     wandb_logger = None

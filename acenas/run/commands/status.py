@@ -25,12 +25,13 @@ STATES = {
     "running": "green",
     "queued": "cyan",
     "done": "blue",
+    "paused": "yellow",
     "pruned": "magenta",
     "failed": "red",
     "stopped": "yellow",
 }
-"""Of a run, and the colour it is shown in. Queued: SLURM has it. Pruned: a hyper-parameter search gave it up. Stopped:
-killed or interrupted; the same command goes on with it."""
+"""Of a run, and the colour it is shown in. Queued: SLURM has it. Paused: a study that has trainings left, and which no
+process runs. Pruned: a hyper-parameter search gave it up. Stopped: killed or interrupted; the same command goes on."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,11 @@ def look_at(folder: Path) -> RunLine:
     """The state of the run in `folder`."""
     facts = _read(folder / runs.STATUS)
     state, problem = runs.state(folder)
-    if state == "done":
+    if state == "stopped" and "is_done" in facts:  # of a study, whether anything is reported of it yet
+        state = "done" if facts["is_done"] else "paused"
+    elif state == "done":
         summary = _read(folder / runs.SUMMARY)
-        facts |= {"trained": summary.get("trained", facts.get("trained")), "failed": summary.get("failed", 0)}
+        facts |= {key: summary.get(key, facts.get(key)) for key in ("trained", "failed", "given")}
         observed = f"observed_{runs.objective_of(summary)['name']}"
         facts[f"best_{observed}"] = summary.get("returned", {}).get(observed)
     return RunLine(folder, state, facts, problem)
@@ -93,7 +96,9 @@ def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
             else "",
             _of(facts.get("round"), facts.get("rounds")) if run.state != "done" else "",
             _of(facts.get("trained"), facts.get("budget"))
-            + (f", {facts['failed']} failed" if facts.get("failed") else ""),
+            + "".join(
+                f", {facts[what]} {what}" for what in ("failed", "given", "pending") if facts.get(what)
+            ),
             _best(facts),
             _duration(_left(facts)) if running else "",
         )

@@ -4,8 +4,6 @@ Radosavovic et al., ICCV 2019, arXiv 1905.13214, appendix; the skeleton is that 
 1806.09055: a stem, cells of which two halve height and width and double the channels, a head.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
