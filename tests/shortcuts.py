@@ -45,7 +45,7 @@ def acenas_here(*overrides: str, cwd: Path, data: bool = False) -> subprocess.Co
         if not data:
             patch.delenv("ACENAS_DATA", raising=False)
         try:
-            main()
+            code = main()
         except SystemExit as end:
             code = int(end.code or 0)
     log.handlers[:] = handlers  # Hydra has put its own there

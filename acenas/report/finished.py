@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,33 +120,26 @@ def _read(folder: Path) -> FinishedRun:
         summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
-        asked = folder / "config.yaml" if (folder / "config.yaml").exists() else folder / STUDY
-        config = yaml.safe_load(asked.read_text(encoding="utf-8"))
+        config = runs.config_of(folder, *([] if (folder / runs.CONFIG).exists() else [STUDY]))
         task = f"{summary['table']} {summary['dataset']}".strip()
         overrides = method_overrides(folder)
-        return FinishedRun(folder, dict(_flat(config)), summary, overrides, config.get("space"), task)
+        return FinishedRun(folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task)
+    except UserError as error:
+        raise _LeftOutError(str(error)) from error
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
 
 
 def method_overrides(folder: Path) -> list[str]:
     """Returns the overrides of a run without those of `NO_DIFFERENCE`; empty where they are not known."""
-    given = folder / ".hydra" / "overrides.yaml"
+    given = folder / runs.OVERRIDES
     overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
-    return [override for override in overrides if not _is_chance(_key(override))]
+    return [override for override in map(str, overrides or []) if not _is_chance(_key(override))]
 
 
 def _key(override: str) -> str:
     """What it sets; that of a group (`evaluator/executor=slurm`) as in the configuration."""
     return override.split("=")[0].lstrip("+~").replace("/", ".")
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:

@@ -9,10 +9,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from acenas.errors import UserError
 from acenas.files import number
 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
+
+OVERRIDES = ".hydra/overrides.yaml"
+"""What the configuration was composed with; Hydra's own name, as in the folders of other programs."""
+
+CONFIG = "config.yaml"
+"""The resolved configuration."""
 
 STATUS = "status.json"
 """How far a run is: `acenas.report.live.status.RunStatus`."""
@@ -82,6 +91,42 @@ def finished(folder: Path) -> dict[str, Any] | None:
     """The summary of a run that is done, else None."""
     file = folder / SUMMARY
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
+def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """The configuration of a run, in the file `name` of its folder, as plain values: it may come from a stranger.
+
+    Raises:
+        UserError: Where there is none, or it is not what a run writes.
+    """
+    file = folder / name
+    if not file.is_file():
+        raise UserError(f"{folder} is no run's folder: there is no {name} in it")
+    try:
+        config = yaml.load(file.read_text(encoding="utf-8"), _PlainYAML)
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{file} is damaged: {' '.join(str(error).split())}") from None
+    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+        raise UserError(f"{file} is damaged: it holds no keys and values")
+    return config
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the values of a configuration with their dotted keys, as in `search.budget`."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+class _PlainYAML(yaml.SafeLoader):
+    """YAML as runs write it: without references, which can make much of little."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds references, which no run writes")
+        return super().compose_node(parent, index)
 
 
 def shown(value: float | None, unit: str) -> str:

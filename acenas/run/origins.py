@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.report import runs
@@ -28,8 +26,8 @@ def read_search(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         summary: dict[str, Any] | None = runs.finished(folder)
         if summary is not None and "returned" in summary:
-            return summary, yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+            return summary, runs.config_of(folder)
+    except (OSError, ValueError) as error:
         raise UserError(f"{folder} is damaged: {error}") from None
     raise UserError(
         f"{folder} is no finished search: name a run's folder that holds a summary.json with a returned architecture; "

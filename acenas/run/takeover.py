@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich import get_console
 
 from acenas.errors import UserError
 from acenas.report.live import CSVMetrics
-from acenas.run.config import run_hash
+from acenas.run.config import config_in, run_hash
 from acenas.search.description import STUDY, read_description
 from acenas.search.state import ATTRIBUTES
 
@@ -33,11 +33,10 @@ def take_over(folder: Path) -> int:
     if (folder / STUDY).exists():
         return 0
     budgets = {path.parent: _budget(path.parent) for path in folder.parent.glob(f"*/{STUDY}")}
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = config_in(folder)
     smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search.budget]
     for other in sorted(smaller, key=lambda other: -budgets[other]):
-        with suppress(OSError, Timeout):  # what cannot be read or locked is left alone
+        with suppress(OSError, Timeout, UserError):  # what cannot be read or locked is left alone
             if _alike(other, cfg):
                 return _copy(other, folder)
     return 0
@@ -51,8 +50,8 @@ def _budget(folder: Path) -> int:
 
 
 def _alike(other: Path, cfg: DictConfig) -> bool:
-    theirs = OmegaConf.load(other / "config.yaml")
-    if not isinstance(theirs, DictConfig) or theirs.get("seed") != cfg.seed:
+    theirs = config_in(other)
+    if theirs.get("seed") != cfg.seed:
         return False
     return run_hash(theirs, ["search.budget"]) == run_hash(cfg, ["search.budget"])
 

@@ -1,6 +1,7 @@
 """A search from Python is that of the command."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 
 import acenas
 from acenas.run import pipeline
+from acenas.run.command_line import checked_config
+from acenas.run.config import other_run
 from acenas.run.folder import only_process
 from tests.integration.conftest import result, run_folders
 from tests.shortcuts import acenas_here
@@ -46,6 +49,15 @@ def test_it_is_opened_where_it_is_done(
     again = acenas.search("nb201", table="nb201_digits", budget=12, seed=3, folder=root, overrides=SMALL)
     assert again == run
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_the_run_is_known_by_its_configuration_in_a_folder_of_any_name(
+    run: acenas.SearchRun, tmp_path: Path
+) -> None:
+    given = ["experiment=nb201_ltr", "table=nb201_digits", "search.budget=12", *SMALL]
+    shutil.copy(run.folder / "config.yaml", tmp_path)
+    assert other_run(checked_config([*given, "seed=3"]), tmp_path) == ""
+    assert "(seed: 3, not 4" in other_run(checked_config([*given, "seed=4"]), tmp_path)
 
 
 def test_what_came_out(run: acenas.SearchRun) -> None:

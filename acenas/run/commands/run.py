@@ -80,7 +80,7 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
 
             assist(cfg, folder)
         return
-    if summary := complete(cfg, folder, trial_of_a_search()):
+    if summary := complete(cfg, folder, hydra_cfg.overrides.task, trial_of_a_search()):
         print(headline(summary))
     print(f"Run folder: {folder}")
 
