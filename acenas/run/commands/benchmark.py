@@ -61,6 +61,9 @@ def main(cfg: DictConfig) -> None:
         remove_if_unused(folder)
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("acenas: stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
     sys.exit(1 if failed else 0)
 
 

@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -88,6 +90,7 @@ def main() -> None:
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
         return
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     try:
         hydra_main()
     except KeyboardInterrupt:

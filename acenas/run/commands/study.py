@@ -7,6 +7,8 @@ CSV goes in and out: `ask` writes the trials, one a row, with a column for each 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -296,6 +298,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
@@ -303,6 +306,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except UserError as error:
             print(f"acenas: error: {error}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print(
+                "acenas: stopped; nothing is lost, and the same command can be given again", file=sys.stderr
+            )
+            return 130
     return 0
 
 
