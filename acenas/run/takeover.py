@@ -77,9 +77,10 @@ def _copy(other: Path, folder: Path) -> int:
         shutil.copy2(other / STUDY, folder / STUDY)
     observations = pd.read_parquet(folder / "observations.parquet")
     count = int(observations["state"].isin(["trained", "failed"]).sum())
-    get_console().print(
-        f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
-    )
+    if count:
+        get_console().print(
+            f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
+        )
     return count
 
 

@@ -1,9 +1,13 @@
 """Trainings, judges, objectives and configs of the user's own, by command."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -63,6 +67,14 @@ evaluator:
   function: losses.train
   objective: {name: val_loss, direction: min}
 ranker: {finetuning: {passes: 5}}
+"""
+INTERRUPTED = """
+import time
+def train(kernel, width, act):
+    with open("log", "a") as log:
+        log.write("x")
+    time.sleep(60 if len(open("log").read()) == 3 else 0)
+    return kernel + width
 """
 QUIET = "logger.mode=disabled"
 
@@ -181,6 +193,29 @@ def test_a_benchmark_finds_the_configs_of_the_user(own: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     assert len(run_folders(own / "outputs")) == 2  # the benchmark's own is one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", [os.killpg, os.kill], ids=["all, as a terminal does", "the command alone"])
+def test_an_interrupt_is_one_sentence_and_the_same_command_goes_on(
+    acenas: Command, own: Path, whom: Callable[[int, int], None]
+) -> None:
+    (own / "losses.py").write_text(INTERRUPTED)
+    overrides = ("--config-dir=conf", "experiment=own", QUIET, "search.budget=6", "search.per_round=2")
+    piped: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = subprocess.Popen(
+        command(*overrides), cwd=own, env=environment(), start_new_session=True, **piped
+    )
+    while not (own / "log").exists() or (own / "log").read_text() != "xxx":
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.1)
+    whom(started.pid, signal.SIGINT)
+    _, stderr = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "acenas: stopped; the same command goes on\n" in stderr and "Traceback" not in stderr
+    done = acenas(*overrides, cwd=own)
+    assert done.returncode == 0, done.stderr
+    assert (own / "log").read_text() == "x" * 7, "what was interrupted is trained again, and nothing else"
 
 
 def test_a_missing_program_and_a_wrong_objective_are_told(acenas: Command, own: Path) -> None:

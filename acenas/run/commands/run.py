@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -90,6 +92,7 @@ def main() -> int:
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
         return 0
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     return run_application(hydra_main, "stopped; the same command goes on")
 
 

@@ -7,6 +7,8 @@ CSV goes in and out: `ask` writes the trials, one a row, with a column for each 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -296,9 +298,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        return exit_status(lambda: options.run(options))
+        stopped = "stopped; nothing is lost, and the same command can be given again"
+        return exit_status(lambda: options.run(options), stopped)
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
