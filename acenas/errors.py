@@ -28,3 +28,16 @@ def near(name: Any, names: Collection[Any]) -> str:
     """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
     found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
     return f" (did you mean {found[0]}?)" if found else ""
+
+
+def require_one_of(option: str, value: object, choices: Collection[object]) -> None:
+    """Raises `UserError` where the value of an option is none of its choices."""
+    if value not in choices:
+        raise UserError(f"{option} is {listed(choices)}, not {value!r}")
+
+
+def require_at_least(least: float, group: str, **options: float | None) -> None:
+    """Raises `UserError` for the first of the options of a group that is below `least`; None is allowed."""
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise UserError(f"{group}{name} must be at least {least}, not {value}")
