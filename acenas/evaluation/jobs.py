@@ -16,7 +16,7 @@ import numpy as np
 from joblib import cpu_count
 from rich import get_console
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.evaluation.base import Evaluator, Observations, Result
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
@@ -50,8 +50,7 @@ class TrainingJobs(Evaluator):
         executor: Executor | None = None,
         jobs: int | None = None,
     ) -> None:
-        if jobs is not None and jobs < 1:
-            raise UserError(f"evaluator: jobs must be at least 1, or null for all of the machine, not {jobs}")
+        require_at_least(1, "evaluator: ", jobs=jobs)
         self.space = space
         self.folder = Path(folder)
         self.executor = executor or LocalProcesses()

@@ -17,7 +17,7 @@ from joblib import Parallel, cpu_count, delayed
 from rich.console import Console
 from scipy.stats import spearmanr
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
 from acenas.executors.progress import show_progress
 from acenas.images import ImageTask
@@ -91,9 +91,8 @@ class BenchmarkMeasurement:
         self.seeds = tuple(int(seed) for seed in self.seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or WEAK_SEED in self.seeds:
             raise UserError(f"seeds must be different from one another and from {WEAK_SEED}: {self.seeds}")
-        for name in ("jobs", "short_epochs", "limit"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name} must be at least 1, not {value}")
+        limits = {"jobs": self.jobs, "short_epochs": self.short_epochs, "limit": self.limit}
+        require_at_least(1, "measurement: ", **limits)
         self.jobs = self.jobs or cpu_count()
         self.table_name = self.table_name or f"{self.space.name}_{self.images.source.name}"
 

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
@@ -26,7 +26,7 @@ from acenas.ranker.module import (
     left_out_predictions,
     observed_weights,
 )
-from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior, require_at_least
+from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
@@ -114,13 +114,9 @@ class Ranker(ABC):
 class GraphRanker(Ranker):
     """A graph network: pretrained with a head per weak label, finetuned with a ranking loss (AceNAS, section 3.3).
 
-    Finetuning forgets what pretraining taught, the more so the higher its learning rate, and a ranking loss with
-    exponential gain cares for the very best of the few observations alone. Against this, batches of weak labels are
-    replayed in every step (`Finetuning.replay_size`), and the scores are trained to order these batches as the weak
-    labels do, less so the more is observed (`Prior`). Both can be switched off. Off by default: the scores are also
-    regressed on the relevance (`Finetuning.regression_weight`), the ranking head starts as the head of the first weak
-    label (`Finetuning.start_from_label`), and the encoder learns more slowly than the head
-    (`Finetuning.encoder_learning_rate`).
+    Finetuning at a high learning rate forgets the pretraining, and a ranking loss with exponential gain depends on the
+    very best of the few observations alone. So each step also replays a batch of weak labels (`Finetuning.replay_size`)
+    and trains the scores to order this batch as the weak labels do, less so the more is observed (`Prior`).
 
     Attributes:
         space: of the architectures to rank.
@@ -153,8 +149,8 @@ class GraphRanker(Ranker):
     accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"head_channels": self.head_channels}, LARGEST)
-        require_at_least(0, {"weight_decay": self.weight_decay})
+        require_at_least(1, "ranker.", LARGEST, head_channels=self.head_channels)
+        require_at_least(0, "ranker.", weight_decay=self.weight_decay)
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
         if self.prior.weight and not (self.finetuning.replay_size and self.finetuning.replay_weight):
@@ -328,10 +324,7 @@ class GraphRanker(Ranker):
 
 
 def _by_size(graphs: GraphBatch, batch_size: int) -> Iterator[tuple[Tensor, GraphBatch]]:
-    """Yields batches of graphs of similar sizes with their positions, without the padding that all of a batch share.
-
-    In a space whose networks differ in depth, half of all nodes can be padding.
-    """
+    """Yields batches of graphs of similar sizes with their positions, without the padding that all of a batch share."""
     if not len(graphs):
         return  # a split of nothing has one part, which is empty
     numbers = torch.arange(1, graphs.mask.shape[-1] + 1)

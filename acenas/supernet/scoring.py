@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from torch import Tensor
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least, require_one_of
 from acenas.files import write_text
 from acenas.images import Images, ImageTask
 from acenas.seeds import torch_generator
@@ -105,14 +105,10 @@ class Scoring:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "images", "calibration_batches", "chunk_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"score: {name} must be at least 1, not {value}")
-        if isinstance(self.archs, int) and self.archs < 1:
-            raise UserError(f"score: archs must be at least 1, not {self.archs}")
-        if self.batch_norm not in ("batch", "recalibrated"):
-            raise UserError(f"score: batch_norm is 'batch' or 'recalibrated', not {self.batch_norm!r}")
+        names = ("batch_size", "images", "calibration_batches", "chunk_size")
+        require_at_least(1, "score: ", **{name: getattr(self, name) for name in names})
+        require_at_least(1, "score: ", archs=self.archs if isinstance(self.archs, int) else None)
+        require_one_of("score: batch_norm", self.batch_norm, ("batch", "recalibrated"))
 
     def run(
         self, network: SupernetNetwork, folder: str | Path, weights: str, progress: OnChunk | None = None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.training.rmsprop import TensorFlowRMSProp
 
 
@@ -46,9 +46,7 @@ class Recipe:
     gradient_clip: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        require_at_least(1, "recipe: ", epochs=self.epochs, batch_size=self.batch_size)
         if not 0 <= self.warmup_epochs < self.epochs:
             raise UserError(
                 f"recipe: warmup_epochs lies between 0 and below epochs={self.epochs}, not at {self.warmup_epochs}"

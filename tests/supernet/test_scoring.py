@@ -157,7 +157,7 @@ def test_numbers_below_one_are_refused() -> None:
     for name in ("batch_size", "images", "calibration_batches", "chunk_size", "archs"):
         with pytest.raises(UserError, match=f"{name} must be at least 1"):
             scoring(**{name: 0})
-    with pytest.raises(UserError, match="'batch' or 'recalibrated'"):
+    with pytest.raises(UserError, match="batch_norm is batch or recalibrated"):
         scoring(batch_norm="running")
 
 
