@@ -20,11 +20,13 @@ from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Observations, Result
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.spaces.base import SearchSpace
 
 RESULT = "result.json"
 """In the folder of an architecture: what its training showed."""
+
+_RESULT = {"arch": str, "value?": float, "seconds?": float}
 
 ERROR = "error.log"
 """In the folder of an architecture whose training failed: why."""
@@ -127,8 +129,8 @@ def arch_folder(folder: Path, arch: str) -> Path:
     return folder / hashlib.sha256(arch.encode()).hexdigest()[:12]
 
 
-def read_result(folder: Path, arch: str) -> dict[str, Any]:
-    """What the training of `arch` showed, from its folder.
+def read_result(folder: Path, arch: str | None = None) -> dict[str, Any]:
+    """What the training of `arch`, by default of whatever it is, showed, from its folder.
 
     Raises:
         UserError: where it is not trained, or the folder holds another.
@@ -139,8 +141,8 @@ def read_result(folder: Path, arch: str) -> dict[str, Any]:
             f"{folder.parent} holds no finished training of {arch}; only architectures that the evaluator has "
             "trained have a result"
         )
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if result["arch"] != arch:
+    result: dict[str, Any] = read_json(path, _RESULT, f"remove {folder} to train it again")
+    if arch not in (None, result["arch"]):
         raise UserError(f"{path} is the result of {result['arch']}, not of {arch}; remove its folder")
     return result
 

@@ -30,6 +30,7 @@ from acenas.errors import UserError
 from acenas.evaluation.command import call
 from acenas.evaluation.zero_cost import Batch, grad_norm, naswot, noise, prepared, synflow
 from acenas.executors.progress import show_progress
+from acenas.files import check_kind
 from acenas.images import ImageTask
 from acenas.seeds import numpy_generator, torch_generator
 from acenas.spaces.base import SearchSpace
@@ -425,10 +426,14 @@ def _finite(values: Values, seconds: float) -> _Found:
 def _lines(file: Path) -> Iterator[tuple[str, _Found]]:
     """What `file` holds; a line that a kill has cut off is left out."""
     if file.exists():
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for line in file.read_bytes().splitlines():
             try:
                 arch, values, missing, seconds = json.loads(line)
-            except ValueError:
+                check_kind(
+                    {"arch": arch, "values": values, "missing": missing, "seconds": seconds},
+                    {"arch": str, "values": {str: float}, "missing": (str, type(None)), "seconds": float},
+                )
+            except (ValueError, TypeError, RecursionError):
                 continue
             yield arch, _Found(values, missing, seconds)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.files import atomic_path
+from acenas.files import atomic_path, read_state, reading
 from acenas.ranker.data import FinetuningLoader, LabelledGraphs, PretrainingData, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
@@ -26,10 +26,13 @@ from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_le
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
-from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
+from acenas.training.lightning import EpochCheckpoint, one_thread, quiet, resumable
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
+
+
+PRETRAIN_AGAIN = "remove it to pretrain again"
 
 
 class Ranker(ABC):
@@ -175,7 +178,7 @@ class GraphRanker(Ranker):
             callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
             logger=list(loggers) or False,
             log_every_n_steps=max(len(graphs) // settings.batch_size, 1),  # nothing is logged within an epoch
-            ckpt_path=checkpoint if checkpoint.exists() else None,
+            checkpoint=checkpoint,
         )
         if self.finetuning.start_from_label:
             network.start_ranking_from_label(0)
@@ -274,18 +277,11 @@ class GraphRanker(Ranker):
 
     @override
     def load(self, path: Path) -> None:
-        try:
-            state = torch.load(path, weights_only=True)
+        state = read_state(path, PRETRAIN_AGAIN)
+        with reading(path, PRETRAIN_AGAIN):
             graphs = GraphBatch(state["node"].long(), state["adjacency"], state["mask"], state["globals"])
             network = self._fresh_network(graphs, num_labels=state["labels"].shape[1])
             network.load_state_dict(state["network"])
-        except FileNotFoundError:
-            raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{path} is no pretrained state of this ranker ({reason}); remove it to pretrain again"
-            ) from error
         self._set_pretrained(network, graphs, state["labels"])
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
@@ -302,7 +298,7 @@ class GraphRanker(Ranker):
         module: pl.LightningModule,
         data: pl.LightningDataModule | FinetuningLoader,
         *,
-        ckpt_path: Path | None = None,
+        checkpoint: Path | None = None,
         **options: Any,
     ) -> None:
         """Trains with Lightning, without output and without changing the caller's random state."""
@@ -317,7 +313,7 @@ class GraphRanker(Ranker):
                 **options,
             )
             module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
-            trainer.fit(module, data, ckpt_path=ckpt_path)
+            trainer.fit(module, data, ckpt_path=resumable(checkpoint, module) if checkpoint else None)
         module.cpu()
 
 

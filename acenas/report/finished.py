@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from acenas.errors import UserError
+from acenas.files import check_kind
 from acenas.report import runs
 
 NO_DIFFERENCE = (
@@ -90,15 +91,36 @@ def _read(folder: Path) -> FinishedRun:
     if not (folder / runs.SUMMARY).exists():
         raise _LeftOutError("not finished")
     try:
-        summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
+        summary = runs.finished(folder) or {}
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
+        if runs.objective_of(summary)["name"] != "accuracy" or not summary.get("best_known"):
+            raise _LeftOutError("no search for accuracy whose test accuracy is known")
+        check_kind(summary, _COMPARED)
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
         return FinishedRun(
             folder, dict(_flat(config)), summary, method_overrides(folder), config.get("space")
         )
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+    except _LeftOutError:
+        raise
+    except UserError as error:
+        raise _LeftOutError(str(error)) from error
+    except Exception as error:  # damaged files can fail in any way, and must not hide other runs
         raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
+
+
+_MAYBE = (float, type(None))
+_COMPARED = {
+    "experiment": str,
+    "seed": int,
+    "table": str,
+    "dataset": str,
+    "trained": int,
+    "best_known": {"test_accuracy": float},
+    "returned": {"observed_accuracy": float, "test_accuracy": float, "costs?": {str: float}},
+    "curve": [{"trained": int, "returned_test_accuracy": _MAYBE, "ndcg@10": _MAYBE}],
+}
+"""What is compared of the summaries of searches."""
 
 
 def method_overrides(folder: Path) -> list[str]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
+from acenas.errors import UserError
+from acenas.files import read_frame, read_json
 from acenas.run.config import run_hash
 
 STUDY = "study.json"
@@ -48,8 +48,8 @@ def take_over(folder: Path) -> int:
 
 def _budget(study: Path) -> int:
     try:
-        return int(json.loads(study.read_text(encoding="utf-8"))["budget"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_json(study, {"budget": int})["budget"])
+    except UserError:
         return 0
 
 
@@ -78,7 +78,7 @@ def _copy(other: Path, folder: Path) -> int:
             if (other / name).exists():
                 shutil.copy2(other / name, folder / name)
         shutil.copy2(other / STUDY, folder / STUDY)
-    observations = pd.read_parquet(folder / "observations.parquet")
+    observations = read_frame(folder / "observations.parquet", {"state": "text"}, f"remove {folder}")
     count = int(observations["state"].isin(["trained", "failed"]).sum())
     get_console().print(
         f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.state import FAILED
 from acenas.search.study import Study, Trial
@@ -25,10 +26,12 @@ class SearchResult:
             (`observed_accuracy` in percent by default), `seconds` of training, `message` of a failure, and `returned`:
             the one that a search returns whose last training this is.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
+        given: what was trained elsewhere: `arch` and the objective.
     """
 
     observations: pd.DataFrame
     scores: pd.DataFrame
+    given: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def run_study(
@@ -71,7 +74,7 @@ def run_study(
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores)
+    return SearchResult(observations, study.state.scores, study.state.given)
 
 
 def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:
@@ -107,7 +110,9 @@ def _stop_where_too_many_failed(study: Study, number: int, share: float) -> None
 def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
     """Hands over the rounds that have a fit and were not handed over by an earlier process."""
     file = study.folder / "rounds_reported.json"
-    first = json.loads(file.read_text(encoding="utf-8"))["next"] if file.exists() else 0
+    first = 0
+    with suppress(UserError):  # nothing was handed over yet, or it is not known any more: then all is again
+        first = read_json(file, {"next": int})["next"]
     observations, scores = study.observations, study.state.scores
     for number in range(first, study.state.last_round + 1):
         name = f"round_{number}" if number else "pretrained"

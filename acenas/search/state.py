@@ -12,12 +12,22 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path
+from acenas.files import atomic_path, read_frame
 from acenas.spaces import SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 """States of a trial: chosen in a round that has begun, asked for, told, or failed."""
+
+
+_TEXT = ("arch", "reason", "state", "message")
+"""Columns of text of the trials; the others are numbers."""
+
+_REMEDY = (
+    "get it back, or remove observations.parquet, scores.parquet and study.json to search again: what is kept in "
+    "`trained` is not trained again"
+)
 
 
 class StudyState:
@@ -65,10 +75,16 @@ class StudyState:
             file = self._files[name]
             written = _version(file)
             if written != self._read.get(name, ()):
-                setattr(self, attribute, pd.read_parquet(file))
+                kinds = dict.fromkeys(_TEXT, "text")
+                of_trials = name in ("observations", "answers")
+                known = ["round", "repeat", "seconds", *_TEXT] if of_trials else ["arch"]
+                frame = read_frame(file, {column: kinds.get(column, "numbers") for column in known}, _REMEDY)
+                setattr(self, attribute, frame)
                 self._read[name] = written
                 if name == "scores":
                     self._index()
+        if lacking := set(self.trials["arch"]) - self._position.keys():
+            raise UserError(f"{self._files['scores']} lacks {min(lacking)}, which was trained; {_REMEDY}")
 
     def forget(self) -> None:
         """Makes `read` take in everything anew, as what is in memory may differ from the files."""

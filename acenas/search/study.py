@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from acenas.errors import UserError
 from acenas.evaluation.labels import counted_by_default, informative
 from acenas.evaluation.objective import Objective
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.ranker import GraphRanker, Ranker
 from acenas.search.acquisition import Acquisition
 from acenas.search.candidates import Within, list_space
@@ -381,12 +381,15 @@ class Study:
     def _kept(self) -> dict[str, Any]:
         """What the folder says of its study; nothing where there is none."""
         file = self.folder / STUDY
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise UserError(f"{file} cannot be read: {error}") from None
+        kind = {
+            "budget": int,
+            "listed": bool,
+            "seed": int,
+            "objective": {"name": str, "unit": str, "direction": str},
+            "constraints": {str: float},
+        }
+        remedy = "get it back, or remove the folder to begin again"
+        return read_json(file, kind, remedy) if file.exists() else {}
 
     def _choosable(self, kept: Mapping[str, Any], archs: Sequence[str] | None) -> list[str]:
         """Everything that can be chosen from the beginning, and `within` where that is a sample."""

@@ -14,9 +14,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.files import atomic_path
+from acenas.files import atomic_path, read_state, reading
 from acenas.ranker import Ranker
 from acenas.ranker.data import in_float32
+from acenas.ranker.ranker import PRETRAIN_AGAIN
 from acenas.spaces import GraphBatch, SearchSpace
 
 
@@ -83,15 +84,9 @@ class WeakLabelMemory:
     @staticmethod
     def load(path: Path) -> WeakLabelMemory:
         """Reads what `save` wrote. Raises `UserError` for another file."""
-        try:
-            state = torch.load(path, weights_only=True)
+        state = read_state(path, PRETRAIN_AGAIN)
+        with reading(path, PRETRAIN_AGAIN):
             return WeakLabelMemory(state["contents"].numpy(), state["labels"].numpy())
-        except FileNotFoundError:
-            raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
-        except Exception as error:
-            raise UserError(
-                f"{path} holds no weak labels of a baseline ({type(error).__name__}); remove it to pretrain again"
-            ) from error
 
 
 class RememberingRanker(Ranker):

@@ -30,4 +30,4 @@ class RunStatus:
         self.facts |= facts
         if now or time.monotonic() - self._written >= 1.0:
             self._written = time.monotonic()
-            write_text(self._file, json.dumps(self.facts | {"time": time.time()}))
+            write_text(self._file, json.dumps(self.facts | {"time": time.time()}), durable=False)

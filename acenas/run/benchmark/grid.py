@@ -21,6 +21,7 @@ from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
+from acenas.files import read_frame
 from acenas.report.runs import finished
 from acenas.run.api import complete
 from acenas.run.config import check_config, choice_of, composing, instantiate, run_folder
@@ -161,7 +162,8 @@ def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.Data
     if key not in judges:
         path = find_table(cfg.table.path, cfg.data_dir)
         judges[key] = TableJudge(str(path), cfg.table.space, cfg.table.test, cfg.table.get("objective"))
-    observations = pd.read_parquet(folder / "observations.parquet")
+    columns = {"arch": "text", "returned": "text", "observed_accuracy": "numbers"}
+    observations = read_frame(folder / "observations.parquet", columns, f"remove {folder} to run it again")
     returned = observations["returned"].tolist()
     test = judges[key].test_accuracy(returned)
     observed = observations.set_index("arch")["observed_accuracy"]

@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from acenas import __version__
 from acenas.errors import UserError
-from acenas.files import is_full
-from acenas.report.runs import finished, headline
+from acenas.files import is_full, reading
+from acenas.report.runs import MADE_AGAIN, SUMMARY, finished, headline
 from acenas.run.api import complete
 from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
 from acenas.run.folder import FolderInUseError, note_error, remove_if_unused
@@ -79,7 +79,8 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
             assist(cfg, folder)
         return
     if summary := complete(cfg, folder, trial_of_a_search()):
-        print(headline(summary))
+        with reading(folder / SUMMARY, MADE_AGAIN):
+            print(headline(summary))
     print(f"Run folder: {folder}")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,9 +95,7 @@ def open_study(folder: Path, budget: int | None = None) -> Study:
 
 
 def _seed(folder: Path) -> int:
-    import json
-
-    return int(json.loads((folder / "study.json").read_text(encoding="utf-8"))["seed"])
+    return int(read_json(folder / "study.json", {"seed": int})["seed"])
 
 
 def _new(options: argparse.Namespace) -> None:

@@ -87,9 +87,6 @@ def finished_search(
     if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test, cfg.table.get("objective"))
         reference = _series(*keep(limits, *in_table.known()))
-    given = (
-        pd.read_parquet(folder / "given.parquet") if (folder / "given.parquet").exists() else pd.DataFrame()
-    )
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
@@ -110,7 +107,7 @@ def finished_search(
         costs=limits.costs(archs) if limits else pd.DataFrame(),
         cost_origins={model.name: model.origin for model in limits.models} if limits else {},
         objective=objective,
-        given=given,
+        given=result.given,
     )
 
 

@@ -6,21 +6,18 @@ of which only plain values and NumPy's scalars are loaded.
 
 import bz2
 import datetime
-import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
 from acenas.errors import UserError
-from acenas.files import PlainUnpickler, load_plain
+from acenas.files import load_plain, reading, unpacked
 from acenas.tables.importers.files import check_file, reading_record
 from acenas.tables.importers.kept import KeptParts
-from acenas.tables.importers.shrinking import ShrinkingUnpickler
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
 if TYPE_CHECKING:
@@ -153,7 +150,7 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
             yield len(meta), index, info, str(file)
         return
     load = _load_pickle if path.name.endswith(".pbz2") else _load_pth
-    content = load(path, partial(ShrinkingUnpickler, shrink=_shrink_trial))
+    content = load(path, _shrink_trial)
     meta = _meta(content, path)
     infos = content.get("arch2infos")
     if not isinstance(infos, Mapping):
@@ -198,31 +195,37 @@ def _shrink_trial(filled: dict[Any, Any]) -> None:
         times[0] = total
 
 
-def _load_pickle(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler) -> Any:
+Shrink = Callable[[dict[Any, Any]], object]
+"""See `load_plain`."""
+
+
+def _load_pickle(path: Path, shrink: Shrink | None = None) -> Any:
     check_file(path, WHAT)
     with bz2.open(path) as file:
-        return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, unpickler)
+        return load_plain(unpacked(cast(BinaryIO, file), path.stat().st_size), path, shrink)
 
 
-_BUFFER = 1 << 20  # bytes: archives hand out a few at a time slowly
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-def _load_pth(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler) -> Any:
+def _load_pth(path: Path, shrink: Shrink | None = None) -> Any:
     """What `torch.save` wrote: an archive with the pickle `data.pkl`, or, before torch 1.6, pickles in a row."""
     check_file(path, WHAT)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
-            if name is None:
-                raise UserError(f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}")
-            with archive.open(name) as file:
-                return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, unpickler)
-    with path.open("rb", buffering=_BUFFER) as file:
+    with reading(path), path.open("rb", buffering=1 << 20) as file:
+        if zipfile.is_zipfile(path) or file.read(2) == b"PK":
+            with zipfile.ZipFile(file) as archive:
+                name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+                if name is None:
+                    raise UserError(
+                        f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}"
+                    )
+                with archive.open(name) as member:
+                    return load_plain(unpacked(cast(BinaryIO, member), path.stat().st_size), path, shrink)
+        file.seek(0)
         magic, _version, _system = (load_plain(file, path) for _ in range(3))
         if magic != _LEGACY_MAGIC:
             raise UserError(f"{path} is a pickle, but none that torch saved; name {WHAT}")
-        return load_plain(file, path, unpickler)
+        return load_plain(file, path, shrink)
 
 
 # --- one cell ---
