@@ -173,6 +173,18 @@ def check_kind(value: Any, kind: Kind, place: str = "") -> None:
             raise ValueError(f"{where} is {value!r:.50}, not {names}")
 
 
+def open_parquet(path: Path) -> Any:
+    """Opens a Parquet file as `pyarrow.parquet.ParquetFile`; raises `UserError` for a bomb, and whatever damage may."""
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path, page_checksum_verification=True)
+    if file.metadata.num_rows > 100_000_000:
+        raise UserError(
+            f"{path} has {file.metadata.num_rows:,} rows, as no table of architectures or images does"
+        )
+    return file
+
+
 _ARROW = {"text": ("string", "large_string"), "numbers": ("int", "uint", "double", "float")}
 
 
@@ -188,12 +200,10 @@ def read_frame(path: Path, columns: Mapping[str, str], remedy: str = GET_AGAIN) 
         UserError: where it is damaged, or lacks a column of that kind.
     """
     import pandas as pd
-    import pyarrow.parquet as pq
 
-    with reading(path, remedy):
-        schema = pq.read_schema(path)
+    with reading(path, remedy), open_parquet(path) as file:
         for name, kind in columns.items():
-            found = str(schema.field(name).type)
+            found = str(file.schema_arrow.field(name).type)
             if not found.startswith(_ARROW[kind]):
                 raise ValueError(f"its column {name} holds {found}, not {kind}")
         return pd.read_parquet(path)

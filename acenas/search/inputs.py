@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from acenas.spaces import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.custom import CustomSpace
 from acenas.tables import WeakLabels
+from acenas.tables.importers.own import read_rows
 
 Labels = WeakLabels | Source | Sequence[Source]
 """Weak labels as they are, or what `acenas.evaluation.labels.weak_labels` makes them of: frames, functions, names of
@@ -33,14 +35,19 @@ def archs_of(space: SearchSpace, frame: pd.DataFrame) -> list[str]:
     Raises:
         UserError: where one is not of the space.
     """
+    rows: Iterable[Any] = frame.to_dict("records")
+    read: Callable[[Any], str] = space.from_choices
     if "arch" in frame.columns:
-        archs = [space.parse(str(arch)) for arch in frame["arch"]]
+        rows, read = frame["arch"].astype(str), space.parse
     elif frame.index.name == "arch" or isinstance(next(iter(frame.index), None), str):
-        archs = [space.parse(arch) for arch in frame.index]
-    else:
-        archs = [space.from_choices(row) for row in frame.to_dict("records")]
-    for arch in archs:
-        space.validate(arch)
+        rows, read = frame.index, space.parse
+    archs = []
+    for number, row in enumerate(rows):
+        try:
+            archs.append(read(row))
+            space.validate(archs[-1])
+        except UserError as error:
+            raise UserError(f"row {number}: {error}") from None
     return archs
 
 
@@ -48,11 +55,8 @@ def read_frame(given: pd.DataFrame | str | Path) -> pd.DataFrame:
     """A frame, or that of a CSV or Parquet file. Raises `UserError` where it cannot be read."""
     if isinstance(given, pd.DataFrame):
         return given
-    path = Path(given)
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    frame: pd.DataFrame = read_rows(Path(given)).to_pandas()
+    return frame
 
 
 def weak_labels_of(

@@ -238,7 +238,7 @@ class Study:
                 f"{', '.join(map(str, observed.columns))})"
             )
         archs = archs_of(self.space, observed.drop(columns=name))
-        values = [_as_float(value, name) for value in observed[name]]
+        values = [_as_float(value, f"row {row}: {name}") for row, value in enumerate(observed[name])]
         with self._transaction():
             self.state.add_given(archs, values, self.space, again)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acenas.errors import UserError
-from acenas.files import read_json, write_text
+from acenas.files import read_json, reading, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,10 +201,13 @@ def _read(file: str) -> pd.DataFrame:
     """Rows of a CSV file, or of the standard input; all as text, so that an empty cell is no NaN."""
     import pandas as pd
 
-    try:
-        return pd.read_csv(sys.stdin if file == "-" else file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
+    given = "the standard input" if file == "-" else file
+    with reading(given, "name a CSV file with a header"):
+        rows = pd.read_csv(sys.stdin if file == "-" else file, header=None, dtype=str, keep_default_na=False)
+    names = rows.iloc[0].tolist()
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{given} has two columns {doubled[0]}; rename one")
+    return rows.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 
 
 def _fail(options: argparse.Namespace) -> None:

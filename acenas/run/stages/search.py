@@ -22,6 +22,7 @@ from acenas.run.stages.labels import label_values, pretraining_archs
 from acenas.search import SearchResult, Study, run_study
 from acenas.search.events import SearchCallback
 from acenas.tables import WeakLabels
+from acenas.tables.importers.own import read_rows
 
 if TYPE_CHECKING:
     from acenas.run.parts import Parts
@@ -109,11 +110,7 @@ def given(cfg: DictConfig, objective: Objective) -> pd.DataFrame:
     """
     file, columns = Path(cfg.search.given), cfg.search.get("given_columns") or {}
     names, arch = {theirs: ours for ours, theirs in columns.items()}, columns.get("arch", "arch")
-    try:
-        # As text, or an architecture of digits would lose its leading zeros.
-        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype={arch: str})
-    except (OSError, ValueError) as error:
-        raise UserError(f"search.given={file} cannot be read: {error}") from None
+    frame: pd.DataFrame = read_rows(file, [arch]).to_pandas()
     if lacking := [name for name in names if name not in frame]:
         raise UserError(
             f"search.given={file} has no column {lacking[0]}; it has {', '.join(map(str, frame))}"

@@ -9,6 +9,7 @@ import datetime
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
@@ -76,11 +77,8 @@ def import_nasbench201(
             than it is filed under, or is no accuracy in percent.
     """
     path = Path(path)
-    if path.is_dir():
-        with KeptParts(path, Path(out)) as kept:
-            rows = _read_all(path, space, progress, kept)
-    else:
-        rows = _read_all(path, space, progress)
+    with reading(path), KeptParts(path, Path(out)) if path.is_dir() else nullcontext() as kept:
+        rows = _read_all(path, space, progress, kept)
     if not rows:
         raise UserError(f"{path} holds no cells; name {WHAT}")
     names = sorted({name for row in rows for name in row}, key=_order)
@@ -164,17 +162,17 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
 
 def _meta(content: Any, path: Path) -> Sequence[str]:
     archs = content.get("meta_archs") if isinstance(content, Mapping) else None
-    if not isinstance(archs, Sequence):
+    if not (isinstance(archs, Sequence) and all(isinstance(arch, str) for arch in archs)):
         raise UserError(f"{path} has no list of its cells (meta_archs); name {WHAT}")
     return archs
 
 
 def _check_arch(info: Any, arch: str, path: Path) -> None:
     for state in info.values() if isinstance(info, Mapping) else ():
-        if isinstance(state, Mapping) and str(state.get("arch_str")) != arch:
-            raise UserError(
-                f"{path} holds cell {state.get('arch_str')}, but {arch} is filed there; get it again"
-            )
+        found = state.get("arch_str") if isinstance(state, Mapping) else arch
+        if not isinstance(found, str) or found != arch:
+            found = found if isinstance(found, str) else type(found).__name__
+            raise UserError(f"{path} holds cell {found}, but {arch} is filed there; get it again")
 
 
 def _shrink_trial(filled: dict[Any, Any]) -> None:
@@ -239,6 +237,8 @@ def _row(index: int, info: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             raise ValueError(
                 f"it has trainings called {name!r:.200}, and there are {', '.join(map(repr, EPOCHS))}"
             )
+        if not isinstance(state["arch_str"], str):
+            raise ValueError(f"its arch_str is a {type(state['arch_str']).__name__}, not text")
         row[ARCH] = str(state["arch_str"])
         for dataset in SPLITS:
             row |= _columns(dataset, EPOCHS[name], state["all_results"])
