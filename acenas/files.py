@@ -169,7 +169,7 @@ def check_kind(value: Any, kind: Kind, place: str = "") -> None:
         if type(value) is int:  # a whole number is a number, and one that no float can hold is none
             fits = object in kinds or (not {int, float}.isdisjoint(kinds) and abs(value) < 1 << 63)
         if not fits:
-            names = " or ".join(_KINDS[one] for one in kinds)
+            names = " or ".join(_KINDS.get(one, "an object") for one in kinds)
             raise ValueError(f"{where} is {value!r:.50}, not {names}")
 
 

@@ -61,7 +61,8 @@ class SweepLauncher(Launcher):
         """See `Launcher`; a job that is lost returns nothing.
 
         Raises:
-            SystemExit: with status 2 and a message where the executor cannot be used; with 130 where the user stops it.
+            UserError: where the executor cannot be used.
+            SystemExit: with status 130 where the user stops it.
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -79,9 +80,6 @@ class SweepLauncher(Launcher):
         note_jobs(self.hydra_context, configs)
         try:
             returned = self._run(configs)
-        except UserError as error:
-            print(f"acenas: error: {error}", file=sys.stderr)
-            sys.exit(2)
         except KeyboardInterrupt:
             print(f"acenas: {self.when_interrupted}", file=sys.stderr)
             sys.exit(130)

@@ -45,9 +45,9 @@ class TrainingEvaluator(TrainingJobs):
     resumes to the same weights; in the end `weights.pt` and `result.json`. The seconds of a result are those of the
     training alone, over all processes that worked on it.
 
-    An accuracy depends on the seed and the architecture, not on `jobs` or on what else is trained: a seed sets initial
-    weights, order and augmentation as in `training.side_by_side.train`, so that with the recipe, images and seed of a
-    measured table an architecture gets the table's accuracy, except for rounding.
+    An accuracy depends on the seed and the architecture, not on `jobs` or on what else is trained. Seeds are used as in
+    `training.side_by_side.train`: with the recipe, images and seed of a measured table an architecture gets the table's
+    accuracy, except for rounding.
 
     Args:
         space: builds the networks.
@@ -106,7 +106,7 @@ class TrainingEvaluator(TrainingJobs):
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        """Returns all that accuracies depend on, except for rounding."""
+        """All that accuracies depend on, except for rounding."""
         return {
             **network_settings(self.space, self.images.splits.num_classes),
             "images": image_settings(self.images),
@@ -118,9 +118,7 @@ class TrainingEvaluator(TrainingJobs):
     @override
     def sent(self) -> TrainingEvaluator:
         other = copy(self)
-        other.images = replace(
-            self.images
-        )  # each process reads the images itself: they are too large to send
+        other.images = replace(self.images)  # without what is read: each process reads the images itself
         return other
 
     @override
@@ -137,8 +135,9 @@ class TrainingEvaluator(TrainingJobs):
         on_gpu = device.type == "cuda"
         network = initialised(lambda: self.space.build(arch, num_classes), self.seed)
         with nullcontext() if on_gpu else one_thread():
+            curve = folder / "curve.csv"
             module = CurveTraining(
-                network, self.images, self.recipe, self.seed, device, folder / "curve.csv", self.channels_last
+                network, self.images, self.recipe, self.seed, device, curve, self.channels_last
             )
             fit(
                 module,
@@ -152,9 +151,7 @@ class TrainingEvaluator(TrainingJobs):
                 precision=self.precision,
             )
         with atomic_path(folder / "weights.pt") as temporary:
-            torch.save(
-                {name: tensor.cpu() for name, tensor in module.network.state_dict().items()}, temporary
-            )
+            torch.save(module.network.cpu().state_dict(), temporary)
         accuracy = module.curve[-1]["valid_accuracy"]
         return {"value": accuracy, "seconds": module.seconds, "epochs": self.recipe.epochs}
 
@@ -185,7 +182,7 @@ class TrainingJudge(Judge):
         Raises:
             UserError: for an architecture that was not trained.
         """
-        forms = [self.space.canonical(arch) for arch in archs]
+        forms = self.space.canonical_all(archs)
         measured = {form: self._measure(form) for form in dict.fromkeys(forms)}
         return np.array([measured[form] for form in forms], dtype=np.float64)
 

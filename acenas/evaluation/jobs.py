@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, several at once: each has a folder, and its result is kept there as it ends."""
+"""Trainings in processes, several at once; the folder of a training keeps its result."""
 
 from __future__ import annotations
 
@@ -26,17 +26,15 @@ from acenas.spaces.base import SearchSpace
 RESULT = "result.json"
 """In the folder of an architecture: what its training showed."""
 
-_RESULT = {"arch": str, "value?": float, "seconds?": float}
-
 ERROR = "error.log"
 """In the folder of an architecture whose training failed: why."""
 
 
 class TrainingJobs(Evaluator):
-    """Trains each architecture in a process of its own; what is trained already is read and not trained again.
+    """Trains each architecture in a process, unless its folder holds a result.
 
-    Every architecture has a folder in `folder`, named by a hash of its canonical form. Those with the same canonical
-    form share one training, that of the canonical form.
+    Its folder in `folder` is named by a hash of its canonical form, which is what is trained: architectures with the
+    same canonical form share one training.
 
     Args:
         space: of the architectures.
@@ -61,7 +59,7 @@ class TrainingJobs(Evaluator):
 
     @abstractmethod
     def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
-        """Trains a canonical architecture, or goes on with it. Called in another process.
+        """Trains a canonical architecture, or resumes its training. Called in another process.
 
         Args:
             arch: to train.
@@ -97,16 +95,13 @@ class TrainingJobs(Evaluator):
             yield from _results(alike[form], {} if why else read_result(folder, form), why)
 
     def evaluate(self, archs: Sequence[str]) -> Observations:
-        """The results of all of `archs`, NaN for those whose training failed."""
+        """Returns the results of all of `archs`, NaN for those whose training failed."""
         results = {result.arch: result for result in self.results(archs)}
-        return Observations(
-            list(archs),
-            np.array([results[arch].value for arch in archs], dtype=np.float64),
-            np.array([results[arch].seconds for arch in archs], dtype=np.float64),
-        )
+        values = np.array([(results[arch].value, results[arch].seconds) for arch in archs], dtype=np.float64)
+        return Observations(list(archs), *values.reshape(-1, 2).T)
 
     def sent(self) -> TrainingJobs:
-        """What the other processes receive of this evaluator."""
+        """Returns what the other processes receive of this evaluator."""
         return self
 
     def _attempt(self, arch: str, number: int) -> str:
@@ -115,6 +110,8 @@ class TrainingJobs(Evaluator):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             result = self.train(arch, number, folder)
+            if not math.isfinite(result["value"]):  # not kept: another attempt trains again
+                raise UserError(f"the objective is {result['value']}")
         except Exception as error:
             write_text(folder / ERROR, f"{arch}\n\n{traceback.format_exc()}")
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -125,23 +122,20 @@ class TrainingJobs(Evaluator):
 
 
 def arch_folder(folder: Path, arch: str) -> Path:
-    """The folder of canonical architecture `arch` in `folder`."""
+    """Returns the folder of canonical architecture `arch` in `folder`."""
     return folder / hashlib.sha256(arch.encode()).hexdigest()[:12]
 
 
 def read_result(folder: Path, arch: str | None = None) -> dict[str, Any]:
-    """What the training of `arch`, by default of whatever it is, showed, from its folder.
-
-    Raises:
-        UserError: where it is not trained, or the folder holds another.
-    """
+    """Reads the result of `arch`, or of any, in its folder. Raises `UserError` where there is none, or another's."""
     path = folder / RESULT
     if not path.exists():
         raise UserError(
             f"{folder.parent} holds no finished training of {arch}; only architectures that the evaluator has "
             "trained have a result"
         )
-    result: dict[str, Any] = read_json(path, _RESULT, f"remove {folder} to train it again")
+    kind = {"arch": str, "value?": float, "seconds?": float}
+    result: dict[str, Any] = read_json(path, kind, f"remove {folder} to train it again")
     if arch not in (None, result["arch"]):
         raise UserError(f"{path} is the result of {result['arch']}, not of {arch}; remove its folder")
     return result

@@ -80,6 +80,10 @@ class Objective:
         """`values`, or their negatives where lower is better: higher is better of these, always."""
         return self.sign * np.asarray(values, dtype=np.float64)
 
+    def label(self, kind: str) -> str:
+        """`kind` (`observed` or `test`) with name and unit, as in `test accuracy (%)`."""
+        return f"{kind} {self.name}{f' ({self.unit})' if self.unit else ''}"
+
     def show(self, value: float, digits: int = 2) -> str:
         """The value with its unit, as in `94.37 %`."""
         return f"{value:.{digits}f}{' ' if self.unit else ''}{self.unit}"

@@ -43,21 +43,21 @@ class TableEvaluator(Evaluator):
         seconds: str | None = None,
         objective: Objective | Mapping[str, Any] | None = None,
     ) -> None:
-        column = parse_column(observed)
+        column, named = parse_column(observed), f"the observed column is {observed}"
         if isinstance(column, Accuracy) and column.split == "test":
             raise UserError(
-                f"the observed column is {observed}, but test accuracies are for the report only; choose a column "
-                f"such as {column.dataset}.valid.{column.epochs} or {column.dataset}.observed.{column.epochs}"
+                f"{named}, but test accuracies are for the report only; choose a column such as "
+                f"{column.dataset}.valid.{column.epochs} or {column.dataset}.observed.{column.epochs}"
             )
         if isinstance(column, Other) and "test" in re.split(r"[._-]", observed.lower()):
             raise UserError(
-                f"the observed column is {observed}, but test values are for the report only; choose another column, "
-                "or rename it where there is no other"
+                f"{named}, but test values are for the report only; choose another column, or rename it where there is "
+                "no other"
             )
         if not isinstance(column, Accuracy | Other):
             raise UserError(
-                f"the observed column is {observed}, which holds no accuracy; choose a column such as "
-                "<dataset>.valid.<epochs> or <dataset>.observed.<epochs>"
+                f"{named}, which holds no accuracy; choose a column such as <dataset>.valid.<epochs> or "
+                "<dataset>.observed.<epochs>"
             )
         if seconds is not None and not isinstance(parse_column(seconds), TrainSeconds | Other):
             raise UserError(
@@ -72,11 +72,7 @@ class TableEvaluator(Evaluator):
 
     @override
     def evaluate(self, archs: Sequence[str]) -> Observations:
-        """Looks `archs` up. The seconds are those of the training that the table records, or NaN.
-
-        Raises:
-            UserError: where an architecture is not in the table.
-        """
+        """Looks `archs` up; unknown seconds are NaN. Raises `UserError` where one is not in the table."""
         values, seconds = _values(self._table, archs, self.observed), np.full(len(archs), np.nan)
         if self._seconds is not None:
             seconds = self._table.column(self._seconds)[self._table.rows(archs)]
@@ -85,6 +81,10 @@ class TableEvaluator(Evaluator):
     @override
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
         return _known(self._table, self.observed)
+
+    @override
+    def archs(self) -> list[str]:
+        return self._table.archs if isinstance(parse_column(self.observed), Other) else super().archs()
 
 
 class TableJudge(Judge):
@@ -116,11 +116,7 @@ class TableJudge(Judge):
 
     @override
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """Looks the test values of `archs` up.
-
-        Raises:
-            UserError: where an architecture is not in the table.
-        """
+        """Looks the test values of `archs` up. Raises `UserError` where one is not in the table."""
         return _values(self._table, archs, self.test)
 
     @override
@@ -135,15 +131,13 @@ def _objective(given: Objective | Mapping[str, Any] | None) -> Objective:
 def _open(
     path: str, space: str, objective: Objective, column: str, seconds: str | None = None
 ) -> BenchmarkTable:
-    """Opens a table, and checks that a column holds finite numbers of the objective."""
+    """Opens a table, and checks that the values of `column` are finite and of the objective."""
     columns = [column] if seconds is None else [column, seconds]
     table = BenchmarkTable.open(find_table(path), space=space, columns=columns)
     table.check()
     values = table.column(column)
     if np.isinf(values).any():
-        raise UserError(
-            f"{table.path}, column {column}: a value is infinite; leave out values that are unknown"
-        )
+        raise UserError(f"{table.path}, column {column}: a value is infinite; leave unknown values out")
     if objective.unit == "%":
         check_percent(f"{column} of {table.path}", values)
     return table

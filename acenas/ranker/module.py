@@ -12,11 +12,12 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from acenas.ranker.data import LabelledGraphs
+from acenas.ranker.data import LabelledGraphs, TensorLoader
 from acenas.ranker.encoders import Encoder
 from acenas.ranker.settings import Finetuning, Pretraining
-from acenas.ranking import RankingLoss, ranknet_loss
-from acenas.seeds import derive_seed
+from acenas.ranking import RankingLoss
+from acenas.ranking.functional import ranknet_loss
+from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces.graphs import GraphBatch
 
 
@@ -49,10 +50,10 @@ class Heads(nn.Module):
             nn.init.uniform_(bias, -bound, bound)
 
     @torch.no_grad()
-    def copy_from(self, others: Heads, number: int) -> None:
-        """Makes the only perceptron here equal to one of `others`."""
+    def copy_from(self, others: Heads) -> None:
+        """Makes the only perceptron here equal to the first of `others`."""
         for own, other in zip(self.parameters(), others.parameters(), strict=True):
-            own.copy_(other[number : number + 1])
+            own.copy_(other[:1])
 
     def forward(self, encoded: Tensor) -> Tensor:
         """`[B, count]` from `[B, in_channels]`."""
@@ -64,6 +65,8 @@ class Heads(nn.Module):
 
 class RankingNetwork(nn.Module):
     """An encoder with a head for every weak label and one for the ranking.
+
+    `label_heads` predict the standardised weak labels `[B, L]` from what the encoder returns, `[B, out_channels]`.
 
     Args:
         encoder: graphs to vectors.
@@ -77,14 +80,6 @@ class RankingNetwork(nn.Module):
         self.encoder = encoder
         self.label_heads = Heads(encoder.out_channels, head_channels, num_labels, dropout)
         self.ranking_head = Heads(encoder.out_channels, head_channels, 1, dropout)
-
-    def start_ranking_from_label(self, label: int) -> None:
-        """Copies the head of weak label number `label` into the ranking head, which then ranks by that label."""
-        self.ranking_head.copy_from(self.label_heads, label)
-
-    def labels(self, encoded: Tensor) -> Tensor:
-        """The weak labels `[B, L]`, standardised, predicted from the encoded graphs `[B, out_channels]`."""
-        return self.label_heads(encoded)  # type: ignore[no-any-return]
 
     def scores(self, encoded: Tensor) -> Tensor:
         """The scores `[B]` of the encoded graphs `[B, out_channels]`; only their order means anything."""
@@ -113,14 +108,6 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
     return error / known.sum(dim=0).clamp(min=1)
 
 
-def prior_labels(labels: Tensor, weights: Tensor) -> Tensor:
-    """Returns the prior `[B]`: the sum of the standardised `labels` `[B, L]`, weighted by `weights` `[L]`.
-
-    A missing label (NaN) counts as the mean, 0.
-    """
-    return labels.nan_to_num(nan=0.0) @ weights
-
-
 def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
     """Fits the weights of the weak labels to the observations: ridge regression that shrinks to `before`, not to 0.
 
@@ -143,17 +130,25 @@ def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: 
 class PretrainingModule(pl.LightningModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 
+    The learning rate warms up over the first tenth of the steps, then falls to 0 as a cosine. The order of an epoch and
+    its dropout are functions of (seed, epoch); the trainer must ask for the batches anew in every epoch
+    (`reload_dataloaders_every_n_epochs=1`).
+
     Args:
         network: is trained in place.
+        graphs: A architectures.
+        labels: `[A, L]`, standardised, NaN where missing.
         label_names: of the weak labels, for the metrics `pretrain/<name>_mse`.
-        settings: the highest learning rate. It warms up over the first tenth of the steps, then falls to 0 as a cosine.
+        settings: batch size, and the highest learning rate.
         weight_decay: AdamW's.
-        seed: of the run; dropout is a function of (seed, epoch).
+        seed: of the run.
     """
 
     def __init__(
         self,
         network: RankingNetwork,
+        graphs: GraphBatch,
+        labels: Tensor,
         label_names: Sequence[str],
         settings: Pretraining,
         weight_decay: float,
@@ -161,21 +156,25 @@ class PretrainingModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.label_names = list(label_names)
-        self.learning_rate = settings.learning_rate
+        self.graphs, self.labels, self.label_names = graphs, labels, label_names
+        self.settings = settings
         self.weight_decay = weight_decay
         self.seed = seed
-        self._errors: list[Tensor] = []
+
+    def train_dataloader(self) -> TensorLoader:
+        """The batches of the current epoch."""
+        generator = torch_generator(self.seed, "pretrain", "order", self.current_epoch)
+        return TensorLoader(self.graphs, self.labels, self.settings.batch_size, generator)
 
     def on_train_epoch_start(self) -> None:
         """Seeds dropout."""
         torch.manual_seed(derive_seed(self.seed, "pretrain", "dropout", self.current_epoch))
-        self._errors = []
+        self._errors: list[Tensor] = []
 
     def training_step(self, batch: LabelledGraphs, batch_index: int) -> Tensor:
         """The loss of one batch."""
         graphs, labels = batch
-        errors = squared_errors(self.network.labels(self.network.encoder(graphs)), labels)
+        errors = squared_errors(self.network.label_heads(self.network.encoder(graphs)), labels)
         self._errors.append(errors.detach())
         return errors.sum()
 
@@ -193,7 +192,7 @@ class PretrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine decay."""
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+            self.network.parameters(), self.settings.learning_rate, weight_decay=self.weight_decay, fused=True
         )
         return _with_schedule(optimizer, int(self.trainer.estimated_stepping_batches))
 
@@ -203,7 +202,7 @@ class FinetuningModule(pl.LightningModule):
 
     The loss of a step is the ranking loss of a list, plus `regression_weight` times the mean squared error of the
     scores against the standardised relevance, plus `replay_weight` times that of the weak labels, plus `prior_weight`
-    times RankNet's loss of the scores against `prior_labels`.
+    times RankNet's loss of the scores against the prior, the weighted sum of the weak labels.
 
     Args:
         network: is trained in place.
@@ -247,10 +246,12 @@ class FinetuningModule(pl.LightningModule):
         if settings.regression_weight:
             loss = loss + settings.regression_weight * (scores - targets).square().mean()
         if replayed is not None:
-            errors = squared_errors(network.labels(encoded[len(graphs) :]), replayed[1])
+            errors = squared_errors(network.label_heads(encoded[len(graphs) :]), replayed[1])
             loss = loss + settings.replay_weight * errors.mean()
             if self.prior_weight:
-                prior = prior_labels(replayed[1], self.label_weights)
+                prior = (
+                    replayed[1].nan_to_num(nan=0.0) @ self.label_weights
+                )  # a missing label counts as the mean
                 loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior.unsqueeze(0))
         return loss
 

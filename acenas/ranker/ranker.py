@@ -1,14 +1,12 @@
 """Rankers: pretrained on weak labels and finetuned on few observations, they score architectures."""
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -19,10 +17,10 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.files import atomic_path, read_state, reading
-from acenas.ranker.data import FinetuningLoader, LabelledGraphs, PretrainingData, TensorLoader, in_float32
+from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
-from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_least
+from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior, require_at_least
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
@@ -30,9 +28,6 @@ from acenas.training.lightning import EpochCheckpoint, one_thread, quiet, resuma
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
-
-
-PRETRAIN_AGAIN = "remove it to pretrain again"
 
 
 class Ranker(ABC):
@@ -84,13 +79,24 @@ class Ranker(ABC):
         one, or of a combination of all.
         """
 
-    @abstractmethod
-    def save(self, path: Path) -> None:
-        """Writes the result of pretraining to one file."""
+    def state(self) -> dict[str, Any]:
+        """Returns what pretraining has learned, of tensors: nothing by default. Raises `RuntimeError` before it."""
+        return {}
 
-    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027 (nothing to restore is the rule)
+        """Learns what another ranker's `state` holds. Raises any error for one of a ranker with other arguments."""
+
+    def save(self, path: Path) -> None:
+        """Writes `state` to one file."""
+        with atomic_path(path) as temporary:
+            torch.save(self.state(), temporary)
+
     def load(self, path: Path) -> None:
-        """Reads what `save` wrote. Raises `UserError` for a file of a ranker with other arguments."""
+        """Restores what `save` wrote. Raises `UserError` for the file of a ranker with other arguments."""
+        remedy = "remove it to pretrain again"
+        state = read_state(path, remedy)
+        with reading(path, remedy):
+            self.restore(state)
 
 
 @dataclass(eq=False)
@@ -133,10 +139,10 @@ class GraphRanker(Ranker):
     pretraining: Pretraining = Pretraining()  # noqa: RUF009 (frozen)
     finetuning: Finetuning = Finetuning()  # noqa: RUF009 (frozen)
     prior: Prior = Prior()  # noqa: RUF009 (frozen)
-    accelerator: str = "cpu"
+    accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"head_channels": self.head_channels})
+        require_at_least(1, {"head_channels": self.head_channels}, LARGEST)
         require_at_least(0, {"weight_decay": self.weight_decay})
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
@@ -165,14 +171,13 @@ class GraphRanker(Ranker):
     ) -> None:
         """Pretrains as `Ranker.pretrain` says; writes `folder/pretrain.ckpt` after every epoch."""
         names = list(label_names) or [f"label_{i}" for i in range(weak_labels.shape[1])]
-        labels = _standardised(in_float32(weak_labels), names)
+        labels = standardised(in_float32(weak_labels), names)
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])
         settings, checkpoint = self.pretraining, folder / "pretrain.ckpt"
         self._fit(
-            PretrainingModule(network, names, settings, self.weight_decay, self.seed),
-            PretrainingData(graphs, labels, settings.batch_size, self.seed),
+            PretrainingModule(network, graphs, labels, names, settings, self.weight_decay, self.seed),
             max_epochs=settings.epochs,
             reload_dataloaders_every_n_epochs=1,
             callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
@@ -181,11 +186,11 @@ class GraphRanker(Ranker):
             checkpoint=checkpoint,
         )
         if self.finetuning.start_from_label:
-            network.start_ranking_from_label(0)
+            network.ranking_head.copy_from(network.label_heads)
         self._set_pretrained(network, graphs, labels)
 
     def _set_pretrained(self, network: RankingNetwork, graphs: GraphBatch, labels: Tensor) -> None:
-        """Makes a pretrained network, and the standardised labels it was trained on, the state of the ranker."""
+        """Takes a pretrained network, and the standardised labels that it was trained on."""
         self._pretrained, self._network = network, network
         self._weakly_labelled = (graphs, labels)
         first = torch.eye(labels.shape[1])[0]
@@ -226,7 +231,7 @@ class GraphRanker(Ranker):
         draws = torch_generator(self.seed, "finetune", "replay", round)
         steps = FinetuningLoader(lists, replayed, settings.replay_size, draws)
         with _seeded(self.seed, "finetune", "dropout", round):
-            self._fit(module, steps, max_epochs=1, logger=False)
+            self._fit(module, data=steps, max_epochs=1, logger=False)
         self._network = network
 
     @torch.no_grad()
@@ -240,7 +245,7 @@ class GraphRanker(Ranker):
         if self._pretrained is None or self.prior.ridge is None:
             return self._label_weights
         network = self._pretrained.eval()
-        labels = network.labels(network.encoder(graphs))  # as predicted by the pretrained network
+        labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
         return observed_weights(labels, targets, self._label_weights, self.prior.ridge)
 
     @override
@@ -253,36 +258,23 @@ class GraphRanker(Ranker):
         for index, part in _by_size(graphs, SCORE_BATCH):
             encoded = network.encoder(part)
             if network is self._pretrained:  # the ranking head has not been trained yet
-                scores[index] = network.labels(encoded) @ self._label_weights
+                scores[index] = network.label_heads(encoded) @ self._label_weights
             else:
                 scores[index] = network.scores(encoded)
         return scores
 
-    @override
-    def save(self, path: Path) -> None:
-        """Writes the weights, and the weak labels with their graphs, which finetuning replays."""
+    def state(self) -> dict[str, Any]:
+        """Returns the weights, and the weak labels with their graphs, which finetuning replays."""
         if self._pretrained is None or self._weakly_labelled is None:
             raise RuntimeError("there is nothing to save before pretraining")
-        graphs, labels = self._weakly_labelled
-        state = {
-            "network": self._pretrained.state_dict(),
-            "node": graphs.node.to(torch.uint8),
-            "adjacency": graphs.adjacency,
-            "mask": graphs.mask,
-            "globals": graphs.globals,
-            "labels": labels,
-        }
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        return {"network": self._pretrained.state_dict(), **packed(*self._weakly_labelled)}
 
     @override
-    def load(self, path: Path) -> None:
-        state = read_state(path, PRETRAIN_AGAIN)
-        with reading(path, PRETRAIN_AGAIN):
-            graphs = GraphBatch(state["node"].long(), state["adjacency"], state["mask"], state["globals"])
-            network = self._fresh_network(graphs, num_labels=state["labels"].shape[1])
-            network.load_state_dict(state["network"])
-        self._set_pretrained(network, graphs, state["labels"])
+    def restore(self, state: dict[str, Any]) -> None:
+        graphs, labels = unpacked(state)
+        network = self._fresh_network(graphs, num_labels=labels.shape[1])
+        network.load_state_dict(state["network"])
+        self._set_pretrained(network, graphs, labels)
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
         with _seeded(self.seed, "weights"):
@@ -296,8 +288,8 @@ class GraphRanker(Ranker):
     def _fit(
         self,
         module: pl.LightningModule,
-        data: pl.LightningDataModule | FinetuningLoader,
         *,
+        data: FinetuningLoader | None = None,
         checkpoint: Path | None = None,
         **options: Any,
     ) -> None:
@@ -328,16 +320,12 @@ def _by_size(graphs: GraphBatch, batch_size: int) -> Iterator[tuple[Tensor, Grap
     sizes = (graphs.mask * numbers).flatten(1).amax(1)  # up to the last node: there may be holes before it
     for index in torch.split(sizes.argsort(stable=True), batch_size):
         part, size = graphs[index], max(int(sizes[index[-1]]), 1)
-        yield (
-            index,
-            GraphBatch(
-                part.node[..., :size], part.adjacency[..., :size, :size], part.mask[..., :size], part.globals
-            ),
-        )
+        adjacency = part.adjacency[..., :size, :size]
+        yield index, GraphBatch(part.node[..., :size], adjacency, part.mask[..., :size], part.globals)
 
 
-def _standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
-    """Returns the labels with mean 0 and deviation 1. Raises `UserError` for a label without variation."""
+def standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
+    """Returns the labels `[A, L]` with mean 0 and deviation 1. Raises `UserError` for a label without variation."""
     mean = weak_labels.nanmean(dim=0)
     deviation = (weak_labels - mean).square().nanmean(dim=0).sqrt()
     for name, value in zip(names, deviation, strict=True):
@@ -346,6 +334,17 @@ def _standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
                 f"weak label {name}: all its values are equal or missing; leave it out of weak_labels"
             )
     return (weak_labels - mean) / deviation
+
+
+def packed(graphs: GraphBatch, labels: Tensor) -> dict[str, Tensor]:
+    """Returns weakly labelled graphs as tensors of a ranker's state."""
+    return {**vars(graphs), "node": graphs.node.short(), "labels": labels}
+
+
+def unpacked(state: dict[str, Any]) -> LabelledGraphs:
+    """Reverses `packed`."""
+    graphs = GraphBatch(state["node"].long(), state["adjacency"], state["mask"], state["globals"])
+    return graphs, state["labels"]
 
 
 def _correlations(labels: Tensor) -> Tensor:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from acenas.errors import UserError
+
+LARGEST = 4096
+"""Channels or layers of a ranker: more would fill a machine's memory without a word."""
 
 MOST_RANKED = 512
 """Of more observed architectures, a finetuning ranks lists of this size at most, in fewer passes over all of them."""
@@ -118,8 +122,9 @@ class Prior:
         return self.weight * self.size / (self.size + observed)
 
 
-def require_at_least(least: int, values: dict[str, float]) -> None:
-    """Raises `UserError` for the first of the ranker's named `values` that is below `least`."""
+def require_at_least(least: int, values: dict[str, float], most: float = math.inf) -> None:
+    """Raises `UserError` for the first of the ranker's named `values` that is below `least` or above `most`."""
     for name, value in values.items():
-        if value < least:
-            raise UserError(f"ranker.{name} must be at least {least}, not {value}")
+        if not least <= value <= most:
+            above = f" and at most {most}" if most < math.inf else ""
+            raise UserError(f"ranker.{name} must be at least {least}{above}, not {value}")

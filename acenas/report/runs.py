@@ -28,8 +28,11 @@ LOCK = ".lock"
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """The run folders at or below `root`: those that a process has locked once. What lies in them is not looked at."""
-    if (root / LOCK).exists():
+    """The run folders at or below `root`: those that a process has locked once, and finished studies.
+
+    What lies in them is not looked at.
+    """
+    if (root / LOCK).exists() or (root / SUMMARY).exists():
         yield root
     elif root.is_dir():
         for child in sorted(root.iterdir()):
@@ -156,11 +159,12 @@ def headline(summary: Mapping[str, Any]) -> str:
     name, unit, _ = objective_of(summary).values()
     observed = f"Observed {name} {shown(returned[f'observed_{name}'], unit)}"
     where = f"{summary['table']} {summary['dataset']}".strip()
-    counts = ", ".join(f"{summary[what]} {what}" for what in ("failed", "given") if summary.get(what))
+    failed = f" ({summary['failed']} failed)" if summary.get("failed") else ""
+    given = f", {summary['given']} given," if summary.get("given") else ""
     return "\n".join(
         [
             f"{summary['experiment']} on {where}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained{f' ({counts})' if counts else ''} in {seconds}",
+            f"{summary['trained']} architectures trained{failed}{given} in {seconds}",
             *lines,
             f"Returned: {returned['arch']}",
             f"{observed}; nobody knows a test value."

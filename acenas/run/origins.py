@@ -10,12 +10,14 @@ from typing import Any
 import yaml
 
 from acenas.errors import UserError
-from acenas.files import check_kind, number, reading
+from acenas.evaluation.objective import Objective
+from acenas.files import check_kind, reading
 from acenas.report import runs
+from acenas.report.runs import shown
 from acenas.tables import BenchmarkTable
 from acenas.tables.schema import Latency, parse_column
+from acenas.training.final.card import Origin
 from acenas.training.final.network import FACTS, NetworkFacts
-from acenas.training.final.origin import Origin
 
 
 def read_search(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -44,6 +46,8 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
         config: its resolved configuration.
     """
     returned, search = summary["returned"], config["search"]
+    objective = Objective.of(summary.get("objective", "accuracy"))
+    observed = shown(returned[objective.column], objective.unit)
     where = f"{summary['table']} {summary['dataset']}".strip()
     labels = config.get("weak_labels") or []
     ranker = (config.get("ranker") or {}).get("_target_", "none").rpartition(".")[2]
@@ -55,7 +59,7 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
         f"It was found by the search `{summary['experiment']}` (seed {summary['seed']}) of acenas in the space "
         f"`{summary['space']}`, with {search['_target_'].rpartition('.')[2]} and the ranker {ranker}.",
         f"The search trained {summary['trained']} architectures in all ({where}) and returned the one with the best "
-        f"observed accuracy among them{unless}: {number(returned['observed_accuracy'])} % were observed of this one.",
+        f"observed {objective.name} among them{unless}: {observed} of this one.",
         "The ranker learned first from the weak labels " + ", ".join(f"`{label}`" for label in labels) + "."
         if labels
         else "No weak labels were used.",

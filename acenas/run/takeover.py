@@ -12,14 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from acenas.errors import UserError
-from acenas.files import read_frame, read_json
+from acenas.files import read_frame
+from acenas.report.live import CSVMetrics
 from acenas.run.config import run_hash
-
-STUDY = "study.json"
-"""In the folder of a search that has begun: its budget, among others."""
-
-STATE = ("observations.parquet", "scores.parquet", "answers.parquet", "given.parquet")
-"""Files of a study's state; see `acenas.search.study.StudyState`."""
+from acenas.search.description import STUDY, read_description
+from acenas.search.state import ATTRIBUTES
 
 STAGES = {"weak_labels.parquet": ("supernet", "score"), "pretrain/ranker.pt": ("pretrain",)}
 """Folders of earlier stages, by the file that says that they are done."""
@@ -35,7 +32,7 @@ def take_over(folder: Path) -> int:
     """
     if (folder / STUDY).exists():
         return 0
-    budgets = {path.parent: _budget(path) for path in folder.parent.glob(f"*/{STUDY}")}
+    budgets = {path.parent: _budget(path.parent) for path in folder.parent.glob(f"*/{STUDY}")}
     cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
     smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search.budget]
@@ -46,10 +43,10 @@ def take_over(folder: Path) -> int:
     return 0
 
 
-def _budget(study: Path) -> int:
+def _budget(folder: Path) -> int:
     try:
-        return int(read_json(study, {"budget": int})["budget"])
-    except UserError:
+        return int(read_description(folder)["budget"])
+    except (UserError, KeyError):
         return 0
 
 
@@ -74,9 +71,10 @@ def _copy(other: Path, folder: Path) -> int:
             shutil.copytree(result.parent, training, copy_function=_link, dirs_exist_ok=True)
         for settings in other.glob("trained/*.json"):
             shutil.copy2(settings, folder / "trained" / settings.name)
-        for name in STATE:
+        for name in (f"{name}.parquet" for name in ATTRIBUTES):
             if (other / name).exists():
                 shutil.copy2(other / name, folder / name)
+        _copy_metrics(other, folder)
         shutil.copy2(other / STUDY, folder / STUDY)
     observations = read_frame(folder / "observations.parquet", {"state": "text"}, f"remove {folder}")
     count = int(observations["state"].isin(["trained", "failed"]).sum())
@@ -84,6 +82,14 @@ def _copy(other: Path, folder: Path) -> int:
         f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
     )
     return count
+
+
+def _copy_metrics(other: Path, folder: Path) -> None:
+    """What was logged in the epochs before the search; all else is logged again."""
+    mine = CSVMetrics(folder / "metrics.csv")
+    for (stage, step), row in CSVMetrics(other / "metrics.csv").rows.items():
+        if stage not in ("search", "train") and step is not None:
+            mine.log_metrics(row, step)
 
 
 def _link(source: str, target: str) -> None:

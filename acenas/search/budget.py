@@ -1,5 +1,7 @@
 """The check of a search's numbers of trainings. Imports nothing heavy: a configuration is checked by it at once."""
 
+from numbers import Integral
+
 from acenas.errors import UserError
 
 
@@ -15,6 +17,8 @@ def check_budget(budget: int, per_round: int = 1, num_final: int = 0, growth: fl
     Raises:
         UserError: for a number outside its range.
     """
+    if not isinstance(budget, Integral):
+        raise UserError(f"search.budget={budget!r} must be a whole number")
     if not 0 <= num_final < budget or per_round < 1 or growth < 0:
         raise UserError(
             f"search.budget={budget} must be larger than search.num_final={num_final}, "

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,33 +28,16 @@ LABELLED = 1000
 """Architectures that are labelled where labels are made: enough for a ranker to learn them, soon counted."""
 
 
-def archs_of(space: SearchSpace, frame: pd.DataFrame) -> list[str]:
-    """The architectures of the rows of `frame`: of its column or index `arch`, or of a column for each choice.
+def frame_of(given: pd.DataFrame | str | Path, arch: str = "arch") -> pd.DataFrame:
+    """A frame, or that of a CSV or Parquet file. Raises `UserError` where it cannot be read.
 
-    Raises:
-        UserError: where one is not of the space.
+    Args:
+        given: the frame or the file.
+        arch: the column of architectures. It is read as text: one of digits keeps its leading zeros.
     """
-    rows: Iterable[Any] = frame.to_dict("records")
-    read: Callable[[Any], str] = space.from_choices
-    if "arch" in frame.columns:
-        rows, read = frame["arch"].astype(str), space.parse
-    elif frame.index.name == "arch" or isinstance(next(iter(frame.index), None), str):
-        rows, read = frame.index, space.parse
-    archs = []
-    for number, row in enumerate(rows):
-        try:
-            archs.append(read(row))
-            space.validate(archs[-1])
-        except UserError as error:
-            raise UserError(f"row {number}: {error}") from None
-    return archs
-
-
-def read_frame(given: pd.DataFrame | str | Path) -> pd.DataFrame:
-    """A frame, or that of a CSV or Parquet file. Raises `UserError` where it cannot be read."""
     if isinstance(given, pd.DataFrame):
         return given
-    frame: pd.DataFrame = read_rows(Path(given)).to_pandas()
+    frame: pd.DataFrame = read_rows(Path(given), [arch]).to_pandas()
     return frame
 
 
@@ -70,7 +52,7 @@ def weak_labels_of(
     if isinstance(given, WeakLabels):
         return given
     if isinstance(given, pd.DataFrame):
-        archs = archs_of(space, given)
+        archs = space.read_frame(given)
     return weak_labels(space, archs, given, folder, seed=seed, limit=LABELLED)
 
 
@@ -130,10 +112,16 @@ def cost_models(space: SearchSpace, names: Sequence[str], labels: WeakLabels | N
 
 def limits_of(
     space: SearchSpace, constraints: Mapping[str, float] | Limits | None, labels: WeakLabels | None
-) -> Limits | None:
-    """The limits of a study: as they are, or with a model for each cost; None where there are none."""
-    if constraints is None or isinstance(constraints, Limits):
+) -> Limits:
+    """The limits of a study: as they are, or with a model for each cost."""
+    if isinstance(constraints, Limits):
         return constraints
-    if not constraints:
-        return None
-    return Limits(constraints, cost_models(space, list(constraints), labels))
+    return Limits(constraints or {}, cost_models(space, list(constraints or ()), labels))
+
+
+def as_number(value: object, name: str) -> float:
+    """`value` as a float: a number, a text that is one, or an array or tensor of one. Raises `UserError`."""
+    try:
+        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"{name} must be a number, not {value!r}") from None

@@ -71,16 +71,11 @@ class LabelledGraphs(SearchSpace):
         _read(arch)
 
     @override
-    def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        self._refuse("drawn")
-
-    @override
-    def neighbours(self, arch: str) -> list[str]:
-        self._refuse("changed")
-
-    @override
-    def build(self, arch: str, num_classes: int) -> NoReturn:
-        self._refuse("built")
+    def sample(self, n: int, generator: torch.Generator) -> NoReturn:
+        raise UserError(
+            f"of the space {self.name} nothing but graphs is known, so none can be drawn; search those of a table with "
+            "search=greedy or half_best"
+        )
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns the graphs, node type 1 + tag; the globals are log(1 + |h|) of each hyper-parameter h, with its sign.
@@ -90,22 +85,16 @@ class LabelledGraphs(SearchSpace):
                 or hyper-parameters as the first one.
         """
         read = [_read(arch) for arch in archs]
-        node = torch.zeros(len(archs), self.graphs, self.nodes, dtype=torch.long)
-        adjacency = torch.zeros(len(archs), self.graphs, self.nodes, self.nodes, dtype=torch.bool)
-        for i, (graphs, hyperparameters) in enumerate(read):
-            self._check_size(archs[i], graphs)
+        for arch, (graphs, hyperparameters) in zip(archs, read, strict=True):
+            self._check_size(arch, graphs)
             if len(hyperparameters) != len(read[0][1]):
                 raise UserError(
-                    f"{archs[i]} has {len(hyperparameters)} hyper-parameters, {archs[0]} has {len(read[0][1])}"
+                    f"{arch} has {len(hyperparameters)} hyper-parameters, {archs[0]} has {len(read[0][1])}"
                 )
-            for k, (edges, tags) in enumerate(graphs):
-                node[i, k, : len(tags)] = torch.tensor(tags) + 1
-                for source, target in edges:
-                    adjacency[i, k, source, target] = True
-        if self.graphs == 1:
-            node, adjacency = node.squeeze(1), adjacency.squeeze(1)
+        typed = [([tag + 1 for tag in graph.tags], graph.edges) for graphs, _ in read for graph in graphs]
         values = torch.tensor([hyperparameters for _, hyperparameters in read]).reshape(len(archs), -1)
-        return GraphBatch(node, adjacency, node > 0, values.sign() * values.abs().log1p())
+        features = values.sign() * values.abs().log1p()
+        return GraphBatch.of(typed, self.nodes, features, None if self.graphs == 1 else self.graphs)
 
     def draw(self, arch: str) -> Figure:
         """Draws the graphs below each other, their nodes by their tags, and the hyper-parameters above."""
@@ -125,12 +114,6 @@ class LabelledGraphs(SearchSpace):
                 f"{arch} has {len(graphs)} graph(s) of up to {nodes} nodes and {tags} tags; the space was told "
                 f"space.graphs={self.graphs} space.nodes={self.nodes} space.tags={self.tags}"
             )
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise UserError(
-            f"of the space {self.name} nothing but graphs is known, so none can be {what}; search those of a table "
-            "with search=greedy or half_best"
-        )
 
 
 @lru_cache(maxsize=1 << 16)

@@ -1,6 +1,4 @@
-"""Samplers of the paths that a step of the super-net trains: functions of (seed, step), so every process knows all."""
-
-from __future__ import annotations
+"""Samplers of the paths of a step: functions of (seed, step), so that every process knows all paths."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -29,7 +27,7 @@ class PathSampler(ABC):
     connected_only: bool = False
 
     def paths(self, space: SearchSpace, seed: int, step: int, world_size: int = 1) -> list[list[str]]:
-        """Returns the architectures of each of `world_size` processes in step `step`, in the order of the processes.
+        """Returns the architectures of each of `world_size` processes in step `step`.
 
         Raises:
             UserError: where connected architectures are asked for and no draw of many is connected.

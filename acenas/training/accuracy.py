@@ -1,7 +1,5 @@
 """The accuracy of networks on images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Batches of the images that a network is trained and evaluated on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal
 

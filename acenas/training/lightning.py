@@ -26,14 +26,10 @@ if TYPE_CHECKING:  # rankers use this file too, without images and processes
 
 
 class EpochCheckpoint(pl.callbacks.Checkpoint):
-    """Writes the state of a training to one file at the end of an epoch; a kill leaves the last whole file.
+    """Writes the state of a training to the file `path` at the end of an epoch; a kill leaves the last whole file.
 
-    It must run in all processes, as Lightning gathers the state from all of them; the first one writes.
-
-    Args:
-        path: of the file.
-        seconds: no file is written within so many seconds of the one before, except after the last epoch. With
-            several processes it must be 0.
+    It must run in all processes, as Lightning gathers the state from all of them. Except after the last epoch, the file
+    is written only where that was `seconds` ago, which must be 0 with several processes.
     """
 
     def __init__(self, path: Path, seconds: float = 0.0) -> None:
@@ -71,7 +67,7 @@ def resumable(checkpoint: Path, module: pl.LightningModule) -> Path | None:
 def quiet() -> Iterator[None]:
     """Hides Lightning's messages on devices, processes and the last epoch, and warnings that no user can act on.
 
-    An interrupt stays a `KeyboardInterrupt`: Lightning would exit, and ignore further ones.
+    Keeps an interrupt a `KeyboardInterrupt`, where Lightning would exit and ignore further ones.
     """
     on_interrupt = signal.getsignal(signal.SIGINT)
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
@@ -121,13 +117,13 @@ def fit(
     checkpoint_seconds: float = 0.0,
     **trainer_options: Any,
 ) -> None:
-    """Trains `module` on images as one of the processes; resumes from the checkpoint where there is one.
+    """Trains `module` in place, as one of the processes; resumes from the checkpoint where there is one.
 
     Args:
-        module: is trained in place.
+        module: to train.
         data: its batches.
-        hardware: what to train on.
-        checkpoint: the file that is written after each epoch, in the first process.
+        hardware: to train on.
+        checkpoint: the file of `EpochCheckpoint`.
         callbacks: of Lightning.
         loggers: of Lightning.
         device: of a single process; None for the first of `hardware`.

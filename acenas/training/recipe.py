@@ -18,16 +18,16 @@ from acenas.training.rmsprop import TensorFlowRMSProp
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with momentum; the learning rate rises linearly from 0, then falls to 0 along a cosine, step by step.
+    """SGD with momentum. The learning rate rises linearly from 0, then falls to 0 along a cosine, step by step.
 
     Attributes:
-        epochs: passes over the training images; images that do not fill the last batch are left out of a pass.
+        epochs: passes over the training images, without those that do not fill the last batch.
         batch_size: images of a step; of each process where a super-net is trained, else of all processes together.
-        learning_rate: the highest learning rate.
-        momentum: momentum of SGD.
+        learning_rate: the highest.
+        momentum: of SGD.
         nesterov: whether the momentum is Nesterov's.
-        weight_decay: weight decay of all parameters.
-        warmup_epochs: epochs in which the learning rate rises.
+        weight_decay: of all parameters.
+        warmup_epochs: in which the learning rate rises.
         label_smoothing: part of the target that is spread over all classes.
         gradient_clip: the largest norm of the gradient of all parameters together; None for no limit.
 
@@ -63,7 +63,7 @@ class Recipe:
         return replace(self, epochs=epochs, warmup_epochs=self.warmup_epochs * epochs / self.epochs)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Returns an optimizer of all parameters. It does not move those without a gradient, nor their momentum."""
+        """Returns an optimizer of all parameters. Parameters without a gradient and their momentum do not change."""
         return torch.optim.SGD(
             network.parameters(),
             lr=self.learning_rate,
@@ -74,11 +74,11 @@ class Recipe:
         )
 
     def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR:
-        """Returns the schedule over `steps` steps in all; it must be stepped after each."""
+        """Returns the schedule over `steps` steps, to be advanced after each."""
         return LambdaLR(optimizer, lambda step: self.schedule(step, steps))
 
     def schedule(self, step: int, steps: int) -> float:
-        """Returns the learning rate in step `step` of `steps`, counted from 0, as a part of the highest."""
+        """Returns the learning rate in step `step` (from 0) of `steps`, as a part of the highest."""
         rising = self.warmup_epochs / self.epochs * steps
         if step < rising:
             return (step + 1) / (rising + 1)
@@ -94,12 +94,9 @@ class RMSPropRecipe(Recipe):
     """RMSProp as in TensorFlow; only the kernels of convolutions have weight decay.
 
     Attributes:
-        decay: decay of the mean square of the gradient.
+        decay: of the mean square of the gradient.
         eps: is added to the mean square before its root is taken.
         warmup_from: learning rate of the first step, where there is a warm-up.
-
-    Raises:
-        UserError: where a value is out of range.
     """
 
     decay: float = 0.9

@@ -1,7 +1,5 @@
 """RMSProp as in TensorFlow, which trained the networks of ProxylessNAS's space in TuNAS."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,14 +18,6 @@ class TensorFlowRMSProp(torch.optim.Optimizer):
 
     PyTorch's RMSProp adds eps after the root, starts s at 0, and multiplies v rather than g by the learning rate. With
     an eps of 1 the results differ.
-
-    Args:
-        params: parameters, or groups of them.
-        lr: learning rate.
-        decay: decay of the mean square.
-        momentum: momentum of the velocity.
-        eps: is added inside the root.
-        weight_decay: is multiplied by the parameter and added to its gradient.
     """
 
     def __init__(
@@ -46,11 +36,7 @@ class TensorFlowRMSProp(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
-        """Makes one step; parameters without a gradient do not change.
-
-        Args:
-            closure: computes the loss and the gradients, where they are not computed yet.
-        """
+        """Makes one step; parameters without a gradient do not change. `closure` computes loss and gradients first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,7 +1,5 @@
 """The settings that results depend on, kept beside them so that a folder never mixes results of different settings."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -54,6 +54,15 @@ def test_what_is_trained_is_read_and_not_trained_again(tmp_path: Path) -> None:
     assert log.read_text() == "xxx"
 
 
+def test_a_value_that_is_none_is_trained_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    text = "open(log, 'a').write('x'); print('nan' if len(open(log).read()) <= 3 else 2)"
+    command = program(tmp_path, f"log = {str(log)!r}; {text}")
+    evaluator = CommandEvaluator(SPACE, command, tmp_path / "trained", jobs=1)
+    assert {result.failure.split(";")[0] for result in results(evaluator)} == {"the objective is nan"}
+    assert [result.value for result in results(evaluator)] == [2] * 3 and log.read_text() == "x" * 6
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [

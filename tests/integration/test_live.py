@@ -50,15 +50,6 @@ def test_the_loop_runs_without_any_table(acenas: Command, tmp_path: Path) -> Non
     assert "nothing to compare" not in done.stdout and "Returned:" in done.stdout
 
 
-def test_a_label_that_nobody_makes_is_an_error_before_the_supernet_is_trained(
-    acenas: Command, tmp_path: Path
-) -> None:
-    done = acenas(*SMALL, "table=none", "weak_labels=[weak.supernt]", cwd=tmp_path)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "there is no weak.supernt; choose from weak.supernet" in done.stderr
-    assert not list(tmp_path.glob("outputs/*/*")), "a run that never began leaves no folder"
-
-
 OWN = """# @package _global_
 defaults:
   - override /space: nasbench201_digits

@@ -1,20 +1,23 @@
 """Weak labels as rankers take them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
-from acenas.ranker.baselines.weak_labels import WeakLabelMemory
+from acenas.ranker.baselines.weak_labels import WeakLabelRanker
 from acenas.ranker.data import in_float32
-from acenas.ranker.ranker import _standardised
+from acenas.ranker.ranker import standardised
+from acenas.spaces import NasBench201
 from tests.ranker.graphs import random_dags
 
 ROWS = np.random.default_rng(0).uniform(size=50)
 
 
-def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def expected_of(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """In extended precision, whose range is much larger than that of float64."""
     wide = values.astype(np.longdouble)
     mean = np.nanmean(wide)
@@ -26,13 +29,13 @@ def standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_labels_of_any_magnitude_are_standardised(size: float, offset: float) -> None:
     labels = np.stack([(ROWS + offset) * size, ROWS], axis=1)
     labels[3, 0] = np.nan
-    expected = np.stack([standardised(column) for column in labels.T], axis=1)
-    found = _standardised(in_float32(torch.from_numpy(labels)), ["a", "b"])
+    expected = np.stack([expected_of(column) for column in labels.T], axis=1)
+    found = standardised(in_float32(torch.from_numpy(labels)), ["a", "b"])
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
-    memory = WeakLabelMemory.of(random_dags(50), torch.from_numpy(labels))
-    known = ~np.isnan(memory.labels)
-    assert np.abs(memory.labels[known]).max() < 5
+    ranker, graphs = WeakLabelRanker(NasBench201()), random_dags(50)
+    ranker.pretrain(graphs, torch.from_numpy(labels), folder=Path())
+    assert 0.5 < np.abs(ranker.remembered(graphs)).max() < 5
 
 
 def test_usual_labels_are_only_rounded() -> None:
@@ -48,6 +51,6 @@ def test_usual_labels_are_only_rounded() -> None:
 def test_equal_labels_are_an_error(value: float) -> None:
     labels = torch.full((5, 1), value, dtype=torch.float64)
     with pytest.raises(UserError, match="weak label a: all its values are equal or missing"):
-        _standardised(in_float32(labels), ["a"])
+        standardised(in_float32(labels), ["a"])
     with pytest.raises(UserError, match="weak label a: all its values are equal or missing"):
-        WeakLabelMemory.of(random_dags(5), labels, ["a"])
+        WeakLabelRanker(NasBench201()).pretrain(random_dags(5), labels, folder=Path(), label_names=["a"])

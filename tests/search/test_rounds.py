@@ -120,6 +120,16 @@ def test_the_final_round_takes_the_best_predicted(tmp_path: Path) -> None:
     assert min(scores[arch] for arch in final) >= max(passed_over)
 
 
+def test_a_raised_budget_is_reported_from_where_it_differs(tmp_path: Path) -> None:
+    whole, raised = Recorder(), Recorder()
+    run(tmp_path / "whole", whole, budget=30, num_final=0)
+    run(tmp_path / "raised", budget=20, num_final=0)
+    run(tmp_path / "raised", raised, budget=30, num_final=0)
+    assert [(r.round, r.trained) for r in raised.results] == [(3, 24), (4, 30)]
+    for one, other in zip(raised.results, whole.results[2:], strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
 @pytest.mark.parametrize("round_of_death", [1, 3, 5])
 def test_a_search_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path, round_of_death: int) -> None:
     whole, evaluator = Recorder(), CountConvolutions()
@@ -281,24 +291,31 @@ def test_a_search_is_anytime_where_no_round_looks_ahead(
 
 
 class Failing(CountConvolutions):
-    """Fails each architecture of `broken` so many times; gives no result at all for those of `silent`."""
+    """Fails some architectures so many times: with an error, with NaN or with no result at all."""
 
-    def __init__(self, times: int = 99, silent: bool = False) -> None:
+    def __init__(self, times: int = 99, how: str = "error") -> None:
         super().__init__()
-        self.times, self.silent = times, silent
+        self.times, self.how = times, how
 
     def results(self, archs: Sequence[str]) -> Iterator[Result]:
         for arch in archs:
             self.asked.append(arch)
             if "skip_connect~2" in arch and self.asked.count(arch) <= self.times:
-                if not self.silent:
-                    yield Result(arch, math.nan, failure="it exploded")
+                if self.how != "silent":
+                    yield Result(arch, math.nan, failure="it exploded" if self.how == "error" else "")
             else:
                 yield Result(arch, float(arch.count("3x3~")), 1.0)
 
 
 @pytest.mark.parametrize(
-    ("evaluator", "attempts"), [(Failing(), 3), (Failing(silent=True), 1), (Failing(times=2), 3)]
+    ("evaluator", "attempts"),
+    [
+        (Failing(), 3),
+        (Failing(how="silent"), 1),
+        (Failing(times=2), 3),
+        (Failing(how="nan"), 3),
+        (Failing(times=1, how="nan"), 2),
+    ],
 )
 def test_what_fails_is_given_up_after_so_many_attempts(
     tmp_path: Path, evaluator: Failing, attempts: int

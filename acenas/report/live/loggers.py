@@ -234,13 +234,16 @@ def run_loggers(
         The loggers, `metrics.csv` first, for the trainers and `RankingMetrics`.
     """
     folder = Path(folder)
+    # Of the processes of a run, the first alone opens loggers. Lightning takes any process for another one in whose
+    # environment a launcher of something else has left RANK, LOCAL_RANK, SLURM_PROCID or JSM_NAMESPACE_RANK.
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
     metrics_csv = CSVMetrics(folder / "metrics.csv")
     loggers: list[Logger] = [metrics_csv]
     wandb_logger = None
     options: dict[str, Any] = {"group": group, "job_type": job_type, "name": name, "project": project}
     options |= {"tags": list(tags), "config": dict(config or {})}
     best_of = BEST_OF | {f"search/{name}_{objective.name}": objective.direction for name in BEST_VALUES}
-    if mode != "disabled" and getattr(rank_zero_only, "rank", 0) == 0:
+    if mode != "disabled":
         wandb_logger = _open_logger(folder, mode, options, metrics_csv, best_of)
     if wandb_logger is not None:
         loggers.append(wandb_logger)

@@ -1,7 +1,7 @@
 """The command `python -m acenas.study`: a study for trainings that run by hand, or in another system.
 
 CSV goes in and out: `ask` writes the trials, one a row, with a column for each choice; `tell` reads rows with `trial`
-(its number) or `arch`, and the objective or `failed`, a reason.
+(its number), `arch` or the choices, and the objective or `failed`, a reason.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
 from acenas.files import read_json, reading, write_text
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _new(options: argparse.Namespace) -> None:
     if (options.folder / DESCRIPTION).exists():
         raise UserError(f"{options.folder} holds a study already; raise its budget with ask --budget")
     from acenas.run.study import Study
-    from acenas.search.inputs import read_frame
+    from acenas.search.inputs import frame_of
 
     study = Study(
         space,
@@ -111,7 +111,7 @@ def _new(options: argparse.Namespace) -> None:
         options.folder,
         options.seed,
         objective=options.objective,
-        weak_labels=options.weak_labels if options.weak_labels is None else read_frame(options.weak_labels),
+        weak_labels=options.weak_labels if options.weak_labels is None else frame_of(options.weak_labels),
         given=options.given,
         constraints=dict(_limit(each) for each in options.constraint) or None,
     )
@@ -170,29 +170,35 @@ def _flat(choices: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _tell(options: argparse.Namespace) -> None:
+    from acenas.search import Trial
+
     study, frame = open_study(options.folder), _read(options.file)
-    name, told, empty = study.objective.name, 0, []
-    if not {name, "failed"} & set(frame.columns) or not {"trial", "arch"} & set(frame.columns):
+    name, told, empty, problems = study.objective.name, 0, 0, []
+    if not {name, "failed"} & set(frame.columns) or not {"trial", "arch", *study.space.choice_columns} & set(
+        frame.columns
+    ):
         raise UserError(
             f"{options.file}: it needs a column trial or arch, and {name} or failed; there are "
             f"{', '.join(map(str, frame.columns))}"
         )
-    problems = []
-    for number, row in enumerate(frame.to_dict("records"), start=1):
-        row = {key: value for key, value in row.items() if str(value).strip() not in ("", "nan")}
+    for number, cells in enumerate(frame.to_dict("records"), start=1):
+        row = {key: value for key, value in cells.items() if str(value).strip()}
         try:
-            which = int(row["trial"]) if "trial" in row else str(row["arch"])
+            which: Any = row.get("arch", row)  # an architecture, or choices
+            if "trial" in row:
+                trial = int(float(row["trial"]))
+                which = Trial(trial, row["arch"]) if "arch" in row else trial
             if "failed" in row:
-                study.fail(which, str(row["failed"]))
-            elif name in row or str(frame[name].iloc[number - 1]).lower() == "nan":
-                study.tell(which, row.get(name, float("nan")))
+                study.fail(which, row["failed"])
+            elif name in row:
+                study.tell(which, row[name])
             else:
-                empty.append(number)
+                empty += 1
                 continue
             told += 1
-        except (UserError, KeyError, ValueError) as error:
+        except (UserError, ValueError) as error:
             problems.append(f"row {number}: {error}")
-    print(f"{told} told" + (f", {len(empty)} rows without a result left out" if empty else ""))
+    print(f"{told} told" + (f", {empty} rows without a result left out" if empty else ""))
     if problems:
         raise UserError("; ".join(problems) + ". The other rows are told")
 
@@ -216,10 +222,10 @@ def _fail(options: argparse.Namespace) -> None:
 
 
 def _give(options: argparse.Namespace) -> None:
-    from acenas.search.inputs import read_frame
+    from acenas.search.inputs import frame_of
 
     study = open_study(options.folder)
-    study.give(read_frame(options.file))
+    study.give(frame_of(options.file))
     print(f"{len(study.state.given)} given in all")
 
 
@@ -279,7 +285,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fail = command("fail", _fail, "note that a training failed")
     fail.add_argument("trial", help="its number or architecture")
-    fail.add_argument("reason")
+    fail.add_argument("reason", nargs="?", default="no reason")
     give = command("give", _give, "read what was trained elsewhere; it costs no budget")
     give.add_argument("file", help="CSV or Parquet: arch or the choices, and the objective")
     show = command("show", _show, "how far it is, and the ranking")
@@ -293,12 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        try:
-            options.run(options)
-        except UserError as error:
-            print(f"acenas: error: {error}", file=sys.stderr)
-            return 2
-    return 0
+        return exit_status(lambda: options.run(options))
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

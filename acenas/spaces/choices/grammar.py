@@ -1,16 +1,13 @@
 """The grammar of choices, and how values of other types are matched to them."""
 
-from __future__ import annotations
-
-import difflib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
 import numpy as np
 
-from acenas.errors import UserError
+from acenas.errors import UserError, listed, near
 
 Value = str | int | float | bool | None
 
@@ -79,24 +76,6 @@ def _unescaped(text: str) -> str:
 def missing(value: Any) -> bool:
     """Returns whether `value` is None, NaN, NaT or NA."""
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
-
-
-def listed(values: Collection[Any], most: int = 12) -> str:
-    """Returns `values` in words, the first `most` of them.
-
-    >>> listed([3, 5, 7])
-    '3, 5 or 7'
-    """
-    words = [str(value) for value in list(values)[:most]]
-    if len(values) > most:
-        return f"{', '.join(words)} and {len(values) - most} more"
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def near(name: Any, names: Collection[Any]) -> str:
-    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
-    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 class Column:

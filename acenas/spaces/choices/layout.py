@@ -1,23 +1,21 @@
-"""The choices of a space as a table: a column for each choice that could exist, a row for each architecture."""
+"""The choices of a space as a table: a column for each choice that may exist, a row for each architecture."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acenas.errors import UserError
-from acenas.spaces.choices.grammar import Column, Value, When, listed, missing, near
+from acenas.errors import UserError, listed, near
+from acenas.spaces.choices.grammar import Column, Value, When, missing, read_fields
 
 COMPLETIONS = 64
-"""The largest number of rows in which choices that a change adds take all values; above, they take the first."""
-
-_TOKENS = re.compile(r"[^,()]+|[()]")
+"""The largest number of rows in which choices that a change adds take all values; above, they take the first one."""
 
 Row = list[int]
 """The code of each column, -1 for a choice that does not exist."""
@@ -61,11 +59,10 @@ class Item(NamedTuple):
 
 
 class Layout:
-    """The columns of `choices`, and the architectures as rows.
+    """The columns of `choices`, and the architectures as rows. Raises `UserError` for choices that are invalid.
 
-    Rows are counted column by column, each after those that its conditions name. The state is the set of later columns
-    that cannot exist any more; values that rule out the same columns form one branch. Raises `UserError` for choices
-    that are invalid.
+    Rows are counted column by column, each column after those that its conditions name. The state is the set of later
+    columns that cannot exist any more; values that exclude the same columns form one branch.
     """
 
     def __init__(self, choices: Mapping[str, Any]) -> None:
@@ -131,7 +128,7 @@ class Layout:
         return scope[name], codes
 
     def _conditions_first(self) -> list[int]:
-        """Returns the columns, each right after the last one that its conditions name: so there are few states."""
+        """Returns the columns, each right after the last one that its conditions name, so that there are few states."""
         order: dict[int, None] = {}
 
         def put(number: int) -> None:
@@ -154,12 +151,12 @@ class Layout:
             return [([-1], (state | frozenset(self._dependents[number])) - {number})]
         branches: dict[frozenset[int], Row] = {}
         for code in range(len(self.columns[number].values)):
-            ruled_out = {
+            excluded = {
                 later
                 for later in self._dependents[number]
                 if any(before == number and code not in codes for before, codes in self.columns[later].when)
             }
-            branches.setdefault(state | ruled_out, []).append(code)
+            branches.setdefault(state | excluded, []).append(code)
         return [(codes, after) for after, codes in branches.items()]
 
     # --- between rows and what is written ---
@@ -193,25 +190,16 @@ class Layout:
                 for i, (block, inner) in enumerate(zip(blocks, value, strict=False), start=1):
                     self._place(block, inner, row, f"{place}{name} {i}: ")
 
-    def read(self, arch: str) -> Row | None:
-        """Returns the row that `write` writes as `arch`; None where there is none."""
-        try:
-            if self._is_flat:
-                values = zip(self.columns, arch.split(","), strict=True)
-                return [column.code_of[text] for column, text in values]
-            row, tokens, at = [-1] * len(self.columns), _TOKENS.findall(arch), 0
-            for number, column in enumerate(self.columns):
-                if column.active(row):
-                    while tokens[at] in "()":
-                        at += 1
-                    if column.is_number:
-                        row[number] = column.values.index(_blocks(tokens[at + 1 :]))
-                    else:
-                        row[number] = column.code_of[tokens[at]]
-                    at += 1
-        except (IndexError, KeyError, ValueError):
-            return None
-        return row if self.write(row) == arch else None
+    def read(self, arch: str) -> Row:
+        """Returns the row that `write` writes as `arch`. Raises `UserError` that says what is wrong."""
+        if self._is_flat:
+            with suppress(KeyError, ValueError):
+                texts = zip(self.columns, arch.split(","), strict=True)
+                return [column.code_of[text] for column, text in texts]
+        row = self.row(read_fields(arch))
+        if (written := self.write(row)) != arch:
+            raise UserError(f"not as this space writes it, {written!r}")
+        return row
 
     def write(self, row: Sequence[int]) -> str:
         """Returns the architecture of `row`."""
@@ -239,6 +227,13 @@ class Layout:
                 value = self.columns[number].values[row[number]]
                 found[name] = value if blocks is None else [self.choices(row, b) for b in blocks[:value]]
         return found
+
+    def names(self, items: Sequence[Item] | None = None, prefix: str = "") -> Iterator[str]:
+        """Yields the names of columns that `nested` reads."""
+        for name, _, blocks in self.items if items is None else items:
+            yield prefix + name
+            for i, block in enumerate(blocks or []):
+                yield from self.names(block, f"{prefix}{name}.{i}.")
 
     def nested(
         self, cells: Mapping[str, Any], items: Sequence[Item] | None = None, prefix: str = ""
@@ -341,20 +336,6 @@ class Layout:
                     codes = [each[number]]
                 rows += [[*each[:number], code, *each[number + 1 :]] for code in codes]
         return rows
-
-
-def _blocks(tokens: Sequence[str]) -> int:
-    """Returns how many blocks in brackets follow one another at the beginning of `tokens`."""
-    blocks = depth = 0
-    for token in tokens:
-        if token == "(":
-            blocks += depth == 0
-            depth += 1
-        elif token == ")" and depth:
-            depth -= 1
-        elif not depth:
-            break
-    return blocks
 
 
 def _spec(place: str, given: Any) -> Choice | Repeated:

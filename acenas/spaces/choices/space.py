@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.spaces.choices.grammar import listed, read_fields
+from acenas.spaces.choices.grammar import read_fields
 from acenas.spaces.choices.layout import Layout, Row
 from acenas.spaces.custom import CustomSpace, named
 from acenas.spaces.graphs import GraphBatch
@@ -38,10 +37,10 @@ class Choices(CustomSpace):
         build: makes a network, `build(**choices)`: a value for each name, for a `Repeated` the list of its blocks'
             mappings; what does not exist is not passed. A parameter `num_classes` is passed the number of classes.
         canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
-            function. Without it, architectures that are written differently are different.
-        read: from a string that is written in another way to choices: a function, or a regular expression with a
-            named group for each choice. It may match several times: then groups named as choices of a `Repeated` give
-            a block for each match. `parse`, and so tables with such strings, then understand them.
+            function. Without it, all architectures are different.
+        read: from strings in another format to choices, for `parse` and tables: a function, or a regular expression
+            with a named group for each choice. Groups named as choices of a `Repeated` give a block for each match, or
+            for each item where they hold lists joined by commas.
         example_input: for the costs of networks that do not read images, see `count_cost`.
         name: that tables of this space carry.
 
@@ -79,11 +78,12 @@ class Choices(CustomSpace):
     ) -> None:
         super().__init__(name, build, example_input)
         self._layout = Layout(choices)
-        self._canonical = named("canonical", canonical)
+        self.choice_columns = frozenset(self._layout.names())
+        self._canonical = named("space.canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
-        self._read = self._reader(str(read)) if is_pattern else named("read", read)
+        self._read = self._reader(str(read)) if is_pattern else named("space.read", read)
         self._rows: dict[str, Row] = {}
-        """What was read or written lately."""
+        """Of architectures that were read or written lately."""
         columns = self._layout.columns
         self._nodes = [number for number, column in enumerate(columns) if not column.is_number]
         self._first_type: dict[tuple[str, ...], int] = {}
@@ -94,8 +94,13 @@ class Choices(CustomSpace):
                 self.num_node_types += len(column.values)
 
     def __repr__(self) -> str:
-        kinds = {".".join(c.kind): c.values for c in self._layout.columns}
-        return f"Choices({kinds})"
+        columns, shown = self._layout.columns, dict[str, str]()
+        for column in columns:
+            conditions = ((columns[number], sorted(codes)) for number, codes in column.when)
+            when = {".".join(c.kind): [c.values[code] for code in codes] for c, codes in conditions}
+            text = f"Choice({column.values}, when={when})" if when else f"{column.values}"
+            shown.setdefault(".".join(column.kind), text)
+        return "Choices({" + ", ".join(f"{kind!r}: {text}" for kind, text in shown.items()) + "})"
 
     # --- grammar ---
 
@@ -138,44 +143,19 @@ class Choices(CustomSpace):
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
-                    names = {item.name for item in blocks[0]} & compiled.groupindex.keys()
-                    found[name] = [{name: match[name] for name in names} for match in matches]
+                    names = [item.name for item in blocks[0] if item.name in compiled.groupindex]
+                    lists = [[one for match in matches for one in (match[n] or "").split(",")] for n in names]
+                    if len(set(map(len, lists))) > 1:
+                        raise UserError(f"the lists of {', '.join(names)} differ in length")
+                    found[name] = [dict(zip(names, block, strict=True)) for block in zip(*lists, strict=True)]
                 elif name in compiled.groupindex:
                     found[name] = matches[0][name]
             return found
 
         return read
 
-    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
-        """Returns the architectures of the rows of `frame`, in order.
-
-        Args:
-            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`. Values of
-                choices that do not exist in a row, and other columns, are ignored.
-            column: with strings that `parse` reads instead; by default `arch` where there is such a column.
-
-        Raises:
-            UserError: as `parse`, with the row.
-
-        >>> frame = pd.DataFrame({"width": [16.0, 32.0], "loss": [0.5, 0.4]})
-        >>> Choices({"width": [16, 32]}).read_frame(frame)
-        ['width=16', 'width=32']
-        """
-        if column is None and "arch" in frame and "arch" not in (item.name for item in self._layout.items):
-            column = "arch"
-        if column is not None and column not in frame:
-            raise UserError(f"there is no column {column!r:.200}, but {listed(frame.columns)}")
-        archs = []
-        for label, cells in zip(frame.index, frame.to_dict("records"), strict=True):
-            names = {str(name): value for name, value in cells.items()}
-            try:
-                archs.append(self.from_choices(names) if column is None else self.parse(cells[column]))
-            except UserError as error:
-                raise UserError(f"row {label}: {error}") from None
-        return archs
-
     def from_choices(self, choices: Mapping[str, Any]) -> str:
-        """Returns the architecture with these choices, nested, or flat as in a row of `read_frame`."""
+        """Returns the architecture with these choices, nested, or flat as in `choice_columns` (`block.0.kernel`)."""
         return self._written(lambda: self._layout.nested(choices), choices)
 
     def choices(self, arch: str) -> dict[str, Any]:
@@ -183,20 +163,12 @@ class Choices(CustomSpace):
         return self._layout.choices(self._row(arch))
 
     def _row(self, arch: str) -> Row:
-        row = self._rows.get(arch)
-        if row is None:
-            row = self._layout.read(arch)
-            if row is None:
-                raise UserError(self._what_is_wrong(arch))
-            self._remember([arch], [row])
-        return row
-
-    def _what_is_wrong(self, arch: str) -> str:
-        try:
-            written = self._layout.write(self._layout.row(read_fields(arch)))
-        except UserError as error:
-            return f"not an architecture of this space: {error}: {arch!r:.200}"
-        return f"not as this space writes it, {written!r:.200}: {arch!r:.200}"
+        if arch not in self._rows:
+            try:
+                self._remember([arch], [self._layout.read(arch)])
+            except UserError as error:
+                raise UserError(f"not an architecture of this space: {error}: {arch!r:.200}") from None
+        return self._rows[arch]
 
     def _remember(self, archs: Sequence[str], rows: Sequence[Row]) -> None:
         if len(self._rows) > LISTABLE:
@@ -214,7 +186,7 @@ class Choices(CustomSpace):
 
     @property
     def size(self) -> int:
-        """The number of architectures that are written differently."""
+        """The number of architectures."""
         return self._layout.size
 
     def enumerate(self) -> list[str]:
@@ -227,8 +199,10 @@ class Choices(CustomSpace):
         return archs
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """Draws `n` architectures independently and uniformly from all that are written differently."""
-        words = self.size.bit_length() // 62 + 2  # one more than needed, so that the remainder prefers none
+        """Draws `n` architectures independently and uniformly."""
+        words = (
+            self.size.bit_length() // 62 + 2
+        )  # one more than needed, so that the remainder is nearly uniform
         drawn = torch.randint(1 << 62, (n, words), generator=generator).tolist()
         numbers = (sum(word << 62 * place for place, word in enumerate(each)) % self.size for each in drawn)
         rows = [self._layout.numbered(number) for number in numbers]

@@ -1,7 +1,5 @@
 """The hash by which NAS-Bench-101 knows a cell (`graph_util.hash_module` of its repository), of many cells at once."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

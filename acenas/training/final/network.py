@@ -1,9 +1,7 @@
 """A trained network and what its users must know of it, as files in a folder."""
 
-from __future__ import annotations
-
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,11 +43,9 @@ class NetworkFacts:
         dataset: name of the images.
         num_classes: logits.
         image_shape: `(channels, height, width)` of an input.
-        mean: mean of each channel, in bytes; it is subtracted from an input.
+        mean: of each channel, in bytes; it is subtracted from an input.
         std: standard deviation of each channel, in bytes; an input is divided by it.
-        params_m: millions of parameters.
-        macs_m: millions of multiply-adds for one image, see `acenas.spaces.cost.Cost`.
-        flops_m: millions of operations for one image, see there.
+        params_m, macs_m, flops_m: see `acenas.spaces.cost.Cost`.
         training: how it was trained, without the seed.
         seed: of the training.
         preparation: how images were prepared before they were normalised.
@@ -97,11 +93,7 @@ class NetworkFacts:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads what `save` wrote.
-
-        Raises:
-            UserError: where the file is missing or damaged.
-        """
+        """Reads what `save` wrote. Raises `UserError` where there is no such file."""
         if not path.exists():
             raise UserError(f"{path} does not describe a trained network; its run must have ended")
         remedy = "remove its folder to train the network again"
@@ -124,11 +116,7 @@ class TrainedNetwork:
 
     @classmethod
     def of(cls, space: SearchSpace, facts: NetworkFacts, weights: Path) -> Self:
-        """Builds the network of `facts` with the weights of a file of `save` or of a checkpoint of its training.
-
-        Raises:
-            UserError: where the file is missing or holds no weights of this network.
-        """
+        """Builds the network of `facts` with weights of `save`, or of a checkpoint. Raises `UserError` for others."""
         network = space.build(facts.arch, facts.num_classes).eval()
         load_weights(network, weights, f"the network {facts.arch}")
         return cls(network, facts)
@@ -159,12 +147,7 @@ class TrainedNetwork:
                 f"the network has {self.facts.num_classes} classes, and {task.source.name} has "
                 f"{task.splits.num_classes}"
             )
-        network = self.network.to(device)
         batches = task.evaluation_batches(part, batch_size, device)  # type: ignore[arg-type]
-        (accuracy,) = accuracies(network, batches)
+        (accuracy,) = accuracies(self.network.to(device), batches)
         self.network.cpu()
         return accuracy
-
-    def with_facts(self, **changes: Any) -> TrainedNetwork:
-        """Returns the same network with changed facts."""
-        return TrainedNetwork(self.network, replace(self.facts, **changes))

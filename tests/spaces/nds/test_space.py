@@ -14,7 +14,7 @@ from acenas.errors import UserError
 from acenas.seeds import derive_seed
 from acenas.spaces import NDS
 from acenas.spaces.cost import count_cost
-from acenas.spaces.nds.cells import FAMILIES, Architecture, Cell, from_genotype, parse, to_genotype
+from acenas.spaces.nds.cells import FAMILIES, Architecture, Cell, from_genotype, parse
 
 SPACES = {name: NDS(name) for name in ("darts", "enas", "pnas", "nasnet", "amoeba")}
 DARTS_V2: dict[str, Any] = {
@@ -41,6 +41,15 @@ NASNET_A: dict[str, Any] = {
     ],
     "reduce_concat": [4, 5, 6],
 }  # fmt: skip
+
+
+def to_genotype(architecture: Architecture) -> dict[str, Any]:
+    """The field `genotype` of the official files."""
+    genotype: dict[str, Any] = {}
+    for key, cell in (("normal", architecture.normal), ("reduce", architecture.reduce)):
+        genotype[key] = [list(term) for node in cell.nodes for term in node]
+        genotype[f"{key}_concat"] = list(cell.outputs)
+    return genotype
 
 
 @st.composite

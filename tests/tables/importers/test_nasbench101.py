@@ -157,7 +157,7 @@ def test_an_import_that_was_killed_goes_on_where_it_was(
 def test_a_checksum_may_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tfrecords.write(tmp_path / "nb101.tfrecord", records((108,)))
     command = ["import", "nb101", str(path), "--out", str(tmp_path / "out.parquet"), "--sha256"]
-    assert main([*command, "0" * 64]) == 1
+    assert main([*command, "0" * 64]) == 2
     assert "and should be 000" in capsys.readouterr().err
     assert main([*command, hashlib.sha256(path.read_bytes()).hexdigest()]) == 0
 
@@ -221,7 +221,7 @@ def test_the_command_makes_a_table_that_verifies(tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert "3 cells from 9 trainings of 108 epochs" in shown and "not one of the official ones" in shown
     assert main(["verify", str(out), "--space", "nasbench101"]) == 0
-    assert main(["import", "nb101", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert main(["import", "nb101", str(tmp_path / "none"), "--out", str(out)]) == 2
     assert "there is no file" in capsys.readouterr().err
 
 

@@ -145,7 +145,7 @@ def test_the_command_imports_and_says_what_is_wrong(
         (["--space", "nasbench", *renamed], "there is no search space nasbench"),
         (["--space", "nasbench201", "--column", "cell"], "expected OLD=NEW"),
     ):
-        assert main([*command, *arguments]) == 1
+        assert main([*command, *arguments]) == 2
         assert message in capsys.readouterr().err
 
 
@@ -240,6 +240,31 @@ def test_without_a_unit_columns_are_named_freely_and_not_checked(tmp_path: Path)
     assert table.column("lm.valid.1").tolist() == [130, 120]
 
 
+def test_a_space_of_choices_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    choices = "choices: {k: [1, 3], w: [8, 16]}\nread: 'k(?P<k>\\d)w(?P<w>\\d+)'\nname: mine\n"
+    (tmp_path / "space.yaml").write_text(choices)
+    indented = "  " + choices.strip().replace("\n", "\n  ")
+    (tmp_path / "experiment.yaml").write_text(f"experiment: mine\nspace:\n{indented}\n")
+    path = written(tmp_path, pd.DataFrame({"arch": ["k3w8", "k1w16"], "loss": [1.5, 2.5]}))
+    command = [
+        "import",
+        "csv",
+        str(path),
+        "--unit",
+        "none",
+        "--out",
+        str(tmp_path / "out.parquet"),
+        "--space",
+    ]
+    for name in ("space", "experiment"):
+        assert main([*command, str(tmp_path / f"{name}.yaml")]) == 0
+        assert BenchmarkTable.open(tmp_path / "out.parquet", space="mine").archs == ["k=3,w=8", "k=1,w=16"]
+    (tmp_path / "space.yaml").write_text("width: 3")
+    for name in ("space", "none"):
+        assert main([*command, str(tmp_path / f"{name}.yaml")]) == 1
+        assert f"--space {tmp_path / name}.yaml describes no space" in capsys.readouterr().err
+
+
 def test_spaces_are_named_by_class_or_not_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.parquet"
     command = [
@@ -259,7 +284,7 @@ def test_spaces_are_named_by_class_or_not_checked(tmp_path: Path, capsys: pytest
         ("nds_darts", "row 0: "),
         ("no_such_module.Space", "there is no search space no_such_module.Space: No module named"),
     ):
-        assert main([*command, space]) == 1
+        assert main([*command, space]) == 2
         assert message in capsys.readouterr().err
     arch = NDS("darts").sample(1, torch.Generator().manual_seed(0))
     path = written(tmp_path, pd.DataFrame({"arch": arch, "d.valid.9": [90.5]}))
