@@ -16,7 +16,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError, require_at_least
-from acenas.files import atomic_path
+from acenas.files import atomic_path, read_state, reading
 from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import (
@@ -30,7 +30,7 @@ from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
-from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
+from acenas.training.lightning import EpochCheckpoint, one_thread, quiet, resumable
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
@@ -99,15 +99,10 @@ class Ranker(ABC):
 
     def load(self, path: Path) -> None:
         """Restores what `save` wrote. Raises `UserError` for the file of a ranker with other arguments."""
-        try:
-            self.restore(torch.load(path, weights_only=True))
-        except FileNotFoundError:
-            raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{path} is no pretrained state of this ranker ({reason}); remove it to pretrain again"
-            ) from error
+        remedy = "remove it to pretrain again"
+        state = read_state(path, remedy)
+        with reading(path, remedy):
+            self.restore(state)
 
 
 @dataclass(eq=False)
@@ -190,7 +185,7 @@ class GraphRanker(Ranker):
             callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
             logger=list(loggers) or False,
             log_every_n_steps=max(len(graphs) // settings.batch_size, 1),  # nothing is logged within an epoch
-            ckpt_path=checkpoint if checkpoint.exists() else None,
+            checkpoint=checkpoint,
         )
         if self.finetuning.start_from_label:
             network.ranking_head.copy_from(network.label_heads)
@@ -304,7 +299,7 @@ class GraphRanker(Ranker):
         module: pl.LightningModule,
         *,
         data: FinetuningLoader | None = None,
-        ckpt_path: Path | None = None,
+        checkpoint: Path | None = None,
         **options: Any,
     ) -> None:
         """Trains with Lightning, without output and without changing the caller's random state."""
@@ -319,7 +314,7 @@ class GraphRanker(Ranker):
                 **options,
             )
             module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
-            trainer.fit(module, data, ckpt_path=ckpt_path)
+            trainer.fit(module, data, ckpt_path=resumable(checkpoint, module) if checkpoint else None)
         module.cpu()
 
 

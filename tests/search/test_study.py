@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from acenas.errors import UserError
+from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.costs import CostModel
 from acenas.evaluation.objective import Objective
-from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial
+from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial, run_study
 from acenas.search.constraints import Limits
+from acenas.search.events import RoundResult, SearchCallback
 from acenas.spaces import Choice, Choices
 from acenas.tables import WeakLabels
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
@@ -278,6 +281,51 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another ranker"):
         Study(SPACE, 12, tmp_path, archs=ARCHS)
     assert json.loads((tmp_path / "study.json").read_text())["budget"] == 12
+
+
+@pytest.mark.parametrize("file", ["observations.parquet", "scores.parquet", "study.json"])
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_cut_file_is_one_sentence_that_names_it(tmp_path: Path, file: str, length: int) -> None:
+    told(study(tmp_path, budget=12))
+    os.truncate(tmp_path / file, length)
+    with pytest.raises(UserError, match=rf"{file} is damaged, .*; get it back, or remove"):
+        study(tmp_path, budget=12)
+
+
+def test_files_of_two_studies_do_not_go_together(tmp_path: Path) -> None:
+    told(study(tmp_path, budget=12))
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    scores.iloc[:0].to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(UserError, match=r"scores.parquet lacks .*, which was trained; get it back"):
+        study(tmp_path, budget=12)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"next": "x"}'])
+def test_rounds_are_handed_over_again_where_that_is_not_known(tmp_path: Path, content: str) -> None:
+    evaluator = TableOfAccuracies()
+    run_study(study(tmp_path, budget=12), evaluator)
+    (tmp_path / "rounds_reported.json").write_text(content)
+    seen = Rounds()
+    run_study(study(tmp_path, budget=12), evaluator, [seen])
+    assert seen.numbers == [1, 2, 3, 4]
+
+
+class TableOfAccuracies(Evaluator):
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        return [], np.zeros(0)
+
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        return Observations(
+            list(archs), np.array([float(arch.count("3x3~")) for arch in archs]), np.ones(len(archs))
+        )
+
+
+class Rounds(SearchCallback):
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def on_round_end(self, result: RoundResult) -> None:
+        self.numbers.append(result.round)
 
 
 def test_nothing_warns_without_a_reason(tmp_path: Path) -> None:
