@@ -108,16 +108,33 @@ def test_what_was_asked_and_not_told_is_not_asked_again(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from tests.search.test_study import accuracy, study
+from tests.search.test_study import share, study
 mine = study(Path(sys.argv[1]))
-while trials := mine.ask(1):
-    mine.tell(trials[0], accuracy(trials[0]))
+first = mine.ask(1)
+print("asked", flush=True)
+print(share(mine, first))
 """
 
 
+def share(mine: Study, trials: list[Trial]) -> int:
+    """Trains what was asked for, and one after the other until nothing is left; returns how many it has trained."""
+    trained = 0
+    while trials:
+        mine.tell(trials[0], accuracy(trials[0]))
+        trained, trials = trained + 1, mine.ask(1)
+    return trained
+
+
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
-    workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)]) for _ in range(2)]
-    assert [worker.wait() for worker in workers] == [0, 0]
+    mine = study(tmp_path)
+    first = mine.ask(1)
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "asked\n"
+        here = share(mine, first)
+        there = int(other.stdout.read())
+    assert other.returncode == 0 and here + there == 20 and here > 0 < there
     trained = study(tmp_path).observations
     assert len(trained) == 20 == trained["arch"].nunique() and trained["observed_accuracy"].notna().all()
 
