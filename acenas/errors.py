@@ -12,6 +12,11 @@ class UserError(Exception):
     """
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of the message of `error`, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(values: Collection[Any], most: int = 12) -> str:
     """Returns `values` in words, the first `most` of them.
 

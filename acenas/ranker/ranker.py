@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from typing_extensions import override
 
-from acenas.errors import UserError, require_at_least
+from acenas.errors import UserError, first_line, require_at_least
 from acenas.files import atomic_path
 from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
@@ -98,9 +98,8 @@ class Ranker(ABC):
         except FileNotFoundError:
             raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
         except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(
-                f"{path} is no pretrained state of this ranker ({reason}); remove it to pretrain again"
+                f"{path} is no pretrained state of this ranker ({first_line(error)}); remove it to pretrain again"
             ) from error
 
 

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from acenas.errors import UserError
+from acenas.errors import UserError, first_line
 from acenas.images import ImageTask
 from acenas.seeds import derive_seed
 from acenas.training.recipe import Recipe
@@ -31,9 +31,9 @@ def load_weights(network: nn.Module, path: Path, whose: str) -> None:
             state = {name.removeprefix("network."): tensor for name, tensor in state["state_dict"].items()}
         network.load_state_dict(state)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{path} holds no weights of {whose} ({reason}); if it is damaged, remove its folder to train again"
+            f"{path} holds no weights of {whose} ({first_line(error)}); if it is damaged, remove its folder to train "
+            "again"
         ) from error
 
 
