@@ -31,6 +31,11 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of the message of `error`, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(values: Collection[Any], most: int = 12) -> str:
     """Returns `values` in words, the first `most` of them.
 

@@ -22,8 +22,7 @@ from acenas.executors import Executor
 from acenas.files import atomic_path
 from acenas.images import ImageFiles, Images, ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.accuracy import accuracies
-from acenas.training.batches import batches_per_epoch, evaluation_batches
+from acenas.training.batches import accuracies, batches_per_epoch, evaluation_batches
 from acenas.training.curve import CurveTraining
 from acenas.training.lightning import fit, one_thread
 from acenas.training.network import initialised, load_weights

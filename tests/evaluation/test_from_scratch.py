@@ -21,8 +21,7 @@ from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits
 from acenas.seeds import torch_generator
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import BenchmarkTable, find_table
-from acenas.training.accuracy import accuracies
-from acenas.training.batches import evaluation_batches
+from acenas.training.batches import accuracies, evaluation_batches
 from acenas.training.curve import CurveTraining
 from acenas.training.network import initialised
 from acenas.training.recipe import Recipe

@@ -12,7 +12,7 @@ from acenas.errors import UserError
 from acenas.files import atomic_path, read_json, reading, write_text
 from acenas.images import ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.accuracy import accuracies
+from acenas.training.batches import accuracies
 from acenas.training.network import load_weights
 
 WEIGHTS = "network.pt"
