@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.report.runs import finished
+from acenas.run.config import run_hash
 from acenas.run.folder import announce, remove_if_unused
 from acenas.run.sweeps import note_jobs
 
@@ -74,6 +75,8 @@ class SweepLauncher(Launcher):
             with read_write(config), open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number
                 config.hydra.runtime.output_dir = str(folder)
+            if folder in configs and run_hash(configs[folder]) != run_hash(config):
+                raise UserError(f"several jobs of the sweep are given the folder {folder}; name one for each")
             log.info(f"#{number}: {' '.join(filter_overrides(overrides))}: {folder}")
             configs[folder] = config
             folders.append(folder)

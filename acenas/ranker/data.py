@@ -1,7 +1,5 @@
 """Batches of labelled graphs, in an order that depends on nothing but a seed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
+from acenas.files import check_kind
 from acenas.report import runs
 from acenas.search.description import STUDY
 
@@ -117,36 +118,47 @@ def _read(folder: Path) -> FinishedRun:
     if not (folder / runs.SUMMARY).exists():
         raise _LeftOutError("not finished")
     try:
-        summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
+        summary = runs.finished(folder) or {}
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
-        asked = folder / "config.yaml" if (folder / "config.yaml").exists() else folder / STUDY
-        config = yaml.safe_load(asked.read_text(encoding="utf-8"))
+        check_kind(summary, _COMPARED)
+        column, maybe = FinishedRun(folder, {}, summary).column, (float, type(None))
+        check_kind(summary, {"returned": {column: float}, "curve": [{f"returned_{column}": maybe}]})
+        check_kind(summary["best_known"], ({column: float}, type(None)), "best_known")
+        config = runs.config_of(folder, *([] if (folder / runs.CONFIG).exists() else [STUDY]))
         task = f"{summary['table']} {summary['dataset']}".strip()
         overrides = method_overrides(folder)
-        return FinishedRun(folder, dict(_flat(config)), summary, overrides, config.get("space"), task)
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
+        return FinishedRun(folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task)
+    except _LeftOutError:
+        raise
+    except Exception as error:  # damaged files can fail in any way, and must not hide other runs
+        told = str(error) if isinstance(error, UserError) else f"damaged: {type(error).__name__}: {error}"
+        raise _LeftOutError(told) from error
+
+
+_COMPARED = {
+    "experiment": str,
+    "seed": int,
+    "table": str,
+    "dataset": str,
+    "trained": int,
+    "best_known": (dict, type(None)),
+    "returned": {"arch": str, "costs?": {str: float}},
+    "curve": [{"trained": int, "ndcg@10": (float, type(None))}],
+}
+"""What is compared of the summaries of searches."""
 
 
 def method_overrides(folder: Path) -> list[str]:
     """Returns the overrides of a run without those of `NO_DIFFERENCE`; empty where they are not known."""
-    given = folder / ".hydra" / "overrides.yaml"
+    given = folder / runs.OVERRIDES
     overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
-    return [override for override in overrides if not _is_chance(_key(override))]
+    return [override for override in map(str, overrides or []) if not _is_chance(_key(override))]
 
 
 def _key(override: str) -> str:
     """What it sets; that of a group (`evaluator/executor=slurm`) as in the configuration."""
     return override.split("=")[0].lstrip("+~").replace("/", ".")
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -14,11 +15,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import number, write_text
+from acenas.files import number, read_frame, write_text
+from acenas.report import runs
 from acenas.report.runs import finished, headline
 from acenas.run.command_line import as_meant, checked_config
-from acenas.run.config import instantiate, run_folder
-from acenas.run.folder import FolderInUseError, clear, only_process, remove_if_unused
+from acenas.run.config import config_in, instantiate, other_run, run_folder
+from acenas.run.folder import FolderInUseError, FolderRemovedError, clear, only_process, remove_if_unused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,11 +112,8 @@ def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
     given = as_meant(given)
     cfg = checked_config([*given, *as_meant([f"output_root={root}"])])
     place = run_folder(cfg)
-    kept = place / ".hydra" / "overrides.yaml"
-    if not kept.exists():  # as beside a command's run: reports read them
-        write_text(kept, OmegaConf.to_yaml(OmegaConf.create(given)))
     try:
-        complete(cfg, place)
+        complete(cfg, place, given)
     except FolderInUseError:
         raise
     except UserError:
@@ -123,31 +122,42 @@ def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
     return SearchRun(place)
 
 
-def complete(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> dict[str, Any] | None:
+def complete(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), trial: Trial | None = None
+) -> dict[str, Any] | None:
     """Runs a checked `cfg` in `folder`, goes on with it, or does nothing where it is done.
 
     Args:
         cfg: The configuration.
         folder: Of the run.
+        overrides: That `cfg` was composed with; reports name the run by them.
         trial: Of a hyper-parameter search; see `acenas.run.pipeline.run`.
 
     Returns:
         The summary; None where a hyper-parameter search gave the run up.
 
     Raises:
-        UserError: Where it cannot run, or another process runs it.
+        UserError: Where it cannot run, another process runs it, or the folder holds another run.
     """
-    with only_process(folder):
-        if cfg.fresh:
-            clear(folder)
-        if not finished(folder):
-            collecting = gc.isenabled()
-            gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
-            from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
+    if not cfg.fresh and (other := other_run(cfg, folder)):
+        raise FolderInUseError(f"{folder} {other}; name another folder, or say fresh=true")
+    try:
+        with only_process(folder):
+            if cfg.fresh:
+                clear(folder)
+            if not finished(folder):
+                write_text(folder / runs.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create([*overrides])))
+                collecting = gc.isenabled()
+                gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
+                from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
 
-            if collecting:
-                gc.enable()
-            run(cfg, folder, trial)
+                if collecting:
+                    gc.enable()
+                run(cfg, folder, trial)
+    except FolderRemovedError:
+        if not (folder / runs.LOCK).exists():  # what was written since is not whole
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return finished(folder)
 
 
@@ -160,10 +170,12 @@ class SearchRun:
     Attributes:
         folder: Of the run, with `report.html`, `summary.json`, `config.yaml` and all else that it left behind.
         of: The space of a study; None for that of the configuration.
+        so_far: The summary of a study that is not done; None for that of the folder.
     """
 
     folder: Path
     of: SearchSpace | None = None
+    so_far: dict[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -172,7 +184,7 @@ class SearchRun:
         Raises:
             UserError: Where there is no finished search in the folder.
         """
-        summary = finished(self.folder)
+        summary = self.so_far or finished(self.folder)
         if summary is None or "returned" not in summary:
             raise UserError(f"there is no finished search in {self.folder}")
         return summary
@@ -180,9 +192,7 @@ class SearchRun:
     @cached_property
     def config(self) -> DictConfig:
         """The resolved configuration."""
-        cfg = OmegaConf.load(self.folder / "config.yaml")
-        assert isinstance(cfg, DictConfig)
-        return cfg
+        return config_in(self.folder)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -223,9 +233,11 @@ class SearchRun:
     @property
     def observations(self) -> pd.DataFrame:
         """Every training that ended, in order: `arch`, `round`, `reason`, the objective's column, `seconds`, ..."""
-        import pandas as pd
-
-        trials = pd.read_parquet(self.folder / "observations.parquet")
+        file, columns = (
+            self.folder / "observations.parquet",
+            {"arch": "text", self.objective.column: "numbers"},
+        )
+        trials = read_frame(file, columns, "search again in another folder")
         return trials[trials["state"].isin(["trained", "failed"])] if "state" in trials else trials
 
     def ranking(self) -> pd.DataFrame:
@@ -237,7 +249,9 @@ class SearchRun:
         """
         import pandas as pd
 
-        scores = pd.read_parquet(self.folder / "scores.parquet")
+        scores = read_frame(
+            self.folder / "scores.parquet", {"arch": "text"}, "search again in another folder"
+        )
         column = self.objective.column
         observed = self.observations.groupby("arch")[column].last()
         ranked = pd.DataFrame({"arch": scores["arch"], "score": scores.iloc[:, -1]})

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
+from acenas.report import runs
 from acenas.search.budget import check_budget
 from acenas.tables import check_table, find_table, parse_column
 from acenas.tables.schema import Accuracy, Other
@@ -52,7 +53,7 @@ KINDS: dict[str, tuple[Any, str]] = {
         (str | None, "a name"),
     ),
     **dict.fromkeys(
-        [*_OBJECTIVE, "search.constraints", "search.given_columns", "table.short_trainings"],
+        [*_OBJECTIVE, "search.given_columns", "table.short_trainings"],
         (dict | None, "a mapping"),
     ),
     **dict.fromkeys(_TABLE, (str, "a name")),
@@ -163,6 +164,45 @@ def trains_architectures(cfg: DictConfig) -> bool:
 
 def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
     """Ten hexadecimal digits of the resolved config, whatever the keys `without`: equal configs, equal run folders."""
+    text = json.dumps(_what_it_is(cfg, without), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def config_in(folder: Path) -> DictConfig:
+    """The configuration that the run in `folder` has written: values alone, of which none stands for another.
+
+    Raises:
+        UserError: As `acenas.report.runs.config_of`.
+    """
+    config = OmegaConf.create(_as_text(runs.config_of(folder)))
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _as_text(content: Any) -> Any:
+    """`content` with what OmegaConf would resolve written so that it stays as it is."""
+    if isinstance(content, dict):
+        return {key: _as_text(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_as_text(value) for value in content]
+    return content.replace("${", "\\${") if isinstance(content, str) else content
+
+
+def other_run(cfg: DictConfig, folder: Path) -> str:
+    """What sets the run that `folder` holds apart from `cfg`, in words; empty for nothing, as where it holds none."""
+    if folder.name == run_hash(cfg) or not (folder / runs.CONFIG).exists():
+        return ""
+    ours, theirs = (dict(runs.flat(_what_it_is(each))) for each in (cfg, config_in(folder)))
+    keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+    if ours.get("weak_labels") == AUTO and "weak_labels" in keys:  # a run writes what that was
+        keys.remove("weak_labels")
+    words = ", ".join(f"{key}: {theirs.get(key)}, not {ours.get(key)}" for key in keys[:8])
+    more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
+    return f"holds a run of another configuration ({words}{more})" if keys else ""
+
+
+def _what_it_is(cfg: DictConfig, without: Sequence[str] = ()) -> Any:
+    """The content of `cfg` that says what a run is, resolved."""
     part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_IN_THE_HASH])
     for key in without:
         OmegaConf.update(part, key, None)  # not removed: others refer to it
@@ -173,8 +213,7 @@ def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
     if isinstance(content, dict) and content.get("evaluator"):
         for key in TAKEN_UP:
             content["evaluator"].pop(key, None)
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    return content
 
 
 # Here, since the processes that a launcher starts import this file, and may run the command from another one.
@@ -301,8 +340,8 @@ def check_config(cfg: DictConfig) -> None:
         _check_evaluator(cfg)
         if limits := cfg.search.get("constraints"):
             cfg.search.constraints = flat_constraints(limits)
-        rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
-        check_budget(cfg.search.budget, **rounds)
+        rounds = ("per_round", "num_final", "growth", "num_first")
+        check_budget(cfg.search.budget, **{key: cfg.search[key] for key in rounds if key in cfg.search})
     if cfg.table:
         check_protocol(cfg)
 

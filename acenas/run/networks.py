@@ -13,7 +13,7 @@ from acenas.errors import UserError
 from acenas.evaluation.jobs import arch_folder
 from acenas.evaluation.objective import Objective
 from acenas.images import ImageTask
-from acenas.run.config import instantiate, trains_architectures
+from acenas.run.config import config_in, instantiate, trains_architectures
 from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
 from acenas.training.final import FinalTraining, NetworkFacts, Origin, TrainedNetwork
@@ -29,10 +29,7 @@ def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConf
     Raises:
         UserError: Where there is none.
     """
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is no run's folder: there is no config.yaml in it")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = config_in(folder)
     if not cfg.get("final") and not trains_architectures(cfg):
         raise UserError(
             f"the run in {folder} has trained no network: it took accuracies from a table. Train what it returned with "

@@ -57,7 +57,8 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     group, name = run_hash(cfg, without=["seed"]), f"{run_hash(cfg)}-seed{cfg.seed}"
     names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
-    written = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels}))
+    merged = OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels})
+    written = OmegaConf.to_yaml(merged, resolve=True)
     write_text(folder / "config.yaml", written)
     if cfg.search and cfg.take_over and not cfg.fresh:
         take_over(folder)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.state import FAILED
 from acenas.search.study import Study, Trial
@@ -113,9 +114,14 @@ def _stop_where_too_many_failed(study: Study, number: int, share: float) -> None
 
 
 def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
-    """Hands over the rounds that have a fit and were not handed over by an earlier process."""
+    """Hands over the rounds that have a fit and were not handed over by an earlier process, or for a smaller budget."""
     file = study.folder / "rounds_reported.json"
-    first = json.loads(file.read_text(encoding="utf-8"))["next"] if file.exists() else 0
+    first, before = 0, study.budget
+    with suppress(UserError):  # nothing was handed over yet, or it is not known any more: then all is again
+        kept = read_json(file, {"next": int, "budget?": int})
+        first, before = kept["next"], kept.get("budget", before)
+    if before != study.budget:
+        first = min(first, study.search.rounds_alike(before) + 1)
     observations, scores = study.observations, study.state.scores
     for number in range(first, study.state.last_round + 1):
         name = f"round_{number}" if number else "pretrained"
@@ -132,7 +138,8 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
             scores=scores[name].to_numpy(),
             observations=seen,
             objective=study.objective,
+            given=len(study.state.given),
         )
         for callback in callbacks:
             callback.on_round_end(result)
-        write_text(file, json.dumps({"next": number + 1}))
+        write_text(file, json.dumps({"next": number + 1, "budget": study.budget}))

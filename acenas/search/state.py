@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path
+from acenas.files import atomic_path, read_frame
 from acenas.spaces import SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
@@ -21,6 +22,15 @@ QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 
 ATTRIBUTES = {"observations": "trials", "given": "given", "scores": "scores", "answers": "answers"}
 """The attribute of `StudyState` that holds the content of each Parquet file."""
+
+
+_TRIALS = dict.fromkeys(("arch", "reason", "state", "message"), "text") | dict.fromkeys(
+    ("round", "repeat", "seconds"), "numbers"
+)
+_REMEDY = (
+    "get it back, or remove observations.parquet, scores.parquet and study.json to search again: what is kept in "
+    "`trained` is not trained again"
+)
 
 
 class StudyState:
@@ -63,10 +73,18 @@ class StudyState:
             file = self._files[name]
             written = _version(file)
             if written != self._read.get(name, ()):
-                setattr(self, attribute, pd.read_parquet(file))
+                columns = _TRIALS if name in ("observations", "answers") else {"arch": "text"}
+                setattr(self, attribute, read_frame(file, columns, _REMEDY))
                 self._read[name] = written
                 if name == "scores":
                     self._index()
+        if lacking := set(self.trials["arch"]) - self._position.keys():
+            raise UserError(f"{self._files['scores']} lacks {min(lacking)}, which was trained; {_REMEDY}")
+
+    @property
+    def version(self) -> dict[str, tuple[int, ...]]:
+        """Differs where anything of the files is another one."""
+        return dict(self._read)
 
     def forget(self) -> None:
         """Makes `read` take in everything anew, as what is in memory may differ from the files."""
@@ -95,6 +113,12 @@ class StudyState:
         return self._distinct[[form not in given for form in forms]]
 
     @property
+    def left(self) -> NDArray[np.int64]:
+        """The `candidates` that were not chosen yet."""
+        candidates = self.candidates
+        return candidates[~np.isin(candidates, self.positions_of(self.trials["arch"]))]
+
+    @property
     def last_round(self) -> int:
         """The last round that has begun; 0 before the first."""
         return int(self.trials["round"].max()) if len(self.trials) else 0
@@ -103,11 +127,6 @@ class StudyState:
     def told(self) -> pd.DataFrame:
         """The trials that have ended, in their order."""
         return self.trials[self.trials["state"].isin([TRAINED, FAILED])]
-
-    @property
-    def positions(self) -> NDArray[np.int64]:
-        """Of all trials among `archs`."""
-        return self.positions_of(self.trials["arch"])
 
     def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
         """`[n]`, of `archs` among all that can be scored."""

@@ -262,7 +262,7 @@ class Study:
                 f"{', '.join(map(str, observed.columns))})"
             )
         return self.space.read_frame(observed.drop(columns=name)), [
-            as_number(value, name) for value in observed[name]
+            as_number(value, f"row {row}: {name}") for row, value in enumerate(observed[name])
         ]
 
     def _give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
@@ -303,6 +303,14 @@ class Study:
     def budget(self) -> int:
         """Trainings in all."""
         return self.search.budget
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all trainings are told, as many as the budget says, or as there are architectures."""
+        with self._transaction():
+            trials = self.state.trials
+            ended = trials["state"].isin([TRAINED, FAILED]).all()
+            return bool(ended and (len(trials) >= self.budget or len(self.state.left) == 0))
 
     @property
     def observations(self) -> pd.DataFrame:
@@ -400,8 +408,7 @@ class Study:
         if number > len(self.search.round_sizes):
             return False
         self._fit(number - 1)
-        left = self.state.candidates
-        left = left[~np.isin(left, self.state.positions)]
+        left = self.state.left
         if not len(left):
             asked = f"{len(self.state.trials)} of {self.budget}"
             warnings.warn(f"no architecture is left to ask for; {asked} were asked for", stacklevel=3)

@@ -3,8 +3,6 @@
 Where an architecture has K graphs, each has its own columns. The columns of `GraphBatch.globals` come last.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A custom space of networks that are graphs of named operations."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -93,8 +91,8 @@ class Graphs(CustomSpace):
         name: str = "graphs",
     ) -> None:
         super().__init__(name, build, example_input)
-        self._read = named("read", read)
-        self._sample, self._neighbours = named("sample", sample), named("neighbours", neighbours)
+        self._read = named("space.read", read)
+        self._sample, self._neighbours = named("space.sample", sample), named("space.neighbours", neighbours)
         self._disconnected = disconnected
         if isinstance(self._read, Mapping):
             archs = list(self._read) if archs is None else archs

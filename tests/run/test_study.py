@@ -10,6 +10,9 @@ from torch import nn
 
 import acenas
 from acenas.evaluation import Evaluator, Observations
+from acenas.run.commands.status import look_at
+from acenas.run.commands.status import main as status
+from acenas.run.folder import only_process
 from acenas.tables import find_table
 from tests.search.test_rounds import LeastSquares
 from tests.search.test_study import OWN, size
@@ -125,6 +128,7 @@ def test_the_report_is_in_the_folder_and_in_the_notebook(tmp_path: Path) -> None
     study.give(pd.DataFrame({"arch": OWN.enumerate()[:1], "loss": [9.9]}))
     waiting = study.ask()  # of the second round, which is not complete
     report = study.report()
+    assert look_at(tmp_path).state == "paused" and not (tmp_path / "summary.json").exists()
     page = (tmp_path / "report.html").read_text()
     assert report.returned in page and "nats" in page
     assert report.observed_value == study.observations["observed_loss"].min() and report.test_value is None
@@ -135,6 +139,37 @@ def test_the_report_is_in_the_folder_and_in_the_notebook(tmp_path: Path) -> None
     assert study.pending == waiting, "a report takes nothing back"
     study.fail(waiting[0], "diverged")
     assert "1 of them failed" in study._repr_html_()
+
+
+def status_of(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert status([str(root)]) == 0
+    return " ".join(capsys.readouterr().out.splitlines()[1].split())
+
+
+def test_the_status_says_how_far_a_study_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def opened(budget: int) -> acenas.Study:
+        ranker = LeastSquares(OWN.num_node_types)
+        return acenas.Study(
+            OWN, budget, tmp_path / "lab", ranker=ranker, weak_labels=[], objective="min loss"
+        )
+
+    study = opened(4)
+    study.give(pd.DataFrame({"arch": OWN.enumerate()[:2], "loss": [9.5, 9.9]}))
+    first, second, third = study.ask()
+    study.tell(first, 9.25)
+    study.fail(second)
+    assert status_of(tmp_path, capsys) == "lab paused 1 2/4, 1 failed, 2 given, 1 pending loss 9.25"
+    with only_process(tmp_path / "lab"):
+        assert status_of(tmp_path, capsys).startswith("lab running")
+    study.tell(third, 9.0)
+    study.tell(study.ask()[0], 9.125)
+    assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
+    done = study.report()
+    assert "4 architectures trained (1 failed), 2 given, in" in str(done)
+    assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
+    opened(6).ask()
+    assert status_of(tmp_path, capsys) == "lab paused 2 4/6, 1 failed, 2 given, 2 pending loss 9"
 
 
 def test_limits_are_in_the_report(tmp_path: Path) -> None:

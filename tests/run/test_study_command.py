@@ -57,6 +57,20 @@ def test_asked_and_told_by_csv(lab: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(asked(capsys, "--budget", "8"))
 
 
+def test_rows_are_found_by_architecture_or_choices(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trials = asked(capsys).assign(perplexity=[10.0, 11.0, 12.0])
+    by_choices = trials.drop(columns=["trial", "arch"])[:1]
+    renumbered = trials.assign(trial=[2.0, 0.0, 1.0])  # as a spreadsheet may write them, and sort them
+    for frame in (by_choices, renumbered):
+        frame.to_csv("results.csv", index=False)
+        assert main(["tell", "lab", "results.csv"]) == 0
+    told = pd.read_parquet(lab / "observations.parquet")
+    assert told["arch"].tolist()[:3] == trials["arch"].tolist()
+    assert told["observed_perplexity"].tolist()[:3] == [10.0, 11.0, 12.0]
+    asked(capsys, "--count", "1")
+    assert main(["fail", "lab", "3"]) == 0
+
+
 def test_what_was_given_costs_nothing(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pd.DataFrame(
         {"width": [16], "block.0.kernel": [3], "block.0.kind": ["conv"], "perplexity": [12.0]}
@@ -77,7 +91,7 @@ def test_mistakes_are_told_and_the_rest_is_kept(lab: Path, capsys: pytest.Captur
     assert "2 told" in captured.out and "row 2: perplexity must be a number, not 'fast'" in captured.err
     Path("other.csv").write_text("a,b\n1,2\n")
     for arguments, message in (
-        (["tell", "lab", "none.csv"], "cannot be read"),
+        (["tell", "lab", "none.csv"], "there is no file none.csv"),
         (["tell", "lab", "other.csv"], "it needs a column trial or arch"),
         (["ask", "none"], "holds no study of this command"),
         (["new", "lab", "--space", "space.yaml"], "holds a study already"),

@@ -1,7 +1,5 @@
 """Measures the latency of networks on this machine."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass

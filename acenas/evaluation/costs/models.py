@@ -1,7 +1,5 @@
 """Cost models: a column of a table, or costs counted on the network."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Regression and boosted trees on rows of features of the graphs and weak labels."""
 
-from __future__ import annotations
-
 import importlib
 from abc import abstractmethod
 from collections.abc import Callable

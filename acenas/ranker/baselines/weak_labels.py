@@ -1,7 +1,5 @@
 """Rankers without a network: they look up weak labels or observed accuracies."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

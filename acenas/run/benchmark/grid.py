@@ -22,6 +22,7 @@ from acenas.errors import UserError
 from acenas.evaluation import Judge
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
+from acenas.files import read_frame
 from acenas.report.finished import FinishedRun, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
@@ -31,6 +32,7 @@ from acenas.run.config import (
     check_protocol,
     choice_of,
     composing,
+    config_in,
     instantiate,
     instantiate_in,
     run_folder,
@@ -190,11 +192,12 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
         Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and what was observed
         of it, `observed_<objective>`.
     """
-    cfg = OmegaConf.load(folder / "config.yaml")
-    summary = finished(folder)
-    assert isinstance(cfg, DictConfig) and summary is not None
+    cfg, summary = config_in(folder), finished(folder)
+    assert summary is not None
     run = FinishedRun(folder, {}, summary, task=job.task)
-    observations, column = pd.read_parquet(folder / "observations.parquet"), run.objective.column
+    column = run.objective.column
+    columns = {"arch": "text", "returned": "text", column: "numbers"}
+    observations = read_frame(folder / "observations.parquet", columns, f"remove {folder} to run it again")
     returned = observations["returned"]
     observed = returned.map(observations.groupby("arch")[column].last())
     judge = _judge(cfg, folder, judges)
@@ -250,7 +253,7 @@ def _attempt(job: Job, conf_dir: str) -> Path | str:
         check_config(cfg)
         folder = run_folder(cfg)
         with one_thread(), redirect_stdout(None):
-            complete(cfg, folder)
+            complete(cfg, folder, [*job.overrides, f"seed={job.seed}"])
         return folder
     except UserError as error:
         return str(error)

@@ -1,12 +1,14 @@
 """The command `python -m acenas.study`: a study for trainings that run by hand, or in another system.
 
 CSV goes in and out: `ask` writes the trials, one a row, with a column for each choice; `tell` reads rows with `trial`
-(its number) or `arch`, and the objective or `failed`, a reason.
+(its number), `arch` or the choices, and the objective or `failed`, a reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from acenas.errors import UserError, exit_status
-from acenas.files import write_text
+from acenas.files import read_json, reading, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,9 +97,7 @@ def open_study(folder: Path, budget: int | None = None) -> Study:
 
 
 def _seed(folder: Path) -> int:
-    import json
-
-    return int(json.loads((folder / "study.json").read_text(encoding="utf-8"))["seed"])
+    return int(read_json(folder / "study.json", {"seed": int})["seed"])
 
 
 def _new(options: argparse.Namespace) -> None:
@@ -172,29 +172,35 @@ def _flat(choices: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _tell(options: argparse.Namespace) -> None:
+    from acenas.search import Trial
+
     study, frame = open_study(options.folder), _read(options.file)
-    name, told, empty = study.objective.name, 0, []
-    if not {name, "failed"} & set(frame.columns) or not {"trial", "arch"} & set(frame.columns):
+    name, told, empty, problems = study.objective.name, 0, 0, []
+    if not {name, "failed"} & set(frame.columns) or not {"trial", "arch", *study.space.choice_columns} & set(
+        frame.columns
+    ):
         raise UserError(
             f"{options.file}: it needs a column trial or arch, and {name} or failed; there are "
             f"{', '.join(map(str, frame.columns))}"
         )
-    problems = []
-    for number, row in enumerate(frame.to_dict("records"), start=1):
-        row = {key: value for key, value in row.items() if str(value).strip() not in ("", "nan")}
+    for number, cells in enumerate(frame.to_dict("records"), start=1):
+        row = {key: value for key, value in cells.items() if str(value).strip()}
         try:
-            which = int(row["trial"]) if "trial" in row else str(row["arch"])
+            which: Any = row.get("arch", row)  # an architecture, or choices
+            if "trial" in row:
+                trial = int(float(row["trial"]))
+                which = Trial(trial, row["arch"]) if "arch" in row else trial
             if "failed" in row:
-                study.fail(which, str(row["failed"]))
-            elif name in row or str(frame[name].iloc[number - 1]).lower() == "nan":
-                study.tell(which, row.get(name, float("nan")))
+                study.fail(which, row["failed"])
+            elif name in row:
+                study.tell(which, row[name])
             else:
-                empty.append(number)
+                empty += 1
                 continue
             told += 1
-        except (UserError, KeyError, ValueError) as error:
+        except (UserError, ValueError) as error:
             problems.append(f"row {number}: {error}")
-    print(f"{told} told" + (f", {len(empty)} rows without a result left out" if empty else ""))
+    print(f"{told} told" + (f", {empty} rows without a result left out" if empty else ""))
     if problems:
         raise UserError("; ".join(problems) + ". The other rows are told")
 
@@ -203,10 +209,13 @@ def _read(file: str) -> pd.DataFrame:
     """Rows of a CSV file, or of the standard input; all as text, so that an empty cell is no NaN."""
     import pandas as pd
 
-    try:
-        return pd.read_csv(sys.stdin if file == "-" else file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
+    given = "the standard input" if file == "-" else file
+    with reading(given, "name a CSV file with a header"):
+        rows = pd.read_csv(sys.stdin if file == "-" else file, header=None, dtype=str, keep_default_na=False)
+    names = rows.iloc[0].tolist()
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{given} has two columns {doubled[0]}; rename one")
+    return rows.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 
 
 def _fail(options: argparse.Namespace) -> None:
@@ -278,7 +287,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fail = command("fail", _fail, "note that a training failed")
     fail.add_argument("trial", help="its number or architecture")
-    fail.add_argument("reason")
+    fail.add_argument("reason", nargs="?", default="no reason")
     give = command("give", _give, "read what was trained elsewhere; it costs no budget")
     give.add_argument("file", help="CSV or Parquet: arch or the choices, and the objective")
     show = command("show", _show, "how far it is, and the ranking")
@@ -290,9 +299,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        return exit_status(lambda: options.run(options))
+        stopped = "stopped; nothing is lost, and the same command can be given again"
+        return exit_status(lambda: options.run(options), stopped)
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -1,7 +1,5 @@
 """The grammar of choices, and how values of other types are matched to them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn

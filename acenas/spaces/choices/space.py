@@ -79,9 +79,9 @@ class Choices(CustomSpace):
         super().__init__(name, build, example_input)
         self._layout = Layout(choices)
         self.choice_columns = frozenset(self._layout.names())
-        self._canonical = named("canonical", canonical)
+        self._canonical = named("space.canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
-        self._read = self._reader(str(read)) if is_pattern else named("read", read)
+        self._read = self._reader(str(read)) if is_pattern else named("space.read", read)
         self._rows: dict[str, Row] = {}
         """Of architectures that were read or written lately."""
         columns = self._layout.columns

@@ -7,8 +7,6 @@ The benchmark's enumeration (`generate_graphs.py` of its repository) has the sam
 the first, which is the one with the smallest number: here the canonical form.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from functools import cache

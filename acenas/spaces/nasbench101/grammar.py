@@ -1,7 +1,5 @@
 """NAS-Bench-101 cells as strings and as graphs; both are converted to the cells' numbers (see `cells`) and back."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product

@@ -1,7 +1,5 @@
 """The network of NAS-Bench-101 (Ying et al., ICML 2019, arXiv 1902.09635, section 2 and supplement S1)."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial

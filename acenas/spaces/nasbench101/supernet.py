@@ -1,7 +1,5 @@
 """The super-net of NAS-Bench-101: the benchmark's network with every operation on each of five vertices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

@@ -3,8 +3,6 @@
 All 15,625 cells are listed once, when the first is asked for; the number of a cell is its place in that list.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """The super-net of NAS-Bench-201: the benchmark's network with all five operations on every edge."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import cast
 

@@ -5,8 +5,6 @@ operations on earlier states. State 0 is the output of the cell before the previ
 previous one, state 2 + i is node i. The output concatenates the nodes that the rule of the family names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """The super-net of an NDS cell space: the deepest and widest network with every operation on every edge."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import cast

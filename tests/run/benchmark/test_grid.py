@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,10 @@ from acenas.run.benchmark.grid import Benchmark
 from acenas.run.commands.benchmark import check, main
 from acenas.run.config import conf_dir
 from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
+from tests.shortcuts import in_this_process, without_figures
 
 TASK = ["experiment=nb201_ltr", "logger.mode=disabled"]
 QUIET = Console(quiet=True)
-PROCESSES = LocalProcesses.run
 
 
 def benchmark(folder: Path, budgets: tuple[int, ...] = (6, 9), **methods: list[str]) -> Benchmark:
@@ -32,22 +32,17 @@ RANDOM = ["search=random", "search.per_round=3"]
 RANDOM_AT_LAST = ["search=random", "search.per_round=3", "search.num_final=3"]
 
 
-def run_here(_: LocalProcesses, work: Mapping[Path, Callable[[], object]], *__: object) -> Iterator[object]:
-    """In place of `LocalProcesses.run`: starting processes takes longer than these runs."""
-    yield from ((name, one()) for name, one in work.items())
-
-
-@pytest.fixture(scope="module")
-def here() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LocalProcesses, "run", run_here)
+@pytest.fixture
+def quick() -> Iterator[None]:
+    with without_figures(), in_this_process():
         yield
 
 
 @pytest.fixture(scope="module")
-def found(here: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
     folder = tmp_path_factory.mktemp("benchmark")
-    results, failed = benchmark(folder, once=RANDOM, each=RANDOM_AT_LAST).run(QUIET)
+    with without_figures(), in_this_process():
+        results, failed = benchmark(folder, once=RANDOM, each=RANDOM_AT_LAST).run(QUIET)
     assert not failed
     return folder, results
 
@@ -66,6 +61,7 @@ def test_results_are_those_of_the_runs_themselves(found: tuple[Path, pd.DataFram
         assert rows.set_index("trained")["value"].loc[list(told)].to_dict() == told
 
 
+@pytest.mark.usefixtures("quick")
 def test_an_anytime_search_runs_once_and_finds_what_smaller_budgets_find(
     found: tuple[Path, pd.DataFrame],
 ) -> None:
@@ -88,7 +84,8 @@ def test_what_is_done_is_not_done_again(
     pd.testing.assert_frame_equal(again, results)
 
 
-def test_losses_of_which_some_trainings_fail_and_nobody_judges(here: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("quick")
+def test_losses_of_which_some_trainings_fail_and_nobody_judges(tmp_path: Path) -> None:
     digits = BenchmarkTable.open(find_table("nb201_digits"))
     losses = 250 - digits.column("digits.observed.10")  # no percentages
     losses[::3] = np.nan  # the training failed
@@ -121,6 +118,7 @@ def test_losses_of_which_some_trainings_fail_and_nobody_judges(here: None, tmp_p
         )
 
 
+@pytest.mark.usefixtures("quick")
 def test_tasks_without_their_data_are_left_out_by_name_and_small_ones_have_small_budgets(
     found: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +142,7 @@ def test_tasks_without_their_data_are_left_out_by_name_and_small_ones_have_small
         Benchmark({"each": RANDOM}, {"digits": TASK}, (9,), [7], common, conf_dir(), most).jobs()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_run_that_fails_does_not_take_the_others_along(found: tuple[Path, pd.DataFrame]) -> None:
     folder, results = found
     one = benchmark(folder, once=RANDOM, broken=["ranker.dropout=2"])
@@ -169,9 +168,8 @@ def test_a_run_whose_process_is_killed_does_not_take_the_others_along(
 def test_the_command_runs_in_processes_writes_results_and_shows_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(LocalProcesses, "run", PROCESSES)
     arguments = [
-        *("methods=[random,weak_label]", "reference=random", "budgets=[4]", "seeds=1", "jobs=1"),
+        *("methods=[random]", "reference=random", "budgets=[4]", "seeds=1", "jobs=1"),
         f"output_root={tmp_path}",
     ]
     monkeypatch.setattr(sys, "argv", ["acenas.run.benchmark", *arguments])
@@ -181,7 +179,7 @@ def test_the_command_runs_in_processes_writes_results_and_shows_them(
     out = capsys.readouterr().out
     folder = Path(out.strip().splitlines()[-1].removeprefix("Benchmark folder: "))
     assert (folder / "comparison.md").read_text().strip() in out
-    assert set(pd.read_parquet(folder / "results.parquet")["method"]) == {"random", "weak_label"}
+    assert set(pd.read_parquet(folder / "results.parquet")["method"]) == {"random"}
     assert (folder / "curves.png").stat().st_size > 10_000 and (folder / "curves.svg").exists()
 
 
