@@ -19,8 +19,8 @@ SMALL = (
     "search.budget=8",
     "search.per_round=3",
     "search.num_final=2",
-    "ranker.pretraining.epochs=2",
-    "ranker.finetuning.passes=20",
+    "ranker.pretraining.epochs=1",
+    "ranker.finetuning.passes=5",
 )
 
 

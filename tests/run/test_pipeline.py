@@ -29,10 +29,13 @@ def config(*overrides: str) -> DictConfig:
         return compose("config", ["experiment=debug", "logger.mode=disabled", *overrides])
 
 
+QUICK = ("ranker.pretraining.epochs=1", "ranker.finetuning.passes=2")
+
+
 def run_in(folder: Path, *overrides: str, figures: bool = False) -> Path:
     folder.mkdir()
     with nullcontext() if figures else without_figures(), in_this_process():
-        run(config(*overrides), folder)
+        run(config(*QUICK, *overrides), folder)
     return folder
 
 
