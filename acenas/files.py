@@ -10,10 +10,9 @@ import secrets
 import shutil
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
@@ -371,60 +370,3 @@ def load_plain(
         if error.__cause__ is not None:
             raise
         raise UserError(f"{name} was not loaded: {error}") from None
-
-
-# --- configurations ---
-
-
-def build_trusted(config: Any, trusted: Sequence[str]) -> Any:
-    """Builds what a configuration describes by `_target_`, as Hydra does, from trusted modules alone.
-
-    Supported are keyword arguments, targets within arguments, and `_partial_`.
-
-    Args:
-        config: of plain values, as YAML has them.
-        trusted: modules and packages. A class or function has to be defined in one of them or below it.
-
-    Raises:
-        UserError: for any other `_target_`, of which nothing is imported or run, and for arguments that do not fit.
-
-    >>> build_trusted({"_target_": "acenas.seeds.derive_seed", "seed": 0, "_partial_": True}, ["acenas.seeds"])
-    functools.partial(<function derive_seed at ...>, seed=0)
-    >>> build_trusted({"cell": {"_target_": "os.system", "command": "ls"}}, ["acenas.spaces"])
-    Traceback (most recent call last):
-    acenas.errors.UserError: the configuration names os.system, which is not of acenas.spaces and is not run; ...
-    """
-    if isinstance(config, list):
-        return [build_trusted(item, trusted) for item in config]
-    if not isinstance(config, dict):
-        return config
-    values = {key: build_trusted(value, trusted) for key, value in config.items()}
-    if "_target_" not in values:
-        return values
-    target = str(values.pop("_target_"))
-    make = _trusted_target(target, trusted)
-    try:
-        return partial(make, **values) if values.pop("_partial_", False) else make(**values)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the configuration of {target} does not fit: {error}") from error
-
-
-def _trusted_target(target: str, trusted: Sequence[str]) -> Callable[..., Any]:
-    module, _, name = target.rpartition(".")
-    found = None
-    # A package above a trusted module is imported with it anyway.
-    if _is_below(module, trusted) or any(_is_below(one, [module]) for one in trusted):
-        try:
-            found = getattr(import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"the configuration names {target}, which is not there: {error}") from error
-    if not callable(found) or not _is_below(getattr(found, "__module__", ""), trusted):
-        raise UserError(
-            f"the configuration names {target}, which is not of {' or '.join(trusted)} and is not run; trust its "
-            "module if you know it (--trust MODULE)"
-        )
-    return cast(Callable[..., Any], found)
-
-
-def _is_below(module: str, packages: Sequence[str]) -> bool:
-    return any(f"{module}.".startswith(f"{package}.") for package in packages)

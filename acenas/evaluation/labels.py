@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 import math
-import pkgutil
 import re
 import time
 from collections import Counter
@@ -37,6 +36,7 @@ from acenas.tables.schema import Other, TrainSeconds
 from acenas.tables.weak_labels import COUNTED, check_weak_label
 from acenas.training.lightning import one_thread
 from acenas.training.network import initialised
+from acenas.trust import import_name
 
 BY_DEFAULT = ("params_m", "macs_m")
 SCORES = ("synflow", "naswot", "grad_norm")
@@ -72,7 +72,7 @@ def measure_of(name: str, dataset: str | None = None) -> str | None:
 def own_function(name: str) -> Callable[..., Any] | None:
     """Returns the function with this dotted name; None where there is none."""
     try:
-        found = pkgutil.resolve_name(name) if "." in name else None
+        found = import_name(name) if "." in name else None
     except Exception:  # whatever the module raises when it is imported
         return None
     return found if callable(found) else None

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError, exit_status
-from acenas.files import atomic_path, build_trusted, write_text
+from acenas.files import atomic_path, write_text
 from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
@@ -24,6 +24,7 @@ from acenas.report.runs import shown
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 from acenas.spaces import SearchSpace
+from acenas.trust import HELP, build_kind
 
 PICTURES = 6
 """Architectures that are drawn."""
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="MODULE",
-        help="draw architectures of search spaces of this module too, which runs its code; once for each",
+        help=HELP,
     )
     options = parser.parse_args(arguments)
     return exit_status(lambda: _report(options))
@@ -224,10 +225,7 @@ def best_pictures(
 
 
 def _draw(run: FinishedRun, arch: str, trust: Sequence[str]) -> Figure:
-    space = build_trusted(run.space, ["acenas.spaces", *trust])
-    if not isinstance(space, SearchSpace):
-        raise UserError(f"its configuration describes no search space, but {space!r:.100}")
-    return space.draw(arch)
+    return build_kind(SearchSpace, run.space, trust).draw(arch)  # type: ignore[type-abstract]
 
 
 def rankings(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:

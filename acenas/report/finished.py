@@ -42,7 +42,7 @@ class FinishedRun:
         summary: the content of `summary.json`.
         overrides: that were given for it, but for those of `NO_DIFFERENCE`; none where they are not known.
         space: the configuration of its search space, as it is in the file. It may come from a stranger: see
-            `acenas.files.build_trusted`.
+            `acenas.trust.build`.
         task: table and data set, and the objective where other runs on these have another one.
     """
 

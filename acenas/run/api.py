@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +21,7 @@ from acenas.report.runs import finished, headline
 from acenas.run.command_line import as_meant, checked_config
 from acenas.run.config import config_in, instantiate, other_run, run_folder
 from acenas.run.folder import FolderInUseError, FolderRemovedError, clear, only_process, remove_if_unused
+from acenas.trust import build_kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
     except UserError:
         remove_if_unused(place)
         raise
-    return SearchRun(place)
+    return SearchRun(place, asked=cfg)
 
 
 def complete(
@@ -165,17 +166,19 @@ def complete(
 class SearchRun:
     """A finished run of a search.
 
-    Its configuration says what is made again to draw architectures: open no run of a stranger.
-
     Attributes:
         folder: Of the run, with `report.html`, `summary.json`, `config.yaml` and all else that it left behind.
         of: The space of a study; None for that of the configuration.
         so_far: The summary of a study that is not done; None for that of the folder.
+        trust: Modules that its configuration may name, beside this package: a stranger's runs none of its code.
+        asked: The configuration that the user has asked for, which may name anything; None for that of the folder.
     """
 
     folder: Path
     of: SearchSpace | None = None
     so_far: dict[str, Any] | None = field(default=None, compare=False, repr=False)
+    trust: Sequence[str] = ()
+    asked: DictConfig | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -197,7 +200,13 @@ class SearchRun:
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""
-        return instantiate(self.config.space) if self.of is None else self.of
+        if self.of is not None:
+            return self.of
+        if self.asked is not None:
+            return cast("SearchSpace", instantiate(self.asked.space))
+        from acenas.spaces import SearchSpace  # takes seconds
+
+        return build_kind(SearchSpace, runs.config_of(self.folder).get("space"), self.trust)  # type: ignore[type-abstract]
 
     @cached_property
     def objective(self) -> Objective:

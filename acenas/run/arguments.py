@@ -10,9 +10,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from hydra.utils import get_object
-
 from acenas.errors import UserError
+from acenas.trust import import_name
 
 
 def check_arguments(values: object, key: str = "") -> None:
@@ -47,10 +46,10 @@ def annotations(target: str) -> dict[str, Any]:
         UserError: Where there is no such class or function.
     """
     try:
-        made = get_object(target)
+        made = import_name(target)
         parameters = inspect.signature(made).parameters.values()
-    except Exception as error:  # whatever its module raises
-        raise UserError(f"{target}: {' '.join(str(error).split())}") from error
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{target} is no class: {error}") from error
     home = made if not isinstance(made, type) else made.__init__  # type: ignore[misc]
     names = vars(builtins) | getattr(home, "__globals__", {}) | vars(sys.modules[made.__module__])
     found = {}

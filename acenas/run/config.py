@@ -25,6 +25,7 @@ from acenas.search.budget import check_budget
 from acenas.tables import check_table, find_table, parse_column
 from acenas.tables.schema import Accuracy, Other
 from acenas.tables.table import read_footer
+from acenas.trust import import_name
 
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
@@ -137,7 +138,7 @@ def choice_of(cfg: DictConfig, group: str) -> DictConfig:
     """The choice of `group` (`evaluator` or `search`) as its class takes it, without the keys of the run alone."""
     choice: DictConfig = cfg[group].copy()
     OmegaConf.set_struct(choice, False)
-    taken = inspect.signature(hydra.utils.get_object(choice._target_)).parameters
+    taken = inspect.signature(import_name(choice._target_)).parameters
     for key in OF_THE_RUN[group]:
         if key not in taken:
             choice.pop(key, None)

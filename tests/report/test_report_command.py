@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from acenas import Choices, Study
-from acenas.files import build_trusted
 from acenas.ranker.baselines import ObservedRanker
 from acenas.report.__main__ import main
+from acenas.trust import build
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
 from tests.report.runs import LOSS, finished_run
 from tests.report.test_page import Page
@@ -148,7 +148,7 @@ MOBILE = {
 
 
 def test_a_space_with_a_nested_configuration_is_drawn(tmp_path: Path) -> None:
-    arch = build_trusted(MOBILE, ["acenas.spaces"]).sample(1, torch.Generator().manual_seed(0))[0]
+    arch = build(MOBILE, []).sample(1, torch.Generator().manual_seed(0))[0]
     finished_run(tmp_path / "runs", 0, returned=arch, space=MOBILE)
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
     assert f"; {arch}</figcaption>" in (tmp_path / "out" / "index.html").read_text()

@@ -110,7 +110,9 @@ def test_mistakes_are_told_and_the_rest_is_kept(lab: Path, capsys: pytest.Captur
     assert "another space" in capsys.readouterr().err
 
 
-def test_a_space_of_a_module_or_of_any_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_space_of_a_module_or_of_any_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path)
     (tmp_path / "my_own_space.py").write_text(
@@ -118,7 +120,10 @@ def test_a_space_of_a_module_or_of_any_class(tmp_path: Path, monkeypatch: pytest
     )
     for name in ("space", "make"):
         assert main(["new", name, "--space", f"my_own_space:{name}", "--budget", "2"]) == 0
-        assert main(["ask", name]) == 0
+        capsys.readouterr()
+        assert main(["ask", name]) == 2
+        assert "is not run; trust its module if you know it" in capsys.readouterr().err
+        assert main(["ask", name, "--trust", "my_own_space"]) == 0
     (tmp_path / "any.yaml").write_text("_target_: acenas.spaces.NasBench201")
     assert main(["new", "any", "--space", "any.yaml", "--budget", "2"]) == 0
     for text in (

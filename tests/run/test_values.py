@@ -140,7 +140,7 @@ def test_wrong_values_are_named(override: str, message: str) -> None:
         ("ranker.encoder=null", "ranker.encoder=None is not made by a _target_: Callable"),
         ("ranker.accelerator=abc", "ranker.accelerator='abc' is not cpu or gpu or mps or auto"),
         ("ranker.prior.weight=null", "ranker.prior.weight=None is not a number"),
-        ("loss._target_=acenas.ranking.Nothing", "acenas.ranking.Nothing: Error"),
+        ("loss._target_=acenas.ranking.Nothing", "acenas.ranking.Nothing cannot be imported"),
     ],
 )
 def test_what_a_class_does_not_take_is_named(override: str, message: str) -> None:

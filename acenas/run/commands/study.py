@@ -19,6 +19,8 @@ import yaml
 
 from acenas.errors import UserError, exit_status
 from acenas.files import read_json, reading, write_text
+from acenas.report import runs
+from acenas.trust import HELP, build_kind, import_name, trusting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,52 +49,44 @@ def open_space(text: str) -> tuple[SearchSpace, dict[str, Any]]:
         if not isinstance(described, dict):
             raise UserError(f"{text} is no mapping; give it choices, as in `choices: {{width: [16, 32]}}`")
     elif ":" in text:
-        described = {"object": text, "folder": str(Path.cwd())}
+        described = {"object": text}
     else:
         raise UserError(f"--space {text}: give a YAML file, or module:object")
-    return described_space(described), described
+    return described_space(described, None), described
 
 
-def described_space(described: Mapping[str, Any]) -> SearchSpace:
-    """The space of a description. It runs what this names, so open no study of a stranger."""
-    from acenas.spaces import Choices, SearchSpace
+def described_space(described: Mapping[str, Any], trust: Sequence[str] | None) -> SearchSpace:
+    """The space of a description, which may name code of the modules `trust`; None for any, as the user's own may."""
+    from acenas.spaces import SearchSpace
 
-    sys.path[:0] = [str(Path.cwd()), *([described["folder"]] if "folder" in described else [])]
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     if "object" in described:
-        from pkgutil import resolve_name
-
-        try:
-            found = resolve_name(described["object"])
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(f"the space {described['object']} cannot be imported: {error}") from None
+        with trusting(trust):
+            found = import_name(str(described["object"]))
         space = found() if callable(found) and not isinstance(found, SearchSpace) else found
-    elif "_target_" in described:
-        from omegaconf import OmegaConf
-
-        from acenas.run.config import instantiate
-
-        space = instantiate(OmegaConf.create(dict(described)))
-    elif "choices" in described:
-        try:
-            space = Choices(**described)
-        except TypeError as error:
-            raise UserError(f"the space: {error}") from None
-    else:
+        if not isinstance(space, SearchSpace):
+            raise UserError(f"{described['object']} is no SearchSpace but a {type(space).__name__}")
+        return space
+    if not {"_target_", "choices"} & set(described):
         raise UserError(f"the space has neither choices nor _target_, only {', '.join(map(str, described))}")
-    if not isinstance(space, SearchSpace):
-        raise UserError(f"the space is no SearchSpace but a {type(space).__name__}")
-    return space
+    config = {"_target_": "acenas.spaces.Choices", **described}
+    return build_kind(SearchSpace, config, trust)  # type: ignore[type-abstract]
 
 
-def open_study(folder: Path, budget: int | None = None) -> Study:
-    """The study in `folder`, with a larger budget if one is given. Raises `UserError` where there is none."""
+def open_study(folder: Path, budget: int | None = None, trust: Sequence[str] = ()) -> Study:
+    """The study in `folder`, with a larger budget if one is given; `trust` as in `described_space`.
+
+    Raises:
+        UserError: where there is none.
+    """
     if not (folder / DESCRIPTION).exists():
         raise UserError(
             f"{folder} holds no study of this command; begin one with python -m acenas.study new {folder}"
         )
     from acenas.run.study import Study
 
-    space = described_space(yaml.safe_load((folder / DESCRIPTION).read_text(encoding="utf-8")))
+    space = described_space(runs.config_of(folder, DESCRIPTION), trust)
     return Study(space, budget, folder, seed=_seed(folder))
 
 
@@ -117,8 +111,17 @@ def _new(options: argparse.Namespace) -> None:
         given=options.given,
         constraints=dict(_limit(each) for each in options.constraint) or None,
     )
-    write_text(options.folder / DESCRIPTION, yaml.safe_dump(described, sort_keys=False))
-    print(f"A study of {study.budget} trainings in {options.folder}; ask it with python -m acenas.study ask")
+    write_text(options.folder / DESCRIPTION, yaml.dump(described, Dumper=_WithoutReferences, sort_keys=False))
+    trust = f" --trust {options.space.partition(':')[0]}" if "object" in described else ""
+    print(
+        f"A study of {study.budget} trainings in {options.folder}; ask it with "
+        f"python -m acenas.study ask {options.folder}{trust}"
+    )
+
+
+class _WithoutReferences(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _limit(text: str) -> tuple[str, float]:
@@ -132,7 +135,7 @@ def _limit(text: str) -> tuple[str, float]:
 def _ask(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    study = open_study(options.folder, options.budget)
+    study = open_study(options.folder, options.budget, options.trust)
     trials = study.pending if options.pending else study.ask(options.count)
     rows = [
         {
@@ -174,7 +177,7 @@ def _flat(choices: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 def _tell(options: argparse.Namespace) -> None:
     from acenas.search import Trial
 
-    study, frame = open_study(options.folder), _read(options.file)
+    study, frame = open_study(options.folder, trust=options.trust), _read(options.file)
     name, told, empty, problems = study.objective.name, 0, 0, []
     if not {name, "failed"} & set(frame.columns) or not {"trial", "arch", *study.space.choice_columns} & set(
         frame.columns
@@ -220,19 +223,19 @@ def _read(file: str) -> pd.DataFrame:
 
 def _fail(options: argparse.Namespace) -> None:
     trial = int(options.trial) if options.trial.isdigit() else options.trial
-    open_study(options.folder).fail(trial, options.reason)
+    open_study(options.folder, trust=options.trust).fail(trial, options.reason)
 
 
 def _give(options: argparse.Namespace) -> None:
     from acenas.search.inputs import frame_of
 
-    study = open_study(options.folder)
+    study = open_study(options.folder, trust=options.trust)
     study.give(frame_of(options.file))
     print(f"{len(study.state.given)} given in all")
 
 
 def _show(options: argparse.Namespace) -> None:
-    study = open_study(options.folder)
+    study = open_study(options.folder, trust=options.trust)
     told, best = study.observations, study.returned
     failed = int((told["state"] == "failed").sum())
     print(
@@ -245,7 +248,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    print(open_study(options.folder).report())
+    print(open_study(options.folder, trust=options.trust).report())
     print(f"Report: {options.folder / 'report.html'}")
 
 
@@ -253,7 +256,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m acenas.study",
         description="Asks what to train next, and is told what the trainings showed, in a folder. CSV in and out.",
-        epilog="Opening a study runs the space that its folder names: open no study of a stranger.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -261,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         added.add_argument("folder", type=Path, help="of the study")
+        added.add_argument("--trust", action="append", default=[], metavar="MODULE", help=HELP)
         return added
 
     new = command("new", _new, "begin a study")

@@ -5,7 +5,6 @@ import difflib
 import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +15,7 @@ from rich.progress import DownloadColumn
 
 from acenas.errors import UserError
 from acenas.tables.console import UNCHECKED, find_space, progress_bar, renamed_columns, say
+from acenas.trust import import_name
 
 
 def add_imports(formats: Any) -> None:
@@ -218,12 +218,8 @@ def _named_space(name: str) -> Any:
 
     if name.endswith((".yaml", ".yml")):
         return _described_space(Path(name))
-    module, dot, attribute = name.rpartition(".")
-    if dot:
-        try:
-            found = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(f"there is no search space {name}: {error}") from error
+    if "." in name:
+        found = import_name(name)
         return found() if callable(found) else found
     space = find_space(name)
     known = [

@@ -261,7 +261,7 @@ def test_a_space_of_choices_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
         assert BenchmarkTable.open(tmp_path / "out.parquet", space="mine").archs == ["k=3,w=8", "k=1,w=16"]
     (tmp_path / "space.yaml").write_text("width: 3")
     for name in ("space", "none"):
-        assert main([*command, str(tmp_path / f"{name}.yaml")]) == 1
+        assert main([*command, str(tmp_path / f"{name}.yaml")]) == 2
         assert f"--space {tmp_path / name}.yaml describes no space" in capsys.readouterr().err
 
 
@@ -282,7 +282,7 @@ def test_spaces_are_named_by_class_or_not_checked(tmp_path: Path, capsys: pytest
     for space, message in (
         ("acenas.spaces.NasBench201", "row 0: not a NAS-Bench-201 cell"),
         ("nds_darts", "row 0: "),
-        ("no_such_module.Space", "there is no search space no_such_module.Space: No module named"),
+        ("no_such_module.Space", "no_such_module.Space cannot be imported: No module named"),
     ):
         assert main([*command, space]) == 2
         assert message in capsys.readouterr().err
