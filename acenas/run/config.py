@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
@@ -324,7 +324,14 @@ def check_config(cfg: DictConfig) -> None:
     """
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    _check_values(cfg)
+    for key, value in _values(OmegaConf.to_container(cfg, resolve=False)):
+        if value == MISSING:
+            raise UserError(f"{key} has no value; give it one, as in {key}=...")
+    unresolved = None
+    try:
+        _check_values(OmegaConf.to_container(cfg, resolve=True), is_search=bool(cfg.search))
+    except InterpolationResolutionError as error:
+        unresolved = error  # the checks below know what a group lacks, and say it in words
     for key in FILES:
         if (file := OmegaConf.select(cfg, key)) and not Path(file).is_file():
             raise UserError(f"{key}={file}: there is no such file")
@@ -345,18 +352,16 @@ def check_config(cfg: DictConfig) -> None:
         check_budget(cfg.search.budget, **{key: cfg.search[key] for key in rounds if key in cfg.search})
     if cfg.table:
         check_protocol(cfg)
+    if unresolved is not None:
+        raise unresolved
 
 
-def _check_values(cfg: DictConfig) -> None:
-    """Raises `UserError` where a key lacks a value, or has one that no key can have."""
-    for key, value in _values(OmegaConf.to_container(cfg, resolve=False)):
-        if value == MISSING:
-            raise UserError(f"{key} has no value; give it one, as in {key}=...")
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+def _check_values(values: Any, is_search: bool) -> None:
+    """Raises `UserError` where a key of a resolved configuration has a value that no key can have."""
     for group in (folder.name for folder in Path(conf_dir()).iterdir()):
         if not isinstance(values.get(group, {}), dict | None) and group != "experiment":
             raise UserError(f"{group}={values[group]} is no mapping; choose one of its names, or null")
-    for group in ("space", "logger", *(("search", "evaluator", "ranker") if cfg.search else ())):
+    for group in ("space", "logger", *(("search", "evaluator", "ranker") if is_search else ())):
         if "_target_" not in (values.get(group) or {}):
             raise UserError(f"{group} names no class; choose one of its names")
     for key, value in _values(values):
