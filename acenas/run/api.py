@@ -159,6 +159,9 @@ def complete(
         if not (folder / runs.LOCK).exists():  # what was written since is not whole
             shutil.rmtree(folder, ignore_errors=True)
         raise
+    except OSError:
+        if cfg.fresh or not finished(folder):  # else it is shown, where nothing can be written
+            raise
     return finished(folder)
 
 
