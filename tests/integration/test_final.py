@@ -47,7 +47,7 @@ def test_a_network_is_trained_measured_and_exported(
     assert export_main([str(tmp_path)]) == 2
     assert "is no run's folder" in capsys.readouterr().err
     assert final_main([str(folder), "--checkpoint", str(tmp_path / "none.ckpt")]) == 2
-    assert "holds no weights of the network" in capsys.readouterr().err
+    assert "there is no file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
