@@ -1,9 +1,11 @@
 """The error that a user can act on, words for its message, and the exit status of commands."""
 
 import difflib
+import errno
 import re
 import sys
 from collections.abc import Callable, Collection
+from io import TextIOWrapper
 from typing import Any
 
 LONGEST_WORD, LONGEST = 200, 2000
@@ -49,6 +51,16 @@ def near(name: Any, names: Collection[Any]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
+def unwritable(error: BaseException | None) -> UserError | None:
+    """Returns what to say of the error of a file system that is full, or that may not be written; None for others."""
+    numbers = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+    if not isinstance(error, OSError) or error.errno not in numbers:
+        return None
+    name = error.filename2 or error.filename
+    where = f"{name}: " if name else ""
+    return UserError(f"{where}{error.strerror}; make room, or name a folder that can be written")
+
+
 def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> int:
     """Runs a command and returns its exit status: 0, what it returns, 2 after a `UserError`, 130 after an interrupt.
 
@@ -56,10 +68,18 @@ def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> 
         command: Its work.
         stopped: Is said after an interrupt.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
     try:
         return command() or 0
     except UserError as error:
         print(f"acenas: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if (told := unwritable(error)) is None:
+            raise
+        print(f"acenas: error: {told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"acenas: {stopped}", file=sys.stderr)

@@ -3,11 +3,13 @@
 import errno
 import io
 import json
+import logging
 import math
 import os
 import pickle
 import secrets
 import shutil
+import tempfile
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +21,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from acenas.errors import UserError
 
+log = logging.getLogger(__name__)
+
 if TYPE_CHECKING:
     import pandas as pd  # a second to import, and most commands read no frame
+    from filelock import BaseFileLock
 
 ROOM = 1 << 20
 """Bytes of a disk below which it counts as full."""
@@ -76,7 +81,59 @@ def sync(path: Path) -> None:
 def write_text(path: str | Path, text: str, durable: bool = True) -> None:
     """Writes `text` to `path` atomically, as UTF-8; `durable` as in `atomic_path`."""
     with atomic_path(path, durable) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(
+            text, encoding="utf-8", errors="backslashreplace"
+        )  # names of files may be no UTF-8
+
+
+def lock_of(file: Path) -> "BaseFileLock":
+    """A lock of `filelock`, which ends with its process, however that ends. Makes the folder where it is missing.
+
+    Where the file system has no locks (Lustre may be mounted so, or NFS), a file beside it says who holds it.
+    """
+    from filelock import FileLock, SoftFileLock
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if (kind := _flock_error(file.parent)) is None:
+        return FileLock(file)
+    log.warning("%s has no locks (%s); %s.held stands for one", file.parent, kind, file)
+    return SoftFileLock(f"{file}.held")
+
+
+def is_held(file: Path) -> bool:
+    """Whether a process of this machine holds the lock of `file`; asking disturbs none that does or wants to."""
+    from filelock import Timeout
+
+    try:
+        import fcntl
+
+        with file.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may ask at the same time
+        return False
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        try:
+            with lock_of(file).acquire(timeout=0):
+                pass
+        except Timeout:
+            return True
+        file.touch()  # where releasing the lock removed it
+        return False
+
+
+def _flock_error(folder: Path) -> str | None:
+    """Why files of a folder cannot be locked; None where they can, or where nothing can be written."""
+    try:
+        import fcntl
+
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows has others
+        return None
+    except OSError as error:
+        return error.strerror if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK) else None
+    return None
 
 
 def number(value: float | None, digits: int = 2) -> str:

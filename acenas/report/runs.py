@@ -5,11 +5,12 @@ Nothing heavy is imported here, so that a finished run is shown at once. `acenas
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from acenas.errors import UserError
-from acenas.files import number, read_json
+from acenas.files import is_held, number, read_json
 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
@@ -30,39 +31,20 @@ LOCK = ".lock"
 def run_folders(root: Path) -> Iterator[Path]:
     """The run folders at or below `root`: those that a process has locked once, and finished studies.
 
-    What lies in them is not looked at.
+    What lies in them is not looked at, nor are folders that cannot be read.
     """
-    if (root / LOCK).exists() or (root / SUMMARY).exists():
-        yield root
-    elif root.is_dir():
-        for child in sorted(root.iterdir()):
-            if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
-                yield from run_folders(child)
+    with suppress(PermissionError):
+        if (root / LOCK).exists() or (root / SUMMARY).exists():
+            yield root
+        elif root.is_dir():
+            for child in sorted(root.iterdir()):
+                if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
+                    yield from run_folders(child)
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process of this machine works in the folder; asking disturbs no process that does or wants to."""
-    if not (folder / LOCK).exists():
-        return False
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(folder / LOCK, timeout=0):
-                pass
-        except Timeout:
-            return True
-        (folder / LOCK).touch()  # releasing the lock removed it
-        return False
-    with (folder / LOCK).open() as lock:
-        try:
-            # Shared: others may ask at the same time.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    """Whether a process of this machine works in the folder."""
+    return (folder / LOCK).exists() and is_held(folder / LOCK)
 
 
 def state(folder: Path) -> tuple[str, str]:

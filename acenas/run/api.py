@@ -137,17 +137,21 @@ def complete(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> dict[
     Raises:
         UserError: Where it cannot run, or another process runs it.
     """
-    with only_process(folder):
-        if cfg.fresh:
-            clear(folder)
-        if not finished(folder):
-            collecting = gc.isenabled()
-            gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
-            from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
+    try:
+        with only_process(folder):
+            if cfg.fresh:
+                clear(folder)
+            if not finished(folder):
+                collecting = gc.isenabled()
+                gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
+                from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
 
-            if collecting:
-                gc.enable()
-            run(cfg, folder, trial)
+                if collecting:
+                    gc.enable()
+                run(cfg, folder, trial)
+    except OSError:
+        if cfg.fresh or not finished(folder):  # else it is shown, where nothing can be written
+            raise
     return finished(folder)
 
 

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from acenas.errors import UserError, exit_status
+from acenas.errors import UserError, exit_status, unwritable
 from acenas.run.config import TEXTS, check_config, check_overrides, composing, conf_dir
 
 
@@ -89,9 +89,17 @@ def sentences(job: CodeType | None = None) -> Iterator[None]:
         yield
     # ValueError: choices of groups that are no names. OSError: files whose names the system refuses.
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
-        if any(frame.f_code is job for frame, _ in traceback.walk_tb(error.__traceback__)):
+        if _is_of(job, error):
             raise
-        raise UserError("; ".join(map(_sentence, filter(None, (error, error.__cause__))))) from error
+        told = unwritable(error.__cause__ or error)
+        raise (
+            told or UserError("; ".join(map(_sentence, filter(None, (error, error.__cause__)))))
+        ) from error
+
+
+def _is_of(job: CodeType | None, error: BaseException) -> bool:
+    """Whether an error was raised while the job ran."""
+    return any(frame.f_code is job for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _sentence(error: BaseException) -> str:
@@ -116,6 +124,13 @@ def run_application(application: Callable[[], Any], stopped: str = "stopped") ->
             "1"  # errors are raised, so that all commands tell of them in the same way
         )
         with sentences(job):
-            application()
+            try:
+                application()
+            except (OSError, ValueError) as error:
+                if _is_of(job, error) or unwritable(error.__cause__ or error) is None:
+                    raise
+                # Hydra cannot write its own files; a run that is done can be shown without them.
+                sys.argv += ["hydra.output_subdir=null", "hydra/job_logging=stdout"]
+                application()
 
     return exit_status(run, stopped)

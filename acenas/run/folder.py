@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from acenas.errors import UserError
-from acenas.files import read_json, sync, write_text
+from acenas.files import lock_of, read_json, sync, write_text
 from acenas.report.runs import ERROR, LOCK, PRUNED, STATUS, SUMMARY
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUseError: Where another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+    lock = lock_of(folder / LOCK)
     try:
         lock.acquire(timeout=0.25)  # who asks whether a run is alive holds its lock for an instant
     except Timeout:

@@ -7,12 +7,12 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from omegaconf import DictConfig, OmegaConf
 from rich import get_console
 
 from acenas.errors import UserError
-from acenas.files import read_frame
+from acenas.files import lock_of, read_frame
 from acenas.report.live import CSVMetrics
 from acenas.run.config import run_hash
 from acenas.search.description import STUDY, read_description
@@ -59,7 +59,7 @@ def _alike(other: Path, cfg: DictConfig) -> bool:
 
 def _copy(other: Path, folder: Path) -> int:
     """Returns the trainings copied; `study.json` comes last, as it says that all is there."""
-    with FileLock(other / ".study.lock", timeout=60):
+    with lock_of(other / ".study.lock").acquire(timeout=60):
         for done, stages in STAGES.items():
             if (other / done).exists():
                 for stage in stages:

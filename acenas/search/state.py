@@ -78,8 +78,6 @@ class StudyState:
                 self._read[name] = written
                 if name == "scores":
                     self._index()
-        if lacking := set(self.trials["arch"]) - self._position.keys():
-            raise UserError(f"{self._files['scores']} lacks {min(lacking)}, which was trained; {_REMEDY}")
 
     @property
     def version(self) -> dict[str, tuple[int, ...]]:
@@ -130,7 +128,12 @@ class StudyState:
 
     def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
         """`[n]`, of `archs` among all that can be scored."""
-        return np.array([self._position[arch] for arch in archs], dtype=np.int64)
+        try:
+            return np.array([self._position[arch] for arch in archs], dtype=np.int64)
+        except KeyError as lacking:
+            raise UserError(
+                f"{self._files['scores']} lacks {lacking}, which was trained; {_REMEDY}"
+            ) from None
 
     @property
     def last_scores(self) -> NDArray[np.float32]:

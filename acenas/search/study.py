@@ -12,10 +12,11 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
+from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
 from acenas.search.acquisition import Acquisition
 from acenas.search.candidates import Pool
@@ -121,7 +122,6 @@ class Study:
         self.space = space
         self.folder = Path(folder)
         self.seed = seed
-        self._lock = FileLock(self.folder / ".study.lock")
         kept = read_description(self.folder)
         if search is None:
             rule = acquisition or BudgetedSearch.acquisition
@@ -135,6 +135,7 @@ class Study:
         self.fitting = Fitting(self.ranker, self.state, self.folder, seed, weak_labels, pretrained)
         limits = kept.get("constraints") if constraints is None else constraints
         self.limits = limits_of(space, limits, self.fitting.known_labels)
+        self._lock = lock_of(self.folder / ".study.lock")
         with self._transaction():
             self._open(archs)
         if given is not None:
@@ -466,7 +467,6 @@ class Study:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Holds the folder's lock, with the state as it is in the folder now."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with self._lock.acquire(timeout=600):
                 self.state.read()

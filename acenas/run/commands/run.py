@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from acenas import __version__
-from acenas.errors import UserError
+from acenas.errors import UserError, unwritable
 from acenas.executors.launcher import launched_rank
 from acenas.files import is_full, reading
 from acenas.report.runs import MADE_AGAIN, SUMMARY, finished, headline
@@ -102,7 +102,7 @@ def hydra_main(cfg: DictConfig) -> None:
     try:
         run_or_show(cfg, folder)
     except Exception as raised:
-        error: Exception = raised
+        error: Exception = unwritable(raised) or raised
         if not isinstance(error, UserError) and folder.exists() and is_full(folder):
             error = UserError(
                 f"the disk of {folder} is full; make room, and the same command goes on ({error})"

@@ -56,7 +56,10 @@ class RunLine:
 def look_at(folder: Path) -> RunLine:
     """The state of the run in `folder`."""
     facts = _facts(folder / runs.STATUS)
-    state, problem = runs.state(folder)
+    try:
+        state, problem = runs.state(folder)
+    except OSError as error:
+        state, problem = "failed", f"it cannot be read ({error.strerror})"
     if state == "stopped" and "is_done" in facts:  # of a study, whether anything is reported of it yet
         state = "done" if facts["is_done"] else "paused"
     elif state == "done":

@@ -295,7 +295,7 @@ def test_the_observed_ranker_knows_what_was_observed(tmp_path: Path) -> None:
     assert ranker.score(GRAPHS[:3]).tolist() == [0, 0, 0]
     ranker.finetune(GRAPHS[:2], torch.tensor([90.0, 92.0]), round=1)
     assert ranker.score(GRAPHS[:3]).tolist() == [90, 92, 91]
-    with pytest.raises(UserError, match="pretrain one first"):
+    with pytest.raises(UserError, match="there is no file"):
         ranker.load(tmp_path / "absent.pt")
 
 
