@@ -86,12 +86,13 @@ def write_text(path: str | Path, text: str, durable: bool = True) -> None:
 
 
 def lock_of(file: Path) -> "BaseFileLock":
-    """A lock for `filelock`, which ends with its process, however that ends; the folder of `file` must be there.
+    """A lock of `filelock`, which ends with its process, however that ends. Makes the folder where it is missing.
 
     Where the file system has no locks (Lustre may be mounted so, or NFS), a file beside it says who holds it.
     """
     from filelock import FileLock, SoftFileLock
 
+    file.parent.mkdir(parents=True, exist_ok=True)
     if (kind := _flock_error(file.parent)) is None:
         return FileLock(file)
     log.warning("%s has no locks (%s); %s.held stands for one", file.parent, kind, file)

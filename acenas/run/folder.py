@@ -50,7 +50,6 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUseError: Where another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = lock_of(folder / LOCK)
     try:
         lock.acquire(timeout=0.25)  # who asks whether a run is alive holds its lock for an instant

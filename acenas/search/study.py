@@ -135,7 +135,6 @@ class Study:
         self.fitting = Fitting(self.ranker, self.state, self.folder, seed, weak_labels, pretrained)
         limits = kept.get("constraints") if constraints is None else constraints
         self.limits = limits_of(space, limits, self.fitting.known_labels)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock_of(self.folder / ".study.lock")
         with self._transaction():
             self._open(archs)
@@ -468,7 +467,6 @@ class Study:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Holds the folder's lock, with the state as it is in the folder now."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with self._lock.acquire(timeout=600):
                 self.state.read()

@@ -1,7 +1,9 @@
 """The state of runs as seen from outside, and that looking is quick."""
 
+import errno
 import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
@@ -145,6 +147,24 @@ def test_names_are_shown_as_they_are(root: Path, capsys: pytest.CaptureFixture[s
     status.main([str(root)])
     out = capsys.readouterr().out
     assert "[lr=0.1,wd=0]/[bold] " in out and "[red]search[/]" in out and "1 of 2 [/]" in out
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_in(root, os.fsdecode(b"caf\xe9"))
+    read, listed = Path.read_text, Path.iterdir
+
+    def checked(path: Path) -> Path:
+        if path.name == "error.txt" or path == root / "a":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return path
+
+    monkeypatch.setattr(Path, "read_text", lambda path, **more: read(checked(path), **more))
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed(checked(path)))
+    assert status.main([str(root)]) == 0
+    out = capsys.readouterr().out
+    assert "b/done " in out and "b/failed: it cannot be read (Permission denied)" in out and "a/" not in out
 
 
 def test_a_thousand_runs_are_shown_within_two_seconds_without_heavy_imports(tmp_path: Path) -> None:

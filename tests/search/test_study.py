@@ -314,7 +314,7 @@ def test_files_of_two_studies_do_not_go_together(tmp_path: Path) -> None:
     scores = pd.read_parquet(tmp_path / "scores.parquet")
     scores.iloc[:0].to_parquet(tmp_path / "scores.parquet")
     with pytest.raises(UserError, match=r"scores.parquet lacks .*, which was trained; get it back"):
-        study(tmp_path, budget=14).ask()
+        study(tmp_path, budget=20).ask()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"next": "x"}'])
