@@ -31,6 +31,11 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of the message of `error`, or its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(values: Collection[Any], most: int = 12) -> str:
     """Returns `values` in words, the first `most` of them.
 
@@ -64,3 +69,20 @@ def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> 
     except KeyboardInterrupt:
         print(f"acenas: {stopped}", file=sys.stderr)
         return 130
+
+
+def require_one_of(option: str, value: object, choices: Collection[object]) -> None:
+    """Raises `UserError` where the value of an option is none of its choices."""
+    if value not in choices:
+        raise UserError(f"{option} is {listed(choices)}, not {value!r}")
+
+
+def require_at_least(least: float, group: str, most: float | None = None, **options: float | None) -> None:
+    """Raises `UserError` for the first of the options of a group that is below `least` or above `most`, or is NaN.
+
+    None is allowed.
+    """
+    for name, value in options.items():
+        if value is not None and not (least <= value and (most is None or value <= most)):
+            above = "" if most is None else f" and at most {most}"
+            raise UserError(f"{group}{name} must be at least {least}{above}, not {value}")

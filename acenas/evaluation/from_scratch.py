@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import copy
@@ -23,8 +22,7 @@ from acenas.executors import Executor
 from acenas.files import atomic_path
 from acenas.images import ImageFiles, Images, ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.accuracy import accuracies
-from acenas.training.batches import batches_per_epoch, evaluation_batches
+from acenas.training.batches import accuracies, batches_per_epoch, evaluation_batches
 from acenas.training.curve import CurveTraining
 from acenas.training.lightning import fit, one_thread
 from acenas.training.network import initialised, load_weights
@@ -191,7 +189,7 @@ class TrainingJudge(Judge):
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
         """Returns all architectures that were trained, and their test accuracies ``[A]`` in percent."""
         results = sorted(self.folder.glob(f"*/{RESULT}"))
-        archs = [json.loads(path.read_text(encoding="utf-8"))["arch"] for path in results]
+        archs = [read_result(path.parent)["arch"] for path in results]
         return archs, self.test_accuracy(archs)
 
     @property

@@ -17,9 +17,10 @@ from joblib import Parallel, cpu_count, delayed
 from rich.console import Console
 from scipy.stats import spearmanr
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
 from acenas.executors.progress import show_progress
+from acenas.files import parse_json, reading
 from acenas.images import ImageTask
 from acenas.seeds import numpy_generator, torch_generator
 from acenas.spaces.base import SearchSpace
@@ -37,6 +38,16 @@ WEAK_SEED = 1000
 
 ROWS = "architectures.jsonl"
 """The file of the finished architectures."""
+
+
+_ROW = {
+    "arch": str,
+    "valid": [float],
+    "test": [float],
+    **dict.fromkeys(
+        ("train_seconds", "params_m", "flops_m", "short", "synflow", "naswot", "grad_norm"), float
+    ),
+}
 
 
 @dataclass(eq=False)
@@ -91,9 +102,8 @@ class BenchmarkMeasurement:
         self.seeds = tuple(int(seed) for seed in self.seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or WEAK_SEED in self.seeds:
             raise UserError(f"seeds must be different from one another and from {WEAK_SEED}: {self.seeds}")
-        for name in ("jobs", "short_epochs", "limit"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name} must be at least 1, not {value}")
+        limits = {"jobs": self.jobs, "short_epochs": self.short_epochs, "limit": self.limit}
+        require_at_least(1, "measurement: ", **limits)
         self.jobs = self.jobs or cpu_count()
         self.table_name = self.table_name or f"{self.space.name}_{self.images.source.name}"
 
@@ -210,7 +220,12 @@ class BenchmarkMeasurement:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(path, whole)
-        return {row["arch"]: row for row in map(json.loads, content[:whole].splitlines())}
+        rows = {}
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            with reading(f"{path}, line {number}", "remove it to measure its architecture again"):
+                row = parse_json(line, _ROW)
+            rows[row["arch"]] = row
+        return rows
 
     def _frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
         name, epochs = self.images.source.name, self.recipe.epochs

@@ -124,7 +124,9 @@ def images_of_batch(
             raise UserError(
                 f"{name} has no {key!r:.200}; it holds {', '.join(map(repr, batch)) or 'nothing'}"
             )
-    data, labels = batch["data"], np.asarray(batch[label_key])
+    data, given = batch["data"], batch[label_key]
+    plain = isinstance(given, np.ndarray) or (isinstance(given, list) and {*map(type, given)} <= {int})
+    labels = np.asarray(given if plain else [])
     size = 3 * side * side
     if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.shape == (len(data), size)):
         raise UserError(

@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.files import reading
 from acenas.images.base import ImagePart
 from acenas.seeds import torch_generator
 
@@ -197,10 +198,8 @@ class FileDivision(Division):
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if self.md5 is not None and found != self.md5:
             raise UserError(f"{self.path} has the MD5 {found}, not {self.md5}; get it again from {self.page}")
-        try:
+        with reading(self.path, f"get it again from {self.page}"):
             parts = json.loads(content)
-        except ValueError as error:
-            raise UserError(f"{self.path} is no JSON ({error}); get it again from {self.page}") from None
         found_parts = [self._part(parts, key, count) for key in self.keys]
         for (one, first), (other, second) in combinations(zip(self.keys, found_parts, strict=True), 2):
             if common := set(first.tolist()) & set(second.tolist()):

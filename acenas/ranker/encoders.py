@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 from typing_extensions import override
 
-from acenas.ranker.settings import LARGEST, require_at_least
+from acenas.errors import require_at_least
+from acenas.ranker.settings import LARGEST
 from acenas.spaces.graphs import GraphBatch
 
 
@@ -67,7 +68,7 @@ def convolutions(num_node_types: int, hidden_channels: int, layers: int) -> nn.M
 
 def _check_sizes(**sizes: int) -> None:
     """Raises `UserError` where a size of an encoder makes no network, or one that no machine holds."""
-    require_at_least(1, {f"encoder.{name}": size for name, size in sizes.items()}, LARGEST)
+    require_at_least(1, "ranker.encoder.", LARGEST, **sizes)
 
 
 class PaperEncoder(Encoder):

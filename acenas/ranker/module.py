@@ -22,15 +22,9 @@ from acenas.spaces.graphs import GraphBatch
 
 
 class Heads(nn.Module):
-    """Several perceptrons with one hidden layer and one output each, evaluated in one batched pass.
+    """`count` perceptrons with one hidden layer, one output and a shared input, evaluated in one batched pass.
 
-    Networks this small take as long as the number of their operations, so one pass for all is the fastest.
-
-    Args:
-        in_channels: channels of the input that all perceptrons share.
-        hidden_channels: of each perceptron.
-        count: the number of perceptrons; may be 0.
-        dropout: of hidden channels, at least 0 and below 1.
+    The time of networks this small is the number of their operations, so one pass for all is the fastest.
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, count: int, dropout: float) -> None:
@@ -64,15 +58,9 @@ class Heads(nn.Module):
 
 
 class RankingNetwork(nn.Module):
-    """An encoder with a head for every weak label and one for the ranking.
+    """An encoder with a head for each of `num_labels` weak labels (0 without pretraining) and one for the ranking.
 
     `label_heads` predict the standardised weak labels `[B, L]` from what the encoder returns, `[B, out_channels]`.
-
-    Args:
-        encoder: graphs to vectors.
-        num_labels: weak labels, L; 0 without pretraining.
-        head_channels: hidden channels of every head.
-        dropout: in the heads, between 0 and 1.
     """
 
     def __init__(self, encoder: Encoder, num_labels: int, head_channels: int, dropout: float) -> None:
@@ -91,14 +79,9 @@ class RankingNetwork(nn.Module):
 
 
 def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
-    """Returns the mean squared error of each label over the rows where it is not missing, 0 where all are.
+    """Returns the mean squared error `[L]` of each label over the rows where it is not missing, 0 where all are.
 
-    Args:
-        predictions: `[B, L]`, float.
-        labels: `[B, L]`, float, NaN where missing.
-
-    Returns:
-        `[L]`.
+    Both arguments are `[B, L]`, float; labels are NaN where missing.
 
     >>> squared_errors(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[0.0, torch.nan], [0.0, torch.nan]]))
     tensor([5., 0.])
@@ -109,22 +92,44 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
 
 
 def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
-    """Fits the weights of the weak labels to the observations: ridge regression that shrinks to `before`, not to 0.
+    """Fits the weights `[L]` of the weak labels to the observations, by ridge regression that shrinks to `before`.
 
     Args:
         labels: `[n, L]`, float, of the observed architectures.
         targets: `[n]`, float, with mean 0: their standardised relevance.
         before: `[L]`: the weights where nothing is observed.
         strength: of the ridge penalty on the distance from `before`; above 0.
-
-    Returns:
-        `[L]`.
     """
     labels = labels - labels.mean(dim=0)
     residual = targets - labels @ before
     penalty = strength * torch.eye(len(before), dtype=labels.dtype)
     correction: Tensor = torch.linalg.solve(labels.T @ labels + penalty, labels.T @ residual)
     return before + correction
+
+
+def left_out_predictions(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
+    """Predicts each target by the regression of `observed_weights`, with an intercept, on all the others.
+
+    No fit is repeated: without its own row the residual of a linear smoother grows by 1 / (1 - h), where h is the
+    weight of a target in its own prediction (Hastie et al., "The elements of statistical learning", section 7.10).
+
+    Args:
+        labels: `[n, L]`, float, of the observed architectures; n is at least 2.
+        targets: `[n]`, float, with mean 0.
+        before: `[L]`: the weights where nothing is observed.
+        strength: of the ridge penalty on the distance from `before`; above 0.
+
+    Returns:
+        `[n]`.
+    """
+    centred = labels - labels.mean(dim=0)
+    penalty = strength * torch.eye(len(before), dtype=labels.dtype)
+    own = 1 / len(labels) + (centred * torch.linalg.solve(centred.T @ centred + penalty, centred.T).T).sum(
+        dim=1
+    )
+    residual = targets - centred @ observed_weights(labels, targets, before, strength)
+    predictions: Tensor = targets - residual / (1 - own)
+    return predictions
 
 
 class PretrainingModule(pl.LightningModule):

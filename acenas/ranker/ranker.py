@@ -15,16 +15,22 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.files import atomic_path
+from acenas.errors import UserError, require_at_least
+from acenas.files import atomic_path, read_state, reading
 from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
-from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
-from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior, require_at_least
-from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
+from acenas.ranker.module import (
+    FinetuningModule,
+    PretrainingModule,
+    RankingNetwork,
+    left_out_predictions,
+    observed_weights,
+)
+from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
+from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
-from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
+from acenas.training.lightning import EpochCheckpoint, one_thread, quiet, resumable
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
@@ -93,28 +99,19 @@ class Ranker(ABC):
 
     def load(self, path: Path) -> None:
         """Restores what `save` wrote. Raises `UserError` for the file of a ranker with other arguments."""
-        try:
-            self.restore(torch.load(path, weights_only=True))
-        except FileNotFoundError:
-            raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{path} is no pretrained state of this ranker ({reason}); remove it to pretrain again"
-            ) from error
+        remedy = "remove it to pretrain again"
+        state = read_state(path, remedy)
+        with reading(path, remedy):
+            self.restore(state)
 
 
 @dataclass(eq=False)
 class GraphRanker(Ranker):
     """A graph network: pretrained with a head per weak label, finetuned with a ranking loss (AceNAS, section 3.3).
 
-    Finetuning forgets what pretraining taught, the more so the higher its learning rate, and a ranking loss with
-    exponential gain cares for the very best of the few observations alone. Against this, batches of weak labels are
-    replayed in every step (`Finetuning.replay_size`), and the scores are trained to order these batches as the weak
-    labels do, less so the more is observed (`Prior`). Both can be switched off. Off by default: the scores are also
-    regressed on the relevance (`Finetuning.regression_weight`), the ranking head starts as the head of the first weak
-    label (`Finetuning.start_from_label`), and the encoder learns more slowly than the head
-    (`Finetuning.encoder_learning_rate`).
+    Finetuning at a high learning rate forgets the pretraining, and a ranking loss with exponential gain depends on the
+    very best of the few observations alone. So each step also replays a batch of weak labels (`Finetuning.replay_size`)
+    and trains the scores to order this batch as the weak labels do, less so the more is observed (`Prior`).
 
     Attributes:
         space: of the architectures to rank.
@@ -147,8 +144,8 @@ class GraphRanker(Ranker):
     accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"head_channels": self.head_channels}, LARGEST)
-        require_at_least(0, {"weight_decay": self.weight_decay})
+        require_at_least(1, "ranker.", LARGEST, head_channels=self.head_channels)
+        require_at_least(0, "ranker.", weight_decay=self.weight_decay)
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
         if self.prior.weight and not (self.finetuning.replay_size and self.finetuning.replay_weight):
@@ -188,7 +185,7 @@ class GraphRanker(Ranker):
             callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
             logger=list(loggers) or False,
             log_every_n_steps=max(len(graphs) // settings.batch_size, 1),  # nothing is logged within an epoch
-            ckpt_path=checkpoint if checkpoint.exists() else None,
+            checkpoint=checkpoint,
         )
         if self.finetuning.start_from_label:
             network.ranking_head.copy_from(network.label_heads)
@@ -223,8 +220,7 @@ class GraphRanker(Ranker):
             self.loss,
             settings,
             self.weight_decay,
-            self.prior.weight_after(len(graphs)),
-            self._prior_weights(graphs, targets),
+            *self._fitted_prior(graphs, accuracies, targets),
         )
         lists = TensorLoader(
             graphs,
@@ -240,18 +236,26 @@ class GraphRanker(Ranker):
         self._network = network
 
     @torch.no_grad()
-    def _prior_weights(self, graphs: GraphBatch, targets: Tensor) -> Tensor:
-        """Returns the weights `[L]` of the weak labels in the prior.
+    def _fitted_prior(self, graphs: GraphBatch, accuracies: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """Returns the weight of the prior's loss, and the weights `[L]` of the weak labels in it.
 
         Args:
             graphs: the n observed architectures.
+            accuracies: `[n]`, percent.
             targets: `[n]`, their standardised relevance.
         """
-        if self._pretrained is None or self.prior.ridge is None:
-            return self._label_weights
-        network = self._pretrained.eval()
-        labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
-        return observed_weights(labels, targets, self._label_weights, self.prior.ridge)
+        prior, weights, agreement = self.prior, self._label_weights, None
+        if self._pretrained is not None:
+            network = self._pretrained.eval()
+            labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
+            predicted = labels @ weights
+            if prior.ridge is not None:
+                if prior.margin is not None and len(graphs) > 1:
+                    predicted = left_out_predictions(labels, targets, weights, prior.ridge)
+                weights = observed_weights(labels, targets, weights, prior.ridge)
+            if prior.margin is not None and len(set(accuracies.tolist())) > 2:
+                agreement = spearman(predicted, accuracies)
+        return prior.weight_after(len(graphs), agreement), weights
 
     @override
     @torch.inference_mode()
@@ -295,7 +299,7 @@ class GraphRanker(Ranker):
         module: pl.LightningModule,
         *,
         data: FinetuningLoader | None = None,
-        ckpt_path: Path | None = None,
+        checkpoint: Path | None = None,
         **options: Any,
     ) -> None:
         """Trains with Lightning, without output and without changing the caller's random state."""
@@ -310,15 +314,12 @@ class GraphRanker(Ranker):
                 **options,
             )
             module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
-            trainer.fit(module, data, ckpt_path=ckpt_path)
+            trainer.fit(module, data, ckpt_path=resumable(checkpoint, module) if checkpoint else None)
         module.cpu()
 
 
 def _by_size(graphs: GraphBatch, batch_size: int) -> Iterator[tuple[Tensor, GraphBatch]]:
-    """Yields batches of graphs of similar sizes with their positions, without the padding that all of a batch share.
-
-    In a space whose networks differ in depth, half of all nodes can be padding.
-    """
+    """Yields batches of graphs of similar sizes with their positions, without the padding that all of a batch share."""
     if not len(graphs):
         return  # a split of nothing has one part, which is empty
     numbers = torch.arange(1, graphs.mask.shape[-1] + 1)

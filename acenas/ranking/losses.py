@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least, require_one_of
 from acenas.ranking import functional
 from acenas.ranking.functional import RankBy
 from acenas.ranking.metrics import GainKind
@@ -32,9 +32,7 @@ class RankingLoss:
             value = getattr(self, name, 1.0)
             if not (value > 0 and math.isfinite(value)):
                 raise UserError(f"loss: {name} must be a number above 0, not {value}")
-        gain = getattr(self, "gain", "linear")
-        if gain not in ("exponential", "linear"):
-            raise UserError(f"loss: gain must be 'exponential' or 'linear', not {gain!r}")
+        require_one_of("loss: gain", getattr(self, "gain", "linear"), ("exponential", "linear"))
 
     def __call__(
         self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
@@ -106,12 +104,8 @@ class LambdaRankLoss(RelevanceLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.truncation_level is not None and self.truncation_level < 1:
-            raise UserError(
-                f"loss: truncation_level must be at least 1, or null for all, not {self.truncation_level}"
-            )
-        if self.rank_by not in ("score", "label_ascending"):
-            raise UserError(f"loss: rank_by must be 'score' or 'label_ascending', not {self.rank_by!r}")
+        require_at_least(1, "loss: ", truncation_level=self.truncation_level)
+        require_one_of("loss: rank_by", self.rank_by, ("score", "label_ascending"))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
+from acenas.files import check_kind
 from acenas.report import runs
 from acenas.search.description import STUDY
 
@@ -117,17 +118,35 @@ def _read(folder: Path) -> FinishedRun:
     if not (folder / runs.SUMMARY).exists():
         raise _LeftOutError("not finished")
     try:
-        summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
+        summary = runs.finished(folder) or {}
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
+        check_kind(summary, _COMPARED)
+        column, maybe = FinishedRun(folder, {}, summary).column, (float, type(None))
+        check_kind(summary, {"returned": {column: float}, "curve": [{f"returned_{column}": maybe}]})
+        check_kind(summary["best_known"], ({column: float}, type(None)), "best_known")
         config = runs.config_of(folder, *([] if (folder / runs.CONFIG).exists() else [STUDY]))
         task = f"{summary['table']} {summary['dataset']}".strip()
         overrides = method_overrides(folder)
         return FinishedRun(folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task)
-    except UserError as error:
-        raise _LeftOutError(str(error)) from error
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
+    except _LeftOutError:
+        raise
+    except Exception as error:  # damaged files can fail in any way, and must not hide other runs
+        told = str(error) if isinstance(error, UserError) else f"damaged: {type(error).__name__}: {error}"
+        raise _LeftOutError(told) from error
+
+
+_COMPARED = {
+    "experiment": str,
+    "seed": int,
+    "table": str,
+    "dataset": str,
+    "trained": int,
+    "best_known": (dict, type(None)),
+    "returned": {"arch": str, "costs?": {str: float}},
+    "curve": [{"trained": int, "ndcg@10": (float, type(None))}],
+}
+"""What is compared of the summaries of searches."""
 
 
 def method_overrides(folder: Path) -> list[str]:

@@ -3,7 +3,6 @@
 Nothing heavy is imported here, so that a finished run is shown at once. `acenas.run.folder` writes what is read here.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import yaml
 
 from acenas.errors import UserError
-from acenas.files import number
+from acenas.files import check_kind, number, read_json, reading
 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
@@ -76,8 +75,11 @@ def is_running(folder: Path) -> bool:
 
 def state(folder: Path) -> tuple[str, str]:
     """`done`, `running`, `pruned`, `failed` or `stopped` (killed or interrupted), and why, in a line, where known."""
-    if (folder / SUMMARY).exists():
-        return "done", ""
+    try:
+        if finished(folder) is not None:
+            return "done", ""
+    except UserError as error:
+        return "failed", str(error)
     if is_running(folder):
         return "running", ""
     for file, name in ((PRUNED, "pruned"), (ERROR, "failed")):
@@ -88,9 +90,39 @@ def state(folder: Path) -> tuple[str, str]:
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """The summary of a run that is done, else None."""
+    """The summary of a run that is done, else None. Raises `UserError` where it is damaged."""
     file = folder / SUMMARY
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return read_json(file, _SUMMARY, MADE_AGAIN) if file.exists() else None
+
+
+MADE_AGAIN = "remove it, and the same command makes it again"
+"""What to do about a damaged summary."""
+
+_MAYBE = (float, type(None))
+_SUMMARY = {
+    "experiment?": str,
+    "seed?": int,
+    "space?": str,
+    "table?": str,
+    "dataset?": str,
+    "objective?": {"name": str, "unit": str, "direction": str},
+    "trained?": int,
+    "failed?": int,
+    "given?": int,
+    "returned?": {"arch?": str, "costs?": {str: _MAYBE}, str: _MAYBE},
+    "best_known?": ({"arch?": str, str: _MAYBE}, type(None)),
+    "regret?": _MAYBE,
+    "metrics?": {str: _MAYBE},
+    "curve?": [{"trained": int, str: _MAYBE}],
+    "constraints?": {"limits": {str: float}, "returned": {str: _MAYBE}, "origins": {str: str}},
+    "seconds?": {"total": float, str: float},
+    "cpu_seconds?": {"total": float, str: float},
+    "weak_labels?": {str: {"kendall": float, "architectures": int}},
+    "final?": {"arch": str, "accuracy": {str: _MAYBE}},
+    "measured?": str,
+    "export?": [str],
+}
+"""What a summary holds, by the stages of the run; see `acenas.files.Kind`."""
 
 
 def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
@@ -102,13 +134,10 @@ def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     file = folder / name
     if not file.is_file():
         raise UserError(f"{folder} is no run's folder: there is no {name} in it")
-    try:
+    with reading(file):
         config = yaml.load(file.read_text(encoding="utf-8"), _PlainYAML)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{file} is damaged: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
-        raise UserError(f"{file} is damaged: it holds no keys and values")
-    return config
+        check_kind(config, {str: object})
+        return {str(key): value for key, value in config.items()}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import number, write_text
+from acenas.files import number, read_frame, write_text
 from acenas.report import runs
 from acenas.report.runs import finished, headline
 from acenas.run.command_line import as_meant, checked_config
@@ -242,9 +242,11 @@ class SearchRun:
     @property
     def observations(self) -> pd.DataFrame:
         """Every training that ended, in order: `arch`, `round`, `reason`, the objective's column, `seconds`, ..."""
-        import pandas as pd
-
-        trials = pd.read_parquet(self.folder / "observations.parquet")
+        file, columns = (
+            self.folder / "observations.parquet",
+            {"arch": "text", self.objective.column: "numbers"},
+        )
+        trials = read_frame(file, columns, "search again in another folder")
         return trials[trials["state"].isin(["trained", "failed"])] if "state" in trials else trials
 
     def ranking(self) -> pd.DataFrame:
@@ -256,7 +258,9 @@ class SearchRun:
         """
         import pandas as pd
 
-        scores = pd.read_parquet(self.folder / "scores.parquet")
+        scores = read_frame(
+            self.folder / "scores.parquet", {"arch": "text"}, "search again in another folder"
+        )
         column = self.objective.column
         observed = self.observations.groupby("arch")[column].last()
         ranked = pd.DataFrame({"arch": scores["arch"], "score": scores.iloc[:, -1]})

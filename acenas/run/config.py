@@ -341,8 +341,8 @@ def check_config(cfg: DictConfig) -> None:
         _check_evaluator(cfg)
         if limits := cfg.search.get("constraints"):
             cfg.search.constraints = flat_constraints(limits)
-        rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
-        check_budget(cfg.search.budget, **rounds)
+        rounds = ("per_round", "num_final", "growth", "num_first")
+        check_budget(cfg.search.budget, **{key: cfg.search[key] for key in rounds if key in cfg.search})
     if cfg.table:
         check_protocol(cfg)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.files import read_json, sync, write_text
 from acenas.report.runs import ERROR, LOCK, PRUNED, STATUS, SUMMARY
 
 if TYPE_CHECKING:
@@ -118,10 +118,17 @@ def remove_if_unused(folder: Path) -> None:
 
 
 def finish(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Writes the summary, which ends the run; what kills left half written is removed. Raises as `check_held`."""
+    """Writes the summary, which ends the run; what kills left half written is removed.
+
+    It is written when all else is on the disk: a run that is done is whole, whatever becomes of the machine.
+    Raises as `check_held`.
+    """
     check_held(folder)
-    for left in folder.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
+    for path in folder.rglob("*"):
+        if path.match(".*.tmp"):
+            path.unlink(missing_ok=True)
+        else:
+            sync(path)
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
@@ -138,9 +145,10 @@ class Clock:
     def __init__(self, folder: Path, status: RunStatus) -> None:
         self._file = folder / "seconds.json"
         self.status = status
-        before = json.loads(self._file.read_text()) if self._file.exists() else {}
-        self.seconds: dict[str, float] = before.get("seconds", {})
-        self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
+        before: dict[str, dict[str, float]] = {"seconds": {}, "cpu_seconds": {}}
+        with suppress(UserError):  # there is none yet, or it is damaged: then the seconds so far are lost
+            before = read_json(self._file, {name: {str: float} for name in before})
+        self.seconds, self.cpu_seconds = before["seconds"], before["cpu_seconds"]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

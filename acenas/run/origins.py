@@ -9,6 +9,7 @@ from typing import Any
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
+from acenas.files import check_kind, reading
 from acenas.report import runs
 from acenas.report.runs import shown
 from acenas.tables import BenchmarkTable
@@ -23,12 +24,12 @@ def read_search(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         UserError: where there is none in `folder`.
     """
-    try:
-        summary: dict[str, Any] | None = runs.finished(folder)
-        if summary is not None and "returned" in summary:
-            return summary, runs.config_of(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is damaged: {error}") from None
+    summary = runs.finished(folder)
+    if summary is not None and "returned" in summary:
+        config = runs.config_of(folder)
+        with reading(folder / runs.CONFIG):
+            check_kind(config, {"search": {"_target_": str}})
+        return summary, config
     raise UserError(
         f"{folder} is no finished search: name a run's folder that holds a summary.json with a returned architecture; "
         "python -m acenas.status shows how far runs are"

@@ -7,12 +7,12 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 from rich import get_console
 
 from acenas.errors import UserError
+from acenas.files import read_frame
 from acenas.report.live import CSVMetrics
 from acenas.run.config import config_in, run_hash
 from acenas.search.description import STUDY, read_description
@@ -45,7 +45,7 @@ def take_over(folder: Path) -> int:
 def _budget(folder: Path) -> int:
     try:
         return int(read_description(folder)["budget"])
-    except (OSError, UserError, ValueError, KeyError, TypeError):
+    except (UserError, KeyError):
         return 0
 
 
@@ -75,11 +75,12 @@ def _copy(other: Path, folder: Path) -> int:
                 shutil.copy2(other / name, folder / name)
         _copy_metrics(other, folder)
         shutil.copy2(other / STUDY, folder / STUDY)
-    observations = pd.read_parquet(folder / "observations.parquet")
+    observations = read_frame(folder / "observations.parquet", {"state": "text"}, f"remove {folder}")
     count = int(observations["state"].isin(["trained", "failed"]).sum())
-    get_console().print(
-        f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
-    )
+    if count:
+        get_console().print(
+            f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
+        )
     return count
 
 

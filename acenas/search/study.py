@@ -262,7 +262,7 @@ class Study:
                 f"{', '.join(map(str, observed.columns))})"
             )
         return self.space.read_frame(observed.drop(columns=name)), [
-            as_number(value, name) for value in observed[name]
+            as_number(value, f"row {row}: {name}") for row, value in enumerate(observed[name])
         ]
 
     def _give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:

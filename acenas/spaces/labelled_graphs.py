@@ -137,8 +137,8 @@ def _read_graph(text: str) -> Graph:
     tags = tuple(int(tag) for tag in tags_text.split(","))
     pairs = [edge.partition("-") for edge in edges_text.split(",") if edges_text]
     edges = tuple((int(source), int(target)) for source, _, target in pairs)
-    if min(tags) < 0:
-        raise ValueError("a tag is below 0")
+    if not 0 <= min(tags) <= max(tags) < 100_000:
+        raise ValueError("a tag is below 0 or above 99,999")
     for source, target in edges:
         if not 0 <= source < target < len(tags):
             raise ValueError(f"edge {source}-{target} does not lead to a higher node among {len(tags)}")

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from acenas.errors import UserError
+from acenas.errors import require_at_least, require_one_of
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.sampling import PathSampler
@@ -60,10 +60,8 @@ class Supernet(pl.LightningModule):
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        if accumulate < 1:
-            raise UserError(f"supernet: accumulate must be at least 1, not {accumulate}")
-        if average not in ("users", "paths"):
-            raise UserError(f"supernet: average is 'users' or 'paths', not {average!r}")
+        require_at_least(1, "supernet: ", accumulate=accumulate)
+        require_one_of("supernet: average", average, ("users", "paths"))
         self.automatic_optimization = False  # one backward pass for each path, so that memory holds one graph
         self.network = network
         self.space = space

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
 
@@ -67,8 +67,7 @@ class UniformPaths(PathSampler):
     paths_per_step: int = 1
 
     def __post_init__(self) -> None:
-        if self.paths_per_step < 1:
-            raise UserError(f"sampler: paths_per_step must be at least 1, not {self.paths_per_step}")
+        require_at_least(1, "sampler: ", paths_per_step=self.paths_per_step)
 
     @override
     def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from torch import Tensor
 
-from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.errors import UserError, require_at_least, require_one_of
+from acenas.files import read_json, write_text
 from acenas.images import Images, ImageTask
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
@@ -26,6 +26,8 @@ from acenas.tables import Provenance, WeakLabels
 from acenas.training.processes import Hardware, processes
 
 LABELS = ("weak.supernet", "weak.supernet_loss")
+
+_CHUNK = {"archs": [str], "scores": [[float]], "seconds": float}
 
 OnChunk = Callable[[int, int], None]
 """Receives the number of finished chunks and of all chunks."""
@@ -105,14 +107,10 @@ class Scoring:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "images", "calibration_batches", "chunk_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"score: {name} must be at least 1, not {value}")
-        if isinstance(self.archs, int) and self.archs < 1:
-            raise UserError(f"score: archs must be at least 1, not {self.archs}")
-        if self.batch_norm not in ("batch", "recalibrated"):
-            raise UserError(f"score: batch_norm is 'batch' or 'recalibrated', not {self.batch_norm!r}")
+        names = ("batch_size", "images", "calibration_batches", "chunk_size")
+        require_at_least(1, "score: ", **{name: getattr(self, name) for name in names})
+        require_at_least(1, "score: ", archs=self.archs if isinstance(self.archs, int) else None)
+        require_one_of("score: batch_norm", self.batch_norm, ("batch", "recalibrated"))
 
     def run(
         self, network: SupernetNetwork, folder: str | Path, weights: str, progress: OnChunk | None = None
@@ -140,7 +138,7 @@ class Scoring:
         canonical = sorted(set(forms))  # the same first operations side by side
         with processes(self.hardware, _score, self, network, canonical, folder) as environment:
             chunks = _score(environment, self, network, canonical, folder, progress)
-        done = [json.loads(chunk.read_text(encoding="utf-8")) for chunk in chunks]
+        done = [read_json(chunk, _CHUNK, "remove it to score its paths again") for chunk in chunks]
         scores = {
             a: score for chunk in done for a, score in zip(chunk["archs"], chunk["scores"], strict=True)
         }
@@ -244,7 +242,8 @@ def _score(
     mine = [i for i in range(len(files)) if i % size == rank]
     others = [i for i in reversed(range(len(files))) if i % size != rank]  # they come from the other end
     for i in mine + others:
-        if files[i].exists():
+        with suppress(UserError):  # there is none yet, or it is damaged
+            read_json(files[i], _CHUNK)
             continue
         start = time.monotonic()
         with scoring.hardware.autocast():

@@ -11,8 +11,7 @@ from torch import nn
 from acenas.errors import UserError
 from acenas.files import write_text
 from acenas.images import ImageFiles, Images, ImageTask
-from acenas.training.accuracy import accuracies
-from acenas.training.batches import TrainingBatches, evaluation_batches
+from acenas.training.batches import TrainingBatches, accuracies, evaluation_batches
 from acenas.training.network import NetworkTraining
 from acenas.training.recipe import Recipe
 

@@ -18,7 +18,7 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
 )
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least, require_one_of
 from acenas.executors.launcher import launched_rank
 from acenas.executors.parent import end_with_parent
 
@@ -46,16 +46,9 @@ class Hardware:
     precision: Precision = "32-true"
 
     def __post_init__(self) -> None:
-        if self.accelerator not in ("cpu", "gpu", "auto"):
-            raise UserError(f"trainer: accelerator is cpu, gpu or auto, not {self.accelerator!r}")
-        if self.devices < 1 or self.num_nodes < 1:
-            raise UserError(
-                f"trainer: devices={self.devices} and num_nodes={self.num_nodes} must both be at least 1"
-            )
-        if self.precision not in ("32-true", "bf16-mixed", "64-true"):
-            raise UserError(
-                f"trainer: precision is '32-true', 'bf16-mixed' or '64-true', not {self.precision!r}"
-            )
+        require_one_of("trainer: accelerator", self.accelerator, ("cpu", "gpu", "auto"))
+        require_at_least(1, "trainer: ", devices=self.devices, num_nodes=self.num_nodes)
+        require_one_of("trainer: precision", self.precision, ("32-true", "bf16-mixed", "64-true"))
         if self.on_gpu and torch.cuda.device_count() < self.devices:
             raise UserError(
                 f"trainer: torch sees {torch.cuda.device_count()} GPUs, not {self.devices}; choose fewer devices, or "

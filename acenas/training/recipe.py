@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.training.rmsprop import TensorFlowRMSProp
+from acenas.errors import UserError, require_at_least
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ class Recipe:
     gradient_clip: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        require_at_least(1, "recipe: ", epochs=self.epochs, batch_size=self.batch_size)
         if not 0 <= self.warmup_epochs < self.epochs:
             raise UserError(
                 f"recipe: warmup_epochs lies between 0 and below epochs={self.epochs}, not at {self.warmup_epochs}"
@@ -91,7 +89,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RMSPropRecipe(Recipe):
-    """RMSProp as in TensorFlow; only the kernels of convolutions have weight decay.
+    """RMSProp as in TensorFlow, as TuNAS trained ProxylessNAS' space; only kernels of convolutions have weight decay.
 
     Attributes:
         decay: of the mean square of the gradient.
@@ -141,3 +139,59 @@ class RMSPropRecipe(Recipe):
             start = self.warmup_from / self.learning_rate
             return start + (1 - start) * step / rising
         return super().schedule(step, steps)
+
+
+class TensorFlowRMSProp(torch.optim.Optimizer):
+    """RMSProp (Tieleman and Hinton 2012) with momentum, with the order of operations of `tf.train.RMSPropOptimizer`.
+
+    With the gradient g (weight decay included), the mean square s, which starts at 1, and the velocity v::
+
+        s ← decay · s + (1 - decay) · g²
+        v ← momentum · v + lr · g / √(s + eps)
+        p ← p - v
+
+    PyTorch's RMSProp adds eps after the root, starts s at 0, and multiplies v rather than g by the learning rate. With
+    an eps of 1 the results differ.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        decay: float = 0.9,
+        momentum: float = 0.9,
+        eps: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {
+            "lr": lr, "decay": decay, "momentum": momentum, "eps": eps, "weight_decay": weight_decay,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Makes one step; parameters without a gradient do not change. `closure` computes loss and gradients first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            for p in parameters:
+                if not self.state[p]:
+                    self.state[p] = {"square": torch.ones_like(p), "velocity": torch.zeros_like(p)}
+            squares = [self.state[p]["square"] for p in parameters]
+            velocities = [self.state[p]["velocity"] for p in parameters]
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            if group["weight_decay"]:
+                gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+            torch._foreach_mul_(squares, group["decay"])
+            torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["decay"])
+            roots = torch._foreach_add(squares, group["eps"])
+            torch._foreach_sqrt_(roots)
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_addcdiv_(velocities, gradients, roots, value=group["lr"])
+            torch._foreach_sub_(parameters, velocities)
+        return loss

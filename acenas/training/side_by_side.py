@@ -6,7 +6,7 @@ with grouped convolutions, so that they share that cost. `benchmarks/digits_reci
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,16 @@ from typing_extensions import override
 
 from acenas.images import ImageTask
 from acenas.seeds import torch_generator
-from acenas.training.accuracy import Accuracies, accuracies
-from acenas.training.batches import TrainingBatches, evaluation_batches
+from acenas.training.batches import TrainingBatches, accuracies, evaluation_batches
 from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
+
+
+class Accuracies(NamedTuple):
+    """Accuracies of one trained network in percent, on validation images and on test images."""
+
+    valid: float
+    test: float
 
 
 def train(

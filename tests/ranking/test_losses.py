@@ -466,8 +466,8 @@ def test_the_reference_sets_the_labels(loss: RankingLoss) -> None:
         (lambda: LambdaRankLoss(sigma=0), "sigma must be a number above 0, not 0"),
         (lambda: LambdaRankLoss(scale=-1), "scale must be a number above 0, not -1"),
         (lambda: LambdaRankLoss(truncation_level=0), "truncation_level must be at least 1"),
-        (lambda: LambdaRankLoss(gain="cubic"), "gain must be 'exponential' or 'linear'"),  # type: ignore[arg-type]
-        (lambda: LambdaRankLoss(rank_by="luck"), "rank_by must be"),  # type: ignore[arg-type]
+        (lambda: LambdaRankLoss(gain="cubic"), "gain is exponential or linear, not 'cubic'"),  # type: ignore[arg-type]
+        (lambda: LambdaRankLoss(rank_by="luck"), "rank_by is score or label_ascending"),  # type: ignore[arg-type]
         (lambda: RankNetLoss(sigma=math.nan), "sigma must be"),
         (lambda: PairwiseHingeLoss(margin=0), "margin must be"),
         (lambda: PairwiseKLLoss(temperature=-2), "temperature must be"),

@@ -1,5 +1,6 @@
 """Which runs are compared, and what they are called."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -81,13 +82,40 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> Non
     finish(other := finished_run(tmp_path, 3), {"experiment": "nb201_supernet"})
     found, left_out = read_runs([tmp_path])
     assert [run.folder for run in found] == [good]
-    assert left_out[damaged].startswith("damaged: JSONDecodeError")
+    assert "summary.json is damaged" in left_out[damaged]
     assert left_out[unfinished] == "not finished"
     assert left_out[other].startswith("no search")
     with pytest.raises(UserError, match="no finished search"):
         read_runs([unfinished])
     with pytest.raises(UserError, match="no folder"):
         read_runs([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"returned": {}},
+        {"returned": None},
+        {"seed": "1"},
+        {"curve": [{"trained": 10}]},
+        {"best_known": []},
+        {"objective": {"name": "loss", "unit": "", "direction": "min"}},
+        {"table": 3},
+    ],
+)
+@pytest.mark.parametrize("config", [None, "[]", "a: &a\n  b: *a"])
+def test_a_summary_of_other_types_hides_no_other(
+    tmp_path: Path, change: dict[str, object], config: str | None
+) -> None:
+    good, odd = finished_run(tmp_path, 0), finished_run(tmp_path, 1)
+    summary = json.loads((odd / runs.SUMMARY).read_text())
+    if config is None:
+        summary |= change
+    else:
+        (odd / "config.yaml").write_text(config)
+    (odd / runs.SUMMARY).write_text(json.dumps(summary))
+    found, left_out = read_runs([tmp_path])
+    assert [run.folder for run in found] == [good] and list(left_out) == [odd]
 
 
 def test_a_run_below_several_folders_is_read_once(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
     return BudgetedSearch(
         12,
         growth=0,
+        num_first=0,
         first=BestAndRandom(0.5),
         confidence=None,
         candidates=candidates,

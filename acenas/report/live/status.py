@@ -34,4 +34,4 @@ class RunStatus:
             raise FileNotFoundError(f"{self._file.parent} was removed")
         if now or time.monotonic() - self._written >= 1.0:
             self._written = time.monotonic()
-            write_text(self._file, json.dumps(self.facts | {"time": time.time()}))
+            write_text(self._file, json.dumps(self.facts | {"time": time.time()}), durable=False)

@@ -22,6 +22,7 @@ from acenas.errors import UserError
 from acenas.evaluation import Judge
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
+from acenas.files import read_frame
 from acenas.report.finished import FinishedRun, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
@@ -194,7 +195,9 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
     cfg, summary = config_in(folder), finished(folder)
     assert summary is not None
     run = FinishedRun(folder, {}, summary, task=job.task)
-    observations, column = pd.read_parquet(folder / "observations.parquet"), run.objective.column
+    column = run.objective.column
+    columns = {"arch": "text", "returned": "text", column: "numbers"}
+    observations = read_frame(folder / "observations.parquet", columns, f"remove {folder} to run it again")
     returned = observations["returned"]
     observed = returned.map(observations.groupby("arch")[column].last())
     judge = _judge(cfg, folder, judges)

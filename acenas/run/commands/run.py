@@ -6,6 +6,8 @@ once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -19,8 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from acenas import __version__
 from acenas.errors import UserError
 from acenas.executors.launcher import launched_rank
-from acenas.files import is_full
-from acenas.report.runs import finished, headline
+from acenas.files import is_full, reading
+from acenas.report.runs import MADE_AGAIN, SUMMARY, finished, headline
 from acenas.run.api import complete
 from acenas.run.command_line import run_application, sentences
 from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
@@ -81,7 +83,8 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
             assist(cfg, folder)
         return
     if summary := complete(cfg, folder, hydra_cfg.overrides.task, trial_of_a_search()):
-        print(headline(summary))
+        with reading(folder / SUMMARY, MADE_AGAIN):
+            print(headline(summary))
     print(f"Run folder: {folder}")
 
 
@@ -90,6 +93,7 @@ def main() -> int:
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
         return 0
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     return run_application(hydra_main, "stopped; the same command goes on")
 
 

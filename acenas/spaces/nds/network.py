@@ -32,7 +32,7 @@ def nds_operation(name: str, channels: int, stride: int) -> nn.Module:
     `none` is not built, see `cell_output`.
     """
     if name == "skip_connect":
-        return nn.Identity() if stride == 1 else FactorizedReduce(channels)
+        return nn.Identity() if stride == 1 else Projection(channels, channels, halve=True, keep=True)
     kind, _, size = name.rpartition("_")
     kernel = int(size[-1]) if size[-1:].isdigit() else 0
     match kind:
@@ -89,11 +89,13 @@ class Projection(nn.Module):
         out_channels: largest number of channels of the output.
         halve: also halves height and width ("factorized reduction"): two convolutions of stride 2, on grids that are
             one pixel apart, give half of the channels each.
+        keep: by default the output has as many channels as the input, not all.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, halve: bool = False) -> None:
+    def __init__(self, in_channels: int, out_channels: int, halve: bool = False, keep: bool = False) -> None:
         super().__init__()
-        self.in_channels, self.out_channels, self.halve = in_channels, out_channels, halve
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.halve, self.keep = halve, keep
         self.relu = nn.ReLU()
         if halve:
             half = out_channels // 2
@@ -107,26 +109,13 @@ class Projection(nn.Module):
         self, x: Tensor, out_channels: int | None = None, inputs: Sequence[slice] | None = None
     ) -> Tensor:
         """`[B, c, H, W]` to `[B, out_channels, H, W]`, or half of H and W, rounded up; see `SlicedConv2d.forward`."""
-        width = self.out_channels if out_channels is None else out_channels
+        width = out_channels or (x.shape[1] if self.keep else self.out_channels)
         x = self.relu(x)
         if not self.halve:
             return cast(Tensor, self.norm(self.conv(x, width, inputs)))
         even = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # so that both grids have the same size
         shifted = self.conv_shifted(even[:, :, 1:, 1:], width - width // 2, inputs)
         return cast(Tensor, self.norm(torch.cat([self.conv(x, width // 2, inputs), shifted], dim=1)))
-
-
-class FactorizedReduce(Projection):
-    """A skip of stride 2: keeps the channels, halves height and width."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, halve=True)
-
-    def forward(
-        self, x: Tensor, out_channels: int | None = None, inputs: Sequence[slice] | None = None
-    ) -> Tensor:
-        """`[B, c, H, W]` to `[B, c, H / 2, W / 2]`."""
-        return super().forward(x, x.shape[1] if out_channels is None else out_channels, inputs)
 
 
 # --- cells ---

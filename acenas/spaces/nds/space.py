@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_one_of
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.graphs import GraphBatch
@@ -78,10 +78,8 @@ class NDS(SearchSpace):
         stem: StemName | None = None,
         in_channels: int = 3,
     ) -> None:
-        if family not in FAMILIES:
-            raise UserError(f"space: there is no NDS family {family}; choose one of: {', '.join(FAMILIES)}")
-        if variant not in ("cifar10", "cifar10_fixed", "imagenet"):
-            raise UserError(f"space: variant is cifar10, cifar10_fixed or imagenet, not {variant}")
+        require_one_of("space: family", family, FAMILIES)
+        require_one_of("space: variant", variant, ("cifar10", "cifar10_fixed", "imagenet"))
         published = {
             "cifar10": ((16, 24, 32), (4, 8, 12, 16, 20)),
             "cifar10_fixed": ((16,), (20,)),
@@ -89,8 +87,7 @@ class NDS(SearchSpace):
         }[variant]
         widths, depths = (given or known for given, known in zip((widths, depths), published, strict=True))
         stem = stem or ("imagenet" if variant == "imagenet" else "cifar")
-        if stem not in ("cifar", "imagenet"):
-            raise UserError(f"space: stem is cifar or imagenet, not {stem}")
+        require_one_of("space: stem", stem, ("cifar", "imagenet"))
         for name, values, least in (("widths", widths, 2), ("depths", depths, MIN_DEPTH)):
             if min(values) < least or list(values) != sorted(set(values)):
                 raise UserError(

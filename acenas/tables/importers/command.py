@@ -130,6 +130,9 @@ def import_nb101(options: argparse.Namespace, console: Console) -> None:
         "Imported",
         f"{imported.cells:,} cells from {trainings} to {options.out}; the file is {official}",
     )
+    if 108 not in imported.epochs:
+        columns = [f"table.{part}=cifar10.{part}.{imported.epochs[-1]}" for part in ("observed", "test")]
+        _then(console, "experiment=nb101_ltr", f"table.path={options.out}", *columns)
 
 
 def import_nb201(options: argparse.Namespace, console: Console) -> None:

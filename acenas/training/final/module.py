@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from acenas.images import ImagePart, ImageTask
 from acenas.seeds import derive_seed
-from acenas.training.accuracy import count_correct
+from acenas.training.batches import count_correct
 from acenas.training.network import NetworkTraining
 from acenas.training.recipe import Recipe
 

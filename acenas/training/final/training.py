@@ -11,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.strategies import DDPStrategy
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least, require_one_of
 from acenas.images import ImageData, ImageTask
 from acenas.spaces.base import SearchSpace
 from acenas.training.final.module import FinalNetwork
@@ -62,12 +62,10 @@ class FinalTraining:
 
     def __post_init__(self) -> None:
         self.space.validate(self.arch)
-        if self.device_batch < 1:
-            raise UserError(f"final: device_batch must be at least 1, not {self.device_batch}")
+        require_at_least(1, "final: ", device_batch=self.device_batch)
         if not 0 <= self.dropout < 1:
             raise UserError(f"final: dropout lies between 0 and below 1, not at {self.dropout}")
-        if self.learn_from not in ("train", "train_and_valid"):
-            raise UserError(f"final: learn_from is train or train_and_valid, not {self.learn_from!r}")
+        require_one_of("final: learn_from", self.learn_from, ("train", "train_and_valid"))
         size, processes = self.recipe.batch_size, self.hardware.world_size
         if size % (self.device_batch * processes):
             fitting = [n for n in range(1, self.device_batch + 1) if size % (n * processes) == 0]

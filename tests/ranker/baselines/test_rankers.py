@@ -147,7 +147,7 @@ def test_a_file_of_another_ranker_is_refused(tmp_path: Path) -> None:
     for file in ("broken.pt", "other.pt"):
         with pytest.raises(UserError, match="remove it to pretrain again"):
             GaussianProcessRanker(SPACE).load(tmp_path / file)
-    with pytest.raises(UserError, match="pretrain one first"):
+    with pytest.raises(UserError, match="there is no file"):
         GaussianProcessRanker(SPACE).load(tmp_path / "absent.pt")
 
 

@@ -22,7 +22,7 @@ from acenas.spaces import GraphBatch, NasBench101
 from acenas.spaces.nasbench101 import space as module
 from acenas.spaces.nasbench101.cells import OPERATIONS, all_cells
 from acenas.spaces.nasbench101.grammar import write
-from acenas.spaces.nasbench101.md5 import md5
+from acenas.spaces.nasbench101.hashes import md5
 
 SPACE = NasBench101()
 SMALL = write(all_cells(5))

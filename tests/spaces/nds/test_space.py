@@ -146,12 +146,12 @@ def test_errors_say_what_is_wrong(arch: str, message: str) -> None:
 
 def test_arguments_out_of_range_are_errors() -> None:
     for arguments, message in (
-        ({"family": "resnet"}, "choose one of: darts, enas"),
+        ({"family": "resnet"}, "family is darts, enas"),
         ({"stem": "mnist"}, "stem is cifar or imagenet"),
         ({"widths": (24, 16)}, "widths must be ascending"),
         ({"widths": (15,)}, "widths must be even"),
         ({"depths": (2, 4)}, "depths must be ascending numbers from 3 on"),
-        ({"variant": "cifar100"}, "variant is cifar10, cifar10_fixed or imagenet, not cifar100"),
+        ({"variant": "cifar100"}, "variant is cifar10, cifar10_fixed or imagenet, not 'cifar100'"),
     ):
         with pytest.raises(UserError, match=message):
             NDS(**{"family": "darts", **arguments})  # type: ignore[arg-type]
