@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from acenas.errors import UserError
-from acenas.files import is_held, number, read_json
+from acenas.files import check_kind, is_held, number, read_json, reading
 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
@@ -116,13 +116,10 @@ def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     file = folder / name
     if not file.is_file():
         raise UserError(f"{folder} is no run's folder: there is no {name} in it")
-    try:
+    with reading(file):
         config = yaml.load(file.read_text(encoding="utf-8"), _PlainYAML)
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise UserError(f"{file} is damaged: {' '.join(str(error).split())}") from None
-    if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
-        raise UserError(f"{file} is damaged: it holds no keys and values")
-    return config
+        check_kind(config, {str: object})
+        return {str(key): value for key, value in config.items()}
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

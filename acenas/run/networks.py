@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.jobs import arch_folder
 from acenas.evaluation.objective import Objective
+from acenas.files import reading
 from acenas.images import ImageTask
+from acenas.report import runs
 from acenas.run.config import config_in, instantiate, trains_architectures
 from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
@@ -48,10 +49,8 @@ def open_network(
         UserError: Where there is none.
     """
     cfg = config_in(folder)
-    try:
+    with reading(folder / runs.CONFIG, "name a run of this version"):
         return cfg, _open(cfg, folder, checkpoint, from_folder(trust))
-    except (AttributeError, TypeError, KeyError, OmegaConfBaseException) as error:
-        raise UserError(f"{folder} is damaged: {' '.join(str(error).split())}") from error
 
 
 def _open(cfg: DictConfig, folder: Path, checkpoint: Path | None, make: Make) -> TrainedNetwork:
