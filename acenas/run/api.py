@@ -19,7 +19,14 @@ from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import number, write_text
 from acenas.report.runs import finished, headline
-from acenas.run.config import check_config, check_overrides, composing, instantiate, run_folder
+from acenas.run.config import (
+    check_arguments,
+    check_config,
+    check_overrides,
+    composing,
+    instantiate,
+    run_folder,
+)
 from acenas.run.folder import FolderInUseError, clear, only_process, remove_if_unused
 
 if TYPE_CHECKING:
@@ -109,6 +116,7 @@ def search(
 
 
 def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
+    check_arguments(given)
     try:
         with composing():
             groups = compose("config", [*given], return_hydra_config=True).hydra.runtime.choices

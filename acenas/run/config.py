@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import hydra.utils
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -41,8 +42,10 @@ EXAMPLE = {
     "recipe": "digits",
     "sampler": "uniform",
     "scoring": "batch",
+    "evaluator": "table",
+    "ranker": "ace",
 }
-"""Groups that are empty unless another one needs them, and what a user can choose there."""
+"""Groups that may be empty unless another one needs them, and what a user can choose there."""
 
 COUNTED_COSTS = ("params_m", "macs_m", "flops_m")
 """Costs of an architecture that can be counted, in millions; see `acenas.spaces.cost.Cost`."""
@@ -182,6 +185,32 @@ def flat_constraints(given: Mapping[str, Any] | Any) -> dict[str, float]:
     return found
 
 
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raises `UserError` where Hydra would raise an error that no user understands.
+
+    Args:
+        arguments: of the command line, overrides among others.
+    """
+    folder = os.environ.get("ACENAS_CONF")
+    if folder and not Path(folder).expanduser().is_dir():
+        raise UserError(
+            f"ACENAS_CONF={folder}: there is no such folder; name one of your own configs, or unset it"
+        )
+    for argument in arguments:
+        try:
+            (given,) = OverridesParser.create().parse_overrides([argument])
+        except HydraException:  # no override, or one that Hydra will explain
+            continue
+        choice, group = given.value(), Path(conf_dir(), given.key_or_group)
+        if group.is_dir() and not (
+            given.is_delete() or given.is_sweep_override() or isinstance(choice, str | list)
+        ):
+            names = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
+            raise UserError(
+                f"{argument}: {given.key_or_group} is a choice of {names}; without any it is '~{given.key_or_group}'"
+            )
+
+
 def check_overrides(
     cfg: DictConfig, overrides: Sequence[str], groups: Mapping[str, Any], name: str | None
 ) -> None:
@@ -270,6 +299,9 @@ def _missing(written: object, key: str) -> Iterator[str]:
 
 def _check_evaluator(cfg: DictConfig) -> None:
     """Raises `UserError` where the evaluator or what is given to the search makes no sense."""
+    for group in ("evaluator", "ranker"):
+        if "_target_" not in (cfg.get(group) or {}):
+            raise UserError(f"a search needs {group}; choose one, as in {group}={EXAMPLE[group]}")
     objective_of(cfg)
     attempts, on_failure = cfg.evaluator.get("attempts", 1), cfg.evaluator.get("on_failure", "skip")
     if not isinstance(attempts, int) or attempts < 1 or on_failure not in ("skip", "stop"):

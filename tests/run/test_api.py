@@ -89,6 +89,12 @@ def test_what_came_out(run: acenas.SearchRun) -> None:
         ),
         ({"overrides": ["ranker.dropout=2"]}, "dropout lies between 0 and 1"),
         ({"overrides": ["loss=("]}, "loss="),
+        (
+            {"overrides": ["images=null"]},
+            r"images is a choice of cifar10, .*; without any it is .~images",
+        ),
+        ({"overrides": ["evaluator/executor=3"]}, "evaluator/executor is a choice of local"),
+        ({"overrides": ["evaluator=[]"]}, "a search needs evaluator; choose one, as in evaluator=table"),
     ],
 )
 def test_a_mistake_is_an_error_that_leaves_nothing(
@@ -100,6 +106,14 @@ def test_a_mistake_is_an_error_that_leaves_nothing(
         acenas.search(**given)  # type: ignore[call-overload]
     assert not GlobalHydra.instance().is_initialized()
     assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_folder_of_own_configs_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACENAS_CONF", str(tmp_path / "nowhere"))
+    with pytest.raises(acenas.UserError, match=r"ACENAS_CONF=.*nowhere: there is no such folder"):
+        acenas.search(folder=tmp_path)
 
 
 def test_a_run_that_another_process_makes_is_left_alone(run: acenas.SearchRun, root: Path) -> None:

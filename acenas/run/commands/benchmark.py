@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError
+from acenas.run.commands.configured import configured
 from acenas.run.config import conf_dir
 from acenas.run.folder import finish, only_process, remove_if_unused
 
@@ -49,7 +49,7 @@ def search_path() -> list[str]:
     return [f"hydra.searchpath={json.dumps(own)}"] if own else []
 
 
-@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")
+@configured("benchmark")
 def main(cfg: DictConfig) -> None:
     """Runs a benchmark, goes on with it, or shows it."""
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -57,13 +57,9 @@ def main(cfg: DictConfig) -> None:
         check(cfg)
         with only_process(folder):
             failed = compare(cfg, folder)
-    except UserError as error:
+    except UserError:
         remove_if_unused(folder)
-        print(f"acenas: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("acenas: stopped; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        raise
     sys.exit(1 if failed else 0)
 
 

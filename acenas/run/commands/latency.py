@@ -1,30 +1,24 @@
 """The command `python -m acenas.latency`: how long networks of a space take on this machine."""
 
-import sys
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
 
 from acenas.errors import UserError
-from acenas.run.config import conf_dir
+from acenas.run.commands.configured import configured
 from acenas.tables import parse_column
 from acenas.tables.schema import Latency
 
 
-@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="latency")
+@configured("latency")
 def main(cfg: DictConfig) -> None:
     """Measures, or goes on with it, and tells how well the rest of the space can be predicted from that."""
-    try:
-        column = f"{cfg.dataset}.latency_ms.{cfg.name}"
-        if not isinstance(parse_column(column), Latency):
-            raise UserError(
-                f"dataset={cfg.dataset} and name={cfg.name} must be letters, digits, _ or -, to name the column"
-            )
-        measure(cfg, column)
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        sys.exit(2)
+    column = f"{cfg.dataset}.latency_ms.{cfg.name}"
+    if not isinstance(parse_column(column), Latency):
+        raise UserError(
+            f"dataset={cfg.dataset} and name={cfg.name} must be letters, digits, _ or -, to name the column"
+        )
+    measure(cfg, column)
 
 
 def measure(cfg: DictConfig, column: str) -> None:

@@ -6,15 +6,12 @@ once.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -24,7 +21,8 @@ from acenas.errors import UserError
 from acenas.files import is_full
 from acenas.report.runs import finished, headline
 from acenas.run.api import complete
-from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
+from acenas.run.commands.configured import configured
+from acenas.run.config import check_config, check_overrides, instantiate
 from acenas.run.folder import FolderInUseError, note_error, remove_if_unused
 
 if TYPE_CHECKING:
@@ -90,16 +88,11 @@ def main() -> None:
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
         return
-    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
-    try:
-        hydra_main()
-    except KeyboardInterrupt:
-        print("acenas: stopped; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+    run()
 
 
-@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
-def hydra_main(cfg: DictConfig) -> None:
+@configured("config")
+def run(cfg: DictConfig) -> None:
     """Runs one experiment; as a job of a sweep it fails alone, and `acenas.run.sweeps` tells of it at the end."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -122,8 +115,7 @@ def hydra_main(cfg: DictConfig) -> None:
             return
         if not launched_rank() and not used_by_another:
             remove_if_unused(folder)
-        print(f"acenas: error: {error}", file=sys.stderr)
-        sys.exit(2)
+        raise error from None
 
 
 if __name__ == "__main__":
