@@ -18,7 +18,7 @@ class Observations:
     Attributes:
         archs: A architectures.
         observed_accuracy: ``[A]`` float64, in percent.
-        seconds: ``[A]`` float64, the seconds that the training of each takes; NaN where they are unknown.
+        seconds: ``[A]`` float64, of the training of each; NaN where unknown.
 
     Raises:
         ValueError: where the three differ in length.
@@ -51,7 +51,7 @@ class Result:
     Attributes:
         arch: that was trained.
         value: of the objective, in its unit; NaN where the training failed.
-        seconds: that it took; NaN where nobody recorded it.
+        seconds: that it took; NaN where unknown.
         failure: why it failed; empty where it did not.
     """
 
@@ -65,16 +65,13 @@ class Evaluator(ABC):
     """Trains architectures, or looks their observed accuracies up. All accuracies are in percent."""
 
     def results(self, archs: Sequence[str]) -> Iterator[Result]:
-        """The results of `archs`, each as soon as it is there, in any order.
+        """Yields the results of the distinct `archs`, each as soon as it is there, in any order.
 
-        By default those of `evaluate` on all of them; where that raises, of each alone, so that one failed training
-        costs no other. An evaluator that trains for long overrides it.
-
-        Args:
-            archs: distinct ones.
+        By default it calls `evaluate` on all of them; where that raises, on each alone, so that one failure costs no
+        other result. An evaluator that trains for long overrides it.
         """
         try:
-            yield from self._results(archs)
+            seen = self.evaluate(archs)
         except UserError:  # of the whole evaluation, not of one training
             raise
         except Exception as error:
@@ -83,26 +80,27 @@ class Evaluator(ABC):
             else:
                 for arch in archs:
                     yield from self.results([arch])
-
-    def _results(self, archs: Sequence[str]) -> Iterator[Result]:
-        seen = self.evaluate(archs)
-        values, seconds = seen.observed_accuracy.tolist(), seen.seconds.tolist()
-        yield from map(Result, seen.archs, values, seconds)
+        else:
+            yield from map(Result, seen.archs, seen.observed_accuracy.tolist(), seen.seconds.tolist())
 
     @abstractmethod
     def evaluate(self, archs: Sequence[str]) -> Observations:
         """Returns the observed accuracies of `archs`, in their order; one call a round, so that they train in parallel.
 
         Raises:
-            UserError: where an architecture cannot be evaluated.
+            UserError: where nothing can be evaluated.
         """
 
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """Returns all that is known without training: architectures, and their observed accuracies ``[A]`` in percent.
+        """Returns all that is known without training: architectures, and observed accuracies ``[A]`` in percent.
 
-        It is for metrics beside a search, never for its choices. Nothing is known where all must be trained.
+        It is for metrics beside a search, never for its choices.
         """
         return [], np.zeros(0)
+
+    def archs(self) -> list[str]:
+        """Returns all that can be evaluated, with those that fail; none where they are not listed."""
+        return self.known()[0]
 
 
 class Judge(ABC):
@@ -110,11 +108,7 @@ class Judge(ABC):
 
     @abstractmethod
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """Returns ``[A]`` float64, the test accuracies of `archs` in percent, in their order.
-
-        Raises:
-            UserError: where an architecture cannot be judged.
-        """
+        """Returns ``[A]`` float64, the test accuracies of `archs` in percent. Raises `UserError` for an unknown one."""
 
     @abstractmethod
     def known(self) -> tuple[list[str], NDArray[np.float64]]:

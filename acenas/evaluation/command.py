@@ -1,6 +1,4 @@
-"""Trainings that are programs, in any language, and trainings that are functions."""
-
-from __future__ import annotations
+"""Trainings by a program in any language, or by a function."""
 
 import csv
 import inspect
@@ -12,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from acenas.errors import UserError
 from acenas.evaluation.jobs import TrainingJobs
 from acenas.executors import Executor
 from acenas.spaces.base import SearchSpace
+from acenas.spaces.custom import named
 
 PLACEHOLDERS = ("arch", "choices", "seed", "folder", "out")
 """What a command can name in braces."""
@@ -29,12 +27,12 @@ OUTPUT = "output.log"
 
 
 class CommandEvaluator(TrainingJobs):
-    """Runs a program for each architecture and reads what it found.
+    """Runs a program for each architecture and reads its result.
 
-    The command is split as a shell would split it, but no shell runs it: an architecture may hold any character. In
-    it stand `{arch}` for the architecture, `{choices}` for its choices as JSON, `{seed}`, `{folder}` for a folder of
-    this training alone, and `{out}` for a file to write the result to. A program that writes no such file prints its
-    result last: a number, or JSON. JSON is a number or an object with `key`; of a CSV file the last row counts.
+    The command is split as a shell would split it, but no shell runs it, as an architecture may hold any character. It
+    may name `{arch}`, the architecture; `{choices}`, its choices as JSON; `{seed}`; `{folder}`, a folder of this
+    training alone; and `{out}`, a file for the result. A program that does not write that file prints its result last.
+    A result is a number or JSON: a number, or an object with `key`. Of a CSV file the last row counts.
 
     Args:
         space: of the architectures.
@@ -141,7 +139,14 @@ class FunctionEvaluator(TrainingJobs):
         jobs: int | None = 1,
     ) -> None:
         super().__init__(space, folder, executor, jobs)
-        self.function = _named(function) if isinstance(function, str) else function
+        if (
+            isinstance(function, str) and "" not in sys.path
+        ):  # a script of the user's lies where the command was given
+            sys.path.insert(0, os.getcwd())  # noqa: PTH109
+        found = named("evaluator.function", function)
+        if not callable(found):
+            raise UserError(f"evaluator.function={function} is no function but a {type(found).__name__}")
+        self.function: Callable[..., float] = found
 
     def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
         """Calls the function. See `TrainingJobs.train`."""
@@ -176,21 +181,6 @@ def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:
     return function(**choices)
 
 
-def _named(name: str) -> Callable[..., float]:
-    module, _, attribute = name.rpartition(".")
-    if "" not in sys.path:  # a script of the user's lies where the command was given
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    try:
-        function = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"evaluator.function={name}: {error}; name a function as in module.function"
-        ) from None
-    if not callable(function):
-        raise UserError(f"evaluator.function={name} is no function but a {type(function).__name__}")
-    return function  # type: ignore[no-any-return]
-
-
 def _filled(word: str, values: Mapping[str, str]) -> str:
     for name in PLACEHOLDERS:
         word = word.replace(f"{{{name}}}", values[name])
@@ -198,7 +188,7 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
 
 
 def _run(words: list[str], log: Path, time_limit: float | None) -> int | None:
-    """The exit status of a program whose output goes to `log`; None where the time limit ended it with its children."""
+    """Returns the exit status of a program whose output goes to `log`; None where it was killed by the time limit."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import copy
@@ -23,8 +22,7 @@ from acenas.executors import Executor
 from acenas.files import atomic_path
 from acenas.images import ImageFiles, Images, ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.accuracy import accuracies
-from acenas.training.batches import batches_per_epoch, evaluation_batches
+from acenas.training.batches import accuracies, batches_per_epoch, evaluation_batches
 from acenas.training.curve import CurveTraining
 from acenas.training.lightning import fit, one_thread
 from acenas.training.network import initialised, load_weights
@@ -46,9 +44,9 @@ class TrainingEvaluator(TrainingJobs):
     resumes to the same weights; in the end `weights.pt` and `result.json`. The seconds of a result are those of the
     training alone, over all processes that worked on it.
 
-    An accuracy depends on the seed and the architecture, not on `jobs` or on what else is trained: a seed sets initial
-    weights, order and augmentation as in `training.side_by_side.train`, so that with the recipe, images and seed of a
-    measured table an architecture gets the table's accuracy, except for rounding.
+    An accuracy depends on the seed and the architecture, not on `jobs` or on what else is trained. Seeds are used as in
+    `training.side_by_side.train`: with the recipe, images and seed of a measured table an architecture gets the table's
+    accuracy, except for rounding.
 
     Args:
         space: builds the networks.
@@ -107,7 +105,7 @@ class TrainingEvaluator(TrainingJobs):
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        """Returns all that accuracies depend on, except for rounding."""
+        """All that accuracies depend on, except for rounding."""
         return {
             **network_settings(self.space, self.images.splits.num_classes),
             "images": image_settings(self.images),
@@ -119,9 +117,7 @@ class TrainingEvaluator(TrainingJobs):
     @override
     def sent(self) -> TrainingEvaluator:
         other = copy(self)
-        other.images = replace(
-            self.images
-        )  # each process reads the images itself: they are too large to send
+        other.images = replace(self.images)  # without what is read: each process reads the images itself
         return other
 
     @override
@@ -138,8 +134,9 @@ class TrainingEvaluator(TrainingJobs):
         on_gpu = device.type == "cuda"
         network = initialised(lambda: self.space.build(arch, num_classes), self.seed)
         with nullcontext() if on_gpu else one_thread():
+            curve = folder / "curve.csv"
             module = CurveTraining(
-                network, self.images, self.recipe, self.seed, device, folder / "curve.csv", self.channels_last
+                network, self.images, self.recipe, self.seed, device, curve, self.channels_last
             )
             fit(
                 module,
@@ -153,9 +150,7 @@ class TrainingEvaluator(TrainingJobs):
                 precision=self.precision,
             )
         with atomic_path(folder / "weights.pt") as temporary:
-            torch.save(
-                {name: tensor.cpu() for name, tensor in module.network.state_dict().items()}, temporary
-            )
+            torch.save(module.network.cpu().state_dict(), temporary)
         accuracy = module.curve[-1]["valid_accuracy"]
         return {"value": accuracy, "seconds": module.seconds, "epochs": self.recipe.epochs}
 
@@ -186,7 +181,7 @@ class TrainingJudge(Judge):
         Raises:
             UserError: for an architecture that was not trained.
         """
-        forms = [self.space.canonical(arch) for arch in archs]
+        forms = self.space.canonical_all(archs)
         measured = {form: self._measure(form) for form in dict.fromkeys(forms)}
         return np.array([measured[form] for form in forms], dtype=np.float64)
 
@@ -194,7 +189,7 @@ class TrainingJudge(Judge):
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
         """Returns all architectures that were trained, and their test accuracies ``[A]`` in percent."""
         results = sorted(self.folder.glob(f"*/{RESULT}"))
-        archs = [json.loads(path.read_text(encoding="utf-8"))["arch"] for path in results]
+        archs = [read_result(path.parent)["arch"] for path in results]
         return archs, self.test_accuracy(archs)
 
     @property

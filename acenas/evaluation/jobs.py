@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, several at once: each has a folder, and its result is kept there as it ends."""
+"""Trainings in processes, several at once; the folder of a training keeps its result."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import numpy as np
 from joblib import cpu_count
 from rich import get_console
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.evaluation.base import Evaluator, Observations, Result
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.spaces.base import SearchSpace
 
 RESULT = "result.json"
@@ -31,10 +31,10 @@ ERROR = "error.log"
 
 
 class TrainingJobs(Evaluator):
-    """Trains each architecture in a process of its own; what is trained already is read and not trained again.
+    """Trains each architecture in a process, unless its folder holds a result.
 
-    Every architecture has a folder in `folder`, named by a hash of its canonical form. Those with the same canonical
-    form share one training, that of the canonical form.
+    Its folder in `folder` is named by a hash of its canonical form, which is what is trained: architectures with the
+    same canonical form share one training.
 
     Args:
         space: of the architectures.
@@ -50,8 +50,7 @@ class TrainingJobs(Evaluator):
         executor: Executor | None = None,
         jobs: int | None = None,
     ) -> None:
-        if jobs is not None and jobs < 1:
-            raise UserError(f"evaluator: jobs must be at least 1, or null for all of the machine, not {jobs}")
+        require_at_least(1, "evaluator: ", jobs=jobs)
         self.space = space
         self.folder = Path(folder)
         self.executor = executor or LocalProcesses()
@@ -59,7 +58,7 @@ class TrainingJobs(Evaluator):
 
     @abstractmethod
     def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
-        """Trains a canonical architecture, or goes on with it. Called in another process.
+        """Trains a canonical architecture, or resumes its training. Called in another process.
 
         Args:
             arch: to train.
@@ -95,16 +94,13 @@ class TrainingJobs(Evaluator):
             yield from _results(alike[form], {} if why else read_result(folder, form), why)
 
     def evaluate(self, archs: Sequence[str]) -> Observations:
-        """The results of all of `archs`, NaN for those whose training failed."""
+        """Returns the results of all of `archs`, NaN for those whose training failed."""
         results = {result.arch: result for result in self.results(archs)}
-        return Observations(
-            list(archs),
-            np.array([results[arch].value for arch in archs], dtype=np.float64),
-            np.array([results[arch].seconds for arch in archs], dtype=np.float64),
-        )
+        values = np.array([(results[arch].value, results[arch].seconds) for arch in archs], dtype=np.float64)
+        return Observations(list(archs), *values.reshape(-1, 2).T)
 
     def sent(self) -> TrainingJobs:
-        """What the other processes receive of this evaluator."""
+        """Returns what the other processes receive of this evaluator."""
         return self
 
     def _attempt(self, arch: str, number: int) -> str:
@@ -125,24 +121,21 @@ class TrainingJobs(Evaluator):
 
 
 def arch_folder(folder: Path, arch: str) -> Path:
-    """The folder of canonical architecture `arch` in `folder`."""
+    """Returns the folder of canonical architecture `arch` in `folder`."""
     return folder / hashlib.sha256(arch.encode()).hexdigest()[:12]
 
 
-def read_result(folder: Path, arch: str) -> dict[str, Any]:
-    """What the training of `arch` showed, from its folder.
-
-    Raises:
-        UserError: where it is not trained, or the folder holds another.
-    """
+def read_result(folder: Path, arch: str | None = None) -> dict[str, Any]:
+    """Reads the result of `arch`, or of any, in its folder. Raises `UserError` where there is none, or another's."""
     path = folder / RESULT
     if not path.exists():
         raise UserError(
             f"{folder.parent} holds no finished training of {arch}; only architectures that the evaluator has "
             "trained have a result"
         )
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if result["arch"] != arch:
+    kind = {"arch": str, "value?": float, "seconds?": float}
+    result: dict[str, Any] = read_json(path, kind, f"remove {folder} to train it again")
+    if arch not in (None, result["arch"]):
         raise UserError(f"{path} is the result of {result['arch']}, not of {arch}; remove its folder")
     return result
 

@@ -4,7 +4,7 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,10 @@ from joblib import Parallel, cpu_count, delayed
 from rich.console import Console
 from scipy.stats import spearmanr
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
 from acenas.executors.progress import show_progress
+from acenas.files import parse_json, reading
 from acenas.images import ImageTask
 from acenas.seeds import numpy_generator, torch_generator
 from acenas.spaces.base import SearchSpace
@@ -39,13 +40,23 @@ ROWS = "architectures.jsonl"
 """The file of the finished architectures."""
 
 
+_ROW = {
+    "arch": str,
+    "valid": [float],
+    "test": [float],
+    **dict.fromkeys(
+        ("train_seconds", "params_m", "flops_m", "short", "synflow", "naswot", "grad_norm"), float
+    ),
+}
+
+
 @dataclass(eq=False)
 class BenchmarkMeasurement:
     """Trains the distinct architectures of a space on images, several seeds each, in a fixed random order.
 
-    The order is that of `order_seed` alone: the first `limit` architectures are a random part of the space, and a
+    The order depends on `order_seed` alone: the first `limit` architectures are a random part of the space, and a
     later run with a higher limit in the same folder goes on where this one ended. Every finished architecture is a
-    line of `architectures.jsonl` in the folder, so a kill loses only those in training, and does not change the table.
+    line of `architectures.jsonl` in the folder, so a kill loses only those in training.
 
     The table has these columns for each canonical architecture, where `<images>` is the name of the images:
 
@@ -58,17 +69,17 @@ class BenchmarkMeasurement:
     - `weak.synflow`, `weak.naswot`, `weak.grad_norm`: see `zero_cost`, on training images.
 
     Attributes:
-        space: its networks must take these images.
+        space: of the architectures.
         images: to train and measure on.
         recipe: how to train.
-        seeds: seeds of the trainings of each architecture.
+        seeds: of the trainings of each architecture.
         limit: number of architectures to measure; None for all of a space that can be listed.
         jobs: processes, each of one thread; None for one per core.
-        short_epochs: epochs of the training for `weak.short`.
-        order_seed: seed of the order of the architectures.
+        short_epochs: of the training for `weak.short`.
+        order_seed: of the order of the architectures.
         table_name: the table's file is `<table_name>.parquet`; None for the names of the space and the images.
         source: how the table was made, for its metadata.
-        licence: licence of the images, for its metadata.
+        licence: of the images, for its metadata.
 
     Raises:
         UserError: where an argument makes no sense.
@@ -91,17 +102,13 @@ class BenchmarkMeasurement:
         self.seeds = tuple(int(seed) for seed in self.seeds)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or WEAK_SEED in self.seeds:
             raise UserError(f"seeds must be different from one another and from {WEAK_SEED}: {self.seeds}")
-        for name in ("jobs", "short_epochs", "limit"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise UserError(f"{name} must be at least 1, not {value}")
+        limits = {"jobs": self.jobs, "short_epochs": self.short_epochs, "limit": self.limit}
+        require_at_least(1, "measurement: ", **limits)
         self.jobs = self.jobs or cpu_count()
         self.table_name = self.table_name or f"{self.space.name}_{self.images.source.name}"
 
     def run(self, folder: str | Path) -> Path:
-        """Measures what `folder` does not hold yet and writes the table.
-
-        Returns:
-            The table's file.
+        """Measures what `folder` does not hold yet, writes the table and returns its file.
 
         Raises:
             UserError: where `folder` holds a measurement with other settings.
@@ -113,26 +120,24 @@ class BenchmarkMeasurement:
         archs = self.architectures()
         done = self._finished(folder)
         missing = [arch for arch in archs if arch not in done]
+        # Not joblib's default: in other processes it takes threads, and they share torch's random numbers.
+        parallel = Parallel(self.jobs, "loky", return_as="generator_unordered", pre_dispatch="2 * n_jobs")
+        rows = parallel(delayed(self.measure_one)(arch) for arch in missing)
+        finished = len(archs) - len(missing)
         with (folder / ROWS).open("a", encoding="utf-8") as lines:
-            rows, console = self._measure(missing), Console(stderr=True)
-            for row in show_progress(rows, len(archs), len(archs) - len(missing), console, "measured"):
+            for row in show_progress(rows, len(archs), finished, Console(stderr=True), "measured"):
                 lines.write(json.dumps(row) + "\n")
                 lines.flush()
         return self.write_table(folder)
 
     def write_table(self, folder: str | Path) -> Path:
-        """Writes the table of the architectures that `folder` holds by now, of `limit` at most.
-
-        Raises:
-            UserError: where there are none.
-        """
+        """Writes the table of the architectures that `folder` holds, `limit` at most. Raises `UserError` for none."""
         folder = Path(folder)
         done = self._finished(folder)
         rows = [done[arch] for arch in self.architectures() if arch in done]
         if not rows:
             raise UserError(f"{folder} holds no measured architecture yet; run the measurement first")
-        frame = self._frame(rows)
-        path = folder / f"{self.table_name}.parquet"
+        frame, path = self._frame(rows), folder / f"{self.table_name}.parquet"
         write_table(frame, path, self._metadata(frame))
         return path
 
@@ -166,12 +171,6 @@ class BenchmarkMeasurement:
 
     # --- one architecture ---
 
-    def _measure(self, archs: list[str]) -> Iterator[dict[str, Any]]:
-        tasks = (delayed(self.measure_one)(arch) for arch in archs)
-        # Else joblib takes threads inside processes of its own, and they share torch's random numbers.
-        parallel = Parallel(self.jobs, "loky", return_as="generator_unordered", pre_dispatch="2 * n_jobs")
-        yield from parallel(tasks)
-
     def measure_one(self, arch: str) -> dict[str, Any]:
         """Returns all that the table says about `arch`, measured on one thread."""
 
@@ -204,7 +203,7 @@ class BenchmarkMeasurement:
     # --- files ---
 
     def _settings(self) -> dict[str, Any]:
-        """Returns all that the figures depend on; `limit` and `jobs` may change from run to run."""
+        """Returns all that the results depend on; `limit` and `jobs` may change from run to run."""
         return {
             **network_settings(self.space, self.images.splits.num_classes),
             "recipe": asdict(self.recipe),
@@ -217,14 +216,16 @@ class BenchmarkMeasurement:
     def _finished(self, folder: Path) -> dict[str, dict[str, Any]]:
         """Returns the rows in `folder` by architecture. Removes a last line that a kill has cut off."""
         path = folder / ROWS
-        if not path.exists():
-            return {}
-        content = path.read_bytes()
+        content = path.read_bytes() if path.exists() else b""
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(path, whole)
-        rows = [json.loads(line) for line in content[:whole].splitlines()]
-        return {row["arch"]: row for row in rows}
+        rows = {}
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            with reading(f"{path}, line {number}", "remove it to measure its architecture again"):
+                row = parse_json(line, _ROW)
+            rows[row["arch"]] = row
+        return rows
 
     def _frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
         name, epochs = self.images.source.name, self.recipe.epochs
@@ -235,19 +236,17 @@ class BenchmarkMeasurement:
         columns[f"{name}.observed.{epochs}"] = [row["valid"][0] for row in rows]
         columns[f"{name}.test.{epochs}"] = [float(np.mean(row["test"])) for row in rows]
         columns[f"{name}.train_seconds.{epochs}"] = [row["train_seconds"] for row in rows]
-        for cost in ("params_m", "flops_m"):
-            columns[f"{name}.{cost}"] = [row[cost] for row in rows]
-        for label in ("short", "synflow", "naswot", "grad_norm"):
-            columns[f"weak.{label}"] = [row[label] for row in rows]
-        return pd.DataFrame(columns)
+        columns |= {f"{name}.{cost}": [row[cost] for row in rows] for cost in ("params_m", "flops_m")}
+        labels = ("short", "synflow", "naswot", "grad_norm")
+        return pd.DataFrame(columns | {f"weak.{label}": [row[label] for row in rows] for label in labels})
 
     def _metadata(self, frame: pd.DataFrame) -> TableMetadata:
-        name, epochs = self.images.source.name, self.recipe.epochs
-        columns = [str(column) for column in frame.columns]
-        trained = f"networks trained for {epochs} epochs"
+        name, epochs, short = self.images.source.name, self.recipe.epochs, self.short_epochs
         cpu_seconds = frame[f"{name}.train_seconds.{epochs}"]
         duration = f"{cpu_seconds.mean():.2f} CPU-seconds a training"
-        fresh = f"fresh weights of seed {WEAK_SEED}"
+        trained, fresh = f"networks trained for {epochs} epochs", f"fresh weights of seed {WEAK_SEED}"
+        batch, passes = f"64 training {name}", "one forward and backward pass"
+        accuracies = [str(column) for column in frame if isinstance(parse_column(str(column)), Accuracy)]
         there = "too many to list" if self._distinct is None else f"the {len(self._distinct)}"
         agreement = ""
         if len(self.seeds) > 1 and len(frame) > 1:
@@ -268,18 +267,17 @@ class BenchmarkMeasurement:
             columns={
                 **{
                     column: Provenance(
-                        f"test {name}" if ".test." in column else f"validation {name}", trained, duration
+                        f"{'test' if '.test.' in column else 'validation'} {name}", trained, duration
                     )
-                    for column in columns
-                    if isinstance(parse_column(column), Accuracy)
+                    for column in accuracies
                 },
                 "weak.short": Provenance(
                     f"validation {name}",
-                    f"training of {self.short_epochs} epochs, seed {WEAK_SEED}",
-                    f"{self.short_epochs} of the {epochs} epochs of a training",
+                    f"training of {short} epochs, seed {WEAK_SEED}",
+                    f"{short} of the {epochs} epochs of a training",
                 ),
-                "weak.synflow": Provenance("one image of ones", fresh, "one forward and backward pass"),
-                "weak.naswot": Provenance(f"64 training {name}", fresh, "one forward pass"),
-                "weak.grad_norm": Provenance(f"64 training {name}", fresh, "one forward and backward pass"),
+                "weak.synflow": Provenance("one image of ones", fresh, passes),
+                "weak.naswot": Provenance(batch, fresh, "one forward pass"),
+                "weak.grad_norm": Provenance(batch, fresh, passes),
             },
         )

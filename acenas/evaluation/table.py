@@ -16,7 +16,47 @@ from acenas.tables.schema import Accuracy, Other, TrainSeconds, check_percent, p
 from acenas.tables.table import BenchmarkTable
 
 
-class TableEvaluator(Evaluator):
+class _TableColumn:
+    """A column of a table, for an evaluator or a judge. Its values are finite and of the objective."""
+
+    def __init__(
+        self,
+        path: str,
+        space: str,
+        column: str,
+        objective: Objective | Mapping[str, Any] | None,
+        seconds: str | None = None,
+    ) -> None:
+        self.objective = objective if isinstance(objective, Objective) else Objective(**objective or {})
+        columns = [column] if seconds is None else [column, seconds]
+        self._table, self._column = (
+            BenchmarkTable.open(find_table(path), space=space, columns=columns),
+            column,
+        )
+        self._table.check()
+        values = self._table.column(column)
+        if np.isinf(values).any():
+            raise UserError(f"{self}: a value is infinite; leave unknown values out")
+        if self.objective.unit == "%":
+            check_percent(f"{column} of {self._table.path}", values)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._table.path)!r}, {self._column!r})"
+
+    def _values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """Returns ``[A]``; columns of accuracies must have all of them, others may lack some (NaN)."""
+        if isinstance(parse_column(self._column), Accuracy):
+            return self._table.lookup(archs, self._column)
+        return self._table.column(self._column)[self._table.rows(archs)]
+
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        """See `Evaluator.known` and `Judge.known`."""
+        values, archs = self._table.column(self._column), self._table.archs
+        rows = np.flatnonzero(~np.isnan(values))  # the column of one training seed may lack some
+        return [archs[row] for row in rows.tolist()], values[rows]
+
+
+class TableEvaluator(_TableColumn, Evaluator):
     """Looks up what training an architecture showed.
 
     It reads the columns `arch`, `observed` and `seconds` of the file, and no other one: a search that holds this object
@@ -43,51 +83,43 @@ class TableEvaluator(Evaluator):
         seconds: str | None = None,
         objective: Objective | Mapping[str, Any] | None = None,
     ) -> None:
-        column = parse_column(observed)
+        column, named = parse_column(observed), f"the observed column is {observed}"
         if isinstance(column, Accuracy) and column.split == "test":
             raise UserError(
-                f"the observed column is {observed}, but test accuracies are for the report only; choose a column "
-                f"such as {column.dataset}.valid.{column.epochs} or {column.dataset}.observed.{column.epochs}"
+                f"{named}, but test accuracies are for the report only; choose a column such as "
+                f"{column.dataset}.valid.{column.epochs} or {column.dataset}.observed.{column.epochs}"
             )
         if isinstance(column, Other) and "test" in re.split(r"[._-]", observed.lower()):
             raise UserError(
-                f"the observed column is {observed}, but test values are for the report only; choose another column, "
-                "or rename it where there is no other"
+                f"{named}, but test values are for the report only; choose another column, or rename it where there is "
+                "no other"
             )
         if not isinstance(column, Accuracy | Other):
             raise UserError(
-                f"the observed column is {observed}, which holds no accuracy; choose a column such as "
-                "<dataset>.valid.<epochs> or <dataset>.observed.<epochs>"
+                f"{named}, which holds no accuracy; choose a column such as <dataset>.valid.<epochs> or "
+                "<dataset>.observed.<epochs>"
             )
         if seconds is not None and not isinstance(parse_column(seconds), TrainSeconds | Other):
             raise UserError(
                 f"the column of seconds is {seconds}; choose a column <dataset>.train_seconds.<epochs>"
             )
-        self.objective = _objective(objective)
+        super().__init__(path, space, observed, objective, seconds)
         self.observed, self._seconds = observed, seconds
-        self._table = _open(path, space, self.objective, observed, seconds)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._table.path)!r}, observed={self.observed!r})"
 
     @override
     def evaluate(self, archs: Sequence[str]) -> Observations:
-        """Looks `archs` up. The seconds are those of the training that the table records, or NaN.
-
-        Raises:
-            UserError: where an architecture is not in the table.
-        """
-        values, seconds = _values(self._table, archs, self.observed), np.full(len(archs), np.nan)
+        """Looks `archs` up; unknown seconds are NaN. Raises `UserError` where one is not in the table."""
+        values, seconds = self._values(archs), np.full(len(archs), np.nan)
         if self._seconds is not None:
             seconds = self._table.column(self._seconds)[self._table.rows(archs)]
         return Observations(list(archs), values, seconds)
 
     @override
-    def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        return _known(self._table, self.observed)
+    def archs(self) -> list[str]:
+        return self._table.archs if isinstance(parse_column(self.observed), Other) else super().archs()
 
 
-class TableJudge(Judge):
+class TableJudge(_TableColumn, Judge):
     """Looks up test values. Only the report constructs one.
 
     Args:
@@ -109,55 +141,10 @@ class TableJudge(Judge):
             raise UserError(
                 f"the column to report is {test}, which holds no accuracy; choose one such as <dataset>.test.<epochs>"
             )
-        self._table, self.test = _open(path, space, _objective(objective), test), test
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self._table.path)!r}, test={self.test!r})"
+        super().__init__(path, space, test, objective)
+        self.test = test
 
     @override
     def test_accuracy(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """Looks the test values of `archs` up.
-
-        Raises:
-            UserError: where an architecture is not in the table.
-        """
-        return _values(self._table, archs, self.test)
-
-    @override
-    def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        return _known(self._table, self.test)
-
-
-def _objective(given: Objective | Mapping[str, Any] | None) -> Objective:
-    return given if isinstance(given, Objective) else Objective(**given or {})
-
-
-def _open(
-    path: str, space: str, objective: Objective, column: str, seconds: str | None = None
-) -> BenchmarkTable:
-    """Opens a table, and checks that a column holds finite numbers of the objective."""
-    columns = [column] if seconds is None else [column, seconds]
-    table = BenchmarkTable.open(find_table(path), space=space, columns=columns)
-    table.check()
-    values = table.column(column)
-    if np.isinf(values).any():
-        raise UserError(
-            f"{table.path}, column {column}: a value is infinite; leave out values that are unknown"
-        )
-    if objective.unit == "%":
-        check_percent(f"{column} of {table.path}", values)
-    return table
-
-
-def _values(table: BenchmarkTable, archs: Sequence[str], column: str) -> NDArray[np.float64]:
-    """Returns ``[A]``; columns of accuracies must have all of them, others may lack some (NaN)."""
-    if isinstance(parse_column(column), Accuracy):
-        return table.lookup(archs, column)
-    return table.column(column)[table.rows(archs)]
-
-
-def _known(table: BenchmarkTable, column: str) -> tuple[list[str], NDArray[np.float64]]:
-    values = table.column(column)
-    rows = np.flatnonzero(~np.isnan(values))  # the column of one training seed may lack some
-    archs = table.archs
-    return [archs[row] for row in rows.tolist()], values[rows]
+        """Looks the test values of `archs` up. Raises `UserError` where one is not in the table."""
+        return self._values(archs)

@@ -1,8 +1,7 @@
 """Zero-cost scores of untrained networks: weak labels that cost one batch. A higher score promises a better network.
 
-Each function takes any network with initial weights, with what it reads, and does not change it, except for the
-statistics of batch normalisation in training mode. It raises `UserError` where the score is not defined for the
-network.
+Each function takes any network with initial weights and its input. It does not change the network, except for the
+statistics of batch normalisation in training mode, and raises `UserError` where the score is not defined.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,14 +31,7 @@ _CLIPPED = {_aten.hardtanh, _aten.hardtanh_}
 
 
 class Batch(NamedTuple):
-    """What a network is called with.
-
-    Attributes:
-        args: arguments.
-        kwargs: keyword arguments.
-        rows: number of inputs; 1 where it is not known.
-        labels: `[rows]`, long, the classes of the inputs; None for none.
-    """
+    """The arguments of a network: `rows` inputs (1 where unknown); and their classes `[rows]`, long, if any."""
 
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
@@ -48,11 +40,11 @@ class Batch(NamedTuple):
 
 
 def noise(network: nn.Module, inputs: Any, seed: int = 0) -> Batch:
-    """Makes a batch of noise that looks like an example of what `network` reads.
+    """Returns a batch of noise in the form of an example input of `network`.
 
-    Floating point numbers are standard normal. Integers are uniform, below the size of the embedding that they are
-    looked up in, else between the least and the greatest of the example. Where the network does not read several
-    inputs at once, or the example has many different ones, the batch is the example.
+    Floating point numbers are standard normal. Integers are uniform, below the size of the embedding that they index,
+    else between the least and the greatest of the example. Where the network does not take several inputs at once, or
+    the example has many different ones, the batch is the example.
 
     Args:
         network: any module.
@@ -80,12 +72,12 @@ def noise(network: nn.Module, inputs: Any, seed: int = 0) -> Batch:
             return torch.randn(shape, generator=generator).to(like)
         if like.dtype == torch.bool or like.is_complex():
             return like.narrow(dim, 0, 1).expand(shape).clone()
-        least, most = int(like.min()), int(like.max())
-        if like.untyped_storage().data_ptr() in embeddings.entries:
-            least, most = 0, embeddings.entries[like.untyped_storage().data_ptr()] - 1
-        return torch.randint(least, most + 1, shape, generator=generator).to(like)
+        least, end = int(like.min()), int(like.max()) + 1
+        if entries := embeddings.entries.get(like.untyped_storage().data_ptr()):
+            least, end = 0, entries
+        return torch.randint(least, end, shape, generator=generator).to(like)
 
-    drawn_args, drawn_kwargs = tree_map(drawn, (list(args), dict(kwargs)))
+    drawn_args, drawn_kwargs = tree_map(drawn, (args, kwargs))
     batch = Batch(drawn_args, drawn_kwargs, ROWS)
     try:
         with one_pass(network):
@@ -96,12 +88,12 @@ def noise(network: nn.Module, inputs: Any, seed: int = 0) -> Batch:
 
 
 def _sizes(tensors: Sequence[Tensor], dim: int) -> set[int]:
-    """Sizes of `tensors` in dimension `dim`; 0 for those that have no such dimension."""
+    """Returns the sizes of `tensors` in dimension `dim`; 0 for those without such a dimension."""
     return {tensor.shape[dim] if tensor.dim() > dim else 0 for tensor in tensors}
 
 
 class _Embeddings(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of PyTorch's own base
-    """Notes how many entries the embedding has in which each of `tensors` is looked up, by the address of its data."""
+    """Records the number of entries of the embedding that each of `tensors` indexes, by the address of its data."""
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -118,7 +110,7 @@ class _Embeddings(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of PyT
 
 @contextmanager
 def one_pass(network: nn.Module) -> Iterator[None]:
-    """For a pass in evaluation mode, without gradients, that leaves torch's random numbers as they were."""
+    """Sets evaluation mode without gradients for the block, which leaves torch's random numbers as they were."""
     with (
         torch.random.fork_rng(devices=[]),
         torch.no_grad(),
@@ -129,14 +121,10 @@ def one_pass(network: nn.Module) -> Iterator[None]:
 
 
 def prepared(network: nn.Module, inputs: Any) -> nn.Module:
-    """Makes `network` ready for the scores, and returns it.
+    """Prepares `network` for the scores, and returns it; `inputs` as in `noise`.
 
-    It is in evaluation mode, so that there is no dropout, but batch normalisation uses the batch. Layers that take
-    their size from the first input (`nn.LazyLinear`) are given one.
-
-    Args:
-        network: with initial weights.
-        inputs: as in `noise`.
+    It is in evaluation mode, without dropout, but batch normalisation uses the batch. Layers that take their size from
+    the first input (`nn.LazyLinear`) are initialised.
     """
     if any(map(is_lazy, network.parameters())):
         args, kwargs = arguments(network, inputs)
@@ -153,13 +141,12 @@ def synflow(network: nn.Module, inputs: Any) -> float:
     """Synaptic flow (Tanaka et al., arXiv 2006.05467, equation 4), as log(1 + sum).
 
     The sum over all weights of |weight x d R / d weight|, where R is the sum of the outputs of the network with the
-    absolute values of its weights, without normalisation and dropout, for an image of ones. It needs no data. It
-    spans many orders of magnitude, hence the logarithm.
+    absolute values of its weights, without normalisation and dropout, for an input of ones (integers stay). It needs no
+    data. It spans many orders of magnitude, hence the logarithm.
 
     Args:
         network: with initial weights.
-        inputs: the shape `(channels, height, width)` of an image, or an example input, as in
-            `acenas.spaces.cost.count_cost`; its floating point numbers become ones, integers stay.
+        inputs: an image's shape or an example input, as in `acenas.spaces.cost.count_cost`.
 
     Raises:
         UserError: where no weight has a gradient.
@@ -177,7 +164,7 @@ def synflow(network: nn.Module, inputs: Any) -> float:
         is_float = isinstance(value, Tensor) and value.is_floating_point()
         return torch.ones_like(value, dtype=torch.float64) if is_float else value
 
-    args, kwargs = tree_map(ones, (list(args), dict(kwargs)))
+    args, kwargs = tree_map(ones, (args, kwargs))
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)  # for what the network makes itself, such as a first state
     try:
@@ -195,10 +182,10 @@ def synflow(network: nn.Module, inputs: Any) -> float:
 def naswot(network: nn.Module, inputs: Tensor | Batch) -> float:
     """Neural architecture search without training (Mellor et al., arXiv 2006.04647, equation 2).
 
-    The logarithm of the determinant of the kernel of the inputs' binary codes, where the code of an input is which
-    of all ReLU units it activates and the kernel of two inputs is the number of units on which they agree. Where
-    two inputs have the same code, the determinant is 0 and the score is that of a matrix with 1e-3 added to its
-    diagonal, so that it stays finite. ReLU, leaky and clipped ReLU count, as layers and as functions.
+    The logarithm of the determinant of the kernel of the inputs' binary codes. The code of an input tells which ReLU
+    units it activates, and the kernel of two inputs is the number of units on which they agree. 1e-3 is added to the
+    diagonal, so that the score is finite where two inputs have the same code. ReLU, leaky and clipped ReLU count, as
+    layers and as functions.
 
     Args:
         network: with initial weights, batch normalisation in training mode, so that it uses the batch.
@@ -235,12 +222,10 @@ class _Codes(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of PyTorch'
     def _add(self, values: Tensor) -> None:
         rows = len(self.kernel)
         others = [dim for dim, side in enumerate(values.shape) if side == rows]
-        if (
-            values.shape[0] != rows and len(others) == 1
-        ):  # sequences of several positions, the batch after them
+        if values.shape[0] != rows and len(others) == 1:  # the batch is not the first dimension
             values = values.movedim(others[0], 0)
         if values.shape[0] % rows:
-            return  # of the network's own, not of the inputs
+            return  # it has no batch
         active = (values > 0).reshape(rows, -1).double().cpu()
         self.units += active.shape[1]
         self.kernel += active @ active.T + (1 - active) @ (1 - active).T
@@ -270,11 +255,8 @@ def grad_norm(network: nn.Module, inputs: Tensor | Batch, labels: Tensor | None 
             generator = torch_generator(0, "zero-cost", "targets")
             each = [(o - torch.randn(o.shape, generator=generator).to(o)).square() for o in _outputs(outputs)]
             loss = torch.cat([one.flatten() for one in each]).mean() if each else torch.zeros(())
-        gradients = (
-            torch.autograd.grad(loss, parameters, allow_unused=True)
-            if loss.requires_grad and parameters
-            else []
-        )
+        has_gradient = loss.requires_grad and parameters
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True) if has_gradient else ()
     norms = [gradient.norm() for gradient in gradients if gradient is not None]
     if not norms:
         raise UserError("grad_norm: no weight of a layer has a gradient")
@@ -282,7 +264,7 @@ def grad_norm(network: nn.Module, inputs: Tensor | Batch, labels: Tensor | None 
 
 
 def _outputs(outputs: Any) -> list[Tensor]:
-    """The tensors of floating point numbers in what a network returns, such as a mapping or a data class."""
+    """Returns the floating point tensors of a network's output, which may be a mapping or a data class."""
     if not isinstance(outputs, Tensor | Mapping | tuple | list) and hasattr(outputs, "__dict__"):
         outputs = vars(outputs)
     leaves = tree_leaves(dict(outputs) if isinstance(outputs, Mapping) else outputs)

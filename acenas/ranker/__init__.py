@@ -1,6 +1,6 @@
 """The ranker: graph encoders, pretraining on weak labels, finetuning on observations, scores."""
 
-from acenas.ranker.encoders import BidirectionalEncoder, Encoder, PaperEncoder
+from acenas.ranker.encoders import BidirectionalEncoder, Encoder, GCNEncoder, PaperEncoder
 from acenas.ranker.ranker import GraphRanker, Ranker
 from acenas.ranker.settings import Finetuning, Pretraining, Prior
 
@@ -8,6 +8,7 @@ __all__ = [
     "BidirectionalEncoder",
     "Encoder",
     "Finetuning",
+    "GCNEncoder",
     "GraphRanker",
     "PaperEncoder",
     "Pretraining",

@@ -1,19 +1,31 @@
 """Batches of labelled graphs, in an order that depends on nothing but a seed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from acenas.seeds import torch_generator
 from acenas.spaces.graphs import GraphBatch
 
 LabelledGraphs = tuple[GraphBatch, Tensor]
 """B graphs and `[B, L]` or `[B]` values."""
+
+
+def in_float32(labels: Tensor) -> Tensor:
+    """Weak labels `[A, L]`, NaN where missing, in float32, where distances in units of each label's spread are kept.
+
+    Labels that float32 cannot hold so, such as 1e300 or 1e9 + 0.1, are centred and scaled first: rankers standardise
+    them anyway.
+    """
+    columns = []
+    for label in labels.double().T:
+        size = label.nan_to_num(nan=0.0).abs().max().clamp(min=torch.finfo(torch.float64).tiny)
+        centred = label / size - (label / size).nanmean()
+        spread = centred.nan_to_num(nan=0.0).abs().max()
+        held = (1e-15 < size < 1e15) and spread > 1e-4
+        columns.append(label.float() if held else (centred / spread.clamp(min=1e-300)).float())
+    return torch.stack(columns, dim=1) if columns else labels.float()
 
 
 class TensorLoader:
@@ -48,32 +60,6 @@ class TensorLoader:
             for batch in torch.split(order, self.batch_size):
                 if len(batch) == self.batch_size:
                     yield self.graphs[batch], self.labels[batch]
-
-
-class PretrainingData(pl.LightningDataModule):
-    """Architectures with their weak labels. The order of an epoch is a function of (seed, epoch).
-
-    The trainer must ask for the loader anew in every epoch (`reload_dataloaders_every_n_epochs=1`).
-
-    Args:
-        graphs: A architectures.
-        labels: `[A, L]`, standardised, NaN where missing.
-        batch_size: architectures of a step.
-        seed: of the run.
-    """
-
-    def __init__(self, graphs: GraphBatch, labels: Tensor, batch_size: int, seed: int) -> None:
-        super().__init__()
-        self.graphs = graphs
-        self.labels = labels
-        self.batch_size = batch_size
-        self.seed = seed
-
-    def train_dataloader(self) -> TensorLoader:
-        """The batches of the trainer's current epoch."""
-        assert self.trainer is not None
-        generator = torch_generator(self.seed, "pretrain", "order", self.trainer.current_epoch)
-        return TensorLoader(self.graphs, self.labels, self.batch_size, generator)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ nodes and of its padding. Where an architecture has K graphs, all pass the same 
 concatenated, together with the features in `GraphBatch.globals`.
 """
 
-from __future__ import annotations
-
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import cast
@@ -17,27 +16,26 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 from typing_extensions import override
 
+from acenas.errors import require_at_least
+from acenas.ranker.settings import LARGEST
 from acenas.spaces.graphs import GraphBatch
 
 
 class Encoder(nn.Module, ABC):
     """Encodes each graph, concatenates the vectors of an architecture with its global features, and maps them to one.
 
+    A ranker calls the subclass with `num_node_types` (values of `GraphBatch.node` are below this), `num_graphs` and
+    `num_globals`.
+
     Args:
-        num_node_types: values of `GraphBatch.node` are below this.
         num_graphs: K, graphs per architecture.
         num_globals: G, columns of `GraphBatch.globals`.
         graph_channels: size of one graph's vector.
         out_channels: size of an architecture's vector.
     """
 
-    def __init__(
-        self, num_node_types: int, num_graphs: int, num_globals: int, graph_channels: int, out_channels: int
-    ) -> None:
+    def __init__(self, num_graphs: int, num_globals: int, graph_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.num_node_types = num_node_types
-        self.num_graphs = num_graphs
-        self.num_globals = num_globals
         self.out_channels = out_channels
         self.fuse = nn.Linear(num_graphs * graph_channels + num_globals, out_channels)
 
@@ -56,29 +54,33 @@ class Encoder(nn.Module, ABC):
 
     def forward(self, graphs: GraphBatch) -> Tensor:
         """Returns the vectors of the architectures, `[B, out_channels]`, float."""
-        size = graphs.node.shape[-1]
-        graph = self.encode_graphs(
-            graphs.node.reshape(-1, size),
-            graphs.adjacency.reshape(-1, size, size).float(),
-            graphs.mask.reshape(-1, size, 1).float(),
-        )
+        node, adjacency, mask = graphs.flat()
+        graph = self.encode_graphs(node, adjacency.float(), mask.unsqueeze(2).float())
         joined = torch.cat([graph.reshape(len(graphs), -1), graphs.globals], dim=1)
         return self.fuse(joined)  # type: ignore[no-any-return]
+
+
+def convolutions(num_node_types: int, hidden_channels: int, layers: int) -> nn.ModuleList:
+    """Returns graph convolutions (Kipf and Welling 2017), the first on one-hot node types."""
+    channels = [num_node_types, *[hidden_channels] * layers]
+    return nn.ModuleList(itertools.starmap(DenseGCNConv, itertools.pairwise(channels)))
+
+
+def _check_sizes(**sizes: int) -> None:
+    """Raises `UserError` where a size of an encoder makes no network, or one that no machine holds."""
+    require_at_least(1, "ranker.encoder.", LARGEST, **sizes)
 
 
 class PaperEncoder(Encoder):
     """The encoder of AceNAS (arXiv 2108.03001, section 4.1): graph convolutions, sort pooling, 1-d convolutions.
 
-    Graph convolutions (Kipf and Welling 2017) send messages from source to target. Sort pooling (Zhang et al.,
-    AAAI 2018) orders the nodes by their last channel, highest first, and keeps the first `pooled_nodes`, filled
-    up with zeros. As in torch-geometric's `SortAggregation` the features within a node keep their order (the
-    authors' code, on DGL, sorts them too).
+    Sort pooling (Zhang et al., AAAI 2018) orders the nodes by their last channel, highest first, and keeps the first
+    `pooled_nodes`, filled up with zeros. As in torch-geometric's `SortAggregation` the features within a node keep
+    their order (the authors' code, on DGL, sorts them too).
 
     Args:
-        num_node_types: of the space.
-        num_graphs: of each architecture.
-        num_globals: of `GraphBatch.globals`.
-        hidden_channels: channels of every graph convolution.
+        num_node_types, num_graphs, num_globals: see `Encoder`.
+        hidden_channels: of every graph convolution.
         layers: graph convolutions.
         pooled_nodes: nodes that sort pooling keeps.
         kernel_size: of the second 1-d convolution, over pairs of pooled nodes.
@@ -96,14 +98,11 @@ class PaperEncoder(Encoder):
         kernel_size: int = 5,
         out_channels: int = 128,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         graph_channels = (pooled_nodes // 2 - kernel_size + 1) * hidden_channels
-        super().__init__(num_node_types, num_graphs, num_globals, graph_channels, out_channels)
-        self.pooled_nodes = pooled_nodes
-        self.convs = nn.ModuleList(
-            DenseGCNConv(num_node_types if i == 0 else hidden_channels, hidden_channels)
-            for i in range(layers)
-        )
-        self.kernel_size = kernel_size
+        super().__init__(num_graphs, num_globals, graph_channels, out_channels)
+        self.pooled_nodes, self.kernel_size = pooled_nodes, kernel_size
+        self.convs = convolutions(num_node_types, hidden_channels, layers)
         # 1-d convolutions as linear maps of their windows, which is several times faster for so few of them: the
         # first spans the channels of one node, the second `kernel_size` maxima over pairs of nodes.
         self.node_map = nn.Linear(hidden_channels, hidden_channels // 2)
@@ -166,6 +165,50 @@ def sort_pooling(hidden: Tensor, mask: Tensor, k: int) -> Tensor:
     return F.pad(kept, (0, 0, 0, k - kept.shape[1]))
 
 
+class GCNEncoder(Encoder):
+    """The encoder of BRP-NAS: graph convolutions, read out at a global node (Dudziak et al., arXiv 2007.08668).
+
+    All others are connected to the global node. As in the authors' code, a layer is a convolution, LayerNorm, ReLU and
+    dropout.
+
+    Args:
+        num_node_types, num_graphs, num_globals: see `Encoder`.
+        hidden_channels: of every layer; 600 in the paper.
+        layers: graph convolutions.
+        dropout: after every layer, between 0 and 1.
+        out_channels: size of an architecture's vector.
+    """
+
+    def __init__(
+        self,
+        num_node_types: int,
+        num_graphs: int = 1,
+        num_globals: int = 0,
+        hidden_channels: int = 128,
+        layers: int = 4,
+        dropout: float = 0.2,
+        out_channels: int = 128,
+    ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
+        super().__init__(num_graphs, num_globals, hidden_channels, out_channels)
+        self.convs = convolutions(num_node_types + 1, hidden_channels, layers)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))
+        self.dropout = dropout
+        self.register_buffer("one_hot", torch.eye(num_node_types + 1), persistent=False)
+
+    @override
+    def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
+        # The global node has a type of its own and comes last; the dense layer's rows are targets.
+        one_hot = self.get_buffer("one_hot")
+        node, mask = F.pad(node, (0, 1), value=len(one_hot) - 1), F.pad(mask, (0, 0, 0, 1), value=1.0)
+        incoming = F.pad(adjacency.transpose(1, 2), (0, 1, 0, 1))
+        incoming[:, -1, :-1] = mask[:, :-1, 0]
+        hidden = F.embedding(node, one_hot) * mask
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            hidden = F.dropout(norm(conv(hidden, incoming, mask)).relu(), self.dropout, self.training) * mask
+        return hidden[:, -1]
+
+
 class BidirectionalEncoder(Encoder):
     """Residual message passing along and against the edges; pools the inputs, the outputs, and all nodes.
 
@@ -176,9 +219,7 @@ class BidirectionalEncoder(Encoder):
     the nodes without predecessors (inputs), over those without successors (outputs), and over all nodes.
 
     Args:
-        num_node_types: of the space.
-        num_graphs: of each architecture.
-        num_globals: of `GraphBatch.globals`.
+        num_node_types, num_graphs, num_globals: see `Encoder`.
         hidden_channels: channels of every layer.
         layers: of message passing. Information crosses the graph if this is at least the length of its longest path.
         out_channels: size of an architecture's vector.
@@ -193,7 +234,8 @@ class BidirectionalEncoder(Encoder):
         layers: int = 3,
         out_channels: int = 64,
     ) -> None:
-        super().__init__(num_node_types, num_graphs, num_globals, 3 * hidden_channels, out_channels)
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
+        super().__init__(num_graphs, num_globals, 3 * hidden_channels, out_channels)
         self.embedding = nn.Embedding(num_node_types, hidden_channels)
         self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))

@@ -1,7 +1,5 @@
 """Gaussian process regression on rows of features: for the baseline, and for what a search returns."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

@@ -12,24 +12,19 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from acenas.ranker.data import LabelledGraphs
+from acenas.ranker.data import LabelledGraphs, TensorLoader
 from acenas.ranker.encoders import Encoder
 from acenas.ranker.settings import Finetuning, Pretraining
-from acenas.ranking import RankingLoss, ranknet_loss
-from acenas.seeds import derive_seed
+from acenas.ranking import RankingLoss
+from acenas.ranking.functional import ranknet_loss
+from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces.graphs import GraphBatch
 
 
 class Heads(nn.Module):
-    """Several perceptrons with one hidden layer and one output each, evaluated in one batched pass.
+    """`count` perceptrons with one hidden layer, one output and a shared input, evaluated in one batched pass.
 
-    Networks this small take as long as the number of their operations, so one pass for all is the fastest.
-
-    Args:
-        in_channels: channels of the input that all perceptrons share.
-        hidden_channels: of each perceptron.
-        count: the number of perceptrons; may be 0.
-        dropout: of hidden channels, at least 0 and below 1.
+    The time of networks this small is the number of their operations, so one pass for all is the fastest.
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, count: int, dropout: float) -> None:
@@ -49,10 +44,10 @@ class Heads(nn.Module):
             nn.init.uniform_(bias, -bound, bound)
 
     @torch.no_grad()
-    def copy_from(self, others: Heads, number: int) -> None:
-        """Makes the only perceptron here equal to one of `others`."""
+    def copy_from(self, others: Heads) -> None:
+        """Makes the only perceptron here equal to the first of `others`."""
         for own, other in zip(self.parameters(), others.parameters(), strict=True):
-            own.copy_(other[number : number + 1])
+            own.copy_(other[:1])
 
     def forward(self, encoded: Tensor) -> Tensor:
         """`[B, count]` from `[B, in_channels]`."""
@@ -63,13 +58,9 @@ class Heads(nn.Module):
 
 
 class RankingNetwork(nn.Module):
-    """An encoder with a head for every weak label and one for the ranking.
+    """An encoder with a head for each of `num_labels` weak labels (0 without pretraining) and one for the ranking.
 
-    Args:
-        encoder: graphs to vectors.
-        num_labels: weak labels, L; 0 without pretraining.
-        head_channels: hidden channels of every head.
-        dropout: in the heads, between 0 and 1.
+    `label_heads` predict the standardised weak labels `[B, L]` from what the encoder returns, `[B, out_channels]`.
     """
 
     def __init__(self, encoder: Encoder, num_labels: int, head_channels: int, dropout: float) -> None:
@@ -77,14 +68,6 @@ class RankingNetwork(nn.Module):
         self.encoder = encoder
         self.label_heads = Heads(encoder.out_channels, head_channels, num_labels, dropout)
         self.ranking_head = Heads(encoder.out_channels, head_channels, 1, dropout)
-
-    def start_ranking_from_label(self, label: int) -> None:
-        """Copies the head of weak label number `label` into the ranking head, which then ranks by that label."""
-        self.ranking_head.copy_from(self.label_heads, label)
-
-    def labels(self, encoded: Tensor) -> Tensor:
-        """The weak labels `[B, L]`, standardised, predicted from the encoded graphs `[B, out_channels]`."""
-        return self.label_heads(encoded)  # type: ignore[no-any-return]
 
     def scores(self, encoded: Tensor) -> Tensor:
         """The scores `[B]` of the encoded graphs `[B, out_channels]`; only their order means anything."""
@@ -96,14 +79,9 @@ class RankingNetwork(nn.Module):
 
 
 def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
-    """Returns the mean squared error of each label over the rows where it is not missing, 0 where all are.
+    """Returns the mean squared error `[L]` of each label over the rows where it is not missing, 0 where all are.
 
-    Args:
-        predictions: `[B, L]`, float.
-        labels: `[B, L]`, float, NaN where missing.
-
-    Returns:
-        `[L]`.
+    Both arguments are `[B, L]`, float; labels are NaN where missing.
 
     >>> squared_errors(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), torch.tensor([[0.0, torch.nan], [0.0, torch.nan]]))
     tensor([5., 0.])
@@ -113,25 +91,14 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
     return error / known.sum(dim=0).clamp(min=1)
 
 
-def prior_labels(labels: Tensor, weights: Tensor) -> Tensor:
-    """Returns the prior `[B]`: the sum of the standardised `labels` `[B, L]`, weighted by `weights` `[L]`.
-
-    A missing label (NaN) counts as the mean, 0.
-    """
-    return labels.nan_to_num(nan=0.0) @ weights
-
-
 def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
-    """Fits the weights of the weak labels to the observations: ridge regression that shrinks to `before`, not to 0.
+    """Fits the weights `[L]` of the weak labels to the observations, by ridge regression that shrinks to `before`.
 
     Args:
         labels: `[n, L]`, float, of the observed architectures.
         targets: `[n]`, float, with mean 0: their standardised relevance.
         before: `[L]`: the weights where nothing is observed.
         strength: of the ridge penalty on the distance from `before`; above 0.
-
-    Returns:
-        `[L]`.
     """
     labels = labels - labels.mean(dim=0)
     residual = targets - labels @ before
@@ -140,20 +107,53 @@ def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: 
     return before + correction
 
 
+def left_out_predictions(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
+    """Predicts each target by the regression of `observed_weights`, with an intercept, on all the others.
+
+    No fit is repeated: without its own row the residual of a linear smoother grows by 1 / (1 - h), where h is the
+    weight of a target in its own prediction (Hastie et al., "The elements of statistical learning", section 7.10).
+
+    Args:
+        labels: `[n, L]`, float, of the observed architectures; n is at least 2.
+        targets: `[n]`, float, with mean 0.
+        before: `[L]`: the weights where nothing is observed.
+        strength: of the ridge penalty on the distance from `before`; above 0.
+
+    Returns:
+        `[n]`.
+    """
+    centred = labels - labels.mean(dim=0)
+    penalty = strength * torch.eye(len(before), dtype=labels.dtype)
+    own = 1 / len(labels) + (centred * torch.linalg.solve(centred.T @ centred + penalty, centred.T).T).sum(
+        dim=1
+    )
+    residual = targets - centred @ observed_weights(labels, targets, before, strength)
+    predictions: Tensor = targets - residual / (1 - own)
+    return predictions
+
+
 class PretrainingModule(pl.LightningModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 
+    The learning rate warms up over the first tenth of the steps, then falls to 0 as a cosine. The order of an epoch and
+    its dropout are functions of (seed, epoch); the trainer must ask for the batches anew in every epoch
+    (`reload_dataloaders_every_n_epochs=1`).
+
     Args:
         network: is trained in place.
+        graphs: A architectures.
+        labels: `[A, L]`, standardised, NaN where missing.
         label_names: of the weak labels, for the metrics `pretrain/<name>_mse`.
-        settings: the highest learning rate. It warms up over the first tenth of the steps, then falls to 0 as a cosine.
+        settings: batch size, and the highest learning rate.
         weight_decay: AdamW's.
-        seed: of the run; dropout is a function of (seed, epoch).
+        seed: of the run.
     """
 
     def __init__(
         self,
         network: RankingNetwork,
+        graphs: GraphBatch,
+        labels: Tensor,
         label_names: Sequence[str],
         settings: Pretraining,
         weight_decay: float,
@@ -161,21 +161,25 @@ class PretrainingModule(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.label_names = list(label_names)
-        self.learning_rate = settings.learning_rate
+        self.graphs, self.labels, self.label_names = graphs, labels, label_names
+        self.settings = settings
         self.weight_decay = weight_decay
         self.seed = seed
-        self._errors: list[Tensor] = []
+
+    def train_dataloader(self) -> TensorLoader:
+        """The batches of the current epoch."""
+        generator = torch_generator(self.seed, "pretrain", "order", self.current_epoch)
+        return TensorLoader(self.graphs, self.labels, self.settings.batch_size, generator)
 
     def on_train_epoch_start(self) -> None:
         """Seeds dropout."""
         torch.manual_seed(derive_seed(self.seed, "pretrain", "dropout", self.current_epoch))
-        self._errors = []
+        self._errors: list[Tensor] = []
 
     def training_step(self, batch: LabelledGraphs, batch_index: int) -> Tensor:
         """The loss of one batch."""
         graphs, labels = batch
-        errors = squared_errors(self.network.labels(self.network.encoder(graphs)), labels)
+        errors = squared_errors(self.network.label_heads(self.network.encoder(graphs)), labels)
         self._errors.append(errors.detach())
         return errors.sum()
 
@@ -193,7 +197,7 @@ class PretrainingModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine decay."""
         optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+            self.network.parameters(), self.settings.learning_rate, weight_decay=self.weight_decay, fused=True
         )
         return _with_schedule(optimizer, int(self.trainer.estimated_stepping_batches))
 
@@ -203,7 +207,7 @@ class FinetuningModule(pl.LightningModule):
 
     The loss of a step is the ranking loss of a list, plus `regression_weight` times the mean squared error of the
     scores against the standardised relevance, plus `replay_weight` times that of the weak labels, plus `prior_weight`
-    times RankNet's loss of the scores against `prior_labels`.
+    times RankNet's loss of the scores against the prior, the weighted sum of the weak labels.
 
     Args:
         network: is trained in place.
@@ -247,10 +251,12 @@ class FinetuningModule(pl.LightningModule):
         if settings.regression_weight:
             loss = loss + settings.regression_weight * (scores - targets).square().mean()
         if replayed is not None:
-            errors = squared_errors(network.labels(encoded[len(graphs) :]), replayed[1])
+            errors = squared_errors(network.label_heads(encoded[len(graphs) :]), replayed[1])
             loss = loss + settings.replay_weight * errors.mean()
             if self.prior_weight:
-                prior = prior_labels(replayed[1], self.label_weights)
+                prior = (
+                    replayed[1].nan_to_num(nan=0.0) @ self.label_weights
+                )  # a missing label counts as the mean
                 loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior.unsqueeze(0))
         return loss
 

@@ -1,14 +1,12 @@
 """Rankers: pretrained on weak labels and finetuned on few observations, they score architectures."""
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -17,16 +15,22 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.files import atomic_path
-from acenas.ranker.data import FinetuningLoader, LabelledGraphs, PretrainingData, TensorLoader
+from acenas.errors import UserError, require_at_least
+from acenas.files import atomic_path, read_state, reading
+from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
-from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
-from acenas.ranker.settings import Finetuning, Pretraining, Prior, require_at_least
-from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
+from acenas.ranker.module import (
+    FinetuningModule,
+    PretrainingModule,
+    RankingNetwork,
+    left_out_predictions,
+    observed_weights,
+)
+from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
+from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
-from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
+from acenas.training.lightning import EpochCheckpoint, one_thread, quiet, resumable
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
@@ -81,26 +85,33 @@ class Ranker(ABC):
         one, or of a combination of all.
         """
 
-    @abstractmethod
-    def save(self, path: Path) -> None:
-        """Writes the result of pretraining to one file."""
+    def state(self) -> dict[str, Any]:
+        """Returns what pretraining has learned, of tensors: nothing by default. Raises `RuntimeError` before it."""
+        return {}
 
-    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027 (nothing to restore is the rule)
+        """Learns what another ranker's `state` holds. Raises any error for one of a ranker with other arguments."""
+
+    def save(self, path: Path) -> None:
+        """Writes `state` to one file."""
+        with atomic_path(path) as temporary:
+            torch.save(self.state(), temporary)
+
     def load(self, path: Path) -> None:
-        """Reads what `save` wrote. Raises `UserError` for a file of a ranker with other arguments."""
+        """Restores what `save` wrote. Raises `UserError` for the file of a ranker with other arguments."""
+        remedy = "remove it to pretrain again"
+        state = read_state(path, remedy)
+        with reading(path, remedy):
+            self.restore(state)
 
 
 @dataclass(eq=False)
 class GraphRanker(Ranker):
     """A graph network: pretrained with a head per weak label, finetuned with a ranking loss (AceNAS, section 3.3).
 
-    Finetuning forgets what pretraining taught, the more so the higher its learning rate, and a ranking loss with
-    exponential gain cares for the very best of the few observations alone. Against this, batches of weak labels are
-    replayed in every step (`Finetuning.replay_size`), and the scores are trained to order these batches as the weak
-    labels do, less so the more is observed (`Prior`). Both can be switched off. Off by default: the scores are also
-    regressed on the relevance (`Finetuning.regression_weight`), the ranking head starts as the head of the first weak
-    label (`Finetuning.start_from_label`), and the encoder learns more slowly than the head
-    (`Finetuning.encoder_learning_rate`).
+    Finetuning at a high learning rate forgets the pretraining, and a ranking loss with exponential gain depends on the
+    very best of the few observations alone. So each step also replays a batch of weak labels (`Finetuning.replay_size`)
+    and trains the scores to order this batch as the weak labels do, less so the more is observed (`Prior`).
 
     Attributes:
         space: of the architectures to rank.
@@ -130,11 +141,11 @@ class GraphRanker(Ranker):
     pretraining: Pretraining = Pretraining()  # noqa: RUF009 (frozen)
     finetuning: Finetuning = Finetuning()  # noqa: RUF009 (frozen)
     prior: Prior = Prior()  # noqa: RUF009 (frozen)
-    accelerator: str = "cpu"
+    accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"head_channels": self.head_channels})
-        require_at_least(0, {"weight_decay": self.weight_decay})
+        require_at_least(1, "ranker.", LARGEST, head_channels=self.head_channels)
+        require_at_least(0, "ranker.", weight_decay=self.weight_decay)
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
         if self.prior.weight and not (self.finetuning.replay_size and self.finetuning.replay_weight):
@@ -162,27 +173,26 @@ class GraphRanker(Ranker):
     ) -> None:
         """Pretrains as `Ranker.pretrain` says; writes `folder/pretrain.ckpt` after every epoch."""
         names = list(label_names) or [f"label_{i}" for i in range(weak_labels.shape[1])]
-        labels = _standardised(weak_labels.float(), names)
+        labels = standardised(in_float32(weak_labels), names)
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])
         settings, checkpoint = self.pretraining, folder / "pretrain.ckpt"
         self._fit(
-            PretrainingModule(network, names, settings, self.weight_decay, self.seed),
-            PretrainingData(graphs, labels, settings.batch_size, self.seed),
+            PretrainingModule(network, graphs, labels, names, settings, self.weight_decay, self.seed),
             max_epochs=settings.epochs,
             reload_dataloaders_every_n_epochs=1,
             callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
             logger=list(loggers) or False,
             log_every_n_steps=max(len(graphs) // settings.batch_size, 1),  # nothing is logged within an epoch
-            ckpt_path=checkpoint if checkpoint.exists() else None,
+            checkpoint=checkpoint,
         )
         if self.finetuning.start_from_label:
-            network.start_ranking_from_label(0)
+            network.ranking_head.copy_from(network.label_heads)
         self._set_pretrained(network, graphs, labels)
 
     def _set_pretrained(self, network: RankingNetwork, graphs: GraphBatch, labels: Tensor) -> None:
-        """Makes a pretrained network, and the standardised labels it was trained on, the state of the ranker."""
+        """Takes a pretrained network, and the standardised labels that it was trained on."""
         self._pretrained, self._network = network, network
         self._weakly_labelled = (graphs, labels)
         first = torch.eye(labels.shape[1])[0]
@@ -210,8 +220,7 @@ class GraphRanker(Ranker):
             self.loss,
             settings,
             self.weight_decay,
-            self.prior.weight_after(len(graphs)),
-            self._prior_weights(graphs, targets),
+            *self._fitted_prior(graphs, accuracies, targets),
         )
         lists = TensorLoader(
             graphs,
@@ -223,22 +232,30 @@ class GraphRanker(Ranker):
         draws = torch_generator(self.seed, "finetune", "replay", round)
         steps = FinetuningLoader(lists, replayed, settings.replay_size, draws)
         with _seeded(self.seed, "finetune", "dropout", round):
-            self._fit(module, steps, max_epochs=1, logger=False)
+            self._fit(module, data=steps, max_epochs=1, logger=False)
         self._network = network
 
     @torch.no_grad()
-    def _prior_weights(self, graphs: GraphBatch, targets: Tensor) -> Tensor:
-        """Returns the weights `[L]` of the weak labels in the prior.
+    def _fitted_prior(self, graphs: GraphBatch, accuracies: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """Returns the weight of the prior's loss, and the weights `[L]` of the weak labels in it.
 
         Args:
             graphs: the n observed architectures.
+            accuracies: `[n]`, percent.
             targets: `[n]`, their standardised relevance.
         """
-        if self._pretrained is None or self.prior.ridge is None:
-            return self._label_weights
-        network = self._pretrained.eval()
-        labels = network.labels(network.encoder(graphs))  # as predicted by the pretrained network
-        return observed_weights(labels, targets, self._label_weights, self.prior.ridge)
+        prior, weights, agreement = self.prior, self._label_weights, None
+        if self._pretrained is not None:
+            network = self._pretrained.eval()
+            labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
+            predicted = labels @ weights
+            if prior.ridge is not None:
+                if prior.margin is not None and len(graphs) > 1:
+                    predicted = left_out_predictions(labels, targets, weights, prior.ridge)
+                weights = observed_weights(labels, targets, weights, prior.ridge)
+            if prior.margin is not None and len(set(accuracies.tolist())) > 2:
+                agreement = spearman(predicted, accuracies)
+        return prior.weight_after(len(graphs), agreement), weights
 
     @override
     @torch.inference_mode()
@@ -250,43 +267,23 @@ class GraphRanker(Ranker):
         for index, part in _by_size(graphs, SCORE_BATCH):
             encoded = network.encoder(part)
             if network is self._pretrained:  # the ranking head has not been trained yet
-                scores[index] = network.labels(encoded) @ self._label_weights
+                scores[index] = network.label_heads(encoded) @ self._label_weights
             else:
                 scores[index] = network.scores(encoded)
         return scores
 
-    @override
-    def save(self, path: Path) -> None:
-        """Writes the weights, and the weak labels with their graphs, which finetuning replays."""
+    def state(self) -> dict[str, Any]:
+        """Returns the weights, and the weak labels with their graphs, which finetuning replays."""
         if self._pretrained is None or self._weakly_labelled is None:
             raise RuntimeError("there is nothing to save before pretraining")
-        graphs, labels = self._weakly_labelled
-        state = {
-            "network": self._pretrained.state_dict(),
-            "node": graphs.node.to(torch.uint8),
-            "adjacency": graphs.adjacency,
-            "mask": graphs.mask,
-            "globals": graphs.globals,
-            "labels": labels,
-        }
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        return {"network": self._pretrained.state_dict(), **packed(*self._weakly_labelled)}
 
     @override
-    def load(self, path: Path) -> None:
-        try:
-            state = torch.load(path, weights_only=True)
-            graphs = GraphBatch(state["node"].long(), state["adjacency"], state["mask"], state["globals"])
-            network = self._fresh_network(graphs, num_labels=state["labels"].shape[1])
-            network.load_state_dict(state["network"])
-        except FileNotFoundError:
-            raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
-                f"{path} is no pretrained state of this ranker ({reason}); remove it to pretrain again"
-            ) from error
-        self._set_pretrained(network, graphs, state["labels"])
+    def restore(self, state: dict[str, Any]) -> None:
+        graphs, labels = unpacked(state)
+        network = self._fresh_network(graphs, num_labels=labels.shape[1])
+        network.load_state_dict(state["network"])
+        self._set_pretrained(network, graphs, labels)
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
         with _seeded(self.seed, "weights"):
@@ -300,9 +297,9 @@ class GraphRanker(Ranker):
     def _fit(
         self,
         module: pl.LightningModule,
-        data: pl.LightningDataModule | FinetuningLoader,
         *,
-        ckpt_path: Path | None = None,
+        data: FinetuningLoader | None = None,
+        checkpoint: Path | None = None,
         **options: Any,
     ) -> None:
         """Trains with Lightning, without output and without changing the caller's random state."""
@@ -317,31 +314,24 @@ class GraphRanker(Ranker):
                 **options,
             )
             module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
-            trainer.fit(module, data, ckpt_path=ckpt_path)
+            trainer.fit(module, data, ckpt_path=resumable(checkpoint, module) if checkpoint else None)
         module.cpu()
 
 
 def _by_size(graphs: GraphBatch, batch_size: int) -> Iterator[tuple[Tensor, GraphBatch]]:
-    """Yields batches of graphs of similar sizes with their positions, without the padding that all of a batch share.
-
-    In a space whose networks differ in depth, half of all nodes can be padding.
-    """
+    """Yields batches of graphs of similar sizes with their positions, without the padding that all of a batch share."""
     if not len(graphs):
         return  # a split of nothing has one part, which is empty
     numbers = torch.arange(1, graphs.mask.shape[-1] + 1)
     sizes = (graphs.mask * numbers).flatten(1).amax(1)  # up to the last node: there may be holes before it
     for index in torch.split(sizes.argsort(stable=True), batch_size):
         part, size = graphs[index], max(int(sizes[index[-1]]), 1)
-        yield (
-            index,
-            GraphBatch(
-                part.node[..., :size], part.adjacency[..., :size, :size], part.mask[..., :size], part.globals
-            ),
-        )
+        adjacency = part.adjacency[..., :size, :size]
+        yield index, GraphBatch(part.node[..., :size], adjacency, part.mask[..., :size], part.globals)
 
 
-def _standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
-    """Returns the labels with mean 0 and deviation 1. Raises `UserError` for a label without variation."""
+def standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
+    """Returns the labels `[A, L]` with mean 0 and deviation 1. Raises `UserError` for a label without variation."""
     mean = weak_labels.nanmean(dim=0)
     deviation = (weak_labels - mean).square().nanmean(dim=0).sqrt()
     for name, value in zip(names, deviation, strict=True):
@@ -350,6 +340,17 @@ def _standardised(weak_labels: Tensor, names: Sequence[str]) -> Tensor:
                 f"weak label {name}: all its values are equal or missing; leave it out of weak_labels"
             )
     return (weak_labels - mean) / deviation
+
+
+def packed(graphs: GraphBatch, labels: Tensor) -> dict[str, Tensor]:
+    """Returns weakly labelled graphs as tensors of a ranker's state."""
+    return {**vars(graphs), "node": graphs.node.short(), "labels": labels}
+
+
+def unpacked(state: dict[str, Any]) -> LabelledGraphs:
+    """Reverses `packed`."""
+    graphs = GraphBatch(state["node"].long(), state["adjacency"], state["mask"], state["globals"])
+    return graphs, state["labels"]
 
 
 def _correlations(labels: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
-"""The settings of a `GraphRanker`: its two trainings, and the prior between them."""
+"""The settings of a `GraphRanker`. A value outside its range is a `UserError`."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
+
+LARGEST = 4096
+"""Channels or layers of a ranker: more would fill a machine's memory without a word."""
 
 MOST_RANKED = 512
 """Of more observed architectures, a finetuning ranks lists of this size at most, in fewer passes over all of them."""
@@ -18,9 +22,6 @@ class Pretraining:
         epochs: passes over the weakly labelled architectures.
         batch_size: architectures of a step.
         learning_rate: the highest of its schedule.
-
-    Raises:
-        UserError: for a value outside its range.
     """
 
     epochs: int = 20
@@ -28,15 +29,15 @@ class Pretraining:
     learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"pretraining.epochs": self.epochs, "pretraining.batch_size": self.batch_size})
+        require_at_least(1, "ranker.pretraining.", epochs=self.epochs, batch_size=self.batch_size)
 
 
 @dataclass(frozen=True)
 class Finetuning:
     """The training on observed architectures, repeated from the pretrained weights in every round.
 
-    It runs for a fixed number of steps while the learning rate falls to 0, instead of stopping early: a validation set
-    taken from a few dozen architectures says too little about the order of the best.
+    It runs for a fixed number of steps while the learning rate falls to 0. It does not stop early, as a validation set
+    of a few dozen architectures says too little about the order of the best.
 
     Attributes:
         passes: passes over the observed architectures; with `list_size=None` each is one step.
@@ -44,16 +45,13 @@ class Finetuning:
         learning_rate: of the ranking head, the highest of its schedule.
         encoder_learning_rate: of the encoder and the heads of the weak labels.
         regression_weight: of the squared errors of the scores against the standardised relevance, beside the ranking
-            loss; 0 for the ranking loss alone. LambdaRank is a sum over pairs: 10 to 40 times as large on 100.
+            loss. For scale, LambdaRank is a sum over pairs: 10 to 40 times as large on 100 architectures.
         replay_size: weakly labelled architectures of a step; 0 for none.
         replay_weight: of their squared errors beside the ranking loss.
-        fresh_head: whether the ranking head starts from other weights in each round instead of the same. The scores of
-            architectures that the few observations do not determine then differ between rounds, as between the members
-            of an ensemble, which keeps a greedy search from choosing the same region again and again.
-        start_from_label: whether the ranking head starts as the head of the first weak label instead of fresh weights.
-
-    Raises:
-        UserError: for a value outside its range, and where both `fresh_head` and `start_from_label` are set.
+        fresh_head: whether the ranking head starts from other weights in each round. The scores of architectures that
+            the observations do not determine then differ between rounds, as in an ensemble, which keeps a greedy search
+            from choosing the same region again.
+        start_from_label: whether the ranking head starts as the head of the first weak label; excludes `fresh_head`.
     """
 
     passes: int = 150
@@ -67,11 +65,13 @@ class Finetuning:
     start_from_label: bool = False
 
     def __post_init__(self) -> None:
-        require_at_least(1, {"finetuning.passes": self.passes})
-        if self.list_size is not None:
-            require_at_least(2, {"finetuning.list_size": self.list_size})
-        for name in ("regression_weight", "replay_size", "replay_weight"):
-            require_at_least(0, {f"finetuning.{name}": getattr(self, name)})
+        group, replay = (
+            "ranker.finetuning.",
+            {"replay_size": self.replay_size, "replay_weight": self.replay_weight},
+        )
+        require_at_least(1, group, passes=self.passes)
+        require_at_least(2, group, list_size=self.list_size)
+        require_at_least(0, group, regression_weight=self.regression_weight, **replay)
         if self.fresh_head and self.start_from_label:
             raise UserError("ranker.finetuning: choose one of fresh_head and start_from_label")
 
@@ -91,35 +91,44 @@ class Prior:
     its correlation with the first one. From then on a ridge regression around these correlations can fit the weights
     to the observations, so that a label that misleads at the top loses its weight.
 
+    RankNet's loss sees nothing but the order of the prior, so small weights order as firmly as large ones. What the
+    labels are worth is therefore measured, too: the rank correlation of what was observed with what the prior, fitted
+    without it, predicts for it. The prior has no weight where this is at the margin or below, and its full weight from
+    0.5 above the margin on.
+
     Attributes:
         weight: of RankNet's loss of the replayed scores against the prior, beside the ranking loss, where nothing is
             observed; 0 for none. With a prior, its order is also that of the scores before the first finetuning.
         size: the number of observed architectures at which the prior's weight is halved.
         ridge: the strength of the regression towards the correlations, see `observed_weights`; above 0. None for
             weights that do not follow the observations.
-
-    Raises:
-        UserError: for a value outside its range.
+        margin: by how many standard errors, 1/√n of n observed architectures, the rank correlation must exceed 0 for
+            the prior to count. Above 0, good labels can lose their say, too: among the best of a search, which are all
+            alike in the label, the correlation is small. None (the default) believes the labels whatever is observed.
     """
 
     weight: float = 1.0
     size: float = 10.0
     ridge: float | None = 3.0
+    margin: float | None = None
 
     def __post_init__(self) -> None:
-        require_at_least(0, {"prior.weight": self.weight})
+        require_at_least(0, "ranker.prior.", weight=self.weight)
         if self.weight and not self.size > 0:
             raise UserError(f"ranker.prior.size must be above 0, not {self.size}")
         if self.ridge is not None and not self.ridge > 0:
             raise UserError(f"ranker.prior.ridge must be above 0, or null, not {self.ridge}")
+        require_at_least(0, "ranker.prior.", margin=self.margin)
 
-    def weight_after(self, observed: int) -> float:
-        """Returns the weight of the prior where so many architectures are observed."""
-        return self.weight * self.size / (self.size + observed)
+    def weight_after(self, observed: int, agreement: float | None = None) -> float:
+        """Returns the weight of the prior where so many architectures are observed.
 
-
-def require_at_least(least: int, values: dict[str, float]) -> None:
-    """Raises `UserError` for the first of the ranker's named `values` that is below `least`."""
-    for name, value in values.items():
-        if value < least:
-            raise UserError(f"ranker.{name} must be at least {least}, not {value}")
+        Args:
+            observed: n, their number.
+            agreement: the rank correlation of what they showed with what the prior predicts for each without it; None
+                where they tell nothing, as where all showed the same.
+        """
+        weight = self.weight * self.size / (self.size + observed)
+        if self.margin is None or agreement is None:
+            return weight
+        return weight * min(max(2 * (agreement - self.margin / math.sqrt(observed)), 0.0), 1.0)

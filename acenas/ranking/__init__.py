@@ -1,18 +1,5 @@
-"""Pure functions of tensors: relevance, NDCG and other metrics, LambdaRank and the other losses."""
+"""Relevance, NDCG and other metrics, LambdaRank and the other losses; as pure functions in `ranking.functional`."""
 
-from acenas.ranking.functional import (
-    RankBy,
-    approx_ndcg_loss,
-    lambdarank_loss,
-    listmle_loss,
-    listnet_loss,
-    mse_loss,
-    pairwise_hinge_loss,
-    pairwise_kl_loss,
-    ranknet_loss,
-    relevance_of_lists,
-    standardise,
-)
 from acenas.ranking.losses import (
     ApproxNDCGLoss,
     LambdaRankLoss,
@@ -25,7 +12,6 @@ from acenas.ranking.losses import (
     StandardisedMSELoss,
 )
 from acenas.ranking.metrics import (
-    GainKind,
     best_true_rank,
     dcg_at_k,
     gain,
@@ -41,35 +27,23 @@ from acenas.ranking.metrics import (
 
 __all__ = [
     "ApproxNDCGLoss",
-    "GainKind",
     "LambdaRankLoss",
     "ListMLELoss",
     "ListNetLoss",
     "PairwiseHingeLoss",
     "PairwiseKLLoss",
-    "RankBy",
     "RankNetLoss",
     "RankingLoss",
     "StandardisedMSELoss",
-    "approx_ndcg_loss",
     "best_true_rank",
     "dcg_at_k",
     "gain",
     "kendall",
-    "lambdarank_loss",
-    "listmle_loss",
-    "listnet_loss",
-    "mse_loss",
     "ndcg_at_k",
-    "pairwise_hinge_loss",
-    "pairwise_kl_loss",
     "precision_at_top",
     "ranking_metrics",
-    "ranknet_loss",
     "regret",
     "relevance",
-    "relevance_of_lists",
     "spearman",
-    "standardise",
     "top_k_accuracy",
 ]

@@ -2,17 +2,20 @@
 
 A list is a set of architectures to be ranked against each other. The conventions are the same everywhere:
 
-- Scores: higher is better. Gradients flow into the scores alone.
-- Items count where `mask` is True (everywhere by default) and the label is not NaN (unknown). The scores of other
-  items, NaN included, have no influence, and their gradient is 0.
-- A list whose labels are all equal, or with fewer than two items that count, has no order: its loss and gradient
-  are 0.
-- The value is the **mean over the lists that have an order**. Within a list it is the mean over pairs or items, so
-  that longer lists do not weigh more, except where a docstring says otherwise.
+- `scores`: `[lists, items]`, floating point, higher is better. Gradients flow into the scores alone; scores in half
+  precision are converted to float32.
+- The labels (`relevance`, `accuracies` in percent, `targets`, or `labels` of which only the order counts): floating
+  point, of the same shape, NaN where unknown. A relevance is at least 0.
+- `mask`: bool, of the same shape: which items count, all by default. The scores of items that do not count or whose
+  label is unknown have no influence, NaN included, and their gradient is 0.
+- A loss is a scalar, at least 0: the **mean over the lists that have an order**. A list whose labels are all equal, or
+  with fewer than two items that count, has none; its loss and gradient are 0. Within a list it is the mean over pairs
+  or items, so that longer lists do not weigh more, except where a docstring says otherwise.
 - A NaN score of an item that counts makes the loss NaN, so that a diverged ranker is seen at once.
-- Scores in half precision are converted to float32.
-- `ValueError` for scores that are not `[lists, items]`, for labels or a mask of another shape, and for a batch
-  without lists or items.
+- `sigma`, `margin` and `temperature` are above 0. `gain` is "exponential" (2^relevance − 1, taken relative to the
+  list's best, so that nothing overflows) or "linear".
+- `ValueError` for scores that are not `[lists, items]`, for labels or a mask of another shape, for a batch without
+  lists or items, and for an unknown `gain`.
 """
 
 import math
@@ -22,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acenas.ranking.metrics import GainKind, discount, interpolated_relevance
+from acenas.ranking.metrics import GainKind, check_relevance, discount, interpolated_relevance
 
 RankBy = Literal["score", "label_ascending"]
 
@@ -33,20 +36,10 @@ RankBy = Literal["score", "label_ascending"]
 def relevance_of_lists(
     accuracies: Tensor, mask: Tensor | None = None, *, reference: Tensor | None = None, scale: float = 20.0
 ) -> Tensor:
-    """`acenas.ranking.relevance` for a batch of lists.
+    """`acenas.ranking.relevance` for a batch of lists: `[lists, items]` in [0, scale], NaN where items do not count.
 
-    Args:
-        accuracies: `[lists, items]`, floating point, percent, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        reference: `[n]`, percent, NaN where unknown: all accuracies trained so far, whose q20 and max are then
-            those of every list; each list's own by default.
-        scale: the relevance of the best.
-
-    Returns:
-        `[lists, items]`, in [0, scale]; NaN for items that do not count.
-
-    Raises:
-        ValueError: where the mask has another shape or the reference holds no accuracy.
+    `reference` `[n]`, percent, NaN where unknown, holds all accuracies trained so far, whose q20 and max are then those
+    of every list; by default each list has its own. Raises `ValueError` where it holds no accuracy.
 
     >>> relevance_of_lists(torch.tensor([[10.0, 50.0, 60.0, 70.0, 80.0, 90.0], [0.0, 20.0, 90.0, 0.0, 0.0, 0.0]]))
     tensor([[ 0.0000,  0.0000,  5.0000, 10.0000, 15.0000, 20.0000],
@@ -54,8 +47,7 @@ def relevance_of_lists(
     >>> relevance_of_lists(torch.tensor([[60.0, 80.0]]), reference=torch.tensor([0.0, 50.0, 100.0]), scale=1.0)
     tensor([[0.5000, 0.7500]])
     """
-    accuracies = _counting_only(accuracies, mask)
-    among = accuracies if reference is None else _known_reference(reference).unsqueeze(0)
+    accuracies, among = _with_reference(accuracies, mask, reference)
     q20 = torch.nanquantile(among, 0.2, dim=1, keepdim=True)
     best = among.nan_to_num(nan=-math.inf).amax(dim=1, keepdim=True)
     graded = interpolated_relevance(accuracies, q20, best, scale)
@@ -63,25 +55,15 @@ def relevance_of_lists(
 
 
 def standardise(accuracies: Tensor, mask: Tensor | None = None, *, reference: Tensor | None = None) -> Tensor:
-    """Accuracies with mean 0 and (population) standard deviation 1.
+    """Accuracies with mean 0 and (population) standard deviation 1, `[lists, items]`; NaN where items do not count.
 
-    Args:
-        accuracies: `[lists, items]`, floating point, percent, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        reference: `[n]`, percent, NaN where unknown: the accuracies whose mean and deviation are taken for every
-            list; each list's own by default. Where they do not deviate, only the mean is taken off.
-
-    Returns:
-        `[lists, items]`, dimensionless; NaN for items that do not count.
-
-    Raises:
-        ValueError: where the mask has another shape or the reference holds no accuracy.
+    Mean and deviation are those of `reference`, see `relevance_of_lists`. Where that does not deviate, only the mean is
+    taken off.
 
     >>> standardise(torch.tensor([[80.0, 90.0]]))
     tensor([[-1.,  1.]])
     """
-    accuracies = _counting_only(accuracies, mask)
-    among = accuracies if reference is None else _known_reference(reference).unsqueeze(0)
+    accuracies, among = _with_reference(accuracies, mask, reference)
     mean = among.nanmean(dim=1, keepdim=True)
     deviation = (among - mean).square().nanmean(dim=1, keepdim=True).sqrt()
     return (accuracies - mean) / torch.where(deviation > 0, deviation, 1.0)
@@ -118,12 +100,11 @@ def lambdarank_loss(
     with `normalise` it grows with the logarithm.
 
     Args:
-        scores: `[lists, items]`, floating point.
-        relevance: `[lists, items]`, at least 0, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        sigma: steepness of the logistic function, above 0.
-        gain: "exponential" (2^relevance − 1) or "linear". No relevance overflows: gains are taken relative to
-            that of the list's best.
+        scores: `[lists, items]`.
+        relevance: `[lists, items]`.
+        mask: `[lists, items]`.
+        sigma: steepness of the logistic function.
+        gain: "exponential" or "linear".
         truncation_level: only pairs with an item among so many first places count, and the ideal DCG is that of
             so many places (LightGBM's `lambdarank_truncation_level`); None for all.
         normalise: LightGBM's `lambdarank_norm`: divides each pair's weight by 0.01 + |s_i − s_j| (unless all
@@ -132,11 +113,8 @@ def lambdarank_loss(
         rank_by: "score", or "label_ascending" for comparison with the code that the authors of AceNAS published:
             ranks from the labels, the *least* relevant item first. It then is no gradient of NDCG.
 
-    Returns:
-        Scalar, at least 0.
-
     Raises:
-        ValueError: for another `gain` or `rank_by`.
+        ValueError: for another `rank_by`, and for a relevance below 0 or infinite.
 
     >>> scores = torch.tensor([[0.0, 0.0]], requires_grad=True)
     >>> lambdarank_loss(scores, torch.tensor([[0.0, 1.0]])).backward()
@@ -175,16 +153,7 @@ def ranknet_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, 
     Burges et al., "Learning to rank using gradient descent" (ICML 2005). Mean over the pairs of a list; pairs
     with equal labels have no order and are left out.
 
-    Args:
-        scores: `[lists, items]`, floating point.
-        labels: `[lists, items]`: only their order counts, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        sigma: steepness of the logistic function, above 0.
-
-    Returns:
-        Scalar, at least 0; log 2 for constant scores.
-
-    >>> ranknet_loss(torch.zeros(1, 3), torch.tensor([[70.0, 80.0, 90.0]]))
+    >>> ranknet_loss(torch.zeros(1, 3), torch.tensor([[70.0, 80.0, 90.0]]))  # log 2
     tensor(0.6931)
     """
     scores, labels, counts, informative = _prepared(scores, labels, mask)
@@ -199,15 +168,6 @@ def pairwise_hinge_loss(
 
     Herbrich et al., "Support vector learning for ordinal regression" (1999); among predictors of architectures
     GATES uses it. Mean over the pairs of a list; pairs with equal labels are left out.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        labels: `[lists, items]`: only their order counts, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        margin: by how much the better item's score should lead, above 0.
-
-    Returns:
-        Scalar, at least 0; `margin` for constant scores.
 
     >>> pairwise_hinge_loss(torch.tensor([[0.0, 0.25, 2.0]]), torch.tensor([[70.0, 80.0, 90.0]]))
     tensor(0.2500)
@@ -224,24 +184,17 @@ def pairwise_kl_loss(
 
     For every pair, KL(p ‖ q) with p = softmax([a_i, a_j] / temperature) and q = softmax([s_i, s_j]); Dudziak et
     al., "BRP-NAS" (NeurIPS 2020), section 4, with the scores of two items in place of a network that reads both.
-    Mean over the pairs of a list, those with equal accuracies included (p = 1/2).
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        accuracies: `[lists, items]`, percent, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        temperature: percentage points, above 0: a lead of so much gives the better item a chance of 73 %.
-
-    Returns:
-        Scalar, at least 0; 0 where score differences equal accuracy differences / temperature.
+    Mean over the pairs of a list, those with equal accuracies included (p = 1/2). A lead of `temperature` percentage
+    points gives the better item a chance of 73 %.
 
     >>> pairwise_kl_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[91.0, 92.0]]))
     tensor(0.)
     """
     scores, accuracies, counts, informative = _prepared(scores, accuracies, mask)
-    true = (_pairwise(accuracies) / temperature).to(scores.dtype)
-    predicted = _pairwise(scores)
-    one_side = torch.sigmoid(true) * (F.logsigmoid(true) - F.logsigmoid(predicted))
+    tied = accuracies.unsqueeze(2) == accuracies.unsqueeze(1)  # infinite ones have no difference
+    true = torch.where(tied, 0.0, _pairwise(accuracies) / temperature).to(scores.dtype)
+    predicted, chance = _pairwise(scores), torch.sigmoid(true)
+    one_side = torch.where(chance > 0, chance * (F.logsigmoid(true) - F.logsigmoid(predicted)), 0.0)
     pair_loss = one_side + one_side.transpose(1, 2)  # the two outcomes: i is better, j is better
     both_count = counts.unsqueeze(2) & counts.unsqueeze(1)
     return _mean_over_lists(_mean_where(both_count.triu(diagonal=1), pair_loss), informative)
@@ -256,14 +209,6 @@ def listmle_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> 
     `−log Π_i exp(s_i) / Σ_{j not better than i} exp(s_j)`, divided by the number of items; Xia et al., "Listwise
     approach to learning to rank" (ICML 2008), with the Plackett-Luce model. Items with equal labels compete with
     one another in each of their picks (as in Breslow's likelihood for ties), so no order among them is preferred.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        labels: `[lists, items]`: only their order counts, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-
-    Returns:
-        Scalar, at least 0.
 
     >>> listmle_loss(torch.zeros(1, 2), torch.tensor([[80.0, 90.0]]))  # (log 2 + log 1) / 2
     tensor(0.3466)
@@ -283,18 +228,11 @@ def listnet_loss(scores: Tensor, relevance: Tensor, mask: Tensor | None = None) 
     value a list, not divided by its items: log(items) for constant scores, and never below the entropy of
     softmax(relevance).
 
-    Args:
-        scores: `[lists, items]`, floating point.
-        relevance: `[lists, items]`, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-
-    Returns:
-        Scalar, at least 0.
-
     >>> listnet_loss(torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 2.0, 3.0]]))  # log 4
     tensor(1.3863)
     """
     scores, relevance, counts, informative = _prepared(scores, relevance, mask)
+    check_relevance(relevance)
     lowest = torch.finfo(scores.dtype).min
     chance = relevance.to(scores.dtype).masked_fill(~counts, lowest).softmax(dim=1)
     log_predicted = scores.masked_fill(~counts, lowest).log_softmax(dim=1)
@@ -313,21 +251,9 @@ def approx_ndcg_loss(
     """ApproxNDCG: 1 − NDCG with smooth ranks.
 
     `rank_i ≈ 1 + Σ_{j ≠ i} sigmoid((s_j − s_i) / temperature)`; Qin, Liu & Li, "A general approximation framework
-    for direct optimization of information retrieval measures" (2010). The NDCG is that of the whole list, so the
-    loss lies in [0, 1] whatever the list's length.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        relevance: `[lists, items]`, at least 0, NaN where unknown.
-        mask: `[lists, items]`, bool: which items count.
-        temperature: in units of the scores, above 0; the smaller, the closer to NDCG and the flatter its gradient.
-        gain: "exponential" (2^relevance − 1, relative to the list's best, so nothing overflows) or "linear".
-
-    Returns:
-        Scalar.
-
-    Raises:
-        ValueError: for another `gain`.
+    for direct optimization of information retrieval measures" (2010). The smaller the temperature, which has the unit
+    of the scores, the closer to NDCG and the flatter its gradient. The NDCG is that of the whole list, so the loss lies
+    in [0, 1] whatever the list's length.
 
     >>> approx_ndcg_loss(torch.tensor([[0.0, 9.0, 5.0]]), torch.tensor([[20.0, 0.0, 0.0]]))  # 1 − 1/log2(1 + 3)
     tensor(0.5000)
@@ -341,15 +267,7 @@ def approx_ndcg_loss(
 
 
 def mse_loss(scores: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The mean squared error of the scores, over the items of a list.
-
-    Args:
-        scores: `[lists, items]`, floating point.
-        targets: `[lists, items]`, in the unit of the scores, NaN where unknown; see `standardise`.
-        mask: `[lists, items]`, bool: which items count.
-
-    Returns:
-        Scalar, at least 0.
+    """The mean squared error of the scores against targets in their unit (see `standardise`), over the items of a list.
 
     >>> mse_loss(torch.tensor([[0.0, 1.0]]), torch.tensor([[-1.0, 1.0]]))
     tensor(0.5000)
@@ -373,12 +291,17 @@ def _counting_only(labels: Tensor, mask: Tensor | None) -> Tensor:
     return labels.masked_fill(~mask, math.nan)
 
 
-def _known_reference(reference: Tensor) -> Tensor:
-    reference = reference.detach().flatten()
-    known = reference[~reference.isnan()]
+def _with_reference(
+    accuracies: Tensor, mask: Tensor | None, reference: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The accuracies that count, and those that set the limits or moments of each list: the reference `[1, n]`."""
+    accuracies = _counting_only(accuracies, mask)
+    if reference is None:
+        return accuracies, accuracies
+    known = reference.detach()[~reference.isnan()]
     if len(known) == 0:
         raise ValueError("the reference holds no accuracy")
-    return known
+    return accuracies, known.unsqueeze(0)
 
 
 def _prepared(scores: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -424,6 +347,7 @@ def _relative_gain(relevance: Tensor, counts: Tensor, kind: GainKind) -> Tensor:
 
     The exponential gain is `2^(relevance − max) − 2^(−max)`, in [0, 1], where `2^relevance` might overflow.
     """
+    check_relevance(relevance)
     if kind == "linear":
         return relevance
     if kind != "exponential":
@@ -466,12 +390,8 @@ def _expected_discount_gap(key: Tensor, counts: Tensor, truncation_level: int | 
     # An item may take any of the places of its ties, first..last−1. The sum of the gap over the places of i × those
     # of j comes from the table of sums over leading blocks.
     leading = F.pad(gap.cumsum(0).cumsum(1), (1, 0, 1, 0))
-    first_i, last_i, first_j, last_j = (
-        first.unsqueeze(2),
-        last.unsqueeze(2),
-        first.unsqueeze(1),
-        last.unsqueeze(1),
-    )
+    first_i, last_i = first.unsqueeze(2), last.unsqueeze(2)
+    first_j, last_j = first.unsqueeze(1), last.unsqueeze(1)
     total = (
         leading[last_i, last_j]
         - leading[first_i, last_j]

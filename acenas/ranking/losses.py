@@ -1,44 +1,38 @@
 """The losses as values: they hold the parameters, and turn accuracies into the labels of the functions."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from torch import Tensor
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.ranking.functional import (
-    RankBy,
-    approx_ndcg_loss,
-    lambdarank_loss,
-    listmle_loss,
-    listnet_loss,
-    mse_loss,
-    pairwise_hinge_loss,
-    pairwise_kl_loss,
-    ranknet_loss,
-    relevance_of_lists,
-    standardise,
-)
+from acenas.errors import UserError, require_at_least, require_one_of
+from acenas.ranking import functional
+from acenas.ranking.functional import RankBy
 from acenas.ranking.metrics import GainKind
 
 
 @dataclass(frozen=True)
 class RankingLoss:
-    """A loss of scores against accuracies; its parameters are plain values, for a config.
+    """A loss of scores against accuracies. Its attributes are plain values, for a config.
+
+    A loss of one's own overrides `from_labels`, and `labels` where it needs other labels than the accuracies.
 
     Raises:
-        UserError: for a parameter outside its range.
+        UserError: for an attribute outside its range.
     """
+
+    function: ClassVar[Callable[..., Tensor]]
+    """The function of `acenas.ranking.functional`; the attributes, but for `scale`, are its keyword arguments."""
 
     def __post_init__(self) -> None:
         for name in ("sigma", "scale", "temperature", "margin"):
             value = getattr(self, name, 1.0)
             if not (value > 0 and math.isfinite(value)):
                 raise UserError(f"loss: {name} must be a number above 0, not {value}")
-        gain = getattr(self, "gain", "linear")
-        if gain not in ("exponential", "linear"):
-            raise UserError(f"loss: gain must be 'exponential' or 'linear', not {gain!r}")
+        require_one_of("loss: gain", getattr(self, "gain", "linear"), ("exponential", "linear"))
 
     def __call__(
         self, scores: Tensor, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
@@ -50,8 +44,7 @@ class RankingLoss:
             accuracies: `[lists, items]`, floating point, percent, NaN where unknown.
             mask: `[lists, items]`, bool: which items count; all by default.
             reference: `[n]`, percent: all accuracies trained so far, which set q20 and max of the relevance, or
-                mean and deviation of standardised targets; each list's own by default. Losses that need only the
-                order of the accuracies, or their differences, have no use for it.
+                mean and deviation of standardised targets; each list's own by default.
 
         Returns:
             Scalar.
@@ -72,7 +65,8 @@ class RankingLoss:
 
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the loss of `scores` `[lists, items]` against the result of `labels`; scalar."""
-        raise NotImplementedError
+        parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "scale"}
+        return type(self).function(scores, labels, mask, **parameters)
 
 
 class RelevanceLoss(RankingLoss):
@@ -85,21 +79,14 @@ class RelevanceLoss(RankingLoss):
     def labels(
         self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        return relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
+        return functional.relevance_of_lists(accuracies, mask, reference=reference, scale=self.scale)
 
 
 @dataclass(frozen=True)
 class LambdaRankLoss(RelevanceLoss):
     """`lambdarank_loss` on the relevance of the accuracies.
 
-    Attributes:
-        sigma: steepness of the logistic function.
-        gain: "exponential" or "linear".
-        scale: relevance of the best. With the paper's 20 and exponential gain, it has the gain of a thousand items half
-            as relevant.
-        truncation_level: only pairs with an item among so many first places count; None for all.
-        normalise: as LightGBM's `lambdarank_norm`.
-        rank_by: "score", or "label_ascending" as the authors of AceNAS published it.
+    With the paper's `scale` of 20 and exponential gain, the best has the gain of a thousand items half as relevant.
 
     >>> import torch
     >>> loss = LambdaRankLoss(scale=5.0)
@@ -107,6 +94,7 @@ class LambdaRankLoss(RelevanceLoss):
     0.3888
     """
 
+    function = functional.lambdarank_loss
     sigma: float = 1.0
     gain: GainKind = "exponential"
     scale: float = 2.0
@@ -116,125 +104,67 @@ class LambdaRankLoss(RelevanceLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.truncation_level is not None and self.truncation_level < 1:
-            raise UserError(
-                f"loss: truncation_level must be at least 1, or null for all, not {self.truncation_level}"
-            )
-        if self.rank_by not in ("score", "label_ascending"):
-            raise UserError(f"loss: rank_by must be 'score' or 'label_ascending', not {self.rank_by!r}")
-
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return lambdarank_loss(
-            scores,
-            labels,
-            mask,
-            sigma=self.sigma,
-            gain=self.gain,
-            truncation_level=self.truncation_level,
-            normalise=self.normalise,
-            rank_by=self.rank_by,
-        )
+        require_at_least(1, "loss: ", truncation_level=self.truncation_level)
+        require_one_of("loss: rank_by", self.rank_by, ("score", "label_ascending"))
 
 
 @dataclass(frozen=True)
 class RankNetLoss(RankingLoss):
-    """`ranknet_loss` on the order of the accuracies.
+    """`ranknet_loss` on the order of the accuracies."""
 
-    Attributes:
-        sigma: steepness of the logistic function.
-    """
-
+    function = functional.ranknet_loss
     sigma: float = 1.0
-
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return ranknet_loss(scores, labels, mask, sigma=self.sigma)
 
 
 @dataclass(frozen=True)
 class PairwiseHingeLoss(RankingLoss):
-    """`pairwise_hinge_loss` on the order of the accuracies.
+    """`pairwise_hinge_loss` on the order of the accuracies."""
 
-    Attributes:
-        margin: by how much the better item's score should lead.
-    """
-
+    function = functional.pairwise_hinge_loss
     margin: float = 1.0
-
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return pairwise_hinge_loss(scores, labels, mask, margin=self.margin)
 
 
 @dataclass(frozen=True)
 class PairwiseKLLoss(RankingLoss):
-    """`pairwise_kl_loss` (BRP-NAS) on the differences of the accuracies.
+    """`pairwise_kl_loss` (BRP-NAS) on the differences of the accuracies."""
 
-    Attributes:
-        temperature: percentage points that a chance of 73 % stands for.
-    """
-
+    function = functional.pairwise_kl_loss
     temperature: float = 1.0
-
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return pairwise_kl_loss(scores, labels, mask, temperature=self.temperature)
 
 
 @dataclass(frozen=True)
 class ListMLELoss(RankingLoss):
     """`listmle_loss` on the order of the accuracies."""
 
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return listmle_loss(scores, labels, mask)
+    function = functional.listmle_loss
 
 
 @dataclass(frozen=True)
 class ListNetLoss(RelevanceLoss):
-    """`listnet_loss` on the relevance of the accuracies.
+    """`listnet_loss` on the relevance: the larger `scale`, the more of the target's weight lies on the first places."""
 
-    Attributes:
-        scale: relevance of the best; the larger, the more of the target's weight lies on the first places.
-    """
-
+    function = functional.listnet_loss
     scale: float = 20.0
-
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return listnet_loss(scores, labels, mask)
 
 
 @dataclass(frozen=True)
 class ApproxNDCGLoss(RelevanceLoss):
-    """`approx_ndcg_loss` on the relevance of the accuracies.
+    """`approx_ndcg_loss` on the relevance of the accuracies."""
 
-    Attributes:
-        temperature: in units of the scores; the smaller, the closer to NDCG.
-        gain: "exponential" or "linear".
-        scale: relevance of the best.
-    """
-
+    function = functional.approx_ndcg_loss
     temperature: float = 0.1
     gain: GainKind = "exponential"
     scale: float = 20.0
-
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return approx_ndcg_loss(scores, labels, mask, temperature=self.temperature, gain=self.gain)
 
 
 @dataclass(frozen=True)
 class StandardisedMSELoss(RankingLoss):
     """`mse_loss` against the standardised accuracies: by the reference where given, else by each list."""
 
+    function = functional.mse_loss
+
     @override
     def labels(
         self, accuracies: Tensor, mask: Tensor | None = None, reference: Tensor | None = None
     ) -> Tensor:
-        return standardise(accuracies, mask, reference=reference)
-
-    @override
-    def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
-        return mse_loss(scores, labels, mask)
+        return functional.standardise(accuracies, mask, reference=reference)

@@ -1,7 +1,7 @@
 """Metrics of a ranking of architectures: NDCG, rank correlation, and the quality of its first k places.
 
-Every function is pure and takes 1-d tensors with one entry per architecture; a higher score means a better
-architecture. The conventions are the same everywhere:
+Every function is pure and takes 1-d tensors `[n]` with one entry per architecture; a higher score means a better
+architecture, accuracies are in percent, and a relevance is at least 0. The conventions are the same everywhere:
 
 - **Ties in the scores** are broken at random, and the value is the expectation over that. So a metric depends
   neither on the order in which architectures are listed nor on luck, and constant scores get exactly what a
@@ -11,12 +11,13 @@ architecture. The conventions are the same everywhere:
 - **Empty input**, input that is not 1-d, and lengths that differ raise `ValueError`.
 - **k** beyond the number of architectures means all of them; k below 1 raises `ValueError`.
 
-Whatever the input's dtype, sums are taken in float64, since a relevance of 20 is a gain of a million.
+`gain` is "exponential" or "linear", see the function `gain`. Whatever the input's dtype, sums are taken in float64,
+since a relevance of 20 is a gain of a million.
 """
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
 from scipy import stats
@@ -35,12 +36,15 @@ def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: flo
     that reach the max, 0 for those below.
 
     Args:
-        accuracies: `[n]`, floating point, percent.
-        reference: `[m]`, percent: the accuracies that q20 and max are taken from; `accuracies` by default.
+        accuracies: `[n]`.
+        reference: `[m]`: the accuracies that q20 and max are taken from; `accuracies` by default.
         scale: the relevance of the best.
 
     Returns:
         `[n]`, float64, in [0, scale].
+
+    Raises:
+        ValueError: for input that is empty, not 1-d or holds NaN or infinite accuracies.
 
     >>> relevance(torch.tensor([10.0, 50.0, 60.0, 70.0, 80.0, 90.0]))
     tensor([ 0.,  0.,  5., 10., 15., 20.], dtype=torch.float64)
@@ -49,6 +53,8 @@ def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: flo
     """
     (accuracies,) = _checked(accuracies=accuracies)
     (among,) = (accuracies,) if reference is None else _checked(reference=reference)
+    if accuracies.isinf().any() or among.isinf().any():
+        raise ValueError("accuracies are infinite, which have no relevance")
     return interpolated_relevance(accuracies, torch.quantile(among, 0.2), among.max(), scale)
 
 
@@ -68,25 +74,32 @@ def interpolated_relevance(accuracies: Tensor, q20: Tensor, best: Tensor, scale:
 
 
 def gain(relevance: Tensor, kind: GainKind = "exponential") -> Tensor:
-    """Returns the gain of an item of this relevance.
+    """Returns the gain of items of this relevance (any shape). Raises `ValueError` for another `kind`.
 
     `2^relevance − 1` (Burges et al., 2005) or the relevance itself (Järvelin & Kekäläinen, 2002).
 
-    Args:
-        relevance: any shape, at least 0.
-        kind: "exponential" or "linear".
-
     Raises:
-        ValueError: for another `kind`.
+        ValueError: for another `kind`, and for a relevance below 0, infinite, or so large that the sum of the gains is.
 
     >>> gain(torch.tensor([0.0, 1.0, 3.0]))
     tensor([0., 1., 7.])
     """
-    if kind == "exponential":
-        return torch.exp2(relevance) - 1
-    if kind == "linear":
-        return relevance
-    raise ValueError(f"gain is 'exponential' or 'linear', not {kind!r}")
+    check_relevance(relevance)
+    if kind not in ("exponential", "linear"):
+        raise ValueError(f"gain is 'exponential' or 'linear', not {kind!r}")
+    gains = torch.exp2(relevance) - 1 if kind == "exponential" else relevance
+    if gains.sum().isinf():
+        raise ValueError(
+            f"relevance {float(relevance.max()):g} is too large for its {kind} gain; scale it down"
+        )
+    return gains
+
+
+def check_relevance(relevance: Tensor) -> None:
+    """Raises `ValueError` where a relevance, of any shape, is below 0 or infinite."""
+    wrong = relevance[(relevance < 0) | relevance.isinf()]
+    if len(wrong):
+        raise ValueError(f"relevance must be at least 0 and finite, not {float(wrong[0]):g}")
 
 
 _gain = gain  # below, an argument of the same name hides the function
@@ -104,12 +117,6 @@ def discount(ranks: Tensor) -> Tensor:
 def dcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "exponential") -> float:
     """Discounted cumulative gain of the k first by score: `Σ_{rank ≤ k} gain / log2(rank + 1)`.
 
-    Args:
-        scores: `[n]`.
-        relevance: `[n]`, at least 0.
-        k: how many places count.
-        gain: "exponential" or "linear".
-
     >>> dcg_at_k(torch.tensor([0.9, 0.1]), torch.tensor([1.0, 2.0]), k=1)
     1.0
     >>> dcg_at_k(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 2.0]), k=1)  # a coin decides which is first
@@ -122,19 +129,10 @@ def dcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "exp
 
 
 def ndcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "exponential") -> float:
-    """DCG@k divided by the DCG@k of the best possible order.
+    """DCG@k divided by the DCG@k of the best possible order, in [0, 1].
 
     Where no item has any relevance, every order is as good as another and nothing can be found: 0, as in
     scikit-learn.
-
-    Args:
-        scores: `[n]`.
-        relevance: `[n]`, at least 0.
-        k: how many places count.
-        gain: "exponential" or "linear".
-
-    Returns:
-        A number in [0, 1].
 
     >>> ndcg_at_k(torch.tensor([3.0, 2.0, 1.0]), torch.tensor([20.0, 10.0, 0.0]), k=3)
     1.0
@@ -147,21 +145,10 @@ def ndcg_at_k(scores: Tensor, relevance: Tensor, k: int, *, gain: GainKind = "ex
 
 
 def precision_at_top(scores: Tensor, accuracies: Tensor, percent: float) -> float:
-    """Returns which share of the `percent` % first by score is among the best `percent` % by accuracy.
+    """Returns which share (0 to 1) of the `percent` % first by score is among the best `percent` % by accuracy.
 
-    The number of places is rounded up. An accuracy that ties with the last of the best counts as one of them.
-
-    Args:
-        scores: `[n]`.
-        accuracies: `[n]`, percent.
-        percent: above 0, at most 100.
-
-    Returns:
-        A number in [0, 1].
-
-    Raises:
-        ValueError: for input that is empty, not 1-d, of different lengths or holds NaN, and for another
-            `percent`.
+    The number of places is rounded up. An accuracy that ties with the last of the best counts as one of them. Raises
+    `ValueError` for a `percent` that is not above 0 and at most 100.
 
     >>> precision_at_top(torch.tensor([4.0, 3.0, 2.0, 1.0]), torch.tensor([80.0, 60.0, 90.0, 70.0]), 50)
     0.5
@@ -180,34 +167,19 @@ def best_true_rank(scores: Tensor, accuracies: Tensor, k: int) -> float:
     The true rank is 1 + the number of architectures with a higher accuracy, so equal accuracies share a rank.
     It is a whole number unless scores tie at the k-th place (expectation).
 
-    Args:
-        scores: `[n]`.
-        accuracies: `[n]`, percent.
-        k: how many first places are looked at.
-
     >>> best_true_rank(torch.tensor([4.0, 3.0, 2.0, 1.0]), torch.tensor([60.0, 80.0, 90.0, 70.0]), k=2)
     2.0
     """
     scores, accuracies = _checked(scores=scores, accuracies=accuracies)
-    return _expected_of_best(scores, accuracies, _true_ranks(accuracies), k)
+    not_higher = torch.searchsorted(accuracies.sort().values, accuracies, right=True).to(torch.float64)
+    return _expected_of_best(scores, accuracies, 1.0 + len(accuracies) - not_higher, k)
 
 
 def top_k_accuracy(scores: Tensor, observed: Tensor, k: int, reported: Tensor | None = None) -> float:
     """Returns the accuracy of the architecture a user would pick: the best *observed* among the k first by score.
 
-    Args:
-        scores: `[n]`.
-        observed: `[n]`, percent: decides the pick.
-        k: how many first places are looked at.
-        reported: `[n]`, percent: what is reported of the pick, e.g. its test accuracy; `observed` by
-            default. Picks that tie in `observed` are reported by their mean. NaN means unknown.
-
-    Returns:
-        Percent; NaN where the pick's `reported` is unknown.
-
-    Raises:
-        ValueError: for input that is empty, not 1-d, of different lengths or holds NaN (but for `reported`),
-            and for k < 1.
+    `reported` `[n]` is what is reported of the pick in its place, such as its test accuracy, NaN where unknown. Picks
+    that tie in `observed` are reported by their mean.
 
     >>> scores, observed = torch.tensor([3.0, 2.0, 1.0]), torch.tensor([90.0, 92.0, 95.0])
     >>> top_k_accuracy(scores, observed, k=2)
@@ -226,12 +198,8 @@ def top_k_accuracy(scores: Tensor, observed: Tensor, k: int, reported: Tensor | 
 def regret(chosen: Tensor, known: Tensor) -> float:
     """Returns by how many percentage points the best known architecture is better than the best chosen one.
 
-    Args:
-        chosen: `[m]`, percent: accuracies of the architectures chosen.
-        known: `[n]`, percent: all accuracies known, of the same kind (both observed or both test).
-
-    Returns:
-        0 where the best was found; below 0 only where `known` lacks the chosen ones.
+    Both are accuracies of one kind (observed or test), `known` `[n]` all of them. The regret is 0 where the best was
+    found; below 0 only where `known` lacks the chosen ones.
 
     >>> regret(torch.tensor([93.5, 94.0]), torch.tensor([90.0, 93.5, 94.0, 94.5]))
     0.5
@@ -247,33 +215,19 @@ def kendall(scores: Tensor, accuracies: Tensor) -> float:
     Where all scores or all accuracies are equal, scipy's value is undefined; here it is 0, since such scores
     agree with an order as often as they contradict it.
 
-    Args:
-        scores: `[n]`.
-        accuracies: `[n]`, percent.
-
     >>> round(kendall(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([70.0, 90.0, 80.0])), 3)
     0.333
     """
-    scores, accuracies = _checked(scores=scores, accuracies=accuracies)
-    if _constant(scores) or _constant(accuracies):
-        return 0.0
-    return float(stats.kendalltau(scores.cpu().numpy(), accuracies.cpu().numpy()).statistic)
+    return _correlation(stats.kendalltau, scores, accuracies)
 
 
 def spearman(scores: Tensor, accuracies: Tensor) -> float:
     """Spearman's rank correlation (scipy), in [-1, 1]; 0 where all scores or all accuracies are equal.
 
-    Args:
-        scores: `[n]`.
-        accuracies: `[n]`, percent.
-
     >>> round(spearman(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([70.0, 90.0, 80.0])), 3)
     0.5
     """
-    scores, accuracies = _checked(scores=scores, accuracies=accuracies)
-    if _constant(scores) or _constant(accuracies):
-        return 0.0
-    return float(stats.spearmanr(scores.cpu().numpy(), accuracies.cpu().numpy()).statistic)
+    return _correlation(stats.spearmanr, scores, accuracies)
 
 
 def ranking_metrics(
@@ -290,8 +244,8 @@ def ranking_metrics(
 
     Args:
         scores: `[n]`, of all architectures.
-        observed: `[n]`, percent, NaN where unknown.
-        test: `[n]`, percent, NaN where unknown: only for reports, never for anything that selects.
+        observed: `[n]`, NaN where unknown.
+        test: `[n]`, NaN where unknown: only for reports, never for anything that selects.
         ks: the numbers of first places to look at.
         scale: the relevance of the best.
 
@@ -300,8 +254,7 @@ def ranking_metrics(
         `top{k}_test_accuracy` (percent; NaN where the test accuracy of the pick is unknown).
 
     Raises:
-        ValueError: where no observed accuracy is known, for input that is empty, not 1-d or of different
-            lengths, for NaN in scores, and for k < 1.
+        ValueError: where no observed accuracy is known.
 
     >>> metrics = ranking_metrics(torch.tensor([0.1, 0.2, 0.3]), torch.tensor([80.0, 90.0, torch.nan]))
     >>> metrics["ndcg@10"], metrics["kendall"], metrics["top1_observed_accuracy"]
@@ -345,14 +298,11 @@ def _places(k: int, n: int) -> int:
     return min(k, n)
 
 
-def _constant(values: Tensor) -> bool:
-    return bool((values == values[0]).all())
-
-
-def _true_ranks(accuracies: Tensor) -> Tensor:
-    """`[n]`, float64: 1 + the number of higher accuracies."""
-    ascending = accuracies.sort().values
-    return 1.0 + len(accuracies) - torch.searchsorted(ascending, accuracies, right=True).to(torch.float64)
+def _correlation(of: Callable[..., Any], scores: Tensor, accuracies: Tensor) -> float:
+    both = _checked(scores=scores, accuracies=accuracies)
+    if any((values == values[0]).all() for values in both):
+        return 0.0
+    return float(of(*(values.cpu().numpy() for values in both)).statistic)
 
 
 def _expected_at_first_ranks(scores: Tensor, values: Tensor, k: int) -> Tensor:
@@ -373,9 +323,8 @@ def _expected_of_best(scores: Tensor, quality: Tensor, values: Tensor, k: int) -
     """
     k = _places(k, len(scores))
     last = scores.topk(k).values[-1]
-    certain = (
-        scores > last
-    )  # these are among the first k; of those that tie at the k-th place, a few at random
+    # Certain to be among the first k; of those that tie at the k-th place, a few are at random.
+    certain = scores > last
     candidates = certain | (scores == last)
     certain, quality, values = certain[candidates], quality[candidates], values[candidates]
 

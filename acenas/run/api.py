@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,24 +11,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from hydra import compose
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import number, write_text
+from acenas.files import number, read_frame, write_text
+from acenas.report import runs
 from acenas.report.runs import finished, headline
-from acenas.run.config import (
-    check_arguments,
-    check_config,
-    check_overrides,
-    composing,
-    instantiate,
-    run_folder,
-)
-from acenas.run.folder import FolderInUseError, clear, only_process, remove_if_unused
+from acenas.run.command_line import as_meant, checked_config
+from acenas.run.config import config_in, instantiate, other_run, run_folder
+from acenas.run.folder import FolderInUseError, FolderRemovedError, clear, only_process, remove_if_unused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,22 +109,11 @@ def search(
 
 
 def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
-    check_arguments(given)
+    given = as_meant(given)
+    cfg = checked_config([*given, *as_meant([f"output_root={root}"])])
+    place = run_folder(cfg)
     try:
-        with composing():
-            groups = compose("config", [*given], return_hydra_config=True).hydra.runtime.choices
-            cfg = compose("config", [*given])
-            check_overrides(cfg, given, groups, "config")
-        cfg.output_root = str(root)
-        place = run_folder(cfg)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(str(error)) from error
-    check_config(cfg)
-    kept = place / ".hydra" / "overrides.yaml"
-    if not kept.exists():  # as beside a command's run: reports read them
-        write_text(kept, OmegaConf.to_yaml(OmegaConf.create([*given])))
-    try:
-        complete(cfg, place)
+        complete(cfg, place, given)
     except FolderInUseError:
         raise
     except UserError:
@@ -140,31 +122,42 @@ def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
     return SearchRun(place)
 
 
-def complete(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> dict[str, Any] | None:
+def complete(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), trial: Trial | None = None
+) -> dict[str, Any] | None:
     """Runs a checked `cfg` in `folder`, goes on with it, or does nothing where it is done.
 
     Args:
         cfg: The configuration.
         folder: Of the run.
+        overrides: That `cfg` was composed with; reports name the run by them.
         trial: Of a hyper-parameter search; see `acenas.run.pipeline.run`.
 
     Returns:
         The summary; None where a hyper-parameter search gave the run up.
 
     Raises:
-        UserError: Where it cannot run, or another process runs it.
+        UserError: Where it cannot run, another process runs it, or the folder holds another run.
     """
-    with only_process(folder):
-        if cfg.fresh:
-            clear(folder)
-        if not finished(folder):
-            collecting = gc.isenabled()
-            gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
-            from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
+    if not cfg.fresh and (other := other_run(cfg, folder)):
+        raise FolderInUseError(f"{folder} {other}; name another folder, or say fresh=true")
+    try:
+        with only_process(folder):
+            if cfg.fresh:
+                clear(folder)
+            if not finished(folder):
+                write_text(folder / runs.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create([*overrides])))
+                collecting = gc.isenabled()
+                gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
+                from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
 
-            if collecting:
-                gc.enable()
-            run(cfg, folder, trial)
+                if collecting:
+                    gc.enable()
+                run(cfg, folder, trial)
+    except FolderRemovedError:
+        if not (folder / runs.LOCK).exists():  # what was written since is not whole
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return finished(folder)
 
 
@@ -199,9 +192,7 @@ class SearchRun:
     @cached_property
     def config(self) -> DictConfig:
         """The resolved configuration."""
-        cfg = OmegaConf.load(self.folder / "config.yaml")
-        assert isinstance(cfg, DictConfig)
-        return cfg
+        return config_in(self.folder)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -242,9 +233,11 @@ class SearchRun:
     @property
     def observations(self) -> pd.DataFrame:
         """Every training that ended, in order: `arch`, `round`, `reason`, the objective's column, `seconds`, ..."""
-        import pandas as pd
-
-        trials = pd.read_parquet(self.folder / "observations.parquet")
+        file, columns = (
+            self.folder / "observations.parquet",
+            {"arch": "text", self.objective.column: "numbers"},
+        )
+        trials = read_frame(file, columns, "search again in another folder")
         return trials[trials["state"].isin(["trained", "failed"])] if "state" in trials else trials
 
     def ranking(self) -> pd.DataFrame:
@@ -256,7 +249,9 @@ class SearchRun:
         """
         import pandas as pd
 
-        scores = pd.read_parquet(self.folder / "scores.parquet")
+        scores = read_frame(
+            self.folder / "scores.parquet", {"arch": "text"}, "search again in another folder"
+        )
         column = self.objective.column
         observed = self.observations.groupby("arch")[column].last()
         ranked = pd.DataFrame({"arch": scores["arch"], "score": scores.iloc[:, -1]})

@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError
 from acenas.evaluation.jobs import arch_folder
+from acenas.evaluation.objective import Objective
 from acenas.images import ImageTask
-from acenas.run.config import instantiate, trains_architectures
+from acenas.run.config import config_in, instantiate, trains_architectures
 from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
 from acenas.training.final import FinalTraining, NetworkFacts, Origin, TrainedNetwork
@@ -28,10 +29,7 @@ def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConf
     Raises:
         UserError: Where there is none.
     """
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is no run's folder: there is no config.yaml in it")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = config_in(folder)
     if not cfg.get("final") and not trains_architectures(cfg):
         raise UserError(
             f"the run in {folder} has trained no network: it took accuracies from a table. Train what it returned with "
@@ -60,7 +58,11 @@ def trained_network(cfg: DictConfig, folder: Path, summary: Mapping[str, Any]) -
     returned = summary["returned"]
     arch = space.canonical(returned["arch"])
     how = f"{instantiate(cfg.recipe)} on {len(task.splits.train.labels)} images of {task.source.name}"
-    accuracy = {"valid": returned["observed_accuracy"], "test": returned["test_accuracy"]}
+    name = Objective.of(summary.get("objective", "accuracy")).name
+    shown = {"valid": returned[f"observed_{name}"], "test": returned[f"test_{name}"]}
+    accuracy = {
+        part: value for part, value in shown.items() if value is not None
+    }  # nobody may know a test value
     facts = replace(NetworkFacts.of(space, arch, task, how, cfg.evaluator.seed), accuracy=accuracy)
     return TrainedNetwork.of(space, facts, arch_folder(folder / "trained", arch) / "weights.pt")
 

@@ -15,6 +15,7 @@ from acenas.report.finished import method_overrides
 from acenas.report.live import RunProgress, artifacts_of_run, log_artifacts
 from acenas.report.live.status import RunStatus
 from acenas.report.runs import PRUNED
+from acenas.run.arguments import check_arguments
 from acenas.run.config import instantiate, objective_of, run_hash
 from acenas.run.folder import Clock, finish
 from acenas.run.networks import final_training
@@ -40,6 +41,7 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     Raises:
         UserError: Where the configuration cannot run.
     """
+    check_arguments(OmegaConf.to_container(cfg, resolve=True))
     written = OmegaConf.to_yaml(cfg, resolve=True)
     clock = Clock(folder, RunStatus(folder))
     if cfg.measurement:
@@ -55,7 +57,8 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     group, name = run_hash(cfg, without=["seed"]), f"{run_hash(cfg)}-seed{cfg.seed}"
     names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
-    written = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels}))
+    merged = OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels})
+    written = OmegaConf.to_yaml(merged, resolve=True)
     write_text(folder / "config.yaml", written)
     if cfg.search and cfg.take_over and not cfg.fresh:
         take_over(folder)
@@ -88,7 +91,7 @@ def _stages(
     # Before anything is trained in vain.
     pool = None
     if parts.search and parts.evaluator:
-        pool = parts.search.candidates.pool(space, limits, cfg.seed, parts.evaluator.known()[0])
+        pool = parts.search.candidates.pool(space, limits, cfg.seed, parts.evaluator.archs())
     with run_loggers as loggers, progress:
         labels = None
         if cfg.supernet:

@@ -157,7 +157,7 @@ def run_trainings(
     """Runs a study with `train`, or goes on with it: `acenas.run.api.search` says how."""
     kept = read_description(Path(folder)).get("objective", "accuracy")
     evaluator = _evaluator(space, train, Objective.of(study.get("objective") or kept))
-    if archs := evaluator.known()[0]:
+    if archs := evaluator.archs():
         study.setdefault("archs", archs)
     with only_process(Path(folder)):
         opened = Study(space, folder=folder, **study)
@@ -177,7 +177,7 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
                 f"{', '.join(map(str, train.columns))})"
             )
         values = [as_number(value, objective.name) for value in train[objective.name]]
-        return _Known(space.read_frame(train), np.array(values))
+        return _Known(space.read_frame(train.drop(columns=objective.name)), np.array(values))
     if callable(train):
         return _Called(space, train)
     raise UserError(

@@ -7,14 +7,14 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich import get_console
 
 from acenas.errors import UserError
+from acenas.files import read_frame
 from acenas.report.live import CSVMetrics
-from acenas.run.config import run_hash
+from acenas.run.config import config_in, run_hash
 from acenas.search.description import STUDY, read_description
 from acenas.search.state import ATTRIBUTES
 
@@ -33,11 +33,10 @@ def take_over(folder: Path) -> int:
     if (folder / STUDY).exists():
         return 0
     budgets = {path.parent: _budget(path.parent) for path in folder.parent.glob(f"*/{STUDY}")}
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = config_in(folder)
     smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search.budget]
     for other in sorted(smaller, key=lambda other: -budgets[other]):
-        with suppress(OSError, Timeout):  # what cannot be read or locked is left alone
+        with suppress(OSError, Timeout, UserError):  # what cannot be read or locked is left alone
             if _alike(other, cfg):
                 return _copy(other, folder)
     return 0
@@ -46,13 +45,13 @@ def take_over(folder: Path) -> int:
 def _budget(folder: Path) -> int:
     try:
         return int(read_description(folder)["budget"])
-    except (OSError, UserError, ValueError, KeyError, TypeError):
+    except (UserError, KeyError):
         return 0
 
 
 def _alike(other: Path, cfg: DictConfig) -> bool:
-    theirs = OmegaConf.load(other / "config.yaml")
-    if not isinstance(theirs, DictConfig) or theirs.get("seed") != cfg.seed:
+    theirs = config_in(other)
+    if theirs.get("seed") != cfg.seed:
         return False
     return run_hash(theirs, ["search.budget"]) == run_hash(cfg, ["search.budget"])
 
@@ -76,7 +75,7 @@ def _copy(other: Path, folder: Path) -> int:
                 shutil.copy2(other / name, folder / name)
         _copy_metrics(other, folder)
         shutil.copy2(other / STUDY, folder / STUDY)
-    observations = pd.read_parquet(folder / "observations.parquet")
+    observations = read_frame(folder / "observations.parquet", {"state": "text"}, f"remove {folder}")
     count = int(observations["state"].isin(["trained", "failed"]).sum())
     if count:
         get_console().print(

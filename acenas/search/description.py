@@ -9,7 +9,7 @@ from textwrap import shorten
 from typing import Any
 
 from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 
 STUDY = "study.json"
 """The file: the space, the objective and so on of a study, and its budget."""
@@ -18,12 +18,14 @@ STUDY = "study.json"
 def read_description(folder: Path) -> dict[str, Any]:
     """What the folder says of its study; nothing where there is none. Raises `UserError` for a damaged file."""
     file = folder / STUDY
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
+    kind = {
+        "budget?": int,
+        "seed?": int,
+        "objective?": {"name": str, "unit": str, "direction": str},
+        "constraints?": {str: float},
+    }
+    remedy = "get it back, or remove the folder to begin again"
+    return read_json(file, kind, remedy) if file.exists() else {}
 
 
 def write_description(folder: Path, description: Mapping[str, Any]) -> None:

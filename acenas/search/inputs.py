@@ -18,6 +18,7 @@ from acenas.spaces import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.custom import CustomSpace
 from acenas.tables import WeakLabels
+from acenas.tables.importers.own import read_rows
 
 Labels = WeakLabels | Source | Sequence[Source]
 """Weak labels as they are, or what `acenas.evaluation.labels.weak_labels` makes them of: frames, functions, names of
@@ -36,15 +37,8 @@ def frame_of(given: pd.DataFrame | str | Path, arch: str = "arch") -> pd.DataFra
     """
     if isinstance(given, pd.DataFrame):
         return given
-    path = Path(given)
-    try:
-        return (
-            pd.read_parquet(path)
-            if path.suffix.lower() == ".parquet"
-            else pd.read_csv(path, dtype={arch: str})
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    frame: pd.DataFrame = read_rows(Path(given), [arch]).to_pandas()
+    return frame
 
 
 def weak_labels_of(

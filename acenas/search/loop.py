@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.state import FAILED
 from acenas.search.study import Study, Trial
@@ -116,8 +117,8 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
     """Hands over the rounds that have a fit and were not handed over by an earlier process, or for a smaller budget."""
     file = study.folder / "rounds_reported.json"
     first, before = 0, study.budget
-    if file.exists():
-        kept = json.loads(file.read_text(encoding="utf-8"))
+    with suppress(UserError):  # nothing was handed over yet, or it is not known any more: then all is again
+        kept = read_json(file, {"next": int, "budget?": int})
         first, before = kept["next"], kept.get("budget", before)
     if before != study.budget:
         first = min(first, study.search.rounds_alike(before) + 1)

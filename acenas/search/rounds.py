@@ -130,6 +130,7 @@ class BudgetedSearch(Search):
         growth: the least size of a round as a share, rounded down, of what was trained before it; 0 for equal rounds.
             After many observations a few more change the ranker little, and each round costs a finetuning.
         num_final: architectures of a last round, chosen by `final`; 0 for none.
+        num_first: architectures of the first round, at least.
         first: chooses the first round by the scores of the pretrained ranker; without pretraining it is random.
         acquisition: chooses the other rounds.
         final: chooses the last round, where `num_final` is not 0.
@@ -144,6 +145,7 @@ class BudgetedSearch(Search):
     per_round: int = 3
     growth: float = 0.15
     num_final: int = 0
+    num_first: int = 0
     first: Acquisition = BestAndRandom(best=0.0, part=0.1)  # noqa: RUF009 (frozen)
     acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
@@ -151,7 +153,7 @@ class BudgetedSearch(Search):
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        check_budget(self.budget, self.per_round, self.num_final, self.growth)
+        check_budget(self.budget, self.per_round, self.num_final, self.growth, self.num_first)
         if self.confidence is not None and not 0.5 < self.confidence < 1:
             raise UserError(
                 f"search.confidence={self.confidence} must be above 0.5 and below 1, or null for the best observed"
@@ -162,15 +164,17 @@ class BudgetedSearch(Search):
     def round_sizes(self) -> list[int]:
         sizes: list[int] = []
         while left := self.budget - self.num_final - sum(sizes):
-            sizes.append(min(max(self.per_round, int(self.growth * sum(sizes))), left))
+            least = self.per_round if sizes else max(self.per_round, self.num_first)
+            sizes.append(min(max(least, int(self.growth * sum(sizes))), left))
         return [*sizes, self.num_final] if self.num_final else sizes
 
     @property
     @override
     def anytime(self) -> bool:
         """Whether there is no last round of its own, and all rules are `one_by_one`."""
-        rules = (self.first, self.acquisition)
-        return not self.num_final and all(rule.one_by_one(max(self.round_sizes)) for rule in rules)
+        first, *later = self.round_sizes
+        whole = self.first.one_by_one(first) and self.acquisition.one_by_one(max(later, default=1))
+        return whole and not self.num_final
 
     @override
     def choose(

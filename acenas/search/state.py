@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path
+from acenas.files import atomic_path, read_frame
 from acenas.spaces import SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
@@ -21,6 +22,15 @@ QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 
 ATTRIBUTES = {"observations": "trials", "given": "given", "scores": "scores", "answers": "answers"}
 """The attribute of `StudyState` that holds the content of each Parquet file."""
+
+
+_TRIALS = dict.fromkeys(("arch", "reason", "state", "message"), "text") | dict.fromkeys(
+    ("round", "repeat", "seconds"), "numbers"
+)
+_REMEDY = (
+    "get it back, or remove observations.parquet, scores.parquet and study.json to search again: what is kept in "
+    "`trained` is not trained again"
+)
 
 
 class StudyState:
@@ -63,10 +73,13 @@ class StudyState:
             file = self._files[name]
             written = _version(file)
             if written != self._read.get(name, ()):
-                setattr(self, attribute, pd.read_parquet(file))
+                columns = _TRIALS if name in ("observations", "answers") else {"arch": "text"}
+                setattr(self, attribute, read_frame(file, columns, _REMEDY))
                 self._read[name] = written
                 if name == "scores":
                     self._index()
+        if lacking := [arch for arch in self.trials["arch"] if arch not in self._position]:
+            raise UserError(f"{self._files['scores']} lacks {lacking[0]}, which was trained; {_REMEDY}")
 
     @property
     def version(self) -> dict[str, tuple[int, ...]]:

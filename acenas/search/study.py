@@ -169,7 +169,7 @@ class Study:
         self._check_budget()
         if before:
             self.state.restart_from(self.search.rounds_alike(before["budget"]))
-        elif archs is None:
+        else:
             self.state.write("scores")
         self.fitting.save_labels()
         write_description(self.folder, mine)
@@ -261,7 +261,9 @@ class Study:
                 f"given: there is no column {name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, observed.columns))})"
             )
-        return self.space.read_frame(observed), [as_number(value, name) for value in observed[name]]
+        return self.space.read_frame(observed.drop(columns=name)), [
+            as_number(value, f"row {row}: {name}") for row, value in enumerate(observed[name])
+        ]
 
     def _give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
         rows = [(arch, value) for arch, value in zip(archs, values, strict=True) if math.isfinite(value)]

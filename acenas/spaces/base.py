@@ -12,6 +12,7 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces.cost import Cost, count_cost
+from acenas.spaces.features import Features, OneHot
 from acenas.spaces.graphs import GraphBatch
 from acenas.spaces.supernet import SupernetNetwork
 
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
 
 
 class SearchSpace(ABC):
-    """A set of architectures, each a string in the space's own grammar; the string is its identity everywhere.
+    """A set of architectures, each a string in the space's grammar; the string is its identity everywhere.
 
     A space must have `name`, `num_node_types` and `encode`, and either `enumerate` or, where it is too large to list,
-    `validate` and `sample`. The other methods have defaults, to be overridden where more is known; those that cannot
-    do without more raise `UserError`.
+    `validate` and `sample`. The other methods have defaults, to be overridden where more is known; where there is no
+    default, they raise `UserError`.
     """
 
     name: str
     """The name that tables of this space carry in their metadata."""
     num_node_types: int
     """Values of `GraphBatch.node` are below this."""
+    features: type[Features] = OneHot
+    """The rows of numbers by which rankers that are no graph networks see architectures, unless told otherwise."""
     node_names: Sequence[str] = ()
     """The name of each node type in pictures; by default its number."""
     in_channels: int | None = None
@@ -41,7 +44,7 @@ class SearchSpace(ABC):
     choice_columns: Collection[str] = ()
     """Columns of a frame that hold the choices of an architecture a row; none in a space that is not one of choices."""
     example_input: Any = None
-    """What networks are called with where they read no images; see `acenas.spaces.cost.count_cost`."""
+    """The input of networks that do not take images; see `acenas.spaces.cost.count_cost`."""
 
     # --- the architectures ---
 
@@ -52,26 +55,22 @@ class SearchSpace(ABC):
     def validate(self, arch: str) -> None:
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
         if arch not in self._members:
-            raise UserError(f"not an architecture of the space {self.name}: {arch!r}")
+            raise UserError(f"not an architecture of the space {self.name}: {arch!r:.200}")
 
     @cached_property
     def _members(self) -> frozenset[str]:
         return frozenset(self.enumerate())
 
     def choices(self, arch: str) -> dict[str, Any]:
-        """`arch` as a mapping of its choices; empty in a space that is not one of choices."""
+        """Returns the choices of `arch` by name; none in a space that is not one of choices."""
         return {}
 
     def from_choices(self, choices: Mapping[Any, Any]) -> str:
-        """The architecture with these choices, such as a row of a frame. Raises `UserError` where there is none."""
+        """Returns the architecture with these choices. Raises `UserError` where there is none."""
         raise UserError(f"{self.name} is no space of choices; name architectures in a column arch")
 
     def parse(self, text: str) -> str:
-        """Returns the architecture that `text` names, in this space's grammar or in another published encoding of it.
-
-        Raises:
-            UserError: as `validate`.
-        """
+        """Returns the architecture `text`, in this space's grammar or another encoding. Raises as `validate`."""
         self.validate(text)
         return text
 
@@ -125,11 +124,11 @@ class SearchSpace(ABC):
         return arch
 
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """Returns `canonical` of each of `archs`; spaces where that is slow one by one have a faster way."""
+        """Returns `canonical` of each of `archs`; overridden where all at once are faster."""
         return [self.canonical(arch) for arch in archs]
 
     def distinct(self, archs: Sequence[str]) -> list[int]:
-        """Positions in `archs` of one architecture per function: the canonical one if it is there, else the first."""
+        """Returns the position in `archs` of one architecture per function: the canonical one, or else the first."""
         position: dict[str, int] = {}
         for i, (arch, canonical) in enumerate(zip(archs, self.canonical_all(archs), strict=True)):
             if arch == canonical or canonical not in position:
@@ -143,11 +142,7 @@ class SearchSpace(ABC):
         """Returns `archs` as graphs, in their order; edges lead from lower to higher nodes."""
 
     def canonical_graphs(self, archs: Sequence[str]) -> GraphBatch:
-        """Returns the graphs of the canonical forms of `archs`: of equal functions, equal ones.
-
-        Raises:
-            UserError: where `encode` and `num_node_types` of the space do not agree.
-        """
+        """Returns the graphs of the canonical forms. Raises `UserError` where `num_node_types` is too small."""
         graphs = self.encode(self.canonical_all(archs))
         if len(graphs) and (most := int(graphs.node.max())) >= self.num_node_types:
             raise UserError(
@@ -161,14 +156,13 @@ class SearchSpace(ABC):
         from acenas.spaces.drawing import draw_vertex_cells
 
         names = self.node_names or [str(kind) for kind in range(self.num_node_types)]
-        graph = self.encode([arch])
-        cells = {}
-        for number, item in enumerate(graph.to_pyg().to_data_list(), start=1):
-            edges = [(source, target) for source, target in item.edge_index.T.tolist()]
-            cells["" if number == 1 else f"graph {number}"] = (
-                edges,
+        cells = {
+            f"graph {number}" if number > 1 else "": (
+                [(source, target) for source, target in item.edge_index.T.tolist()],
                 [names[kind] for kind in item.x.tolist()],
             )
+            for number, item in enumerate(self.encode([arch]).to_pyg().to_data_list(), start=1)
+        }
         return draw_vertex_cells(cells)
 
     # --- networks; a space that is only ranked needs none of these ---
@@ -178,9 +172,9 @@ class SearchSpace(ABC):
         raise UserError(f"the space {self.name} builds no networks; search a table of it")
 
     def check_images(self, num_classes: int, image_shape: tuple[int, int, int]) -> None:
-        """Raises `UserError` where the networks cannot read images of `image_shape` `(channels, height, width)`.
+        """Raises `UserError` where the networks do not take images of `image_shape` `(channels, height, width)`.
 
-        Compares the channels; where the space does not fix them, runs one network. Draws no global random numbers.
+        Compares the channels, or runs one network where the space does not fix them. Draws no global random numbers.
         """
         if self.in_channels not in (None, image_shape[0]):
             raise UserError(
@@ -199,28 +193,22 @@ class SearchSpace(ABC):
                 raise UserError(f"the space {self.name} and images= do not fit: {error}") from error
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """Counts what the networks of `archs` cost for one image of `image_shape` `(channels, height, width)`."""
+        """Counts the costs of the networks of `archs` for one image of `image_shape` `(channels, height, width)`."""
         return [count_cost(self.build(arch, num_classes), image_shape) for arch in archs]
 
     def build_supernet(self, num_classes: int) -> SupernetNetwork:
-        """Builds a network of all architectures, which share its fresh weights.
-
-        Raises:
-            UserError: where the space has none.
-        """
+        """Builds a network of all architectures, which share its fresh weights. Raises `UserError` for none."""
         raise UserError(f"the space {self.name} has no super-net; choose weak labels that need none")
 
     def connected(self, arch: str) -> bool:
-        """Returns whether the output of `arch` depends on its input at all."""
+        """Returns whether the output of `arch` depends on its input."""
         return True
 
     def sample_fair(self, generator: torch.Generator) -> list[str]:
-        """Draws as many architectures as a choice has operations, so that every choice takes each of them once.
+        """Draws architectures, as many as a choice has operations, such that every choice takes each of them once.
 
         That is strict fairness (FairNAS, Chu et al., arXiv 1907.01845, section 3.2): one step on all of them trains
-        every operation equally often. Each of the architectures alone is uniformly distributed.
-
-        Raises:
-            UserError: where the choices of the space are not all of one size.
+        every operation equally often. Each of the architectures is uniformly distributed. Raises `UserError` where the
+        choices of the space differ in size.
         """
         raise UserError(f"the space {self.name} cannot be sampled fairly; sample it uniformly")

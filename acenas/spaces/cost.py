@@ -1,16 +1,16 @@
-"""What a network costs: parameters, and the operations of one forward pass, counted as it runs.
+"""The cost of a network: its parameters, and the operations of one forward pass, counted as it runs.
 
-"FLOPs" has two meanings in this field's tables, and neither counts a multiply-add as two:
+Tables of this field mean two things by "FLOPs". Neither counts a multiply-add as two:
 
-- Multiply-adds, `Cost.macs_m` here, are what the official files of NAS-Bench-201 call flops, and so do those of NDS (by
-  the code of its authors) and of AceNAS. A table imported from such a file holds them as `<dataset>.flops_m`.
-- `Cost.flops_m` adds normalisation, ReLU and average pools, as the counter of Archai does, which some collections of
-  NAS-Bench-201 figures follow. Tables measured by acenas and the labels that it counts hold these as
-  `<dataset>.flops_m`.
+- Multiply-adds, `Cost.macs_m` here: "flops" in the official files of NAS-Bench-201, NDS and AceNAS. A table imported
+  from such a file has them as `<dataset>.flops_m`.
+- `Cost.flops_m`, which adds normalisation, ReLU and average pools, as Archai's counter does: in some collections of
+  NAS-Bench-201 figures. Tables measured by acenas and the labels that it counts have these as `<dataset>.flops_m`.
 
 The first cell of NAS-Bench-201 on CIFAR-10 has 15.65 million by the first and 17.96 million by the second.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,22 +19,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.utils import _pair
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from acenas.errors import UserError
 
 
 class Cost(NamedTuple):
-    """Millions of parameters and of operations for one image.
+    """Millions of parameters, and of operations for one image.
 
     Attributes:
         params_m: trainable parameters.
-        macs_m: multiply-adds of convolutions and linear layers; a linear layer's bias counts one for each output, as
-            in NAS-Bench-201.
-        flops_m: multiply-adds of convolutions and of linear layers without bias, each counted as one, and 2 per
-            element of batch normalisation, 1 per element of ReLU, k * k per output of an average pool, and
-            (h + 1) * (w + 1) per output of a global pool over h x w.
+        macs_m: multiply-adds of convolutions and linear layers. As in NAS-Bench-201, the bias of a linear layer counts
+            one for each output.
+        flops_m: multiply-adds of convolutions and of linear layers without bias, and 2 per element of batch
+            normalisation, 1 per element of ReLU, k * k per output of an average pool, (h + 1) * (w + 1) per output of a
+            global pool over h x w.
     """
 
     params_m: float
@@ -45,9 +47,8 @@ class Cost(NamedTuple):
 def count_cost(network: nn.Module, inputs: Any) -> Cost:
     """Counts the cost of `network` for one image, or for any other input.
 
-    Counted are convolutions and matrix products wherever they are (layers, attention, functions), batch normalisation,
-    ReLU and average pools; sums, skips and other layers are free. The network runs once, in evaluation mode, and is
-    left as it was.
+    Convolutions and matrix products count wherever they are (layers, attention, functions), and so do the layers that
+    `Cost` names. All else is free. The network runs once, in evaluation mode, and is left as it was.
 
     Args:
         network: any module.
@@ -75,7 +76,7 @@ def count_cost(network: nn.Module, inputs: Any) -> Cost:
             case nn.ReLU() | nn.ReLU6():
                 others["flops"] += output.numel()
             case nn.AvgPool2d():
-                others["flops"] += output.numel() * _area(module.kernel_size)
+                others["flops"] += output.numel() * math.prod(_pair(module.kernel_size))
             case nn.AdaptiveAvgPool2d():
                 height, width = (i // o for i, o in zip(inputs[0].shape[-2:], output.shape[-2:], strict=True))
                 others["flops"] += output.numel() * (height + 1) * (width + 1)
@@ -112,49 +113,39 @@ class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of PyTor
 
 @contextmanager
 def plain_operations(network: nn.Module) -> Iterator[None]:
-    """Attention and recurrent layers as matrix products, which can be counted, rather than as one fused operation."""
+    """Runs attention and recurrent layers as matrix products, which can be counted, and not as one fused operation."""
     fast = torch.backends.mha.get_fastpath_enabled()
     recurrent = any(isinstance(module, nn.RNNBase) for module in network.modules())
-    fused = torch.backends.mkldnn.flags(enabled=False) if recurrent else nullcontext()
+    unfused = torch.backends.mkldnn.flags(enabled=False) if recurrent else nullcontext()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
             warnings.filterwarnings("ignore", "TF32 acceleration on top of oneDNN")  # the flags say so
-            with fused:
+            with unfused:
                 yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def arguments(network: nn.Module, inputs: Any) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """The arguments and keyword arguments that `inputs` of `count_cost` stand for, on the device of `network`."""
+def arguments(network: nn.Module, inputs: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Returns the arguments and keyword arguments of `inputs` of `count_cost`, on the device of `network`."""
     like = next(network.parameters(), torch.zeros(0))
     if callable(inputs):
         inputs = inputs()
-    if isinstance(inputs, Mapping):
-        return (), {name: _moved(value, like.device) for name, value in inputs.items()}
-    if isinstance(inputs, Tensor):
-        return (inputs.to(like.device),), {}
     if _is_shape(inputs):
-        return (torch.zeros(1, *inputs, device=like.device, dtype=like.dtype),), {}
-    return [_moved(value, like.device) for value in inputs], {}
+        inputs = torch.zeros(1, *inputs, device=like.device, dtype=like.dtype)
+    kwargs = dict(inputs) if isinstance(inputs, Mapping) else {}
+    args = [] if kwargs else [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    return tree_map_only(Tensor, lambda tensor: tensor.to(like.device), (args, kwargs))  # type: ignore[no-any-return]
 
 
 def _is_shape(inputs: Any) -> bool:
     return isinstance(inputs, Sequence) and all(isinstance(side, int) for side in inputs)
 
 
-def _moved(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value
-
-
-def _area(kernel_size: int | tuple[int, int]) -> int:
-    return kernel_size**2 if isinstance(kernel_size, int) else kernel_size[0] * kernel_size[1]
-
-
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the block, then every module in the mode that it was in."""
+    """Sets evaluation mode for the block, then every module to the mode that it was in."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

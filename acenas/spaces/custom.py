@@ -1,7 +1,5 @@
 """What custom spaces share: functions given by name, and networks that a function builds."""
 
-from __future__ import annotations
-
 import inspect
 import pkgutil
 from abc import abstractmethod
@@ -21,14 +19,14 @@ class CustomSpace(SearchSpace):
 
     Args:
         name: in tables of this space.
-        build: the function, or its dotted name; None where no networks are built.
-        example_input: see `count_cost`; a string is the dotted name of a function.
+        build: the function; None where no networks are built. Here and in `example_input`, a string is a dotted name.
+        example_input: see `count_cost`.
     """
 
     def __init__(self, name: str, build: Callable[..., nn.Module] | str | None, example_input: Any) -> None:
         self.name = name
-        self._build = named("build", build)
-        self._example = self.example_input = named("example_input", example_input)
+        self._build = named("space.build", build)
+        self._example = self.example_input = named("space.example_input", example_input)
 
     @abstractmethod
     def _arguments(self, arch: str) -> dict[str, Any]:
@@ -73,10 +71,10 @@ class CustomSpace(SearchSpace):
 
 
 def named(key: str, given: Any) -> Any:
-    """Imports what the dotted name `given` stands for; returns anything else as it is. Raises `UserError`."""
+    """Returns what the dotted name `given` names; anything else as it is. Raises `UserError` with the option `key`."""
     if not isinstance(given, str):
         return given
     try:
         return pkgutil.resolve_name(given)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"space.{key}={given} cannot be imported: {error}") from None
+        raise UserError(f"{key}={given} cannot be imported: {error}") from None

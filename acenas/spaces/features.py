@@ -1,9 +1,7 @@
-"""Graphs as rows of numbers, for rankers that are no graph networks.
+"""Features: graphs as rows of numbers, for rankers that are not graph networks.
 
-Where an architecture has K graphs, each has its own columns. The features in `GraphBatch.globals` come last.
+Where an architecture has K graphs, each has its own columns. The columns of `GraphBatch.globals` come last.
 """
-
-from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
@@ -21,7 +19,7 @@ Rows = NDArray[np.float64]
 
 
 class Features(ABC):
-    """Turns a batch of B architectures into rows `[B, F]`; each row depends on its architecture alone.
+    """Converts a batch of B architectures to rows `[B, F]`. A row depends on its architecture alone.
 
     Args:
         num_node_types: values of `GraphBatch.node` are below this.
@@ -31,20 +29,19 @@ class Features(ABC):
         self.num_node_types = num_node_types
 
     def fit(self, graphs: GraphBatch) -> None:  # noqa: B027 (nothing to learn is the rule)
-        """Learns which columns there are from the architectures observed so far, where that is not fixed."""
+        """Chooses the columns by the architectures observed so far, where they are not fixed."""
 
     @abstractmethod
     def rows(self, graphs: GraphBatch) -> Rows:
-        """`[B, F]`, the same columns for every batch since the last `fit`."""
+        """Returns `[B, F]`, with the same columns for every batch since the last `fit`."""
 
 
 class OneHot(Features):
-    """The type of the node at each position, and between which positions there are edges ("adjacency one-hot").
+    """Adjacency one-hot encoding (White et al., "A study on neural architecture encodings", arXiv 2007.04965).
 
-    One column per position and type, where "no node" is a type too, and one per pair of positions (White et al.,
-    "A study on neural architecture encodings", arXiv 2007.04965). Among the architectures observed so far an edge may
-    follow from its ends being there; such pairs are left out. Where positions fix the wiring, as in NAS-Bench-201,
-    these are all pairs.
+    One column per position and node type ("no node" is a type too), and one per pair of positions that an edge may
+    join. A pair is left out where, in the architectures observed so far, its two nodes alone determine whether there is
+    an edge. In NAS-Bench-201, where positions fix the wiring, these are all pairs.
 
     >>> graphs = GraphBatch(
     ...     torch.tensor([[2, 1]]), torch.zeros(1, 2, 2).bool(), torch.ones(1, 2).bool(), torch.zeros(1, 0)
@@ -56,7 +53,7 @@ class OneHot(Features):
     def __init__(self, num_node_types: int) -> None:
         super().__init__(num_node_types)
         self._varying: Tensor | None = None
-        """`[N, N]` or `[K, N, N]`, bool: the edges that are there in some and not in others, given their ends."""
+        """`[N, N]` or `[K, N, N]`, bool: the pairs with a column."""
 
     @override
     def fit(self, graphs: GraphBatch) -> None:
@@ -65,7 +62,7 @@ class OneHot(Features):
 
     @override
     def rows(self, graphs: GraphBatch) -> Rows:
-        """`[B, F]`; without edges before the first `fit`."""
+        """Returns `[B, F]`; without columns for edges before the first `fit`."""
         types = F.one_hot(graphs.node, self.num_node_types).flatten(start_dim=1)
         if self._varying is None:
             return _joined(types, graphs)
@@ -73,9 +70,10 @@ class OneHot(Features):
 
 
 class Counts(Features):
-    """How many nodes of each type there are, and how many edges from each type to each: for any space.
+    """The number of nodes of each type, and of edges from each type to each. It suits any space.
 
-    Independent of the order of a graph's nodes; architectures that differ in how their edges join may look alike.
+    It does not depend on the order of the nodes. Architectures that differ only in which nodes of equal types are
+    joined have equal rows.
 
     >>> graphs = GraphBatch(
     ...     torch.tensor([[0, 1]]), torch.tensor([[[0, 1], [0, 0]]]).bool(), torch.ones(1, 2).bool(), torch.zeros(1, 0)
@@ -93,11 +91,11 @@ class Counts(Features):
 
 
 class Paths(Features):
-    """Path encoding (BANANAS, White et al., arXiv 1910.11858, section 3): which sequences of operations data takes.
+    """Path encoding (BANANAS, White et al., arXiv 1910.11858, section 3).
 
-    A path runs from a node without predecessors to one without successors; a column says whether an architecture
-    has it. The columns are the paths of the architectures observed so far: of any other nothing is known. So none
-    has to be cut off by its length, as where all possible paths are columns.
+    A path runs from a node without predecessors to one without successors and is the sequence of its operations. There
+    is a column for each path of the architectures observed so far: 1 where an architecture has the path. As other paths
+    have no column, paths of any length can be kept.
     """
 
     def __init__(self, num_node_types: int) -> None:
@@ -112,16 +110,13 @@ class Paths(Features):
     def rows(self, graphs: GraphBatch) -> Rows:
         arch, path = (part.numpy() for part in paths(graphs))
         rows = np.zeros((len(graphs), len(self._known)))
-        column = np.searchsorted(self._known, path)
-        known = (
-            self._known[np.minimum(column, len(self._known) - 1)] == path if len(self._known) else path > path
-        )
-        rows[arch[known], column[known]] = 1.0
+        known = np.isin(path, self._known)
+        rows[arch[known], np.searchsorted(self._known, path[known])] = 1.0
         return _joined(torch.from_numpy(rows), graphs)
 
 
 def paths(graphs: GraphBatch) -> tuple[Tensor, Tensor]:
-    """All paths through all graphs, each once per architecture (and per graph, where it has several).
+    """Returns all paths through all graphs, each once per architecture (and per graph, where it has several).
 
     Args:
         graphs: B architectures without cycles.
@@ -132,13 +127,11 @@ def paths(graphs: GraphBatch) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: for a graph with a cycle.
     """
-    size = graphs.node.shape[-1]
-    node, mask = graphs.node.reshape(-1, size), graphs.mask.reshape(-1, size)
-    adjacency = graphs.adjacency.reshape(-1, size, size)
-    graphs_each = node.shape[0] // max(len(graphs), 1)
+    node, adjacency, mask = graphs.flat()
+    size, graphs_each = node.shape[1], len(node) // max(len(graphs), 1)
     ends = ~adjacency.any(dim=2)
 
-    # All paths grow by one node at a time, from the starts on; those that meet again as equals are one.
+    # All paths grow by one node at a time. Those that are equal so far and end at the same node are kept once.
     graph, at = (mask & ~adjacency.any(dim=1)).nonzero().unbind(1)
     path = _extended(graph % graphs_each, node[graph, at])
     finished = []
@@ -157,10 +150,10 @@ def paths(graphs: GraphBatch) -> tuple[Tensor, Tensor]:
 
 
 def _extended(path: Tensor, node_type: Tensor) -> Tensor:
-    """The hash of a path with one more node: a polynomial in a prime, which wraps around at 64 bits."""
+    """Returns the hash of a path with one more node: a polynomial in a prime, which wraps around at 64 bits."""
     return path * 1_000_000_007 + node_type + 1
 
 
 def _joined(columns: Tensor, graphs: GraphBatch) -> Rows:
-    """`[B, F]`: the columns `[B, C]`, then the globals."""
+    """Returns `[B, F]`: the columns `[B, C]`, then the globals."""
     return torch.cat([columns.double(), graphs.globals.double()], dim=1).numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -57,9 +58,38 @@ class GraphBatch:
         return GraphBatch(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     @staticmethod
+    def of(
+        graphs: Sequence[tuple[Sequence[int], Iterable[tuple[int, int]]]],
+        size: int,
+        features: Tensor,
+        graphs_each: int | None = None,
+    ) -> GraphBatch:
+        """Makes a batch of graphs of at most `size` nodes; a node of type 0 is none.
+
+        Args:
+            graphs: for each graph the types of its nodes, and its edges (source, target).
+            size: N.
+            features: `[B, G]`, the globals.
+            graphs_each: K, graphs of each architecture, which follow one another; None for `[B, N]`.
+        """
+        node = torch.tensor([[*types, *[0] * (size - len(types))] for types, _ in graphs], dtype=torch.long)
+        edges = [(row, *edge) for row, (_, edges) in enumerate(graphs) for edge in edges]
+        adjacency = torch.zeros(len(graphs), size, size, dtype=torch.bool)
+        adjacency[torch.tensor(edges, dtype=torch.long).reshape(-1, 3).unbind(1)] = True
+        shape = (-1, size) if graphs_each is None else (-1, graphs_each, size)
+        node = node.reshape(shape)
+        return GraphBatch(node, adjacency.reshape(*shape, size), node > 0, features)
+
+    @staticmethod
     def cat(batches: list[GraphBatch]) -> GraphBatch:
         """Joins batches of the same N (and K)."""
         return GraphBatch(*(torch.cat([getattr(b, f.name) for b in batches]) for f in fields(GraphBatch)))
+
+    def flat(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns node, adjacency and mask of all graphs, `[B * K, ...]`."""
+        size = self.node.shape[-1]
+        adjacency = self.adjacency.reshape(-1, size, size)
+        return self.node.reshape(-1, size), adjacency, self.mask.reshape(-1, size)
 
     def to_pyg(self) -> Batch:
         """Converts to a torch-geometric `Batch` of `Data(x [n] long, edge_index, globals [1, G])`.
@@ -69,33 +99,24 @@ class GraphBatch:
         from torch_geometric.data import Batch, Data
         from torch_geometric.utils import dense_to_sparse
 
-        size = self.node.shape[-1]
-        node, mask = self.node.reshape(-1, size), self.mask.reshape(-1, size)
-        adjacency = self.adjacency.reshape(-1, size, size)
-        graphs_each = node.shape[0] // max(len(self), 1)
+        node, adjacency, mask = self.flat()
+        graphs_each = len(node) // max(len(self), 1)
         data = []
-        for i in range(node.shape[0]):
-            keep = mask[i]
+        for i, keep in enumerate(mask):
             edge_index, _ = dense_to_sparse(adjacency[i][keep][:, keep].long())
-            row = self.globals[i // graphs_each : i // graphs_each + 1]
-            data.append(Data(x=node[i][keep], edge_index=edge_index, globals=row))
+            data.append(
+                Data(x=node[i][keep], edge_index=edge_index, globals=self.globals[i // graphs_each][None])
+            )
         return Batch.from_data_list(data)
 
     @staticmethod
     def from_pyg(batch: Batch, *, size: int | None = None, graphs_each: int = 1) -> GraphBatch:
         """Reverses `to_pyg`; pads to `size` nodes, by default those of the largest graph."""
-        items = batch.to_data_list()
-        size = size or max(item.num_nodes for item in items)
-        node = torch.zeros(len(items), size, dtype=torch.long)
-        adjacency = torch.zeros(len(items), size, size, dtype=torch.bool)
-        mask = torch.zeros(len(items), size, dtype=torch.bool)
-        for i, item in enumerate(items):
-            node[i, : item.num_nodes] = item.x
-            mask[i, : item.num_nodes] = True
-            adjacency[i, item.edge_index[0], item.edge_index[1]] = True
-        features = torch.cat([item.globals for item in items[::graphs_each]])
+        from torch_geometric.utils import to_dense_adj, to_dense_batch
+
+        node, mask = to_dense_batch(batch.x, batch.batch, max_num_nodes=size)
+        adjacency = to_dense_adj(batch.edge_index, batch.batch, max_num_nodes=node.shape[1]) > 0
+        features = batch.globals[::graphs_each]
         if graphs_each > 1:
-            groups = len(items) // graphs_each
-            node, mask = node.view(groups, graphs_each, size), mask.view(groups, graphs_each, size)
-            adjacency = adjacency.view(groups, graphs_each, size, size)
+            node, adjacency, mask = (part.unflatten(0, (-1, graphs_each)) for part in (node, adjacency, mask))
         return GraphBatch(node, adjacency, mask, features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -70,16 +71,11 @@ class LabelledGraphs(SearchSpace):
         _read(arch)
 
     @override
-    def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        self._refuse("drawn")
-
-    @override
-    def neighbours(self, arch: str) -> list[str]:
-        self._refuse("changed")
-
-    @override
-    def build(self, arch: str, num_classes: int) -> NoReturn:
-        self._refuse("built")
+    def sample(self, n: int, generator: torch.Generator) -> NoReturn:
+        raise UserError(
+            f"of the space {self.name} nothing but graphs is known, so none can be drawn; search those of a table with "
+            "search=greedy or half_best"
+        )
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns the graphs, node type 1 + tag; the globals are log(1 + |h|) of each hyper-parameter h, with its sign.
@@ -89,22 +85,16 @@ class LabelledGraphs(SearchSpace):
                 or hyper-parameters as the first one.
         """
         read = [_read(arch) for arch in archs]
-        node = torch.zeros(len(archs), self.graphs, self.nodes, dtype=torch.long)
-        adjacency = torch.zeros(len(archs), self.graphs, self.nodes, self.nodes, dtype=torch.bool)
-        for i, (graphs, hyperparameters) in enumerate(read):
-            self._check_size(archs[i], graphs)
+        for arch, (graphs, hyperparameters) in zip(archs, read, strict=True):
+            self._check_size(arch, graphs)
             if len(hyperparameters) != len(read[0][1]):
                 raise UserError(
-                    f"{archs[i]} has {len(hyperparameters)} hyper-parameters, {archs[0]} has {len(read[0][1])}"
+                    f"{arch} has {len(hyperparameters)} hyper-parameters, {archs[0]} has {len(read[0][1])}"
                 )
-            for k, (edges, tags) in enumerate(graphs):
-                node[i, k, : len(tags)] = torch.tensor(tags) + 1
-                for source, target in edges:
-                    adjacency[i, k, source, target] = True
-        if self.graphs == 1:
-            node, adjacency = node.squeeze(1), adjacency.squeeze(1)
+        typed = [([tag + 1 for tag in graph.tags], graph.edges) for graphs, _ in read for graph in graphs]
         values = torch.tensor([hyperparameters for _, hyperparameters in read]).reshape(len(archs), -1)
-        return GraphBatch(node, adjacency, node > 0, values.sign() * values.abs().log1p())
+        features = values.sign() * values.abs().log1p()
+        return GraphBatch.of(typed, self.nodes, features, None if self.graphs == 1 else self.graphs)
 
     def draw(self, arch: str) -> Figure:
         """Draws the graphs below each other, their nodes by their tags, and the hyper-parameters above."""
@@ -125,12 +115,6 @@ class LabelledGraphs(SearchSpace):
                 f"space.graphs={self.graphs} space.nodes={self.nodes} space.tags={self.tags}"
             )
 
-    def _refuse(self, what: str) -> NoReturn:
-        raise UserError(
-            f"of the space {self.name} nothing but graphs is known, so none can be {what}; search those of a table "
-            "with search=greedy or half_best"
-        )
-
 
 @lru_cache(maxsize=1 << 16)
 def _read(arch: str) -> tuple[tuple[Graph, ...], tuple[float, ...]]:
@@ -138,9 +122,12 @@ def _read(arch: str) -> tuple[tuple[Graph, ...], tuple[float, ...]]:
     written, _, hyperparameters = arch.partition(";")
     try:
         graphs = tuple(_read_graph(text) for text in written.split("/"))
-        return graphs, tuple(float(value) for value in hyperparameters.split(",") if hyperparameters)
+        values = tuple(float(value) for value in hyperparameters.split(",") if hyperparameters)
+        if not all(map(math.isfinite, values)):
+            raise ValueError("a hyper-parameter is not finite")
+        return graphs, values
     except ValueError as error:
-        raise UserError(f"not a graph with tags: {arch!r}: {error}") from None
+        raise UserError(f"not a graph with tags: {arch!r:.200}: {error}") from None
 
 
 def _read_graph(text: str) -> Graph:
@@ -150,8 +137,8 @@ def _read_graph(text: str) -> Graph:
     tags = tuple(int(tag) for tag in tags_text.split(","))
     pairs = [edge.partition("-") for edge in edges_text.split(",") if edges_text]
     edges = tuple((int(source), int(target)) for source, _, target in pairs)
-    if min(tags) < 0:
-        raise ValueError("a tag is below 0")
+    if not 0 <= min(tags) <= max(tags) < 100_000:
+        raise ValueError("a tag is below 0 or above 99,999")
     for source, target in edges:
         if not 0 <= source < target < len(tags):
             raise ValueError(f"edge {source}-{target} does not lead to a higher node among {len(tags)}")

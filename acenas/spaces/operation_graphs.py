@@ -1,11 +1,8 @@
 """A custom space of networks that are graphs of named operations."""
 
-from __future__ import annotations
-
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +10,9 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.spaces.choices.grammar import listed, near
+from acenas.errors import UserError, listed, near
 from acenas.spaces.custom import CustomSpace, named
+from acenas.spaces.features import Counts
 from acenas.spaces.graphs import GraphBatch
 
 Read = tuple[Mapping[Any, str] | Sequence[str], Iterable[tuple[Any, Any]]]
@@ -77,6 +74,8 @@ class Graphs(CustomSpace):
     tensor([[2, 1, 3]])
     """
 
+    features = Counts  # the order of nodes that look alike means nothing
+
     def __init__(
         self,
         read: Mapping[str, Read] | Callable[[str], Read] | str,
@@ -92,8 +91,8 @@ class Graphs(CustomSpace):
         name: str = "graphs",
     ) -> None:
         super().__init__(name, build, example_input)
-        self._read = named("read", read)
-        self._sample, self._neighbours = named("sample", sample), named("neighbours", neighbours)
+        self._read = named("space.read", read)
+        self._sample, self._neighbours = named("space.sample", sample), named("space.neighbours", neighbours)
         self._disconnected = disconnected
         if isinstance(self._read, Mapping):
             archs = list(self._read) if archs is None else archs
@@ -118,10 +117,14 @@ class Graphs(CustomSpace):
             try:
                 self._known[arch] = self._checked(arch)
             except UserError as error:
-                raise UserError(f"not an architecture of the space {self.name}: {error}: {arch!r}") from None
+                raise UserError(
+                    f"not an architecture of the space {self.name}: {error}: {arch!r:.200}"
+                ) from None
         return self._known[arch]
 
     def _checked(self, arch: str) -> Graph:
+        import networkx as nx  # type: ignore[import-untyped]  # a third of a second, for those who have such a space
+
         if isinstance(self._read, Mapping) and arch not in self._read:
             raise UserError(f"it is none of the {len(self._read)} there are{near(arch, self._read.keys())}")
         told = self._read[arch] if isinstance(self._read, Mapping) else self._read(arch)
@@ -129,31 +132,27 @@ class Graphs(CustomSpace):
             operations, edges = told
             if not isinstance(operations, Mapping):
                 operations = dict(enumerate(operations))
-            edges = [(source, target) for source, target in edges]
-        except (TypeError, ValueError):
-            raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r}") from None
-        for node in (node for edge in edges for node in edge):
+            graph = nx.DiGraph([(source, target) for source, target in edges])
+        except (TypeError, ValueError, nx.NetworkXError):
+            raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r:.200}") from None
+        for node in graph:
             if node not in operations:
-                raise UserError(f"an edge has {node!r}, which is none of the nodes {listed(operations)}")
+                raise UserError(f"an edge has {node!r:.200}, which is none of the nodes {listed(operations)}")
         for node, operation in operations.items():
             if self._operations is not None and operation not in self._operations:
                 there_are = listed(self._operations) + near(operation, self._operations)
-                raise UserError(f"node {node!r} is {operation!r} and can be {there_are}")
+                raise UserError(f"node {node!r:.200} is {operation!r:.200} and can be {there_are}")
+            graph.add_node(node, operation=operation)
         if not operations or (self._size is not None and len(operations) > self._size):
             raise UserError(f"it has {len(operations)} nodes and can have 1 to {self._size or 'any number'}")
-        sources: dict[Hashable, set[Hashable]] = {node: set() for node in operations}
-        for source, target in edges:
-            sources[target].add(source)
-        try:
-            order = list(TopologicalSorter(sources).static_order())
-        except CycleError as error:
-            raise UserError(f"it has a cycle, {' -> '.join(map(str, error.args[1][::-1]))}") from None
-        parts = _parts(operations, edges)
-        if len(parts) > 1 and not self._disconnected:
-            smallest = min(parts, key=len)
+        if not nx.is_directed_acyclic_graph(graph):
+            cycle = [source for source, _ in nx.find_cycle(graph)]
+            raise UserError(f"it has a cycle, {' -> '.join(map(str, [*cycle, cycle[0]]))}")
+        if not self._disconnected and not nx.is_weakly_connected(graph):
+            smallest: set[Any] = min(nx.weakly_connected_components(graph), key=len)
             apart = listed(sorted(map(str, smallest)))
             raise UserError(f"no edge joins {apart} to the rest (disconnected=True allows that)")
-        return _ordered(order, operations, sources)
+        return _ordered(graph, nx.topological_generations(graph))
 
     @override
     def validate(self, arch: str) -> None:
@@ -200,60 +199,57 @@ class Graphs(CustomSpace):
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns the graphs, node type 1 + the operation's position in `operations`, without globals."""
-        graphs = [self.graph(arch) for arch in archs]
-        node = torch.zeros(len(archs), self.nodes, dtype=torch.long)
-        adjacency = torch.zeros(len(archs), self.nodes, self.nodes, dtype=torch.bool)
         types = {operation: number for number, operation in enumerate(self.operations, start=1)}
-        for i, graph in enumerate(graphs):
-            node[i, : len(graph.operations)] = torch.tensor([types[each] for each in graph.operations])
-            for source, target in graph.edges:
-                adjacency[i, source, target] = True
-        return GraphBatch(node, adjacency, node > 0, torch.zeros(len(archs), 0))
+        graphs = ((graph.operations, graph.edges) for graph in map(self.graph, archs))
+        typed = [([types[each] for each in operations], edges) for operations, edges in graphs]
+        return GraphBatch.of(typed, self.nodes, torch.zeros(len(archs), 0))
 
     def _arguments(self, arch: str) -> dict[str, Any]:
         self.validate(arch)
         return {"arch": arch}
 
 
-def _parts(nodes: Iterable[Hashable], edges: Iterable[tuple[Hashable, Hashable]]) -> list[set[Hashable]]:
-    """Returns the connected components, the direction of edges aside."""
-    part = {node: {node} for node in nodes}
-    for source, target in edges:
-        if part[source] is not part[target]:
-            part[source] |= part[target]
-            part.update(dict.fromkeys(part[target], part[source]))
-    return list({id(joined): joined for joined in part.values()}.values())
+def read_json(arch: str) -> Read:
+    """Reads a graph written as JSON, for `Graphs(read=...)`: the operation and the inputs of each node, by its name.
+
+    What is an input and no node is one whose operation is its own name.
+
+    >>> read_json('{"h": {"op": "linear", "input": ["x"]}, "y": {"op": "tanh", "input": ["h"]}}')
+    ({'x': 'x', 'h': 'linear', 'y': 'tanh'}, [('x', 'h'), ('h', 'y')])
+    """
+    try:
+        nodes = json.loads(arch)
+        edges = [(source, name) for name, node in nodes.items() for source in node["input"]]
+        return {source: source for source, _ in edges} | {n: node["op"] for n, node in nodes.items()}, edges
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"it is not JSON with op and input of each node ({type(error).__name__}: {error})"
+        ) from None
 
 
-def _ordered(
-    order: Sequence[Hashable], operations: Mapping[Hashable, str], sources: Mapping[Hashable, set[Hashable]]
-) -> Graph:
-    """Returns the graph with its nodes in an order that isomorphic graphs share, except among nodes of one colour.
+def _ordered(graph: Any, generations: Iterable[Iterable[Any]]) -> Graph:
+    """Returns a graph of networkx with its nodes in an order that isomorphic graphs share, but for nodes of one colour.
 
     Colours are refined by the colours of neighbours (Weisfeiler and Leman, 1968) until their number does not grow.
     """
-    targets: dict[Hashable, set[Hashable]] = {node: set() for node in order}
-    depth: dict[Hashable, int] = {}
-    for node in order:
-        depth[node] = max((depth[source] + 1 for source in sources[node]), default=0)
-        for source in sources[node]:
-            targets[source].add(node)
-    colour = {node: str(operations[node]) for node in order}
+    colour = {node: str(operation) for node, operation in graph.nodes(data="operation")}
     before = 0
     while len(set(colour.values())) > before:
         before = len(set(colour.values()))
         around = {
             node: (
                 colour[node],
-                *(sorted(colour[n] for n in near_by[node]) for near_by in (sources, targets)),
+                *(sorted(colour[n] for n in near_by[node]) for near_by in (graph.pred, graph.succ)),
             )
-            for node in order
+            for node in graph
         }
         colour = {node: _hash(repr(seen)) for node, seen in around.items()}
-    placed = sorted(order, key=lambda node: (depth[node], colour[node]))
+    depth = {node: number for number, nodes in enumerate(generations) for node in nodes}
+    placed = sorted(graph, key=lambda node: (depth[node], colour[node]))
     place = {node: number for number, node in enumerate(placed)}
-    edges = frozenset((place[source], place[target]) for target in order for source in sources[target])
-    return Graph(tuple(operations[node] for node in placed), edges, tuple(colour[node] for node in placed))
+    edges = frozenset((place[source], place[target]) for source, target in graph.edges)
+    operations = tuple(graph.nodes[node]["operation"] for node in placed)
+    return Graph(operations, edges, tuple(colour[node] for node in placed))
 
 
 def _hash(text: str) -> str:
@@ -262,14 +258,13 @@ def _hash(text: str) -> str:
 
 def isomorphic(one: Graph, other: Graph) -> bool:
     """Returns whether two graphs differ only in the order of their nodes."""
-    nodes = [Counter(zip(graph.operations, graph.colours, strict=True)) for graph in (one, other)]
-    if nodes[0] != nodes[1]:
+    if one.operations != other.operations or one.colours != other.colours:
         return False
-    if one.edges == other.edges and one.colours == other.colours:
+    if one.edges == other.edges:
         return True
     if len(set(one.colours)) == len(one.colours):
         return False  # each node can only be one other, which is at the same place
-    import networkx as nx  # type: ignore[import-untyped]  # for graphs with nodes that look alike
+    import networkx as nx  # for graphs with nodes that look alike
 
     both = []
     for graph in (one, other):

@@ -1,6 +1,4 @@
-"""Layers of full width of which a path takes the first channels: how super-nets share kernels between widths."""
-
-from __future__ import annotations
+"""Layers of super-nets whose paths differ in width: a path uses the first channels of full-width kernels."""
 
 from collections.abc import Sequence
 
@@ -17,10 +15,8 @@ class SlicedConv2d(nn.Conv2d):
     ) -> Tensor:
         """`[B, c, H, W]` to `[B, out_channels, H', W']`, both at most as wide as the layer.
 
-        Args:
-            x: the input.
-            out_channels: None for all. A depthwise convolution has as many as its input.
-            inputs: the parts of the layer's input channels that `x` joins; None for the first ones.
+        `out_channels` is None for all; a depthwise convolution has as many as its input. `inputs` are the parts of the
+        layer's input channels that `x` concatenates; None for the first ones.
         """
         if self.groups > 1:
             out_channels = x.shape[1]
@@ -48,7 +44,7 @@ def _columns(weight: Tensor, parts: Sequence[slice]) -> Tensor:
 
 
 class SlicedSequential(nn.Sequential):
-    """Layers of which a path takes as many channels as its input has, from the first to the last layer."""
+    """Layers that keep the number of channels of their input."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, c, H, W]` to `[B, c, H', W']`."""
@@ -58,7 +54,7 @@ class SlicedSequential(nn.Sequential):
 
 
 class SlicedBatchNorm2d(nn.BatchNorm2d):
-    """A batch normalisation for as many first channels as its input has, in everything else like its base."""
+    """A batch normalisation of the first channels, as many as its input has."""
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, c, H, W]` to the same, c at most as wide as the layer."""

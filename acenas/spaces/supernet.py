@@ -26,13 +26,9 @@ class Memo:
         self._slots: dict[Hashable, tuple[tuple[Tensor, ...], Tensor]] = {}
 
     def __call__(self, slot: Hashable, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """Returns `function(*inputs)`; computes it only where the last call of this slot had other tensors."""
+        """Returns `function(*inputs)`; computes it unless the last call of this slot had the same tensors."""
         known, result = self._slots.get(slot, ((), None))
-        if (
-            result is None
-            or len(known) != len(inputs)
-            or any(a is not b for a, b in zip(known, inputs, strict=True))
-        ):
+        if result is None or list(map(id, known)) != list(map(id, inputs)):
             result = function(*inputs)
             self._slots[slot] = (inputs, result)
         return result
@@ -52,8 +48,7 @@ class SupernetNetwork(nn.Module, ABC):
         Args:
             images: `[B, C, H, W]`, float.
             arch: an architecture of the space.
-            memo: made by `memo` for these images, to share results between architectures, for inference only; ignored
-                where `memo` returns None.
+            memo: of `memo()`, for these images, to share results between architectures; for inference only.
         """
 
     @abstractmethod
@@ -74,7 +69,7 @@ def without_running_averages(network: nn.Module) -> None:
 
 
 class PathStatistics:
-    """Batch normalisation with the statistics of one path at a time, measured on images that are not evaluated.
+    """Batch normalisation with the statistics of one path, measured on other images than the evaluated ones.
 
     The logits of an image then do not depend on the other images of its batch.
 
@@ -112,9 +107,8 @@ class PathStatistics:
         Args:
             arch: the path.
             batches: k batches of images `[B, C, H, W]`, the same for all paths.
-            memos: one for each batch, or None. It must be called with the same paths in the same order as the memo
-                of the evaluated images: a beginning that both take from their memo is not run again, and its layers
-                keep the statistics that an earlier path with this beginning gave them.
+            memos: one for each batch, or None. Paths must come in the same order as for the memo of the evaluated
+                images: first layers that both take from their memos are not run again and keep their statistics.
         """
         for layer in self._layers:
             layer.training = True

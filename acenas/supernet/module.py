@@ -1,7 +1,5 @@
 """The training of a super-net: each step trains the weights of a few paths only."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
@@ -12,7 +10,7 @@ import torch.distributed as dist
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from acenas.errors import UserError
+from acenas.errors import require_at_least, require_one_of
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.sampling import PathSampler
@@ -25,25 +23,24 @@ Average = Literal["users", "paths"]
 class Supernet(pl.LightningModule):
     """Trains the shared weights along sampled paths.
 
-    A step has P paths: those of all processes together. A parameter's gradient is the mean of its gradients over the
+    A step has P paths, those of all processes together. A parameter's gradient is the mean of its gradients over the
     paths that use it (`average="users"`), or their sum divided by P, as if the other paths gave zeros
     (`average="paths"`: plain data parallelism). With the first, an operation learns as fast with many paths in a step
-    as with a single one. With a single path both are the same.
+    as with a single one.
 
-    Parameters that no path of a step uses have no gradient (None, not zeros): neither momentum nor weight decay moves
-    them in that step.
+    Parameters that no path of a step uses have no gradient (None, not zeros), so that neither momentum nor weight decay
+    changes them in that step.
 
     Args:
         network: is trained in place.
-        space: space of the architectures.
+        space: of the architectures.
         sampler: draws the paths of each step.
         recipe: how to train. Its batch size is that of a process; it clips the norm of the averaged gradients of all
             parameters used in the step.
-        seed: seed of the paths, which are a function of (seed, step).
+        seed: of the paths, which are a function of (seed, step).
         average: how gradients are averaged over paths.
-        accumulate: batches of a step. All of them take the same paths, so that a step is that of one batch
-            `accumulate` times as large, except for the statistics of batch normalisation. The last batches of an epoch
-            make a step of their own where they do not fill one.
+        accumulate: batches of a step, all on the same paths: like one batch `accumulate` times as large, except for the
+            statistics of batch normalisation. The last batches of an epoch may make a smaller step.
         channels_last: memory layout of images and weights.
 
     Raises:
@@ -63,13 +60,9 @@ class Supernet(pl.LightningModule):
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        if accumulate < 1:
-            raise UserError(f"supernet: accumulate must be at least 1, not {accumulate}")
-        if average not in ("users", "paths"):
-            raise UserError(f"supernet: average is 'users' or 'paths', not {average!r}")
-        self.automatic_optimization = (
-            False  # several backward passes a step, none of which may hold all graphs
-        )
+        require_at_least(1, "supernet: ", accumulate=accumulate)
+        require_one_of("supernet: average", average, ("users", "paths"))
+        self.automatic_optimization = False  # one backward pass for each path, so that memory holds one graph
         self.network = network
         self.space = space
         self.sampler = sampler
@@ -133,8 +126,7 @@ def average_gradients(
 ) -> None:
     """Replaces each process's sums of gradients by the averages over all processes.
 
-    Only gradients that some path uses are sent, in one message. As all processes know all paths, none has to ask which
-    parameters another one has used, as a general implementation would.
+    Only gradients that some path uses are sent, in one message: all processes know all paths.
 
     Args:
         network: holds in `grad` the sums over the paths of this process and over `batches`.

@@ -1,6 +1,4 @@
-"""Samplers of the paths that a step of the super-net trains: functions of (seed, step), so every process knows all."""
-
-from __future__ import annotations
+"""Samplers of the paths of a step: functions of (seed, step), so that every process knows all paths."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
 
@@ -29,7 +27,7 @@ class PathSampler(ABC):
     connected_only: bool = False
 
     def paths(self, space: SearchSpace, seed: int, step: int, world_size: int = 1) -> list[list[str]]:
-        """Returns the architectures of each of `world_size` processes in step `step`, in the order of the processes.
+        """Returns the architectures of each of `world_size` processes in step `step`.
 
         Raises:
             UserError: where connected architectures are asked for and no draw of many is connected.
@@ -69,8 +67,7 @@ class UniformPaths(PathSampler):
     paths_per_step: int = 1
 
     def __post_init__(self) -> None:
-        if self.paths_per_step < 1:
-            raise UserError(f"sampler: paths_per_step must be at least 1, not {self.paths_per_step}")
+        require_at_least(1, "sampler: ", paths_per_step=self.paths_per_step)
 
     @override
     def draw(self, space: SearchSpace, generator: torch.Generator) -> list[str]:

@@ -1,13 +1,11 @@
 """The stage `score`: accuracy and loss of paths of a trained super-net, as weak labels."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,8 +16,8 @@ import torch.nn.functional as F
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from torch import Tensor
 
-from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.errors import UserError, require_at_least, require_one_of
+from acenas.files import read_json, write_text
 from acenas.images import Images, ImageTask
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
@@ -28,6 +26,8 @@ from acenas.tables import Provenance, WeakLabels
 from acenas.training.processes import Hardware, processes
 
 LABELS = ("weak.supernet", "weak.supernet_loss")
+
+_CHUNK = {"archs": [str], "scores": [[float]], "seconds": float}
 
 OnChunk = Callable[[int, int], None]
 """Receives the number of finished chunks and of all chunks."""
@@ -40,17 +40,17 @@ def score_paths(
     batches: Sequence[Images],
     calibration: Sequence[Tensor] = (),
 ) -> Tensor:
-    """Measures the accuracy in percent and the mean loss of each path, without waiting for the device between paths.
+    """Measures the accuracy and the mean loss of each path, without waiting for the device between paths.
 
     Args:
-        network: super-net, on the device of the images.
+        network: on the device of the images.
         archs: A architectures; those with the same first operations should follow one another.
         batches: evaluation images `[B, C, H, W]` float and labels `[B]`.
-        calibration: batches of other images for the statistics of batch normalisation, measured anew for each path;
-            with none, the statistics are those of each batch of `batches`.
+        calibration: batches of other images, on which the statistics of batch normalisation are measured for each path;
+            with none, the statistics are those of each evaluated batch.
 
     Returns:
-        `[A, 2]`, float32, on the device: accuracy, and cross-entropy without label smoothing.
+        `[A, 2]`, float32, on the device: accuracy in percent, and cross-entropy without label smoothing.
     """
     device = batches[0].labels.device
     totals = torch.zeros(len(archs), 2, device=device)
@@ -72,22 +72,22 @@ def score_paths(
 class Scoring:
     """Scores the paths of a super-net.
 
-    Architectures that compute the same function get the same label, that of their canonical form. The super-net would
-    label them differently, as their weights lie on other edges.
+    Architectures that compute the same function get the label of their canonical form. (The super-net itself would
+    label them differently, as their operations are on other edges.)
 
     Attributes:
-        space: space of the architectures.
+        space: of the architectures.
         task: images; the paths are evaluated on the validation images.
-        hardware: what to compute on.
+        hardware: to compute on.
         archs: a list of architectures, a number of different functions to draw at random, or None for the whole space.
         batch_norm: statistics of the batch that is evaluated ("batch"), or of training images, measured for each
             path ("recalibrated").
-        batch_size: largest number of images of a batch; the batches are of equal size. With `batch_norm="batch"`
-            the labels depend on it.
+        batch_size: images of a batch at most; the batches are of equal size. With `batch_norm="batch"` the labels
+            depend on it.
         images: number of evaluated images, the first ones; None for all.
         calibration_batches: batches of training images for `batch_norm="recalibrated"`.
-        seed: seed of the architectures drawn at random.
-        chunk_size: architectures of a file; between two files nothing waits for the device.
+        seed: of the architectures drawn at random.
+        chunk_size: architectures of a file; within a file nothing waits for the device.
         channels_last: memory layout of images and weights.
 
     Raises:
@@ -107,14 +107,10 @@ class Scoring:
     channels_last: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "images", "calibration_batches", "chunk_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"score: {name} must be at least 1, not {value}")
-        if isinstance(self.archs, int) and self.archs < 1:
-            raise UserError(f"score: archs must be at least 1, not {self.archs}")
-        if self.batch_norm not in ("batch", "recalibrated"):
-            raise UserError(f"score: batch_norm is 'batch' or 'recalibrated', not {self.batch_norm!r}")
+        names = ("batch_size", "images", "calibration_batches", "chunk_size")
+        require_at_least(1, "score: ", **{name: getattr(self, name) for name in names})
+        require_at_least(1, "score: ", archs=self.archs if isinstance(self.archs, int) else None)
+        require_one_of("score: batch_norm", self.batch_norm, ("batch", "recalibrated"))
 
     def run(
         self, network: SupernetNetwork, folder: str | Path, weights: str, progress: OnChunk | None = None
@@ -126,7 +122,7 @@ class Scoring:
 
         Args:
             network: trained super-net, on the CPU.
-            folder: folder of these labels alone.
+            folder: of these labels alone.
             weights: description of the weights, for the provenance.
             progress: is called after every chunk, in the first process.
 
@@ -137,20 +133,17 @@ class Scoring:
         Raises:
             UserError: where an architecture is not of the space.
         """
-        folder = Path(folder)
-        archs = self.architectures()
-        canonical = sorted(
-            {self.space.canonical(arch) for arch in archs}
-        )  # the same first operations side by side
+        folder, archs = Path(folder), self.architectures()
+        forms = self.space.canonical_all(archs)
+        canonical = sorted(set(forms))  # the same first operations side by side
         with processes(self.hardware, _score, self, network, canonical, folder) as environment:
             chunks = _score(environment, self, network, canonical, folder, progress)
-        done = [json.loads(chunk.read_text(encoding="utf-8")) for chunk in chunks]
+        done = [read_json(chunk, _CHUNK, "remove it to score its paths again") for chunk in chunks]
         scores = {
-            arch: score for chunk in done for arch, score in zip(chunk["archs"], chunk["scores"], strict=True)
+            a: score for chunk in done for a, score in zip(chunk["archs"], chunk["scores"], strict=True)
         }
-        values = np.array([scores[self.space.canonical(arch)] for arch in archs])
-        seconds = sum(chunk["seconds"] for chunk in done)
-        provenance = self._provenance(weights, seconds, len(canonical))
+        provenance = self._provenance(weights, sum(chunk["seconds"] for chunk in done), len(canonical))
+        values = np.array([scores[form] for form in forms])
         return WeakLabels(self.space.name, archs, LABELS, values, provenance)
 
     def architectures(self) -> list[str]:
@@ -191,34 +184,32 @@ class Scoring:
             labels.append(batch.labels)
             if limit is not None and sum(map(len, labels)) >= limit:
                 break
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
         everything = torch.cat(images)[:limit].to(self.hardware.dtype), torch.cat(labels)[:limit]
         count = -(-len(everything[1]) // self.batch_size)
-        return [
-            Images(part.contiguous(memory_format=layout), answers)
-            for part, answers in zip(
-                *(torch.tensor_split(values, count) for values in everything), strict=True
-            )
-        ]
+        parts = zip(*(torch.tensor_split(values, count) for values in everything), strict=True)
+        return [Images(part.contiguous(memory_format=self.layout), answers) for part, answers in parts]
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Memory layout of images and weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def _provenance(self, weights: str, seconds: float, count: int) -> dict[str, Provenance]:
-        task = self.task
-        available = task.draws * len(task.splits.valid.labels)
-        images = f"{len(task.splits.valid.labels)} validation images of {task.source.name}"
-        if self.images is not None and self.images < available:
-            images = f"the first {self.images} of {available} looks at {images}"
+        task, valid = self.task, len(self.task.splits.valid.labels)
+        images = f"{valid} validation images of {task.source.name}"
+        if self.images is not None and self.images < task.draws * valid:
+            images = f"the first {self.images} of {task.draws * valid} looks at {images}"
         if task.draws > 1:
             images += f", each in {task.draws} draws of {task.evaluation}"
-        statistics = f"batch normalisation with the statistics of batches of up to {self.batch_size} images"
+        statistics = f"with the statistics of batches of up to {self.batch_size} images"
         if self.batch_norm == "recalibrated":
-            statistics = (
-                f"batch normalisation recalibrated for each path on {self.calibration_batches} batches of up to "
-                f"{self.batch_size} training images"
-            )
+            batches = f"{self.calibration_batches} batches of up to {self.batch_size} training images"
+            statistics = f"recalibrated for each path on {batches}"
+        how = f"{images}; batch normalisation {statistics}"
         duration = f"{seconds:.1f} device-seconds for {count} paths"
         return {
-            "weak.supernet": Provenance(f"{images}; {statistics}", weights, duration),
-            "weak.supernet_loss": Provenance(f"{images}; {statistics}; lower is better", weights, duration),
+            "weak.supernet": Provenance(how, weights, duration),
+            "weak.supernet_loss": Provenance(f"{how}; lower is better", weights, duration),
         }
 
 
@@ -230,9 +221,9 @@ def _score(
     folder: Path,
     progress: OnChunk | None = None,
 ) -> list[Path]:
-    """Scores the share of chunks of one process, then those that the others have left; returns all files.
+    """Scores the chunks of one process, then those that the others have not done; returns all files.
 
-    No process waits for another: at the end two processes may score the same chunk, with the same result.
+    No process waits for another. At the end two processes may score the same chunk, with the same result.
     """
     rank, size = (0, 1) if environment is None else (environment.global_rank(), environment.world_size())
     device = scoring.hardware.device(0 if environment is None else environment.local_rank())
@@ -241,7 +232,7 @@ def _score(
     parts = [archs[start : start + scoring.chunk_size] for start in range(0, len(archs), scoring.chunk_size)]
     files = [folder / "chunks" / f"{_digest([key, *part])}.json" for part in parts]
     network = copy.deepcopy(network).to(device, scoring.hardware.dtype)
-    network.to(memory_format=torch.channels_last if scoring.channels_last else torch.contiguous_format)  # type: ignore[call-overload]
+    network.to(memory_format=scoring.layout)  # type: ignore[call-overload]
 
     def report() -> None:
         if progress is not None:
@@ -251,7 +242,8 @@ def _score(
     mine = [i for i in range(len(files)) if i % size == rank]
     others = [i for i in reversed(range(len(files))) if i % size != rank]  # they come from the other end
     for i in mine + others:
-        if files[i].exists():
+        with suppress(UserError):  # there is none yet, or it is damaged
+            read_json(files[i], _CHUNK)
             continue
         start = time.monotonic()
         with scoring.hardware.autocast():
@@ -267,11 +259,8 @@ def scores_key(
 ) -> str:
     """Returns a hash of all that the scores of an architecture depend on."""
     tensors = [*network.state_dict().values(), *(t for batch in batches for t in batch), *calibration]
-    return _digest([precision, *(f"{tuple(tensor.shape)}{_content(tensor)}" for tensor in tensors)])
-
-
-def _content(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+    plain = (tensor.detach().cpu().contiguous().numpy() for tensor in tensors)
+    return _digest([precision, *(f"{a.shape}{hashlib.sha256(a.tobytes()).hexdigest()}" for a in plain)])
 
 
 def _digest(texts: Sequence[str]) -> str:

@@ -1,7 +1,5 @@
 """The stage `supernet`: trains the shared weights on one device or many, and resumes where it was killed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,15 +38,15 @@ class PathDDP(DDPStrategy):
 class SupernetTraining:
     """Trains the super-net of a space.
 
-    On one machine the weights are a function of the attributes, with or without a kill in between.
+    On one machine the weights are a function of the attributes, whether or not the training was killed and resumed.
 
     Attributes:
         space: has a super-net.
         task: images and their augmentation.
         sampler: draws the paths of each step.
         recipe: how to train; the batch size is that of one process.
-        hardware: what to train on.
-        seed: seed of initial weights, order of images, augmentation and paths.
+        hardware: to train on.
+        seed: of initial weights, order of images, augmentation and paths.
         average: how gradients are averaged over paths, see `Supernet`.
         accumulate: batches of a step.
         channels_last: memory layout; faster on GPUs in bfloat16.
@@ -69,13 +67,13 @@ class SupernetTraining:
     ) -> SupernetNetwork:
         """Trains the super-net unless `folder` holds it; called again after a kill, resumes after the last whole epoch.
 
-        Writes `supernet.ckpt` after each epoch and `supernet.pt`, the final weights, in the end, in the first process
-        alone. Logs `supernet/loss`, `supernet/train_accuracy` (percent) and `supernet/learning_rate` every epoch.
+        The first process writes `supernet.ckpt` after each epoch and `supernet.pt`, the final weights, in the end. It
+        logs `supernet/loss`, `supernet/train_accuracy` (percent) and `supernet/learning_rate` every epoch.
 
         Args:
-            folder: folder of this training alone.
-            callbacks: callbacks of Lightning, in the first process.
-            loggers: loggers of Lightning, in the first process.
+            folder: of this training alone.
+            callbacks: of Lightning, in the first process.
+            loggers: of Lightning, in the first process.
 
         Returns:
             The trained network, on the CPU, in every process that a launcher has started.

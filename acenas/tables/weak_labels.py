@@ -15,10 +15,11 @@ from acenas.tables.schema import (
     ARCH,
     Accuracy,
     Flops,
-    Latency,
+    Other,
     Parameters,
     Provenance,
     TableMetadata,
+    TrainSeconds,
     Weak,
     parse_column,
     write_table,
@@ -39,18 +40,20 @@ COUNTED = re.compile(r"(?:([A-Za-z0-9_-]+)\.)?(params_m|macs_m|flops_m)")
 class WeakLabels:
     """A frame of architectures × named labels, in which values may be missing.
 
-    A label costs no training of the architecture: a column `weak.<name>`, FLOPs, parameters or latency. Accuracies of
-    trained architectures are refused: the observed ones belong to the budget, the test ones to the report.
+    A label costs no training of the architecture: a column `weak.<name>`, FLOPs, parameters, latency, or one whose name
+    says nothing. Accuracies of trained architectures are refused: the observed ones belong to the budget, the test ones
+    to the report.
 
     Args:
         space: the name of the search space.
         archs: ``A`` architectures, none of them twice.
-        names: ``L`` names of labels, in the grammar of `acenas.tables.schema`.
+        names: ``L`` names of labels, see `check_weak_label`.
         values: ``[A, L]``, NaN where a label is missing.
         provenance: for each label, on which images, with which weights and for how long it was measured.
 
     Raises:
-        UserError: where a name is not one of a weak label, has no provenance or is there twice, or an architecture is.
+        UserError: where a name is not one of a weak label, has no provenance or is there twice, or an architecture is,
+            or a value is infinite.
         ValueError: where the shape of `values` does not fit.
     """
 
@@ -72,6 +75,12 @@ class WeakLabels:
             raise ValueError(
                 f"values of shape {values.shape} for {len(archs)} architectures × {len(names)} labels"
             )
+        infinite = np.argwhere(np.isinf(values))
+        if len(infinite):
+            row, column = infinite[0]
+            raise UserError(
+                f"weak label {names[column]} is infinite for {archs[row]}; leave it out there, as NaN"
+            )
         self.space = space
         self.archs = list(archs)
         self.names = list(names)
@@ -87,30 +96,31 @@ class WeakLabels:
 
     @classmethod
     def from_table(
-        cls, table: BenchmarkTable, names: Sequence[str], short_trainings: Mapping[str, str] | None = None
+        cls, table: BenchmarkTable, names: Sequence[str], columns: Mapping[str, str] | None = None
     ) -> "WeakLabels":
         """Reads the columns `names` of a benchmark table.
 
         Args:
             table: the table.
             names: of the labels.
-            short_trainings: for a label `weak.<name>` the column that holds it under another name: validation
-                accuracies of trainings so short that the query protocol does not count them in the budget.
+            columns: for a label the column that holds it under another name: `<dataset>.params_m` for `params_m`, and
+                for `weak.<name>` validation accuracies of trainings so short that the query protocol does not count
+                them in the budget.
 
         Raises:
             UserError: where a column is missing or is not one of a weak label, or a short training is not one.
         """
-        kept_in = {name: (short_trainings or {}).get(name, name) for name in names}
+        kept_in = {name: (columns or {}).get(name, name) for name in names}
         for name, column in kept_in.items():
             check_weak_label(name)
-            if column != name:
+            if column != name and not (COUNTED.fullmatch(name) and column.endswith(f".{name}")):
                 _check_short_training(name, column)
-        columns = [table.column(column) for column in kept_in.values()]
+        read = [table.column(column) for column in kept_in.values()]
         provenance = {
             name: table.metadata.columns.get(column, _default_provenance(column))
             for name, column in kept_in.items()
         }
-        values = np.stack(columns, axis=1) if columns else np.zeros((len(table), 0))
+        values = np.stack(read, axis=1) if read else np.zeros((len(table), 0))
         return cls(table.metadata.space, table.archs, names, values, provenance)
 
     def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
@@ -151,10 +161,10 @@ class WeakLabels:
 
 
 def check_weak_label(name: str) -> None:
-    """Checks by its name that a column is a weak label: `weak.<name>`, a latency, or a cost, with or without data set.
+    """Checks by its name that a column may be a weak label: all but the architectures and what trainings show.
 
     Raises:
-        UserError: for accuracies of trained architectures, and for columns that are no score at all.
+        UserError: for accuracies and durations of trainings, and for a name outside the grammar with the word test.
 
     >>> check_weak_label("weak.synflow")
     >>> check_weak_label("cifar10.test.200")
@@ -163,13 +173,14 @@ def check_weak_label(name: str) -> None:
     """
     column = parse_column(name)
     better = "choose weak labels such as weak.<name>, <dataset>.flops_m or <dataset>.params_m"
-    if (isinstance(column, Accuracy) and column.split == "test") or "test" in name.split("."):
+    words = re.split(r"[._-]", name.lower()) if isinstance(column, Other) else name.split(".")
+    if (isinstance(column, Accuracy) and column.split == "test") or "test" in words:
         raise UserError(f"{name} is a test accuracy, which no search may see; {better}")
     if isinstance(column, Accuracy):
         raise UserError(
             f"{name} is the accuracy of trained architectures, which a search must pay for from its budget; {better}"
         )
-    if not isinstance(column, Weak | Flops | Parameters | Latency) and not COUNTED.fullmatch(name):
+    if isinstance(column, TrainSeconds) or name == ARCH:
         raise UserError(f"{name} is not a weak label; {better}")
 
 

@@ -1,11 +1,10 @@
-"""Batches of the images that a network is trained and evaluated on."""
+"""Batches of the images that a network is trained and evaluated on, and its accuracy on them."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.images import ImageFiles, Images, ImageTask
@@ -78,3 +77,29 @@ def evaluation_batches(
 ) -> Iterator[Images]:
     """Returns the batches of `part` to evaluate on, on `device`; test images are for reports only."""
     return task.evaluation_batches(part, EVALUATION_BATCH[torch.device(device).type], device)
+
+
+def accuracies(network: nn.Module, batches: Iterable[Images], count: int = 1) -> list[float]:
+    """Returns the accuracy in percent of each of `count` networks side by side; arguments as `count_correct`."""
+    correct, seen = count_correct(network, batches, count)
+    return (100 * correct / seen).tolist()
+
+
+@torch.no_grad()
+def count_correct(network: nn.Module, batches: Iterable[Images], count: int = 1) -> tuple[Tensor, int]:
+    """Returns the number of images that a network classifies correctly in evaluation mode, and of all images.
+
+    `network` may be `count` networks side by side (`side_by_side`); the first result is `[count]`, long, on its device,
+    where the batches are, too. Keeps the network's mode.
+    """
+    was_training = network.training
+    network.eval()
+    like = next(network.parameters())
+    correct, seen = torch.zeros(count, dtype=torch.long, device=like.device), 0
+    for images, labels in batches:
+        inputs = images.to(like.dtype).repeat(1, count, 1, 1).contiguous(memory_format=torch.channels_last)
+        logits = network(inputs).reshape(len(labels), count, -1)
+        correct += (logits.argmax(-1) == labels[:, None]).sum(0)
+        seen += len(labels)
+    network.train(was_training)
+    return correct, seen

@@ -1,9 +1,5 @@
 """The training of one network on one device, with its learning curve: what a search observes."""
 
-from __future__ import annotations
-
-import csv
-import io
 import math
 import time
 from pathlib import Path
@@ -15,8 +11,7 @@ from torch import nn
 from acenas.errors import UserError
 from acenas.files import write_text
 from acenas.images import ImageFiles, Images, ImageTask
-from acenas.training.accuracy import accuracies
-from acenas.training.batches import TrainingBatches, evaluation_batches
+from acenas.training.batches import TrainingBatches, accuracies, evaluation_batches
 from acenas.training.network import NetworkTraining
 from acenas.training.recipe import Recipe
 
@@ -24,22 +19,22 @@ from acenas.training.recipe import Recipe
 class CurveTraining(NetworkTraining):
     """Trains one network and writes a row of its learning curve after each epoch. Never reads a test image.
 
-    The validation accuracy of the curve is that of the first draw of the validation images; after the last epoch it is
-    that of all draws: the observed accuracy. It is measured in float32 whatever the precision of the training.
+    The validation accuracy is measured on the first draw of the validation images; after the last epoch on all draws,
+    which gives the observed accuracy. It is measured in float32 whatever the precision of the training.
 
     Args:
         network: with initial weights.
         task: the images.
         recipe: how to train.
-        seed: of the order of the images, of their augmentation, and of what the network itself draws.
-        device: where to train.
-        path: the CSV file of the curve; it is whole whenever the process is killed.
+        seed: of the order of the images, of their augmentation, and of dropout.
+        device: to train on.
+        path: the CSV file of the curve; a kill leaves it whole.
         channels_last: memory layout of weights and images.
 
     Attributes:
         batches: the training images.
         curve: a row for each epoch.
-        seconds: spent in training, over all processes that worked on it.
+        seconds: of training, over all processes that worked on it.
     """
 
     def __init__(
@@ -75,11 +70,8 @@ class CurveTraining(NetworkTraining):
         )
         now = time.monotonic()
         self.seconds, self._clock = self.seconds + now - self._clock, now
-        table = io.StringIO()
-        writer = csv.DictWriter(table, list(self.curve[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.curve)
-        write_text(self.path, table.getvalue())
+        lines = [list(self.curve[0]), *([str(value) for value in row.values()] for row in self.curve)]
+        write_text(self.path, "".join(",".join(line) + "\n" for line in lines))
         self._check_divergence()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -95,10 +87,10 @@ class CurveTraining(NetworkTraining):
         self.batches.generator.set_state(checkpoint["data_generator"].cpu())
 
     def _check_divergence(self) -> None:
-        """Raises `UserError` where the loss is not finite, or in the end no better than that of guessing.
+        """Raises `UserError` where the loss is not finite, or loss and accuracy are at chance level in the end.
 
-        Many a small network has not learned much after a few epochs: it has diverged only where its loss on the
-        training images, too, is at chance level. The mean loss of a single epoch includes that of its first steps.
+        A small network may have learned little after a few epochs, so the accuracy alone says too little. The mean loss
+        of a single epoch includes its first steps.
         """
         loss, accuracy = self.curve[-1]["train_loss"], self.curve[-1]["valid_accuracy"]
         epochs, classes = self.recipe.epochs, self.task.splits.num_classes

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import signal
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +18,18 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from typing_extensions import override
 
+from acenas.files import atomic_path, check_kind, read_state, reading
+
 if TYPE_CHECKING:  # rankers use this file too, without images and processes
     from acenas.images import Images
     from acenas.training.processes import Hardware
 
 
 class EpochCheckpoint(pl.callbacks.Checkpoint):
-    """Writes the state of a training to one file at the end of an epoch; a kill leaves the last whole file.
+    """Writes the state of a training to the file `path` at the end of an epoch; a kill leaves the last whole file.
 
-    It must run in all processes, as Lightning gathers the state from all of them; the first one writes.
-
-    Args:
-        path: of the file.
-        seconds: no file is written within so many seconds of the one before, except after the last epoch. With
-            several processes it must be 0.
+    It must run in all processes, as Lightning gathers the state from all of them. Except after the last epoch, the file
+    is written only where that was `seconds` ago, which must be 0 with several processes.
     """
 
     def __init__(self, path: Path, seconds: float = 0.0) -> None:
@@ -45,22 +42,32 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if not last and time.monotonic() - self._written < self.seconds:
             return
-        # By chance: processes of several containers or machines may have one number.
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
-        try:
+        with atomic_path(self.path) if trainer.is_global_zero else nullcontext(self.path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)
-            if trainer.is_global_zero:
-                temporary.replace(self.path)
-            self._written = time.monotonic()
-        finally:
-            temporary.unlink(missing_ok=True)
+        self._written = time.monotonic()
+
+
+def resumable(checkpoint: Path, module: pl.LightningModule) -> Path | None:
+    """Returns the checkpoint to go on from; None where there is none yet.
+
+    Raises:
+        UserError: where it is damaged, or of another training.
+    """
+    if not checkpoint.exists():
+        return None
+    remedy = "remove it to begin this training again"
+    state = read_state(checkpoint, remedy)
+    with reading(checkpoint, remedy):
+        check_kind(state, dict.fromkeys(("loops", "epoch", "optimizer_states", "lr_schedulers"), object))
+        module.load_state_dict(state["state_dict"])
+    return checkpoint
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Hides Lightning's messages on devices, processes and the last epoch, and warnings that no user can act on.
 
-    An interrupt stays a `KeyboardInterrupt`: Lightning would exit, and ignore further ones.
+    Keeps an interrupt a `KeyboardInterrupt`, where Lightning would exit and ignore further ones.
     """
     on_interrupt = signal.getsignal(signal.SIGINT)
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
@@ -110,13 +117,13 @@ def fit(
     checkpoint_seconds: float = 0.0,
     **trainer_options: Any,
 ) -> None:
-    """Trains `module` on images as one of the processes; resumes from the checkpoint where there is one.
+    """Trains `module` in place, as one of the processes; resumes from the checkpoint where there is one.
 
     Args:
-        module: is trained in place.
+        module: to train.
         data: its batches.
-        hardware: what to train on.
-        checkpoint: the file that is written after each epoch, in the first process.
+        hardware: to train on.
+        checkpoint: the file of `EpochCheckpoint`.
         callbacks: of Lightning.
         loggers: of Lightning.
         device: of a single process; None for the first of `hardware`.
@@ -139,4 +146,4 @@ def fit(
             enable_model_summary=False,
             **{"precision": hardware.precision, **trainer_options},
         )
-        trainer.fit(module, data, ckpt_path=checkpoint if checkpoint.exists() else None)
+        trainer.fit(module, data, ckpt_path=resumable(checkpoint, module))

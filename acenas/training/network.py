@@ -1,6 +1,4 @@
-"""The training of one network by Lightning: what the trainings of a search and the final training share."""
-
-from __future__ import annotations
+"""The training of one network by Lightning, for the trainings of a search and the final training."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from acenas.errors import UserError
+from acenas.files import read_state, reading
 from acenas.images import ImageTask
 from acenas.seeds import derive_seed
 from acenas.training.recipe import Recipe
@@ -19,42 +17,33 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def initialised(build: Callable[[], Network], seed: int, stage: str = "training") -> Network:
-    """Returns the network of `build` with initial weights of (seed, stage). Keeps torch's global generator."""
+    """Returns the network of `build`; its weights depend on (seed, stage). Keeps torch's global generator."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, stage, "weights"))
         return build()
 
 
 def load_weights(network: nn.Module, path: Path, whose: str) -> None:
-    """Loads the weights of a file, or of a checkpoint of Lightning, into `network`.
-
-    Raises:
-        UserError: where the file is missing, damaged or of another network than `whose`.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    """Loads the weights of a file, or of a checkpoint of Lightning. Raises `UserError` where they are not `whose`."""
+    remedy = f"remove its folder to train {whose} again"
+    state = read_state(path, remedy)
+    with reading(path, remedy):
         if "state_dict" in state:  # a checkpoint of a whole module
             state = {name.removeprefix("network."): tensor for name, tensor in state["state_dict"].items()}
         network.load_state_dict(state)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} holds no weights of {whose} ({reason}); if it is damaged, remove its folder to train again"
-        ) from error
 
 
 class EpochSums:
-    """Loss and correct answers, summed over an epoch on the device, so that no step waits for it.
+    """Sums over the batches of an epoch, on the device, so that no step waits for it.
 
     Attributes:
-        loss: sum of the mean losses of the batches.
-        correct: correctly classified images.
-        batches: number of batches.
+        loss: of the mean losses.
+        correct: of the correctly classified images.
+        batches: of the batches.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self.loss = torch.zeros((), device=device)
-        self.correct = torch.zeros((), device=device)
+        self.loss, self.correct = torch.zeros(2, device=device)
         self.batches = 0
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -65,14 +54,14 @@ class EpochSums:
 
 
 class NetworkTraining(pl.LightningModule):
-    """Trains one network by a recipe. What is measured after an epoch is up to the subclasses.
+    """Trains one network by a recipe; subclasses measure it after each epoch.
 
     Args:
         network: with initial weights; is trained in place.
         task: the images.
         recipe: how to train.
         seed: of the training.
-        steps: steps of an epoch.
+        steps: of an epoch.
         channels_last: memory layout of weights and images.
 
     Attributes:
@@ -104,7 +93,7 @@ class NetworkTraining(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
-        """Starts the sums, and seeds what the network itself draws, such as dropout: a resumed training repeats it."""
+        """Starts the sums. Seeds dropout and the like, so that a resumed training repeats them."""
         torch.manual_seed(derive_seed(self.seed, "training", "network", self.current_epoch))
         self.sums = EpochSums(self.device)
 

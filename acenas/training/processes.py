@@ -1,7 +1,5 @@
 """The processes that share a training or a scoring: one for each device, on one machine or several."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import socket
@@ -20,7 +18,8 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
 )
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least, require_one_of
+from acenas.executors.launcher import launched_rank
 from acenas.executors.parent import end_with_parent
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
@@ -32,8 +31,8 @@ class Hardware:
 
     Attributes:
         accelerator: "cpu", "gpu" (CUDA), or "auto" for a GPU where there is one.
-        devices: number of devices of each machine, one process each; on "cpu" the processes share the cores.
-        num_nodes: number of machines. More than one needs a launcher that starts the command on all of them: `srun` or
+        devices: of each machine, one process each; on "cpu" the processes share the cores.
+        num_nodes: machines. More than one needs a launcher that starts the command on all of them: `srun` or
             `torchrun`, one task for each device.
         precision: Lightning's name: "32-true", "bf16-mixed" (float32 weights, bfloat16 convolutions) or "64-true".
 
@@ -47,16 +46,9 @@ class Hardware:
     precision: Precision = "32-true"
 
     def __post_init__(self) -> None:
-        if self.accelerator not in ("cpu", "gpu", "auto"):
-            raise UserError(f"trainer: accelerator is cpu, gpu or auto, not {self.accelerator!r}")
-        if self.devices < 1 or self.num_nodes < 1:
-            raise UserError(
-                f"trainer: devices={self.devices} and num_nodes={self.num_nodes} must both be at least 1"
-            )
-        if self.precision not in ("32-true", "bf16-mixed", "64-true"):
-            raise UserError(
-                f"trainer: precision is '32-true', 'bf16-mixed' or '64-true', not {self.precision!r}"
-            )
+        require_one_of("trainer: accelerator", self.accelerator, ("cpu", "gpu", "auto"))
+        require_at_least(1, "trainer: ", devices=self.devices, num_nodes=self.num_nodes)
+        require_one_of("trainer: precision", self.precision, ("32-true", "bf16-mixed", "64-true"))
         if self.on_gpu and torch.cuda.device_count() < self.devices:
             raise UserError(
                 f"trainer: torch sees {torch.cuda.device_count()} GPUs, not {self.devices}; choose fewer devices, or "
@@ -94,13 +86,7 @@ class Hardware:
 
 
 class LocalEnvironment(ClusterEnvironment):
-    """One of `world_size` processes of this machine, for Lightning; sets no environment variable.
-
-    Args:
-        rank: number of this process.
-        world_size: number of processes.
-        port: at which the processes find each other.
-    """
+    """Process `rank` of `world_size` on this machine, for Lightning; sets no environment variable."""
 
     creates_processes_externally = True
     main_address = "127.0.0.1"
@@ -145,12 +131,11 @@ class LocalEnvironment(ClusterEnvironment):
 def processes(
     hardware: Hardware, target: Callable[..., object], *args: object
 ) -> Iterator[ClusterEnvironment | None]:
-    """Assigns this process its rank among those of `hardware`; starts the others where no launcher did.
+    """Gives this process its rank among those of `hardware`; starts the others where no launcher did.
 
     Where `srun` or `torchrun` has started a process for each device, none is started. Otherwise this process is the
-    first, and `target(environment, *args)` runs in each of the others. They are spawned and get their work as values:
-    they do not run the command again, so this works in a sweep, in a notebook and under any launcher. They end with
-    this process, however it ends.
+    first, and `target(environment, *args)` runs in each of the others. They are spawned and do not run the command
+    again, so this works in a sweep, in a notebook and under any launcher. They end with this process, however it ends.
 
     Args:
         hardware: devices and machines.
@@ -186,17 +171,17 @@ def processes(
 
 
 def launched() -> ClusterEnvironment | None:
-    """Returns the environment of `torchrun`, or of `srun` with several tasks; None where this process is alone.
+    """Returns the environment of `torchrun`, or of `srun` with several tasks; None for a single process.
 
     Raises:
         UserError: where Lightning does not accept the job of SLURM.
     """
-    if TorchElasticEnvironment.detect():
-        return TorchElasticEnvironment()
-    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:  # such as a job of submitit
+    if launched_rank() is None:  # such as a job of submitit
         return None
     try:
-        return SLURMEnvironment(auto_requeue=False) if SLURMEnvironment.detect() else None
+        if TorchElasticEnvironment.detect():
+            return TorchElasticEnvironment()
+        return SLURMEnvironment(auto_requeue=False)
     except RuntimeError as error:
         raise UserError(f"SLURM: {error}") from error
 
@@ -251,7 +236,7 @@ def _local(
 
 @contextmanager
 def _spawning() -> Iterator[None]:
-    """Sets the start method to spawn: child processes do not know the method that joblib's processes have."""
+    """Sets the start method to spawn, as child processes do not know the method of joblib's processes."""
     method = multiprocessing.get_start_method()
     multiprocessing.set_start_method("spawn", force=True)
     try:
@@ -268,7 +253,7 @@ def _other(
     target: Callable[..., object],
     args: tuple[object, ...],
 ) -> None:
-    """Runs the work of another process than the first."""
+    """Runs `target` in another process than the first."""
     end_with_parent(parent)
     here.release()
     torch.set_num_threads(threads)

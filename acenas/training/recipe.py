@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,22 +13,21 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from typing_extensions import override
 
-from acenas.errors import UserError
-from acenas.training.rmsprop import TensorFlowRMSProp
+from acenas.errors import UserError, require_at_least
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with momentum; the learning rate rises linearly from 0, then falls to 0 along a cosine, step by step.
+    """SGD with momentum. The learning rate rises linearly from 0, then falls to 0 along a cosine, step by step.
 
     Attributes:
-        epochs: passes over the training images; images that do not fill the last batch are left out of a pass.
+        epochs: passes over the training images, without those that do not fill the last batch.
         batch_size: images of a step; of each process where a super-net is trained, else of all processes together.
-        learning_rate: the highest learning rate.
-        momentum: momentum of SGD.
+        learning_rate: the highest.
+        momentum: of SGD.
         nesterov: whether the momentum is Nesterov's.
-        weight_decay: weight decay of all parameters.
-        warmup_epochs: epochs in which the learning rate rises.
+        weight_decay: of all parameters.
+        warmup_epochs: in which the learning rate rises.
         label_smoothing: part of the target that is spread over all classes.
         gradient_clip: the largest norm of the gradient of all parameters together; None for no limit.
 
@@ -46,9 +46,7 @@ class Recipe:
     gradient_clip: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"recipe: {name} must be at least 1, not {getattr(self, name)}")
+        require_at_least(1, "recipe: ", epochs=self.epochs, batch_size=self.batch_size)
         if not 0 <= self.warmup_epochs < self.epochs:
             raise UserError(
                 f"recipe: warmup_epochs lies between 0 and below epochs={self.epochs}, not at {self.warmup_epochs}"
@@ -63,7 +61,7 @@ class Recipe:
         return replace(self, epochs=epochs, warmup_epochs=self.warmup_epochs * epochs / self.epochs)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Returns an optimizer of all parameters. It does not move those without a gradient, nor their momentum."""
+        """Returns an optimizer of all parameters. Parameters without a gradient and their momentum do not change."""
         return torch.optim.SGD(
             network.parameters(),
             lr=self.learning_rate,
@@ -74,11 +72,11 @@ class Recipe:
         )
 
     def scheduler(self, optimizer: torch.optim.Optimizer, steps: int) -> LambdaLR:
-        """Returns the schedule over `steps` steps in all; it must be stepped after each."""
+        """Returns the schedule over `steps` steps, to be advanced after each."""
         return LambdaLR(optimizer, lambda step: self.schedule(step, steps))
 
     def schedule(self, step: int, steps: int) -> float:
-        """Returns the learning rate in step `step` of `steps`, counted from 0, as a part of the highest."""
+        """Returns the learning rate in step `step` (from 0) of `steps`, as a part of the highest."""
         rising = self.warmup_epochs / self.epochs * steps
         if step < rising:
             return (step + 1) / (rising + 1)
@@ -91,15 +89,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RMSPropRecipe(Recipe):
-    """RMSProp as in TensorFlow; only the kernels of convolutions have weight decay.
+    """RMSProp as in TensorFlow, as TuNAS trained ProxylessNAS' space; only kernels of convolutions have weight decay.
 
     Attributes:
-        decay: decay of the mean square of the gradient.
+        decay: of the mean square of the gradient.
         eps: is added to the mean square before its root is taken.
         warmup_from: learning rate of the first step, where there is a warm-up.
-
-    Raises:
-        UserError: where a value is out of range.
     """
 
     decay: float = 0.9
@@ -144,3 +139,59 @@ class RMSPropRecipe(Recipe):
             start = self.warmup_from / self.learning_rate
             return start + (1 - start) * step / rising
         return super().schedule(step, steps)
+
+
+class TensorFlowRMSProp(torch.optim.Optimizer):
+    """RMSProp (Tieleman and Hinton 2012) with momentum, with the order of operations of `tf.train.RMSPropOptimizer`.
+
+    With the gradient g (weight decay included), the mean square s, which starts at 1, and the velocity v::
+
+        s ← decay · s + (1 - decay) · g²
+        v ← momentum · v + lr · g / √(s + eps)
+        p ← p - v
+
+    PyTorch's RMSProp adds eps after the root, starts s at 0, and multiplies v rather than g by the learning rate. With
+    an eps of 1 the results differ.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float,
+        decay: float = 0.9,
+        momentum: float = 0.9,
+        eps: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {
+            "lr": lr, "decay": decay, "momentum": momentum, "eps": eps, "weight_decay": weight_decay,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:  # type: ignore[override]
+        """Makes one step; parameters without a gradient do not change. `closure` computes loss and gradients first."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
+            for p in parameters:
+                if not self.state[p]:
+                    self.state[p] = {"square": torch.ones_like(p), "velocity": torch.zeros_like(p)}
+            squares = [self.state[p]["square"] for p in parameters]
+            velocities = [self.state[p]["velocity"] for p in parameters]
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            if group["weight_decay"]:
+                gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+            torch._foreach_mul_(squares, group["decay"])
+            torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["decay"])
+            roots = torch._foreach_add(squares, group["eps"])
+            torch._foreach_sqrt_(roots)
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_addcdiv_(velocities, gradients, roots, value=group["lr"])
+            torch._foreach_sub_(parameters, velocities)
+        return loss

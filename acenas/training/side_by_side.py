@@ -1,15 +1,12 @@
-"""Several networks of one structure trained in one pass.
+"""Trains several networks of the same structure in one pass.
 
-Small networks on a CPU are bound by the fixed cost of each operation. Here S networks with weights of their own
-lie side by side in the channels of one network with grouped convolutions, so that they share that cost.
-
-Every network classifies small and easy images well, and then chance ranks the architectures. An `ImageTask` makes them
-harder, with noise and shifts that are drawn anew in every epoch, so that the architectures differ more than repeated
-trainings of one architecture. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
+Small networks on a CPU are limited by the fixed cost of each operation. Here S networks are the groups of one network
+with grouped convolutions, so that they share that cost. `benchmarks/digits_recipe.py` measures how well a recipe ranks.
 """
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,32 +14,26 @@ from typing_extensions import override
 
 from acenas.images import ImageTask
 from acenas.seeds import torch_generator
-from acenas.training.accuracy import Accuracies, accuracies
-from acenas.training.batches import TrainingBatches, evaluation_batches
+from acenas.training.batches import TrainingBatches, accuracies, evaluation_batches
 from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
+
+
+class Accuracies(NamedTuple):
+    """Accuracies of one trained network in percent, on validation images and on test images."""
+
+    valid: float
+    test: float
 
 
 def train(
     build: Callable[[], nn.Module], recipe: Recipe, task: ImageTask, seeds: Sequence[int]
 ) -> list[Accuracies]:
-    """Trains the network that `build` makes once for each of `seeds`, and measures the accuracy of each.
+    """Trains the network of `build` once for each of `seeds`, and returns the accuracies of each, in percent.
 
-    All are trained in one pass where `side_by_side` can merge them, else one after the other. The trainings are
-    independent: a seed sets a network's initial weights, order of images and augmentation, and its result is that of a
-    training alone up to rounding. Neither reads nor changes torch's global generator.
-
-    Args:
-        build: makes the network, for images `[B, C, H, W]`.
-        recipe: how to train.
-        task: the images to train and measure on.
-        seeds: one training for each.
-
-    Returns:
-        One pair of accuracies in percent for each seed, in their order.
-
-    Raises:
-        UserError: where the training images do not fill one batch.
+    All are trained in one pass where `side_by_side` can merge them, else one after the other. A seed sets a network's
+    initial weights, order of images and augmentation, and its result is that of a training alone, except for rounding.
+    Neither reads nor changes torch's global generator. Raises `UserError` where the images do not fill one batch.
     """
     epochs = [TrainingBatches(task, recipe.batch_size, seed) for seed in seeds]
     networks = [initialised(build, seed) for seed in seeds]
@@ -58,7 +49,7 @@ def train(
             labels = torch.stack([batch.labels for batch in batches], dim=1)
             logits = network(images.contiguous(memory_format=torch.channels_last))
             logits = logits.reshape(recipe.batch_size, len(seeds), -1)
-            # The mean over the images and the sum over the networks: each gets the gradient of its own mean loss.
+            # The mean over images and the sum over networks, so that each gets the gradient of its own mean loss.
             loss = len(seeds) * recipe.loss(logits.flatten(0, 1), labels.flatten())
             optimizer.zero_grad()
             torch.autograd.backward(loss)
@@ -91,15 +82,11 @@ class SideBySideLinear(nn.Module):
 
 
 def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
-    """Merges `networks` into one module that computes what each of them computes, with copies of their weights.
+    """Merges S `networks` of the same structure into one module, with copies of their weights.
 
     Its input is `[B, S * C, H, W]`, where channels s * C to (s + 1) * C are the images of network s, and its output
-    `[B, S, num_classes]`. The sum of a loss over s gives every network the gradient that it would have alone.
-
-    Args:
-        networks: S networks of the same structure, made of convolutions, batch normalisation, one linear layer at the
-            end, and layers that treat each channel alone (ReLU, pooling, sums, flatten). Networks that join or slice
-            channels must not be merged.
+    `[B, S, num_classes]`. The networks consist of convolutions, batch normalisation, one linear layer at the end, and
+    layers that treat each channel alone (ReLU, pooling, sums, flatten); they must not join or slice channels.
     """
     merged = deepcopy(networks[0])
     for name, module in list(merged.named_modules()):
@@ -114,7 +101,7 @@ def side_by_side(networks: Sequence[nn.Module]) -> nn.Module:
             module.num_features *= len(networks)
         elif isinstance(module, nn.Linear):
             parent, _, child = name.rpartition(".")
-            linears = [part for part in parts if isinstance(part, nn.Linear)]
+            linears = cast(list[nn.Linear], parts)
             setattr(merged.get_submodule(parent), child, SideBySideLinear(linears))
     return merged
 
@@ -128,7 +115,7 @@ def _merged(networks: Sequence[nn.Module], image_shape: tuple[int, int, int]) ->
         together = merged.eval()(images.repeat(1, len(networks), 1, 1))
         alone = torch.stack([network.eval()(images) for network in networks], dim=1)
         torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
-    except Exception:  # whatever is wrong with one network of all, each can be trained alone
+    except Exception:  # whatever is wrong with the merged network, each can be trained alone
         return None
     finally:
         for network in networks:

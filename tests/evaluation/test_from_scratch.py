@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.evaluation.from_scratch import TrainingEvaluator, TrainingJudge
-from acenas.evaluation.jobs import arch_folder
+from acenas.evaluation.jobs import arch_folder, read_result
 from acenas.files import write_text
 from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits, ImageTask
 from acenas.seeds import torch_generator
 from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import BenchmarkTable, find_table
-from acenas.training.accuracy import accuracies
-from acenas.training.batches import evaluation_batches
+from acenas.training.batches import accuracies, evaluation_batches
 from acenas.training.curve import CurveTraining
 from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
@@ -391,3 +390,12 @@ def test_gpus_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert both.jobs == 2
     assert [result.failure[:26] for result in both.results(ARCHS)] == ["RuntimeError: no GPU here;"] * 3
     assert used == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"arch": "a", "value": "b"}', '{"arch": "a", "seconds": []}']
+)
+def test_a_damaged_result_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(UserError, match=rf"result.json is damaged, .*; remove {tmp_path} to train it again"):
+        read_result(tmp_path, "a")

@@ -70,7 +70,7 @@ def test_the_evaluator_never_reads_a_test_accuracy(path: str) -> None:
 
 def test_the_evaluator_cannot_be_asked_for_another_column(path: str) -> None:
     evaluator = TableEvaluator(path, "toy", "d.valid.1")
-    evaluator.observed = "d.test.1"
+    evaluator._column = "d.test.1"
     for ask in (lambda: evaluator.evaluate(["a"]), evaluator.known):
         with pytest.raises(UserError, match=r"column d\.test\.1 of .* was not opened"):
             ask()

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.integration.conftest import Command, command, environment, result, run_folders, summary
+from tests.shortcuts import acenas_here
 
 MINE = """
 import numpy as np
@@ -46,6 +47,7 @@ defaults:
 experiment: mine
 weak_labels: []
 search: {budget: 9}
+ranker: {finetuning: {passes: 5}}
 """,
 }
 
@@ -92,9 +94,9 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_evaluator_and_a_judge_of_ones_own(acenas: Command, tmp_path: Path) -> None:
+def test_an_evaluator_and_a_judge_of_ones_own(tmp_path: Path) -> None:
     write(tmp_path, {"mine.py": MINE} | {f"conf/{name}": text for name, text in MINE_CONF.items()})
-    done = acenas("--config-dir=conf", "experiment=mine", QUIET, cwd=tmp_path)
+    done = acenas_here("--config-dir=conf", "experiment=mine", QUIET, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path / "outputs")
     found, observations = summary(folder), pd.read_parquet(folder / "observations.parquet")
@@ -218,13 +220,13 @@ def test_an_interrupt_is_one_sentence_and_the_same_command_goes_on(
     assert (own / "log").read_text() == "x" * 7, "what was interrupted is trained again, and nothing else"
 
 
-def test_a_missing_program_and_a_wrong_objective_are_told(acenas: Command, own: Path) -> None:
+def test_a_missing_program_and_a_wrong_objective_are_told(own: Path) -> None:
     for override, told in {
         "evaluator.function=???": "evaluator.function has no value",
         "evaluator.objective.direction=up": "direction=up must be max or min",
         "evaluator.on_failure=ignore": "evaluator.on_failure=ignore skip or stop",
     }.items():
-        done = acenas("--config-dir=conf", "experiment=own", override, cwd=own)
+        done = acenas_here("--config-dir=conf", "experiment=own", override, cwd=own)
         assert done.returncode == 2 and told in done.stderr, done.stderr
     assert not list((own / "outputs").glob("*/*"))
 

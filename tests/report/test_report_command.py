@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
+from acenas import Choices, Study
 from acenas.files import build_trusted
+from acenas.ranker.baselines import ObservedRanker
 from acenas.report.__main__ import main
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
-from tests.report.runs import finished_run
+from tests.report.runs import LOSS, finished_run
 from tests.report.test_page import Page
 
 SEEDS = 5
@@ -57,6 +59,59 @@ def test_tables_agree_with_a_plain_mean(written: Path) -> None:
     assert parameters["mean"].item() == pytest.approx(np.mean([1.0 + seed for seed in range(SEEDS)]))
     assert "| Returned after 20 | M parameters | ms on pixel3 |" in (written / "comparison.md").read_text()
     assert (written / "curves.png").exists() and (written / "curves.svg").exists()
+
+
+def test_losses_that_nobody_judged_are_compared_beside_accuracies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        name = ("a", "b")[number % 2]
+        finished_run(tmp_path / "runs", number, [f"loss={name}"], loss=name, seed=number // 2)
+        finished_run(
+            tmp_path / "runs",
+            10 + number,
+            [f"loss={name}"],
+            loss=name,
+            seed=number // 2,
+            objective=LOSS,
+            judged=False,
+        )
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "Compared within each objective: observed val_loss (nats), test accuracy (%)." in text
+    assert "nobody knows test values, so what was observed is compared" in text
+    # The losses are 94 and 96 (method a), 95 and 97 (b).
+    assert "| loss=a | 95.00 ± 1.00 |" in text and "| loss=b | 96.00 ± 1.00 |" in text
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv").set_index(["metric", "method"])["mean"]
+    assert table["observed_val_loss", "loss=b"] == 96.0 and table["test_accuracy", "loss=b"] == 93.0
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert results["observed_val_loss"].count() == results["test_accuracy"].count() == 8
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert '<td class="best" data-value="95.0">95.00 ± 1.00</td>' in page, "the lower loss is the better one"
+    assert '<td class="best" data-value="93.0">93.00 ± 1.00</td>' in page
+    assert "Nobody knows test values" in page and "observed 94 nats, returned by 4 of 4 runs" in page
+
+
+def test_studies_are_compared_by_what_was_observed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = Choices({"k": [1, 3, 5], "w": [8, 16, 32, 64]})
+    best = []
+    for seed in range(2):
+        folder = tmp_path / "lab" / str(seed)
+        study = Study(
+            space, 2, folder, seed, objective="min loss", weak_labels=[], ranker=ObservedRanker(space)
+        )
+        losses = [1 / trial.choices["k"] + trial.choices["w"] for trial in study.ask()]
+        for trial, loss in zip(study.pending, losses, strict=True):
+            study.tell(trial, loss)
+        study.report()
+        best.append(min(losses))
+    assert main([str(tmp_path / "lab"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "## a study of the space choices" in text and "nobody knows test values" in text
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert results["observed_loss"].to_list() == pytest.approx(best) and set(results["method"]) == {"default"}
 
 
 def test_a_comparison_is_a_wandb_run_that_names_those_it_compares(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from acenas.report import runs
+from acenas.report.live.status import RunStatus
 from acenas.run import folder
 
 
@@ -98,3 +99,25 @@ def test_the_folder_is_locked_where_there_is_no_fcntl(
         assert runs.is_running(tmp_path)
     assert not runs.is_running(tmp_path)
     assert (tmp_path / runs.LOCK).exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"seconds": {"search": "x"}, "cpu_seconds": {}}'])
+def test_a_damaged_clock_begins_anew(tmp_path: Path, content: str) -> None:
+    (tmp_path / "seconds.json").write_text(content)
+    clock = folder.Clock(tmp_path, RunStatus(tmp_path))
+    with clock.stage("search"):
+        pass
+    assert folder.Clock(tmp_path, RunStatus(tmp_path)).seconds.keys() == {"search"}
+
+
+def test_a_run_is_done_when_all_else_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "ranker.pt").touch()
+    seen: list[tuple[str, bool]] = []
+
+    def sync(path: Path) -> None:
+        seen.append((path.name, (tmp_path / runs.SUMMARY).exists()))
+
+    monkeypatch.setattr("acenas.run.folder.sync", sync)
+    folder.finish(tmp_path, {"seed": 1})
+    assert seen == [("pretrain", False), ("ranker.pt", False)]

@@ -91,7 +91,7 @@ def test_mistakes_are_told_and_the_rest_is_kept(lab: Path, capsys: pytest.Captur
     assert "2 told" in captured.out and "row 2: perplexity must be a number, not 'fast'" in captured.err
     Path("other.csv").write_text("a,b\n1,2\n")
     for arguments, message in (
-        (["tell", "lab", "none.csv"], "cannot be read"),
+        (["tell", "lab", "none.csv"], "there is no file none.csv"),
         (["tell", "lab", "other.csv"], "it needs a column trial or arch"),
         (["ask", "none"], "holds no study of this command"),
         (["new", "lab", "--space", "space.yaml"], "holds a study already"),

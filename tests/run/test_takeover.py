@@ -8,15 +8,16 @@ import pytest
 import acenas
 from acenas.run.takeover import take_over
 from tests.integration.conftest import result
+from tests.shortcuts import without_figures
 
 SMALL = ["ranker.pretraining.epochs=1", "ranker.finetuning.passes=5", "logger.mode=disabled"]
 
 
 def searched(root: Path, budget: int, *more: str) -> Path:
-    overrides = [*SMALL, *more]
-    return acenas.search(
-        "nb201", table="nb201_digits", budget=budget, folder=root, overrides=overrides
-    ).folder
+    with without_figures():
+        return acenas.search(
+            "nb201", table="nb201_digits", budget=budget, folder=root, overrides=[*SMALL, *more]
+        ).folder
 
 
 def equal(one: Path, other: Path) -> None:

@@ -100,6 +100,7 @@ def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
     return BudgetedSearch(
         12,
         growth=0,
+        num_first=0,
         first=BestAndRandom(0.5),
         confidence=None,
         candidates=candidates,
@@ -197,5 +198,7 @@ def test_a_space_without_neighbours_keeps_its_sample(tmp_path: Path) -> None:
     everything = lambda archs: np.ones(len(archs), bool)  # noqa: E731
     assert not CANDIDATES.evolve(space, archs, np.arange(2.0), everything, lambda _: np.zeros(0), generator)
     search = RegularisedEvolution(budget=2, population=2, tournament=1)
-    with pytest.raises(UserError, match=r"search=evolution needs neighbours.*nothing but graphs is known"):
+    with pytest.raises(
+        UserError, match=r"search=evolution needs neighbours.*labelled_graphs knows no neighbours"
+    ):
         Study(space, folder=tmp_path, search=search, ranker=KnowsKernels(), archs=archs)

@@ -77,9 +77,13 @@ class Recorder(SearchCallback):
         self.results.append(result)
 
 
-def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0) -> BudgetedSearch:
+def search(
+    budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0, num_first: int = 0
+) -> BudgetedSearch:
     half = BestAndRandom(0.5)
-    return BudgetedSearch(budget, per_round, growth, num_final, first=half, acquisition=half, confidence=None)
+    return BudgetedSearch(
+        budget, per_round, growth, num_final, num_first, first=half, acquisition=half, confidence=None
+    )
 
 
 def run(
@@ -207,22 +211,25 @@ def test_a_confidence_that_means_nothing_is_an_error(confidence: float) -> None:
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40), st.floats(0, 2))
 def test_rounds_add_up_to_the_budget(budget: int, per_round: int, num_final: int, growth: float) -> None:
     if num_final < budget:
-        sizes = search(budget, per_round, num_final, growth).round_sizes
+        sizes = search(budget, per_round, num_final, growth, 4).round_sizes
         assert sum(sizes) == budget and min(sizes) >= 1
-        assert max(sizes) <= max(per_round, num_final, growth * budget)
+        assert max(sizes[1:], default=0) <= max(per_round, num_final, growth * budget)
+        assert sizes[0] == min(max(per_round, 4), budget - num_final), "the first is of 4, at least"
 
 
 def test_rounds_grow_with_what_is_trained() -> None:
-    assert search(40, per_round=3, num_final=0, growth=0.2).round_sizes == [3] * 7 + [4, 5, 6, 4]
+    assert search(40, 3, num_final=0, growth=0.2).round_sizes == [3] * 7 + [4, 5, 6, 4]
+    assert search(40, 3, num_final=0, growth=0.2, num_first=4).round_sizes == [4] + [3] * 6 + [4, 5, 6, 3]
 
 
 @settings(max_examples=50)
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0, 1), st.data())
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0, 1), st.floats(0, 1), st.data())
 def test_a_proposal_is_distinct_and_holds_the_best(
-    scores: list[float], share: float, data: st.DataObject
+    scores: list[float], share: float, spread: float, data: st.DataObject
 ) -> None:
     k = data.draw(st.integers(1, len(scores)))
-    chosen, reasons = BestAndRandom(share).propose(np.array(scores), k, np.random.default_rng(0))
+    rule = BestAndRandom(share, spread=spread)
+    chosen, reasons = rule.propose(np.array(scores), k, np.random.default_rng(0))
     assert len(set(chosen.tolist())) == k == len(reasons)
     predicted = [scores[i] for i, reason in zip(chosen, reasons, strict=True) if reason == "predicted"]
     assert len(predicted) == int(np.ceil(share * k))
@@ -260,15 +267,35 @@ def test_all_of_the_upper_part_may_be_chosen() -> None:
     assert seen == set(range(90, 100))
 
 
+def test_what_is_spread_reaches_every_part_of_the_order() -> None:
+    """Half of 12 are from the best tenth; the other 6 leave no third of the order without one, whatever the seed."""
+    rule, scores = BestAndRandom(0.0, 0.1, spread=0.5), np.arange(300.0)[::-1]
+    for seed in range(30):
+        chosen, reasons = rule.propose(scores, 12, np.random.default_rng(seed))
+        spread = chosen[np.array(reasons) == "spread"]
+        assert len(spread) == 6 and reasons[1::2] == ["spread"] * 6, "every second"
+        assert set(spread // 100) == {0, 1, 2}
+        assert set(chosen) - set(spread) <= set(range(30))
+    with pytest.raises(UserError, match="spread over all"):
+        BestAndRandom(spread=1.5)
+
+
 @pytest.mark.parametrize("part", [0.0, -0.1, 1.1])
 def test_a_part_that_is_none_is_refused(part: float) -> None:
     with pytest.raises(UserError, match="above 0"):
         BestAndRandom(0.0, part)
 
 
-@given(st.sampled_from([0.0, 0.3, 0.5, 0.6, 0.75, 1.0]), st.sampled_from([0.3, 1.0]), st.integers(1, 8))
-def test_one_by_one_means_that_fewer_are_the_first_of_more(best: float, part: float, k: int) -> None:
-    rule, scores = BestAndRandom(best, part), np.random.default_rng(1).normal(size=40)
+@given(
+    st.sampled_from([0.0, 0.3, 0.5, 0.6, 0.75, 1.0]),
+    st.sampled_from([0.3, 1.0]),
+    st.sampled_from([0.0, 0.5]),
+    st.integers(1, 8),
+)
+def test_one_by_one_means_that_fewer_are_the_first_of_more(
+    best: float, part: float, spread: float, k: int
+) -> None:
+    rule, scores = BestAndRandom(best, part, spread), np.random.default_rng(1).normal(size=40)
     more, _ = rule.propose(scores, k, np.random.default_rng(2))
     same = [
         rule.propose(scores, fewer, np.random.default_rng(2))[0].tolist() == more[:fewer].tolist()

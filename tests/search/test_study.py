@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from acenas.errors import UserError
+from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.costs import CostModel
 from acenas.evaluation.objective import Objective
-from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial
+from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial, run_study
 from acenas.search.constraints import Limits
-from acenas.spaces import Choices
+from acenas.search.events import RoundResult, SearchCallback
+from acenas.spaces import Choice, Choices
 from acenas.tables import WeakLabels
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
@@ -105,16 +108,33 @@ def test_what_was_asked_and_not_told_is_not_asked_again(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from tests.search.test_study import accuracy, study
+from tests.search.test_study import share, study
 mine = study(Path(sys.argv[1]))
-while trials := mine.ask(1):
-    mine.tell(trials[0], accuracy(trials[0]))
+first = mine.ask(1)
+print("asked", flush=True)
+print(share(mine, first))
 """
 
 
+def share(mine: Study, trials: list[Trial]) -> int:
+    """Trains what was asked for, and one after the other until nothing is left; returns how many it has trained."""
+    trained = 0
+    while trials:
+        mine.tell(trials[0], accuracy(trials[0]))
+        trained, trials = trained + 1, mine.ask(1)
+    return trained
+
+
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
-    workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)]) for _ in range(2)]
-    assert [worker.wait() for worker in workers] == [0, 0]
+    mine = study(tmp_path)
+    first = mine.ask(1)
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "asked\n"
+        here = share(mine, first)
+        there = int(other.stdout.read())
+    assert other.returncode == 0 and here + there == 20 and here > 0 < there
     trained = study(tmp_path).observations
     assert len(trained) == 20 == trained["arch"].nunique() and trained["observed_accuracy"].notna().all()
 
@@ -280,6 +300,51 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "study.json").read_text())["budget"] == 12
 
 
+@pytest.mark.parametrize("file", ["observations.parquet", "scores.parquet", "study.json"])
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_cut_file_is_one_sentence_that_names_it(tmp_path: Path, file: str, length: int) -> None:
+    told(study(tmp_path, budget=12))
+    os.truncate(tmp_path / file, length)
+    with pytest.raises(UserError, match=rf"{file} is damaged, .*; get it back, or remove"):
+        study(tmp_path, budget=12)
+
+
+def test_files_of_two_studies_do_not_go_together(tmp_path: Path) -> None:
+    told(study(tmp_path, budget=12))
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    scores.iloc[:0].to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(UserError, match=r"scores.parquet lacks .*, which was trained; get it back"):
+        study(tmp_path, budget=12)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"next": "x"}'])
+def test_rounds_are_handed_over_again_where_that_is_not_known(tmp_path: Path, content: str) -> None:
+    evaluator = TableOfAccuracies()
+    run_study(study(tmp_path, budget=12), evaluator)
+    (tmp_path / "rounds_reported.json").write_text(content)
+    seen = Rounds()
+    run_study(study(tmp_path, budget=12), evaluator, [seen])
+    assert seen.numbers == [1, 2, 3, 4]
+
+
+class TableOfAccuracies(Evaluator):
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        return [], np.zeros(0)
+
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        return Observations(
+            list(archs), np.array([float(arch.count("3x3~")) for arch in archs]), np.ones(len(archs))
+        )
+
+
+class Rounds(SearchCallback):
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def on_round_end(self, result: RoundResult) -> None:
+        self.numbers.append(result.round)
+
+
 def test_nothing_warns_without_a_reason(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -324,6 +389,16 @@ def test_what_is_not_said_is_what_the_folder_says(tmp_path: Path) -> None:
     assert again.budget == 8 and again.objective == Objective("perplexity", "", "min")
     with pytest.raises(UserError, match="another objective"):
         own(tmp_path, objective="max bleu")
+    conditional = {"a": [1, 2], "b": [1, 2]}
+    Study(
+        Choices({**conditional, "c": Choice([1, 2], when={"a": 1})}), budget=4, folder=tmp_path / "conditions"
+    )
+    with pytest.raises(UserError, match="another space"):
+        Study(
+            Choices({**conditional, "c": Choice([1, 2], when={"b": 1})}),
+            budget=4,
+            folder=tmp_path / "conditions",
+        )
     with pytest.raises(UserError, match="another space"):
         Study(Choices({"layer0": ["none", "other"]}), 1, tmp_path, ranker=LeastSquares())
     assert own(tmp_path, 10).budget == 10
@@ -394,7 +469,7 @@ def test_what_is_given_at_the_opening_may_be_given_again(tmp_path: Path) -> None
             warnings.simplefilter("error")
             asked = own(tmp_path / "lab", given=file)
     assert len(asked.state.given) == 1 and asked.returned is not None and asked.returned.value == 70
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"there is no file .*none.csv"):
         own(tmp_path / "lab", given=tmp_path / "none.csv")
 
 

@@ -115,6 +115,13 @@ def test_what_is_scored_is_not_scored_again(tmp_path: Path) -> None:
     assert Counted.paths == 3 * distinct, "other weights and other batches are scored anew"
 
 
+@pytest.mark.parametrize("content", ["", "{", '{"archs": [], "scores": "x", "seconds": 1}'])
+def test_a_damaged_chunk_is_scored_again(tmp_path: Path, content: str) -> None:
+    whole = scoring().run(network(), tmp_path, weights="of a test").frame()
+    next((tmp_path / "chunks").iterdir()).write_text(content)
+    assert scoring().run(network(), tmp_path, weights="of a test").frame().equals(whole)
+
+
 def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
     net = network()
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -157,7 +164,7 @@ def test_numbers_below_one_are_refused() -> None:
     for name in ("batch_size", "images", "calibration_batches", "chunk_size", "archs"):
         with pytest.raises(UserError, match=f"{name} must be at least 1"):
             scoring(**{name: 0})
-    with pytest.raises(UserError, match="'batch' or 'recalibrated'"):
+    with pytest.raises(UserError, match="batch_norm is batch or recalibrated"):
         scoring(batch_norm="running")
 
 

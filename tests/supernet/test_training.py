@@ -139,7 +139,7 @@ def test_bfloat16_trains_float32_weights(tmp_path: Path) -> None:
 def test_choices_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="accumulate must be at least 1"):
         training(accumulate=0).run(tmp_path)
-    with pytest.raises(UserError, match="'users' or 'paths'"):
+    with pytest.raises(UserError, match="average is users or paths"):
         Supernet(training().fresh(), SPACE, UniformPaths(), RECIPE, 0, average="sum")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="do not fill"):
         training(recipe=Recipe(epochs=1, batch_size=27, learning_rate=0.1)).run(tmp_path)

@@ -48,6 +48,14 @@ def test_labels_come_in_the_order_asked_for_with_nan_where_missing(table: Benchm
     )
 
 
+def test_a_column_may_have_any_name_and_a_cost_no_data_set(table: BenchmarkTable) -> None:
+    labels = WeakLabels.from_table(table, ["index", "flops_m"], {"flops_m": "d.flops_m"})
+    np.testing.assert_array_equal(labels.values(["b", "c"]), [[1, 5], [2, 6]])
+    assert labels.provenance["flops_m"] == COUNTED_PROVENANCE
+    labels.save(table.path.with_name("labels.parquet"))
+    assert WeakLabels.load(table.path.with_name("labels.parquet")).names == ["index", "flops_m"]
+
+
 def test_every_label_says_where_it_comes_from(table: BenchmarkTable) -> None:
     labels = WeakLabels.from_table(table, NAMES)
     assert labels.provenance == {
@@ -76,7 +84,8 @@ def test_no_labels_and_no_architectures_are_fine(table: BenchmarkTable) -> None:
         ("d.observed.1", "accuracy of trained architectures.*budget; choose weak labels such as"),
         ("d.valid.1", "accuracy of trained architectures"),
         ("d.train_seconds.1", "is not a weak label"),
-        ("index", "is not a weak label"),
+        ("val_TEST_loss", "is a test accuracy"),
+        ("arch", "is not a weak label"),
     ],
 )
 def test_accuracies_never_become_labels(table: BenchmarkTable, name: str, message: str) -> None:

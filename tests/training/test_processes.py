@@ -71,8 +71,8 @@ def test_a_job_of_slurm_with_one_task_starts_its_own_processes(monkeypatch: pyte
     ("options", "message"),
     [
         ({"accelerator": "tpu"}, "cpu, gpu or auto"),
-        ({"devices": 0}, "must both be at least 1"),
-        ({"num_nodes": 0}, "must both be at least 1"),
+        ({"devices": 0}, "devices must be at least 1"),
+        ({"num_nodes": 0}, "num_nodes must be at least 1"),
         ({"precision": "16"}, "precision is"),
         ({"accelerator": "gpu", "devices": 99}, "choose fewer devices"),
     ],

@@ -13,10 +13,9 @@ from acenas.seeds import torch_generator
 from acenas.spaces import MobileNet, NasBench101
 from acenas.spaces.mobilenet.network import Skeleton, Stage
 from acenas.spaces.nasbench201.network import NasBench201Network
-from acenas.training.accuracy import Accuracies
 from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
-from acenas.training.side_by_side import side_by_side, train
+from acenas.training.side_by_side import Accuracies, side_by_side, train
 
 OPERATIONS = ["nor_conv_3x3", "none", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "skip_connect"]
 SHORT = Recipe(

@@ -1,7 +1,6 @@
 """The costs of architectures: from a table, counted, measured, or predicted."""
 
-from acenas.evaluation.costs.base import CostModel
 from acenas.evaluation.costs.latency import LatencyPredictor
-from acenas.evaluation.costs.sources import CountedCosts, TableCosts
+from acenas.evaluation.costs.models import CostModel, CountedCosts, TableCosts
 
 __all__ = ["CostModel", "CountedCosts", "LatencyPredictor", "TableCosts"]

@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold, cross_val_predict
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.evaluation.costs.base import CostModel
+from acenas.evaluation.costs.models import CostModel
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.features import Counts
 from acenas.tables import BenchmarkTable, parse_column
@@ -26,14 +26,7 @@ LEAST_SAMPLES = 20
 
 @dataclass(frozen=True)
 class PredictionError:
-    """The error of the predictions on architectures that were held out of the fit.
-
-    Attributes:
-        samples: number of measured architectures.
-        milliseconds: mean absolute error.
-        percent: mean absolute error as a part of the measured latency.
-        kendall: Kendall's tau of predicted and measured latencies.
-    """
+    """The mean absolute error, in two units, and Kendall's tau on architectures that were held out of the fit."""
 
     samples: int
     milliseconds: float
@@ -48,12 +41,10 @@ class PredictionError:
 
 
 class LatencyPredictor(CostModel):
-    """Ridge regression of the latency on the counts of operations and of pairs of connected operations.
+    """Ridge regression of the latency on `Counts`: the numbers of operations and of pairs of connected operations.
 
-    The latency of a network is about the sum of the times of its operations, and the time of an operation depends on
-    the size of its input. So the features are the number of nodes of each type, and of edges from each type to each
-    (`Counts`). An architecture that was measured keeps its measured latency. Architectures with the same canonical form
-    have the latency of that; measure canonical forms, as `python -m acenas.latency` does.
+    A measured architecture keeps its latency. Architectures with the same canonical form have the latency of that;
+    measure canonical forms, as `python -m acenas.latency` does.
 
     Args:
         space: space of the architectures.
@@ -76,24 +67,19 @@ class LatencyPredictor(CostModel):
         names = zip(archs, space.canonical_all(archs), milliseconds.tolist(), strict=True)
         # Of the architectures with one canonical form, the latter counts, if it was measured.
         ordered = sorted(names, key=lambda each: each[0] == each[1])
-        known = {canonical: value for _, canonical, value in ordered if np.isfinite(value)}
-        if len(known) < LEAST_SAMPLES:
+        self._measured = {canonical: value for _, canonical, value in ordered if np.isfinite(value)}
+        if len(self._measured) < LEAST_SAMPLES:
             raise UserError(
-                f"{name}: {len(known)} different architectures were measured, and a predictor needs {LEAST_SAMPLES}; "
-                "measure more with python -m acenas.latency"
+                f"{name}: {len(self._measured)} different architectures were measured, and a predictor needs "
+                f"{LEAST_SAMPLES}; measure more with python -m acenas.latency"
             )
-        self._measured = known
-        rows, values = self._rows(list(known)), np.array(list(known.values()))
+        rows, values = self._rows(list(self._measured)), np.array(list(self._measured.values()))
         model = RidgeCV(np.logspace(-3, 3, 25))
         held_out = cross_val_predict(model, rows, values, cv=KFold(FOLDS, shuffle=True, random_state=0))
         self._model = model.fit(rows, values)
         gap = np.abs(held_out - values)
-        self.error = PredictionError(
-            len(values),
-            float(gap.mean()),
-            float(100 * (gap / values).mean()),
-            float(kendalltau(held_out, values).statistic),
-        )
+        percent, kendall = float(100 * (gap / values).mean()), float(kendalltau(held_out, values).statistic)
+        self.error = PredictionError(len(values), float(gap.mean()), percent, kendall)
         self.origin = f"predicted: {self.error}"
 
     @classmethod

@@ -1,7 +1,5 @@
 """Measures the latency of networks on this machine."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -54,9 +52,8 @@ class Stopwatch:
         """Returns the milliseconds of each pass that counts; `image_shape` is `(channels, height, width)`."""
         device = torch.device(self.device)
         network = network.eval().to(device)
-        images = torch.randn(
-            self.batch_size, *image_shape, generator=torch_generator(0, "latency", "images")
-        ).to(device)
+        generator = torch_generator(0, "latency", "images")
+        images = torch.randn(self.batch_size, *image_shape, generator=generator).to(device)
         wait: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
         threads, measured = torch.get_num_threads(), []
         torch.set_num_threads(self.threads)
@@ -90,12 +87,11 @@ def measure_latencies(
         stopwatch: measures the time.
         image_shape: `(channels, height, width)`.
         num_classes: classes of the networks.
-        column: column of the table, `<dataset>.latency_ms.<device>`: the median over the passes. Beside it stands
-            `latency_iqr_ms`, from the first to the third quartile of the passes.
+        column: of the median over the passes, `<dataset>.latency_ms.<device>`; beside it is `latency_iqr_ms`.
         out: file of the table.
 
     Yields:
-        The architecture, its median and its interquartile range in milliseconds, as soon as it is measured.
+        Each architecture, its median and its interquartile range in milliseconds, as soon as it is measured.
 
     Raises:
         UserError: where `out` was measured with other settings.

@@ -1,7 +1,5 @@
 """An ensemble of multilayer perceptrons on path encodings, with independent Thompson sampling (BANANAS)."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import math

@@ -1,11 +1,9 @@
 """Regression and boosted trees on rows of features of the graphs and weak labels."""
 
-from __future__ import annotations
-
+import importlib
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,11 +18,8 @@ from acenas.ranker.gaussian_process import most_likely_process
 from acenas.ranking import relevance
 from acenas.seeds import derive_seed
 from acenas.spaces import SearchSpace
-from acenas.spaces.features import Features, OneHot, Rows
+from acenas.spaces.features import Features, Rows
 from acenas.spaces.graphs import GraphBatch
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 
 @dataclass(eq=False)
@@ -36,17 +31,18 @@ class RowRanker(RememberingRanker):
 
     Attributes:
         space: of the architectures to rank.
-        features: makes the features, called with `space.num_node_types` (in YAML the class, a `_partial_`).
+        features: makes the features, called with `space.num_node_types` (in YAML the class, a `_partial_`); None for
+            those of the space.
         seed: of the run.
     """
 
     space: SearchSpace
-    features: Callable[[int], Features] = OneHot
+    features: Callable[[int], Features] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._features = self.features(self.space.num_node_types)
+        self._features = (self.features or self.space.features)(self.space.num_node_types)
         self._fitted = False
 
     @override
@@ -72,8 +68,7 @@ class RowRanker(RememberingRanker):
         """Returns the scores `[n]`, each a function of its row alone."""
 
     def _rows(self, graphs: GraphBatch) -> Rows:
-        rows = self._features.rows(graphs)
-        return rows if self._memory is None else np.concatenate([rows, self._memory(graphs)], axis=1)
+        return np.concatenate([self._features.rows(graphs), self.remembered(graphs)], axis=1)
 
 
 @dataclass(eq=False)
@@ -132,6 +127,9 @@ class RandomForestRanker(RowRanker):
         return self._forest.predict(rows)  # type: ignore[no-any-return]
 
 
+# --- boosted trees ---
+
+
 def graded(accuracies: Tensor, grades: int) -> NDArray[np.int64]:
     """Returns the relevance of `accuracies` `[n]` as integers from 0 to `grades`, as boosting libraries require.
 
@@ -142,30 +140,50 @@ def graded(accuracies: Tensor, grades: int) -> NDArray[np.int64]:
 
 
 @dataclass(eq=False)
-class XGBoostRanker(RowRanker):
-    """Gradient boosted trees of XGBoost with its LambdaMART objective `rank:ndcg`.
+class BoostedTreesRanker(RowRanker):
+    """Gradient boosted trees of an optional library with a LambdaMART objective; all that was observed is one query.
 
     Attributes:
         rounds: of boosting.
         learning_rate: of each round.
-        max_depth: of a tree.
         colsample: the part of the columns that a tree sees.
         grades: the highest relevance; the gain of the best is 2^grades - 1.
 
     Raises:
-        UserError: where xgboost is not installed.
+        UserError: where the library is not installed.
     """
 
+    library = ""
     rounds: int = 100
     learning_rate: float = 0.1
-    max_depth: int = 3
     colsample: float = 0.5
     grades: int = 5
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._library = _library("xgboost")
-        self._parameters: dict[str, Any] = {
+        try:
+            self._library = importlib.import_module(self.library)
+        except ImportError as error:
+            raise UserError(
+                f"ranker={self.library} needs the package {self.library}, which cannot be imported ({error}); install "
+                f"acenas with its extra 'baselines', or: pip install {self.library}"
+            ) from error
+
+
+@dataclass(eq=False)
+class XGBoostRanker(BoostedTreesRanker):
+    """XGBoost with its objective `rank:ndcg`.
+
+    Attributes:
+        max_depth: of a tree.
+    """
+
+    library = "xgboost"
+    max_depth: int = 3
+
+    @override
+    def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
+        parameters = {
             "objective": "rank:ndcg",
             "eta": self.learning_rate,
             "max_depth": self.max_depth,
@@ -174,15 +192,11 @@ class XGBoostRanker(RowRanker):
             "lambdarank_pair_method": "mean",
             "lambdarank_num_pair_per_sample": 8,
             "nthread": 1,
+            "seed": seed % 2**31,
         }
-
-    @override
-    def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """Fits the trees; all observed architectures are one query."""
-        data = self._library.DMatrix(
-            rows, graded(accuracies, self.grades), qid=np.zeros(len(rows), dtype=int)
-        )
-        self._trees = self._library.train(self._parameters | {"seed": seed % 2**31}, data, self.rounds)
+        queries = np.zeros(len(rows), dtype=int)
+        data = self._library.DMatrix(rows, graded(accuracies, self.grades), qid=queries)
+        self._trees = self._library.train(parameters, data, self.rounds)
 
     @override
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
@@ -190,32 +204,22 @@ class XGBoostRanker(RowRanker):
 
 
 @dataclass(eq=False)
-class LightGBMRanker(RowRanker):
-    """Gradient boosted trees of LightGBM with its LambdaMART objective `lambdarank`.
+class LightGBMRanker(BoostedTreesRanker):
+    """LightGBM with its objective `lambdarank`.
 
     Attributes:
-        rounds: of boosting.
-        learning_rate: of each round.
         leaves: of a tree.
         min_leaf: observed architectures of a leaf; the library's 20 would leave few dozens unsplit.
-        colsample: the part of the columns that a tree sees.
-        grades: the highest relevance; the gain of the best is 2^grades - 1.
-
-    Raises:
-        UserError: where lightgbm is not installed.
     """
 
-    rounds: int = 100
-    learning_rate: float = 0.1
+    library = "lightgbm"
     leaves: int = 8
     min_leaf: int = 2
-    colsample: float = 0.5
     grades: int = 10
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._library = _library("lightgbm")
-        self._parameters: dict[str, Any] = {
+    @override
+    def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
+        parameters = {
             "objective": "lambdarank",
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
@@ -228,30 +232,12 @@ class LightGBMRanker(RowRanker):
             "force_row_wise": True,
             "num_threads": 1,
             "verbosity": -1,
+            "seed": seed % 2**31,
         }
-
-    @override
-    def fit_rows(self, rows: Rows, accuracies: Tensor, seed: int) -> None:
-        """Fits the trees; all observed architectures are one query."""
-        parameters = self._parameters | {"seed": seed % 2**31}
-        data = self._library.Dataset(
-            rows, graded(accuracies, self.grades), group=[len(rows)], params=parameters
-        )
+        grades = graded(accuracies, self.grades)
+        data = self._library.Dataset(rows, grades, group=[len(rows)], params=parameters)
         self._trees = self._library.train(parameters, data, self.rounds)
 
     @override
     def score_rows(self, rows: Rows) -> NDArray[np.floating]:
         return self._trees.predict(rows, num_threads=1)  # type: ignore[no-any-return]
-
-
-def _library(name: str) -> ModuleType:
-    """Imports an optional dependency. Raises `UserError` where it is not installed."""
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UserError(
-            f"ranker={name} needs the package {name}, which cannot be imported ({error}); install acenas with its "
-            f"extra 'baselines', or: pip install {name}"
-        ) from error

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.errors import UserError, exit_status
+from acenas.files import read_json, reading, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,9 +97,7 @@ def open_study(folder: Path, budget: int | None = None) -> Study:
 
 
 def _seed(folder: Path) -> int:
-    import json
-
-    return int(json.loads((folder / "study.json").read_text(encoding="utf-8"))["seed"])
+    return int(read_json(folder / "study.json", {"seed": int})["seed"])
 
 
 def _new(options: argparse.Namespace) -> None:
@@ -211,10 +209,13 @@ def _read(file: str) -> pd.DataFrame:
     """Rows of a CSV file, or of the standard input; all as text, so that an empty cell is no NaN."""
     import pandas as pd
 
-    try:
-        return pd.read_csv(sys.stdin if file == "-" else file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
+    given = "the standard input" if file == "-" else file
+    with reading(given, "name a CSV file with a header"):
+        rows = pd.read_csv(sys.stdin if file == "-" else file, header=None, dtype=str, keep_default_na=False)
+    names = rows.iloc[0].tolist()
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{given} has two columns {doubled[0]}; rename one")
+    return rows.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 
 
 def _fail(options: argparse.Namespace) -> None:
@@ -301,17 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        try:
-            options.run(options)
-        except UserError as error:
-            print(f"acenas: error: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print(
-                "acenas: stopped; nothing is lost, and the same command can be given again", file=sys.stderr
-            )
-            return 130
-    return 0
+        stopped = "stopped; nothing is lost, and the same command can be given again"
+        return exit_status(lambda: options.run(options), stopped)
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

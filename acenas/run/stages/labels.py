@@ -227,6 +227,6 @@ def pretraining_archs(
 
 
 def label_values(sources: Mapping[str, WeakLabels], archs: Sequence[str]) -> Tensor:
-    """`[A, L]` float32: the labels to pretrain on, NaN where one is missing."""
+    """`[A, L]` float64: the labels to pretrain on, NaN where one is missing."""
     columns = [labels.values(archs)[:, labels.names.index(name)] for name, labels in sources.items()]
-    return torch.from_numpy(np.stack(columns, axis=1)).float()
+    return torch.from_numpy(np.stack(columns, axis=1))

@@ -52,16 +52,17 @@ def report(
         loggers: Where metrics go.
     """
     search = finished_search(cfg, folder, parts, known, result, seconds)
-    space = parts.space
     for row in round_metrics(search):
         for logger in loggers:
             logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
     best = best_architectures(search)
-    log_table(loggers, "report/best_architectures", best, [space.draw(arch) for arch in best["arch"]])
     if len(search.failed):
         log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
-    costs = costs_of(best["arch"].to_list(), cfg, parts)
-    write_report(folder, search, space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
+    # What is returned need not be among the best observed: the noise of a training is seen through.
+    costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned])), cfg, parts)
+    written = OmegaConf.to_yaml(cfg, resolve=True)
+    pictures = write_report(folder, search, parts.space.draw, written, costs)
+    log_table(loggers, "report/best_architectures", best, pictures)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
     return summary

@@ -1,24 +1,24 @@
 """The grammar of choices, and how values of other types are matched to them."""
 
-from __future__ import annotations
-
-import difflib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote
 
 import numpy as np
 
-from acenas.errors import UserError
+from acenas.errors import UserError, listed, near
 
 Value = str | int | float | bool | None
 
 When = tuple[tuple[int, frozenset[int]], ...]
 """Conditions that must all hold: the number of a column, and the codes of which it must have one."""
 
+DEEPEST = 20
+"""Levels of blocks within blocks."""
+
 _MISSING = ("none", "null", "nan", "na", "n/a", "")
-_PART = re.compile(r"([^=,()]+)=([^=,()]*)|(.)", re.DOTALL)
+_PART = re.compile(r"([^=,()]++)(=?)([^=,()]*+)|(.)", re.DOTALL)
 
 
 def escape(text: str) -> str:
@@ -42,13 +42,17 @@ def read_fields(text: str) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     outer: list[tuple[dict[str, Any], str]] = []
     here, name = fields, ""
-    for found, value, sign in _PART.findall(text):
-        if found:
+    for found, equals, value, sign in _PART.findall(text):
+        if equals and found:
             name = _unescaped(found)
             if name in here:
-                raise UserError(f"{name} is there twice in {text!r}")
+                raise UserError(f"{name} is there twice in {text!r:.200}")
             here[name] = _unescaped(value)
-        elif sign == "(" and (here.get(name) == "" or isinstance(here.get(name), list)):
+        elif (
+            sign == "("
+            and len(outer) < DEEPEST
+            and (here.get(name) == "" or isinstance(here.get(name), list))
+        ):
             block: dict[str, Any] = {}
             here[name] = here[name] or []
             here[name].append(block)
@@ -56,11 +60,11 @@ def read_fields(text: str) -> dict[str, Any]:
             here, name = block, ""
         elif sign == ")" and outer:
             here, name = outer.pop()
-        elif sign != ",":
+        elif found or sign != ",":
             outer.append((here, name))
             break
     if outer:
-        raise UserError(f"expected name=value and name=(name=value), joined by commas, not {text!r}")
+        raise UserError(f"expected name=value and name=(name=value), joined by commas, not {text!r:.200}")
     return fields
 
 
@@ -72,24 +76,6 @@ def _unescaped(text: str) -> str:
 def missing(value: Any) -> bool:
     """Returns whether `value` is None, NaN, NaT or NA."""
     return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(value != value)
-
-
-def listed(values: Collection[Any], most: int = 12) -> str:
-    """Returns `values` in words, the first `most` of them.
-
-    >>> listed([3, 5, 7])
-    '3, 5 or 7'
-    """
-    words = [str(value) for value in list(values)[:most]]
-    if len(values) > most:
-        return f"{', '.join(words)} and {len(values) - most} more"
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def near(name: Any, names: Collection[Any]) -> str:
-    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
-    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
-    return f" (did you mean {found[0]}?)" if found else ""
 
 
 class Column:
@@ -114,7 +100,7 @@ class Column:
         for value in self.values:
             if not isinstance(value, Value) or value != value:
                 raise UserError(
-                    f"space: {place}: a choice is a number, a name, true, false or none, not {value!r}"
+                    f"space: {place}: a choice is a number, a name, true, false or none, not {value!r:.200}"
                 )
         self._exact = {str(value): code for code, value in enumerate(self.values)}
         if not self.values or min(len(self._exact), len(set(self.values))) < len(self.values):
@@ -147,7 +133,7 @@ class Column:
         if self.is_number:
             raise UserError(f"{self.place} has {value} blocks and can have {listed(self.values)}")
         raise UserError(
-            f"{self.place} is {value!r} and can be {listed(self.values)}{near(value, self.values)}"
+            f"{self.place} is {value!r:.200} and can be {listed(self.values)}{near(value, self.values)}"
         )
 
     def absent(self) -> NoReturn:

@@ -1,23 +1,21 @@
-"""The choices of a space as a table: a column for each choice that could exist, a row for each architecture."""
+"""The choices of a space as a table: a column for each choice that may exist, a row for each architecture."""
 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acenas.errors import UserError
-from acenas.spaces.choices.grammar import Column, Value, When, listed, missing, near
+from acenas.errors import UserError, listed, near
+from acenas.spaces.choices.grammar import Column, Value, When, missing, read_fields
 
 COMPLETIONS = 64
-"""The largest number of rows in which choices that a change adds take all values; above, they take the first."""
-
-_TOKENS = re.compile(r"[^,()]+|[()]")
+"""The largest number of rows in which choices that a change adds take all values; above, they take the first one."""
 
 Row = list[int]
 """The code of each column, -1 for a choice that does not exist."""
@@ -61,11 +59,10 @@ class Item(NamedTuple):
 
 
 class Layout:
-    """The columns of `choices`, and the architectures as rows.
+    """The columns of `choices`, and the architectures as rows. Raises `UserError` for choices that are invalid.
 
-    Rows are counted column by column, each after those that its conditions name. The state is the set of later columns
-    that cannot exist any more; values that rule out the same columns form one branch. Raises `UserError` for choices
-    that are invalid.
+    Rows are counted column by column, each column after those that its conditions name. The state is the set of later
+    columns that cannot exist any more; values that exclude the same columns form one branch.
     """
 
     def __init__(self, choices: Mapping[str, Any]) -> None:
@@ -96,7 +93,7 @@ class Layout:
         place: str,
     ) -> list[Item]:
         if not isinstance(choices, Mapping) or not choices:
-            raise UserError(f"space: {place}choices are a mapping of names to values, not {choices!r}")
+            raise UserError(f"space: {place}choices are a mapping of names to values, not {choices!r:.200}")
         if len(set(map(str, choices))) < len(choices) or not all(str(name).strip() for name in choices):
             raise UserError(f"space: {place}choices need names that differ, not {listed(choices)}")
         items, scope = [], dict(scope)
@@ -122,7 +119,7 @@ class Layout:
     ) -> tuple[int, frozenset[int]]:
         if name not in scope:
             hint = near(name, scope)
-            raise UserError(f"space: {place} depends on {name!r}, which is no choice before it{hint}")
+            raise UserError(f"space: {place} depends on {name!r:.200}, which is no choice before it{hint}")
         several = isinstance(values, Iterable) and not isinstance(values, str)
         try:
             codes = frozenset(map(self.columns[scope[name]].code, values if several else [values]))
@@ -131,7 +128,7 @@ class Layout:
         return scope[name], codes
 
     def _conditions_first(self) -> list[int]:
-        """Returns the columns, each right after the last one that its conditions name: so there are few states."""
+        """Returns the columns, each right after the last one that its conditions name, so that there are few states."""
         order: dict[int, None] = {}
 
         def put(number: int) -> None:
@@ -154,12 +151,12 @@ class Layout:
             return [([-1], (state | frozenset(self._dependents[number])) - {number})]
         branches: dict[frozenset[int], Row] = {}
         for code in range(len(self.columns[number].values)):
-            ruled_out = {
+            excluded = {
                 later
                 for later in self._dependents[number]
                 if any(before == number and code not in codes for before, codes in self.columns[later].when)
             }
-            branches.setdefault(state | ruled_out, []).append(code)
+            branches.setdefault(state | excluded, []).append(code)
         return [(codes, after) for after, codes in branches.items()]
 
     # --- between rows and what is written ---
@@ -172,10 +169,12 @@ class Layout:
 
     def _place(self, items: Sequence[Item], choices: Any, row: Row, place: str) -> None:
         if not isinstance(choices, Mapping):
-            raise UserError(f"{place}expected choices by their names, not {choices!r}")
+            raise UserError(f"{place}expected choices by their names, not {choices!r:.200}")
         names = [item.name for item in items]
         for name in (name for name in choices if name not in names):
-            raise UserError(f"{place}there is no choice {name!r}, but {listed(names)}{near(name, names)}")
+            raise UserError(
+                f"{place}there is no choice {name!r:.200}, but {listed(names)}{near(name, names)}"
+            )
         for name, number, blocks in items:
             column = self.columns[number]
             if column.active(row):
@@ -186,30 +185,21 @@ class Layout:
                     continue
                 value = choices[name] or []
                 if isinstance(value, str) or not isinstance(value, Sequence):
-                    raise UserError(f"{column.place} is a list of blocks, not {value!r}")
+                    raise UserError(f"{column.place} is a list of blocks, not {value!r:.200}")
                 row[number] = column.code(len(value))
                 for i, (block, inner) in enumerate(zip(blocks, value, strict=False), start=1):
                     self._place(block, inner, row, f"{place}{name} {i}: ")
 
-    def read(self, arch: str) -> Row | None:
-        """Returns the row that `write` writes as `arch`; None where there is none."""
-        try:
-            if self._is_flat:
-                values = zip(self.columns, arch.split(","), strict=True)
-                return [column.code_of[text] for column, text in values]
-            row, tokens, at = [-1] * len(self.columns), _TOKENS.findall(arch), 0
-            for number, column in enumerate(self.columns):
-                if column.active(row):
-                    while tokens[at] in "()":
-                        at += 1
-                    if column.is_number:
-                        row[number] = column.values.index(_blocks(tokens[at + 1 :]))
-                    else:
-                        row[number] = column.code_of[tokens[at]]
-                    at += 1
-        except (IndexError, KeyError, ValueError):
-            return None
-        return row if self.write(row) == arch else None
+    def read(self, arch: str) -> Row:
+        """Returns the row that `write` writes as `arch`. Raises `UserError` that says what is wrong."""
+        if self._is_flat:
+            with suppress(KeyError, ValueError):
+                texts = zip(self.columns, arch.split(","), strict=True)
+                return [column.code_of[text] for column, text in texts]
+        row = self.row(read_fields(arch))
+        if (written := self.write(row)) != arch:
+            raise UserError(f"not as this space writes it, {written!r}")
+        return row
 
     def write(self, row: Sequence[int]) -> str:
         """Returns the architecture of `row`."""
@@ -348,20 +338,6 @@ class Layout:
         return rows
 
 
-def _blocks(tokens: Sequence[str]) -> int:
-    """Returns how many blocks in brackets follow one another at the beginning of `tokens`."""
-    blocks = depth = 0
-    for token in tokens:
-        if token == "(":
-            blocks += depth == 0
-            depth += 1
-        elif token == ")" and depth:
-            depth -= 1
-        elif not depth:
-            break
-    return blocks
-
-
 def _spec(place: str, given: Any) -> Choice | Repeated:
     """Converts what is given for one name to a `Choice` or `Repeated`."""
     if isinstance(given, Choice | Repeated):
@@ -375,7 +351,7 @@ def _spec(place: str, given: Any) -> Choice | Repeated:
             f"space: {place}: expected values and when, or choices, times and when, not {listed(given)}"
         )
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UserError(f"space: {place} needs a list of choices, not {given!r}")
+        raise UserError(f"space: {place} needs a list of choices, not {given!r:.200}")
     return Choice(list(given))
 
 
@@ -384,5 +360,5 @@ def _times(place: str, times: Any) -> list[int]:
     if not several or any(
         isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0 for n in several
     ):
-        raise UserError(f"space: {place}: times are whole numbers from 0 on, not {times!r}")
+        raise UserError(f"space: {place}: times are whole numbers from 0 on, not {times!r:.200}")
     return sorted({int(number) for number in several})

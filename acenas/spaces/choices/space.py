@@ -37,10 +37,10 @@ class Choices(CustomSpace):
         build: makes a network, `build(**choices)`: a value for each name, for a `Repeated` the list of its blocks'
             mappings; what does not exist is not passed. A parameter `num_classes` is passed the number of classes.
         canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
-            function. Without it, architectures that are written differently are different.
-        read: from a string that is written in another way to choices: a function, or a regular expression with a
-            named group for each choice. It may match several times: then groups named as choices of a `Repeated` give
-            a block for each match. `parse`, and so tables with such strings, then understand them.
+            function. Without it, all architectures are different.
+        read: from strings in another format to choices, for `parse` and tables: a function, or a regular expression
+            with a named group for each choice. Groups named as choices of a `Repeated` give a block for each match, or
+            for each item where they hold lists joined by commas.
         example_input: for the costs of networks that do not read images, see `count_cost`.
         name: that tables of this space carry.
 
@@ -79,11 +79,11 @@ class Choices(CustomSpace):
         super().__init__(name, build, example_input)
         self._layout = Layout(choices)
         self.choice_columns = frozenset(self._layout.names())
-        self._canonical = named("canonical", canonical)
+        self._canonical = named("space.canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
-        self._read = self._reader(str(read)) if is_pattern else named("read", read)
+        self._read = self._reader(str(read)) if is_pattern else named("space.read", read)
         self._rows: dict[str, Row] = {}
-        """What was read or written lately."""
+        """Of architectures that were read or written lately."""
         columns = self._layout.columns
         self._nodes = [number for number, column in enumerate(columns) if not column.is_number]
         self._first_type: dict[tuple[str, ...], int] = {}
@@ -94,8 +94,13 @@ class Choices(CustomSpace):
                 self.num_node_types += len(column.values)
 
     def __repr__(self) -> str:
-        kinds = {".".join(c.kind): c.values for c in self._layout.columns}
-        return f"Choices({kinds})"
+        columns, shown = self._layout.columns, dict[str, str]()
+        for column in columns:
+            conditions = ((columns[number], sorted(codes)) for number, codes in column.when)
+            when = {".".join(c.kind): [c.values[code] for code in codes] for c, codes in conditions}
+            text = f"Choice({column.values}, when={when})" if when else f"{column.values}"
+            shown.setdefault(".".join(column.kind), text)
+        return "Choices({" + ", ".join(f"{kind!r}: {text}" for kind, text in shown.items()) + "})"
 
     # --- grammar ---
 
@@ -125,7 +130,7 @@ class Choices(CustomSpace):
         try:
             return self._layout.write(self._layout.row(read()))
         except UserError as error:
-            raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
+            raise UserError(f"not an architecture of this space: {error}: {told!r:.200}") from None
 
     def _reader(self, pattern: str) -> Callable[[str], Mapping[str, Any]]:
         """Returns a function that reads a string by a regular expression, see `Choices`."""
@@ -134,12 +139,15 @@ class Choices(CustomSpace):
         def read(text: str) -> dict[str, Any]:
             matches = [match.groupdict() for match in compiled.finditer(text)]
             if not matches:
-                raise UserError(f"nothing in it matches {pattern!r}")
+                raise UserError(f"nothing in it matches {pattern!r:.200}")
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
-                    names = {item.name for item in blocks[0]} & compiled.groupindex.keys()
-                    found[name] = [{name: match[name] for name in names} for match in matches]
+                    names = [item.name for item in blocks[0] if item.name in compiled.groupindex]
+                    lists = [[one for match in matches for one in (match[n] or "").split(",")] for n in names]
+                    if len(set(map(len, lists))) > 1:
+                        raise UserError(f"the lists of {', '.join(names)} differ in length")
+                    found[name] = [dict(zip(names, block, strict=True)) for block in zip(*lists, strict=True)]
                 elif name in compiled.groupindex:
                     found[name] = matches[0][name]
             return found
@@ -155,20 +163,12 @@ class Choices(CustomSpace):
         return self._layout.choices(self._row(arch))
 
     def _row(self, arch: str) -> Row:
-        row = self._rows.get(arch)
-        if row is None:
-            row = self._layout.read(arch)
-            if row is None:
-                raise UserError(self._what_is_wrong(arch))
-            self._remember([arch], [row])
-        return row
-
-    def _what_is_wrong(self, arch: str) -> str:
-        try:
-            written = self._layout.write(self._layout.row(read_fields(arch)))
-        except UserError as error:
-            return f"not an architecture of this space: {error}: {arch!r}"
-        return f"not as this space writes it, {written!r}: {arch!r}"
+        if arch not in self._rows:
+            try:
+                self._remember([arch], [self._layout.read(arch)])
+            except UserError as error:
+                raise UserError(f"not an architecture of this space: {error}: {arch!r:.200}") from None
+        return self._rows[arch]
 
     def _remember(self, archs: Sequence[str], rows: Sequence[Row]) -> None:
         if len(self._rows) > LISTABLE:
@@ -186,7 +186,7 @@ class Choices(CustomSpace):
 
     @property
     def size(self) -> int:
-        """The number of architectures that are written differently."""
+        """The number of architectures."""
         return self._layout.size
 
     def enumerate(self) -> list[str]:
@@ -199,8 +199,10 @@ class Choices(CustomSpace):
         return archs
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """Draws `n` architectures independently and uniformly from all that are written differently."""
-        words = self.size.bit_length() // 62 + 2  # one more than needed, so that the remainder prefers none
+        """Draws `n` architectures independently and uniformly."""
+        words = (
+            self.size.bit_length() // 62 + 2
+        )  # one more than needed, so that the remainder is nearly uniform
         drawn = torch.randint(1 << 62, (n, words), generator=generator).tolist()
         numbers = (sum(word << 62 * place for place, word in enumerate(each)) % self.size for each in drawn)
         rows = [self._layout.numbered(number) for number in numbers]

@@ -1,7 +1,5 @@
 """The blocks of the mobile space and the texts of its stages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +13,7 @@ SKIP = "skip"
 
 
 class Operation(NamedTuple):
-    """What an inverted residual block does: the kernel of its depthwise convolution, and how far it widens before."""
+    """Kernel size of the depthwise convolution of an inverted residual block, and its expansion of the channels."""
 
     kernel_size: int
     expansion: int
@@ -25,7 +23,7 @@ class Operation(NamedTuple):
 
 
 class StageTexts(dict[str, int]):
-    """Numbers the texts of one stage, such as `k3e6,k5e3,skip`, in the order in which they are first read.
+    """Numbers the texts of one stage, such as `k3e6,k5e3,skip`, in the order in which they are read first.
 
     Args:
         number: of the stage, from 1.
@@ -48,12 +46,12 @@ class StageTexts(dict[str, int]):
         return np.array(self._codes, np.int64).reshape(-1, self.depth)
 
     def __missing__(self, text: str) -> int:
-        names, where = text.split(","), f"in stage {self.number} of a network, {text!r}"
+        names, where = text.split(","), f"in stage {self.number} of a network, {text!r:.200}"
         if len(names) != self.depth:
             raise UserError(f"{where}: {len(names)} blocks joined by commas, not {self.depth}")
         for name in names:
             if name not in self.names:
-                raise UserError(f"{where}: unknown block {name!r}; known: {', '.join(self.names)}")
+                raise UserError(f"{where}: unknown block {name!r:.200}; known: {', '.join(self.names)}")
         if names[0] == SKIP:
             raise UserError(f"{where}: the first block of a stage cannot be skipped")
         names.sort(key=SKIP.__eq__)  # stable: skips last

@@ -1,7 +1,5 @@
 """The networks of ProxylessNAS' mobile space (Cai et al., ICLR 2019, arXiv 1812.00332): inverted residual blocks."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,13 +34,11 @@ class Skeleton:
 
     Attributes:
         stages: of searched blocks; a list of three numbers is converted to a `Stage`.
-        in_channels: channels of the images.
-        stem_channels: of the first convolution.
-        stem_stride: of the first convolution.
+        in_channels: of the images.
+        stem_channels, stem_stride: of the first convolution.
         first_channels: of the fixed block after it, a depthwise 3 × 3 and a 1 × 1 convolution.
         head_channels: of the 1 × 1 convolution before the global pool.
-        norm_momentum: weight of a new batch in the running averages of batch normalisation.
-        norm_eps: of batch normalisation.
+        norm_momentum, norm_eps: of batch normalisation, see PyTorch.
 
     Raises:
         UserError: where a number is below 1.
@@ -113,11 +109,7 @@ class Skeleton:
 
 
 def block_name(stage: int, block: int) -> str:
-    """Returns the name of a block's layer, given two numbers counted from 0.
-
-    >>> block_name(0, 1)
-    'stage1_block2'
-    """
+    """Returns the name of a block's layer, such as `stage1_block2` for 0 and 1."""
     return f"stage{stage + 1}_block{block + 1}"
 
 
@@ -169,12 +161,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetNetwork(nn.Sequential):
-    """Stem, fixed first block, stages of inverted residual blocks, head.
-
-    Args:
-        stages: for each stage the operations of its blocks, at least one.
-        num_classes: logits of the output.
-        skeleton: the fixed parts.
+    """Stem, fixed first block, stages of inverted residual blocks (at least one each), head.
 
     >>> network = MobileNetNetwork([[Operation(3, 6)]] * 6, num_classes=1000)
     >>> [name for name, _ in network.named_children()][:4]

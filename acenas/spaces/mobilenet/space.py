@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
-from typing import TYPE_CHECKING
+from itertools import chain, product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class MobileNet(SearchSpace):
-    """Networks of inverted residual blocks: stages joined by `:`, in each its blocks joined by `,`.
+    """Networks of inverted residual blocks: stages joined by `:`, the blocks of a stage joined by `,`.
 
-    A block is `k<kernel>e<expansion>` or, but for the first of a stage, `skip`. Skips may stand anywhere in a stage;
-    what a network computes depends on the blocks that are left alone. With the default skeleton there are 21 blocks
-    in 6 stages: 6^6 * 7^15 ways to write a network, and 1554^5 * 6 networks.
+    A block is `k<kernel>e<expansion>` or `skip`, except for the first of a stage, which cannot be skipped. Skips may
+    stand anywhere in a stage; only the other blocks matter. With the default skeleton there are 21 blocks in 6 stages:
+    6^6 * 7^15 strings for 1554^5 * 6 networks.
 
     Args:
-        skeleton: all but the blocks; a smaller one serves small images.
-        kernel_sizes: of the blocks' depthwise convolutions.
+        skeleton: all but the blocks; a smaller one suits small images.
+        kernel_sizes: of the depthwise convolutions.
         expansions: of the blocks.
 
     Raises:
@@ -69,17 +69,13 @@ class MobileNet(SearchSpace):
         self._skip = len(self.operations)
         self._depths = [stage.blocks for stage in self.skeleton.stages]
         self.num_node_types = 1 + len(self._depths) * len(self.operations)
-        self._stages = [
-            StageTexts(number, depth, self._names) for number, depth in enumerate(self._depths, start=1)
-        ]
-        self._costs: dict[
-            tuple[int, tuple[int, int, int]], tuple[NDArray[np.float64], NDArray[np.float64]]
-        ] = {}
+        self._stages = [StageTexts(i, depth, self._names) for i, depth in enumerate(self._depths, start=1)]
+        self._costs: dict[Any, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     # --- grammar ---
 
     def blocks(self, arch: str) -> list[list[Operation | None]]:
-        """Returns the operations of the blocks of each stage as written, None for a skip. Raises `UserError`."""
+        """Returns the operations of the blocks of each stage as written, None for a skip."""
         self.validate(arch)
         of_name = dict(zip(self._names, [*self.operations, None], strict=True))
         return [[of_name[name] for name in stage.split(",")] for stage in arch.split(":")]
@@ -99,30 +95,28 @@ class MobileNet(SearchSpace):
         self._rows([arch])
 
     def parse(self, text: str) -> str:
-        """As `SearchSpace.parse`: numbers joined by colons are TuNAS' encoding."""
+        """See `SearchSpace.parse`; also reads TuNAS' encoding."""
         return self.from_indices(text) if set(text) <= set("0123456789:") else super().parse(text)
 
     def from_indices(self, indices: str) -> str:
-        """Returns the architecture of TuNAS' encoding (Bender et al., CVPR 2020, arXiv 2008.06120), as written there.
+        """Returns the architecture of TuNAS' encoding (Bender et al., CVPR 2020, arXiv 2008.06120), not made canonical.
 
         Args:
-            indices: whole numbers joined by colons, 73 for the default skeleton. First those of the stem's filters,
-                of the fixed block's kernel and of its filters; then for each stage kernel, expansion and operation
-                (0 block, 1 skip) of each block, and its filters; last the head's filters. Kernels, expansions and
-                filters are numbered; all filters have a single choice, 0, and so has the fixed kernel here.
+            indices: indices of choices joined by colons, 73 for the default skeleton: the stem's filters, the fixed
+                block's kernel and filters; for each stage kernel, expansion and operation (0 block, 1 skip) of each
+                block, and the stage's filters; the head's filters. Filters and the fixed kernel have one choice, 0.
 
         Raises:
             UserError: where it is not one of this space.
         """
-        expected = len(self._index_choices)
-        numbers = indices.split(":")
-        wrong = "not an encoding of this space:"
-        if len(numbers) != expected:
-            raise UserError(f"{wrong} {len(numbers)} numbers joined by colons, not {expected}: {indices!r}")
+        numbers, wrong = indices.split(":"), "not an encoding of this space:"
+        if (count := len(numbers)) != (expected := len(self._index_choices)):
+            raise UserError(f"{wrong} {count} numbers joined by colons, not {expected}: {indices!r}")
         for place, (number, choices) in enumerate(zip(numbers, self._index_choices, strict=True)):
-            if not (number.isdecimal() and int(number) < choices):
-                most = choices - 1
-                raise UserError(f"{wrong} number {place} is {number!r}, and can be 0 to {most}: {indices!r}")
+            if number not in map(str, range(choices)):
+                raise UserError(
+                    f"{wrong} number {place} is {number!r}, and can be 0 to {choices - 1}: {indices!r}"
+                )
         left = map(int, numbers[3:])
         stages: list[list[Operation | None]] = []
         for depth in self._depths:
@@ -135,7 +129,7 @@ class MobileNet(SearchSpace):
         return self.from_blocks(stages)
 
     def to_indices(self, arch: str) -> str:
-        """Reverses `from_indices`; kernel and expansion of a skip, which mean nothing, are 0."""
+        """Reverses `from_indices`; kernel and expansion of a skip are 0."""
         numbers = [0, 0, 0]
         for stage in self.blocks(arch):
             for block in stage:
@@ -149,14 +143,10 @@ class MobileNet(SearchSpace):
 
     @property
     def _index_choices(self) -> list[int]:
-        """How many values each number of TuNAS' encoding can have."""
+        """The number of values of each index of TuNAS' encoding."""
         kernels, expansions = len(self.kernel_sizes), len(self.expansions)
-        of_stages = [
-            choices
-            for depth in self._depths
-            for choices in (*(kernels, expansions, 1), *(kernels, expansions, 2) * (depth - 1), 1)
-        ]
-        return [1, 1, 1, *of_stages, 1]
+        stages = [[kernels, expansions, 1, *(kernels, expansions, 2) * (n - 1), 1] for n in self._depths]
+        return [1, 1, 1, *chain.from_iterable(stages), 1]
 
     # --- equal functions ---
 
@@ -165,7 +155,7 @@ class MobileNet(SearchSpace):
         return self.canonical_all([arch])[0]
 
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """As `SearchSpace.canonical_all`; a million in seconds."""
+        """See `SearchSpace.canonical_all`; a million in seconds."""
         columns = [
             map(stage.canonical.__getitem__, rows)
             for stage, rows in zip(self._stages, self._rows(archs).T.tolist(), strict=True)
@@ -175,9 +165,9 @@ class MobileNet(SearchSpace):
     # --- sampling and neighbours ---
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """Draws `n` networks independently from the prior of AceNAS and TuNAS.
+        """Draws `n` networks independently, as AceNAS and TuNAS do.
 
-        Every block's operation is uniform, and each block that can be skipped is, with probability 1/2.
+        Operations are uniform, and each block that can be skipped is skipped with probability 1/2.
         """
         columns = []
         for depth in self._depths:
@@ -188,16 +178,16 @@ class MobileNet(SearchSpace):
         return list(map(":".join, zip(*columns, strict=True)))
 
     def _write_stage(self, codes: NDArray[np.int64]) -> list[str]:
-        """The texts of `codes` ``[A, blocks]``; each different one is written once."""
+        """Returns the texts of `codes` ``[A, blocks]``; writes equal ones once."""
         keys = codes @ (len(self._names) ** np.arange(codes.shape[1]))
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         texts = [",".join(self._names[code] for code in row) for row in codes[first].tolist()]
         return [texts[i] for i in place.tolist()]
 
     def neighbours(self, arch: str) -> list[str]:
-        """Returns all other networks, in canonical form, one choice away from one of the ways to write `arch`.
+        """Returns all other networks, in canonical form, that are one change away.
 
-        A choice gives a block another operation, leaves one out that is not the first of its stage, or sets one in
+        A change gives a block another operation, removes a block that is not the first of its stage, or inserts one
         after another.
         """
         texts = self.canonical(arch).split(":")
@@ -209,10 +199,9 @@ class MobileNet(SearchSpace):
         return list(dict.fromkeys(changed))
 
     def _changes(self, blocks: Sequence[str], depth: int) -> Iterator[str]:
-        """The texts of a stage after a choice; see `neighbours`."""
-        left = [name for name in blocks if name != SKIP]
+        """Yields the texts of a stage after a change; see `neighbours`."""
+        left, names = [name for name in blocks if name != SKIP], self._names[:-1]
         changed = []
-        names = self._names[:-1]
         for i, before in enumerate(left):
             changed += [[*left[:i], name, *left[i + 1 :]] for name in names if name != before]
         changed += [[*left[:i], *left[i + 1 :]] for i in range(1, len(left))]
@@ -223,37 +212,35 @@ class MobileNet(SearchSpace):
     # --- graphs ---
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """Returns one graph per network: the chain of its blocks, without those that are skipped; no globals.
+        """Returns the chain of blocks of each network, without skips; no globals.
 
-        Node types: 0 padding, then 1 + stage * operations + operation, so that one names both.
+        Node types: 0 padding, 1 + stage * operations + operation.
         """
-        node = torch.zeros(len(archs), sum(self._depths), dtype=torch.long)
-        before = np.zeros(len(archs), np.int64)  # nodes of earlier stages
+        columns = []
         for number, (stage, rows) in enumerate(zip(self._stages, self._rows(archs).T, strict=True)):
             codes = stage.codes[rows]
-            lengths = (codes < self._skip).sum(1)
-            for block in range(self._depths[number]):
-                (here,) = np.nonzero(block < lengths)
-                types = 1 + number * self._skip + codes[here, block]
-                node[torch.from_numpy(here), torch.from_numpy(before[here] + block)] = torch.from_numpy(types)
-            before += lengths
-        mask = node > 0
-        chain = torch.from_numpy(np.eye(node.shape[1], k=1, dtype=np.bool_))
-        return GraphBatch(node, chain & mask[:, None, :], mask, torch.zeros(len(node), 0))
+            columns.append(np.where(codes < self._skip, 1 + number * self._skip + codes, 0))
+        types = np.concatenate(columns, axis=1)
+        blocks_first = (types == 0).argsort(axis=1, kind="stable")
+        node = torch.from_numpy(np.take_along_axis(types, blocks_first, axis=1))
+        mask, edges = node > 0, torch.from_numpy(np.eye(node.shape[1], k=1, dtype=np.bool_))
+        return GraphBatch(node, edges & mask[:, None, :], mask, torch.zeros(len(node), 0))
 
     # --- networks, costs and pictures ---
 
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """Builds the network of the blocks that are left, in the skeleton of this space."""
-        left = [[block for block in stage if block is not None] for stage in self.blocks(arch)]
-        return MobileNetNetwork(left, num_classes, self.skeleton)
+        """Builds the network of the blocks that are not skipped."""
+        return MobileNetNetwork(self._present(arch), num_classes, self.skeleton)
+
+    def _present(self, arch: str) -> list[list[Operation]]:
+        return [[block for block in stage if block is not None] for stage in self.blocks(arch)]
 
     def build_supernet(self, num_classes: int) -> MobileNetSupernet:
-        """Builds this skeleton with all operations at every block; a path is an architecture as written."""
+        """Builds the super-net, see `MobileNetSupernet`."""
         return MobileNetSupernet(self.blocks, self.operations, num_classes, self.skeleton)
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """As `SearchSpace.costs`: sums over the blocks, a million networks in seconds."""
+        """See `SearchSpace.costs`; sums over the blocks, a million networks in seconds."""
         key = num_classes, image_shape
         if key not in self._costs:
             self._costs[key] = self._count_costs(*key)
@@ -261,54 +248,47 @@ class MobileNet(SearchSpace):
         totals = np.tile(fixed, (len(archs), 1))
         first = 0
         for stage, rows in zip(self._stages, self._rows(archs).T, strict=True):
-            codes = stage.codes
-            of_stages = of_blocks[first + np.arange(codes.shape[1]), codes].sum(1)
-            totals += of_stages[rows]
-            first += codes.shape[1]
+            totals += of_blocks[first + np.arange(stage.depth), stage.codes].sum(1)[rows]
+            first += stage.depth
         return list(map(Cost._make, totals.tolist()))
 
     def _count_costs(
         self, num_classes: int, image_shape: tuple[int, int, int]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """All but the blocks ``[3]``, and each block by its operation ``[blocks, operations + 1, 3]``."""
+        """Returns costs: of all but the blocks ``[3]``, of blocks by operation ``[blocks, operations + 1, 3]``."""
         skeleton, (_, height, width) = self.skeleton, image_shape
         height, width = (-(-side // skeleton.stem_stride) for side in (height, width))
         of_blocks = np.zeros((sum(self._depths), len(self._names), len(Cost._fields)))
         with torch.device("meta"):
-            blocks = iter(of_blocks)
-            for stage, block in ((s, b) for s, depth in enumerate(self._depths) for b in range(depth)):
+            blocks = [(stage, block) for stage, depth in enumerate(self._depths) for block in range(depth)]
+            for costs, (stage, block) in zip(of_blocks, blocks, strict=True):
                 place = skeleton.place(stage, block)
-                of_blocks_here = next(blocks)
                 for number, operation in enumerate(self.operations):
                     network = InvertedResidual(operation, place, skeleton.norm)
-                    of_blocks_here[number] = count_cost(network, (place.in_channels, height, width))
+                    costs[number] = count_cost(network, (place.in_channels, height, width))
                 height, width = (-(-side // place.stride) for side in (height, width))
             smallest = self.build(self.from_blocks([[self.operations[0]]] * len(self._depths)), num_classes)
-            fixed = np.array(count_cost(smallest, image_shape)) - of_blocks[self._first_blocks, 0].sum(0)
+            first = [number for number, (_, block) in enumerate(blocks) if block == 0]
+            fixed = np.array(count_cost(smallest, image_shape)) - of_blocks[first, 0].sum(0)
         return fixed, of_blocks
 
     def draw(self, arch: str) -> Figure:
         """Draws the blocks from left to right, by stage."""
         from acenas.spaces.drawing import draw_blocks
 
-        left = [[block for block in stage if block is not None] for stage in self.blocks(arch)]
         channels = [stage.channels for stage in self.skeleton.stages]
-        return draw_blocks(left, channels, max(self.kernel_sizes), self.expansions)
+        return draw_blocks(self._present(arch), channels, max(self.kernel_sizes), self.expansions)
 
     # --- from strings to numbers ---
 
-    @property
-    def _first_blocks(self) -> list[int]:
-        """Numbers of the blocks that cannot be skipped."""
-        return [sum(self._depths[:stage]) for stage in range(len(self._depths))]
-
     def _rows(self, archs: Sequence[str]) -> NDArray[np.int64]:
-        """``[A, stages]``: where each stage of `archs` is in `_stages`. Stages recur, so each is read once."""
+        """``[A, stages]``: the number of each stage of `archs` in `_stages`, where each different text is read once."""
         count = len(self._stages)
         for arch in archs:
             if arch.count(":") != count - 1:
                 raise UserError(
-                    f"not a network of this space: {arch.count(':') + 1} stages joined by colons, not {count}: {arch!r}"
+                    f"not a network of this space: {arch.count(':') + 1} stages joined by colons, not {count}: "
+                    f"{arch!r:.200}"
                 )
         rows = np.zeros((count, len(archs)), np.int64)
         for start in range(0, len(archs), 4096):  # in parts: a million short strings at once cost more

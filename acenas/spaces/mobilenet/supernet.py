@@ -1,7 +1,5 @@
 """The super-net of the mobile space: every operation at every block, each with weights of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
@@ -17,13 +15,13 @@ class MobileNetSupernet(SupernetNetwork):
     """Stem, first block, all operations at every block, head: a path takes one operation of a block, or skips it.
 
     A path equals the stand-alone network of its architecture. The operations of a block share no weights, as in the
-    super-net of AceNAS (arXiv 2108.03001). An architecture is not made canonical: skipping block 2 of a stage or block
-    3 uses different weights.
+    super-net of AceNAS (arXiv 2108.03001). Paths are not made canonical: skipping block 2 of a stage or block 3 uses
+    different weights.
 
     Args:
-        blocks_of: returns the operation of each block of an architecture by stage, None where one is skipped.
+        blocks_of: returns the operation of each block of an architecture by stage, None for a skip.
         operations: of every block.
-        num_classes: logits of the output.
+        num_classes: of the head.
         skeleton: the fixed parts.
     """
 

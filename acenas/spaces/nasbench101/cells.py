@@ -1,14 +1,11 @@
-"""The algebra of NAS-Bench-101 cells: numbers for cells, equal cells, all cells.
+"""NAS-Bench-101 cells as numbers, so that all 423,624 of them are computed in arrays.
 
-A pruned cell is one number, so that all 423,624 of them are handled in arrays: its number of vertices V in bits 29 to
-31, its edges in bits 8 to 28 (edge s → t is bit t (t - 1) / 2 + s of them) and its operations in bits 0 to 7 (as a
-number of V - 2 digits to the base 3).
+The number of a pruned cell has its number of vertices V in bits 29 to 31, its edges in bits 8 to 28 (edge s → t is bit
+t (t - 1) / 2 + s of them) and its operations in bits 0 to 7 (V - 2 digits to the base 3).
 
-The benchmark's own enumeration (`generate_graphs.py` of its repository) counts edges and operations up in this order
-and keeps of equal cells the one that it meets first: the cell with the smallest number, here the canonical form.
+The benchmark's enumeration (`generate_graphs.py` of its repository) has the same order. Of isomorphic cells it keeps
+the first, which is the one with the smallest number: here the canonical form.
 """
-
-from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
@@ -66,17 +63,7 @@ def labels(vertices: int, operations: Codes) -> NDArray[np.int64]:
 
 
 def canonical(codes: Codes) -> Codes:
-    """Returns for each cell the one with the smallest number among those that differ in the order of vertices alone.
-
-    All orders are tried in which edges lead forwards, so two cells have one canonical form exactly where they are
-    isomorphic.
-
-    Args:
-        codes: ``[N]``, pruned cells.
-
-    Returns:
-        ``[N]``.
-    """
+    """Returns for each of the pruned cells ``[N]`` the isomorphic cell with the smallest number; tries all orders."""
     result = np.empty_like(codes)
     size, edges, operations = unpack(codes)
     for vertices in np.unique(size).tolist():
@@ -98,7 +85,7 @@ def canonical(codes: Codes) -> Codes:
 
 def is_pruned_cell(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``[N]``: which of ``[N, V, V]`` have at most 9 edges, and every vertex on a path from the first to the last."""
-    # In a graph without cycles these have an edge into and out of every vertex.
+    # In a graph without cycles, this means an edge into and out of every vertex.
     pruned = np.logical_and(matrix[:, :-1].any(2), matrix[:, :, 1:].any(1)).all(axis=1)
     return np.asarray(pruned & (matrix.sum((1, 2)) <= MAX_EDGES))
 
@@ -111,11 +98,9 @@ def all_cells(max_vertices: int = MAX_VERTICES) -> Codes:
     """
     found = []
     for vertices in range(2, max_vertices + 1):
-        shapes: list[Codes] = []
-        for part in parts(1 << len(pairs(vertices))):
-            edges = np.arange(part.start, part.stop)
-            shapes.append(edges[is_pruned_cell(adjacency(vertices, edges))])
-        distinct = np.unique(canonical(pack(vertices, np.concatenate(shapes), 0)))
+        ranges = [np.arange(part.start, part.stop) for part in parts(1 << len(pairs(vertices)))]
+        edges = np.concatenate([each[is_pruned_cell(adjacency(vertices, each))] for each in ranges])
+        distinct = np.unique(canonical(pack(vertices, edges, 0)))
         labelled = distinct[:, None] | np.arange(3 ** (vertices - 2))
         found.append(np.unique(canonical(labelled.ravel())))
     return np.concatenate(found)

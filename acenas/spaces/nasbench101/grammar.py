@@ -1,6 +1,4 @@
-"""NAS-Bench-101 cells as strings and as graphs, and their numbers (see `cells`)."""
-
-from __future__ import annotations
+"""NAS-Bench-101 cells as strings and as graphs; both are converted to the cells' numbers (see `cells`) and back."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -29,18 +27,18 @@ INPUT, OUTPUT = "input", "output"
 """Names of the first and the last vertex."""
 
 Cell = tuple[NDArray[np.bool_], tuple[str, ...]]
-"""A pruned cell: adjacency ``[V, V]``, (source, target), and V names; vertices are numbered along the data."""
+"""A pruned cell: adjacency ``[V, V]``, (source, target), and V names; edges lead to higher vertices."""
 
 
 def parse(arch: str) -> int:
-    """Returns the number of the pruned cell `arch`. Raises `UserError` that names what is wrong where it is none."""
-    # Matrices and operations recur, so each is read once.
+    """Returns the number of the cell `arch` after pruning. Raises `UserError` that says what is wrong."""
+    # Many cells share a matrix or operations, so the results for each are cached.
     matrix, _, operations = arch.partition(":")
     try:
         kept, code = _read_matrix(matrix)
         return code | _read_operations(operations, kept)
     except ValueError as error:
-        raise UserError(f"not a NAS-Bench-101 cell: {arch!r}: {error}") from None
+        raise UserError(f"not a NAS-Bench-101 cell: {arch!r:.200}: {error}") from None
 
 
 def parse_all(archs: Sequence[str]) -> Codes:
@@ -49,13 +47,13 @@ def parse_all(archs: Sequence[str]) -> Codes:
 
 
 def to_graph(code: int) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Returns adjacency ``[V, V]`` and labels ``[V]`` of the cell of this number: the reverse of `from_graph`."""
+    """Returns adjacency ``[V, V]`` and labels ``[V]`` of the cell with this number."""
     vertices, edges, operations = unpack(np.array([code], np.int64))
     return adjacency(int(vertices[0]), edges)[0], labels(int(vertices[0]), operations)[0]
 
 
 def to_cell(code: int) -> Cell:
-    """Returns adjacency and names of the cell of this number."""
+    """Returns adjacency and names of the cell with this number."""
     matrix, vertex_labels = to_graph(code)
     return matrix, (INPUT, *(OPERATIONS[label] for label in vertex_labels[1:-1].tolist()), OUTPUT)
 
@@ -68,7 +66,7 @@ def canonical_cell(arch: str) -> Cell:
 
 @lru_cache(maxsize=1 << 18)
 def _read_matrix(digits: str) -> tuple[tuple[int, ...], int]:
-    """Returns the vertices that pruning keeps, followed by how many there were, and the number without operations.
+    """Returns the vertices that pruning keeps, followed by V, and the cell's number without operations.
 
     Raises:
         ValueError: says what is wrong.
@@ -76,15 +74,14 @@ def _read_matrix(digits: str) -> tuple[tuple[int, ...], int]:
     size = round(len(digits) ** 0.5)
     if size * size != len(digits) or not 2 <= size <= MAX_VERTICES:
         raise ValueError(
-            f"expected 4, 9, 16, 25, 36 or 49 digits (V × V of an adjacency, V from 2 to 7) before ':', "
-            f"found {len(digits)}"
+            f"expected V × V digits of an adjacency, V from 2 to 7, before ':', found {len(digits)}"
         )
     if set(digits) - {"0", "1"}:
         raise ValueError("the adjacency before ':' has digits other than 0 and 1")
     matrix = np.array([digit == "1" for digit in digits]).reshape(size, size)
     if np.tril(matrix).any():
         source, target = np.argwhere(np.tril(matrix))[0].tolist()
-        raise ValueError(f"edge {source} → {target} leads backwards; number the vertices along the data")
+        raise ValueError(f"edge {source} → {target} leads backwards; edges must lead to higher vertices")
     reaches = closure(matrix)
     kept = np.flatnonzero(reaches[0] & reaches[:, -1])
     if not kept.size:
@@ -97,7 +94,7 @@ def _read_matrix(digits: str) -> tuple[tuple[int, ...], int]:
 
 @lru_cache(maxsize=1 << 18)
 def _read_operations(text: str, kept: tuple[int, ...]) -> int:
-    """Returns the number of the operations of vertices `kept[:-1]`, out of `kept[-1]`. Raises `ValueError`."""
+    """Returns the number of the operations, see `cells`; `kept` as `_read_matrix` returns it. Raises `ValueError`."""
     names = text.split(",")
     if len(names) != kept[-1]:
         raise ValueError(f"expected {kept[-1]} operations after ':', as many as vertices, found {len(names)}")
@@ -105,7 +102,7 @@ def _read_operations(text: str, kept: tuple[int, ...]) -> int:
         raise ValueError(f"the operations after ':' must begin with {INPUT} and end with {OUTPUT}")
     for name in names[1:-1]:
         if name not in OPERATIONS:
-            raise ValueError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
+            raise ValueError(f"unknown operation {name!r:.200}; known: {', '.join(OPERATIONS)}")
     return _operation_number([OPERATIONS.index(names[vertex]) for vertex in kept[1:-2]])
 
 
@@ -140,7 +137,7 @@ def write(codes: NDArray[np.int64]) -> list[str]:
 
 
 def closure(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``[V, V]``: whether a path, of no edge or more, leads from one vertex to another."""
+    """``[V, V]``: whether a path leads from one vertex (row) to another; each vertex reaches itself."""
     reaches = matrix | np.eye(len(matrix), dtype=np.bool_)
     for _ in range(3):  # paths of up to 8 edges
         reaches = reaches @ reaches
@@ -148,20 +145,15 @@ def closure(matrix: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def from_graph(matrix: NDArray[np.bool_], vertex_labels: NDArray[np.int64]) -> int | None:
-    """Returns the number of the pruned cell of a graph without cycles whose vertices are in any order.
+    """Returns the number of a graph without cycles, after pruning; its vertices may be in any order.
 
-    None where no path leads from the input to the output, or too many edges are left.
+    None where no path leads from the input to the output, or more than 9 edges are left.
     """
     reaches = closure(matrix)
-    first, last = (
-        np.flatnonzero(vertex_labels == INPUT_LABEL)[0],
-        np.flatnonzero(vertex_labels == OUTPUT_LABEL)[0],
-    )
+    first, last = (int((vertex_labels == label).argmax()) for label in (INPUT_LABEL, OUTPUT_LABEL))
     kept = np.flatnonzero(reaches[first] & reaches[:, last])
     if not kept.size or matrix[np.ix_(kept, kept)].sum() > MAX_EDGES:
         return None
-    order = kept[
-        reaches[np.ix_(kept, kept)].sum(0).argsort(kind="stable")
-    ]  # all that lead to a vertex before it
+    order = kept[reaches[np.ix_(kept, kept)].sum(0).argsort(kind="stable")]  # predecessors come first
     inner = vertex_labels[order[1:-1]]
     return int(pack(len(order), _edge_bits(matrix[np.ix_(order, order)]), _operation_number(inner)))

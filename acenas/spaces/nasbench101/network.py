@@ -1,7 +1,5 @@
 """The network of NAS-Bench-101 (Ying et al., ICML 2019, arXiv 1902.09635, section 2 and supplement S1)."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -46,10 +44,8 @@ def vertex_channels(matrix: NDArray[np.bool_], in_channels: int, out_channels: i
     """Returns the channels of each vertex of a pruned cell, as the benchmark's `compute_vertex_channels`.
 
     The vertices before the output share its channels evenly; where that is not possible, the first ones have one more.
-    Every other vertex is as wide as the widest one that it leads to.
-
-    Raises:
-        ValueError: where more vertices lead to the output than it has channels.
+    Every other vertex is as wide as the widest one that it leads to. Raises `ValueError` where more vertices lead to
+    the output than it has channels.
 
     >>> diamond = np.array([[0, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1], [0, 0, 0, 0]], dtype=bool)
     >>> vertex_channels(diamond, 128, 257)
@@ -100,13 +96,13 @@ def cell_output(
 
 
 class NasBench101Cell(nn.Module):
-    """A directed graph of operations, see `cell_output`; a projection is a 1 × 1 convolution with BN and ReLU.
+    """A pruned cell, see `cell_output`; a projection is a 1 × 1 convolution with BN and ReLU.
 
     Args:
-        matrix: ``[V, V]`` bool, (source, target), edges above the diagonal, of a pruned cell.
+        matrix: ``[V, V]`` bool, (source, target), edges above the diagonal.
         operations: V names; the first and the last are ignored.
-        in_channels: channels of the input.
-        out_channels: channels of the output.
+        in_channels: of the input.
+        out_channels: of the output.
 
     Raises:
         ValueError: where an operation is unknown, a vertex is on no path, or as `vertex_channels`.
@@ -122,23 +118,23 @@ class NasBench101Cell(nn.Module):
         last = len(matrix) - 1
         self.channels = vertex_channels(matrix, in_channels, out_channels)
         self.inputs = [np.flatnonzero(matrix[:, target]).tolist() for target in range(last + 1)]
-        width = self.channels
         self.projections = nn.ModuleDict(
-            {str(v): ConvBNReLU(in_channels, width[v], 1) for v in range(1, last + 1) if matrix[0, v]}
+            {str(v): ConvBNReLU(in_channels, self.channels[v], 1) for v in np.flatnonzero(matrix[0]).tolist()}
         )
         self.operations = nn.ModuleDict(
-            {str(v): nasbench101_operation(operations[v], width[v]) for v in range(1, last)}
+            {str(v): nasbench101_operation(operations[v], self.channels[v]) for v in range(1, last)}
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, in_channels, H, W]` to `[B, out_channels, H, W]`."""
-        return cell_output(
-            x,
-            self.inputs,
-            self.channels,
-            lambda target, value: cast(Tensor, self.projections[str(target)](value)),
-            lambda target, value: cast(Tensor, self.operations[str(target)](value)),
-        )
+
+        def project(target: int, value: Tensor) -> Tensor:
+            return cast(Tensor, self.projections[str(target)](value))
+
+        def operate(target: int, value: Tensor) -> Tensor:
+            return cast(Tensor, self.operations[str(target)](value))
+
+        return cell_output(x, self.inputs, self.channels, project, operate)
 
     @override
     def extra_repr(self) -> str:
@@ -159,11 +155,11 @@ def nasbench101_skeleton(
 
     Args:
         make_cell: makes a cell, given the channels of its input and of its output.
-        num_classes: logits of the output.
-        in_channels: channels of the images.
+        num_classes: of the head.
+        in_channels: of the images.
         channels: of the first stage; each further stage doubles them.
-        cells_per_stage: cells in a stage.
-        stages: number of stages.
+        cells_per_stage: of each of `stages`.
+        stages: at least 1.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["stem"] = ConvBNReLU(in_channels, channels, 3)
@@ -181,16 +177,8 @@ def nasbench101_skeleton(
 class NasBench101Network(nn.Sequential):
     """Stem, stages of equal cells with a max pool between two stages, head.
 
-    The defaults are the benchmark's network: stages of 3 cells with 128, 256 and 512 channels.
-
-    Args:
-        matrix: ``[V, V]`` bool, (source, target), of a pruned cell.
-        operations: V names, from `input` to `output`.
-        num_classes: logits of the output.
-        skeleton: the other arguments of `nasbench101_skeleton`.
-
-    Raises:
-        ValueError: as `NasBench101Cell`.
+    The arguments are those of `NasBench101Cell` and `nasbench101_skeleton`. The defaults are the benchmark's network:
+    stages of 3 cells with 128, 256 and 512 channels.
 
     >>> chain = np.eye(3, k=1, dtype=bool)
     >>> network = NasBench101Network(chain, ["input", "maxpool3x3", "output"], num_classes=10)

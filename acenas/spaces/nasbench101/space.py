@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from platformdirs import user_cache_path
 from torch import nn
 from typing_extensions import override
 
+from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
@@ -34,22 +34,22 @@ _HASHES_SHA256 = "1f4a7db984f8bb44da50e51b6c7e830bd26a761a39d60997ef500b7610ef04
 
 
 class NasBench101(SearchSpace):
-    """Cells `matrix:operations`: a directed graph whose vertices carry the operations, repeated in a fixed skeleton.
+    """Cells `matrix:operations`, repeated in a fixed skeleton: directed graphs with operations on their vertices.
 
-    `matrix` holds the V × V digits of the adjacency, row by row, row = source and column = target, all edges above
-    the diagonal. `operations` are the V names joined by commas, `input` first and `output` last. These are the
-    fields `adjacency` and `operations` of the benchmark's own file, joined by a colon. Vertices on no path from
-    input to output may be written; they are pruned, and what is left may have up to 9 edges.
+    `matrix` is the V × V digits of the adjacency, row by row; row = source, column = target, all edges above the
+    diagonal. `operations` is the V names joined by commas, `input` first and `output` last. These are the fields
+    `adjacency` and `operations` of the benchmark's file, joined by a colon. Vertices that are on no path from input to
+    output are pruned; at most 9 edges may be left.
 
     Args:
-        channels: width of the first stage; it doubles from stage to stage.
+        channels: of the first stage; they double from stage to stage.
         cells_per_stage: cells in a stage.
         stages: stages, with a max pool of stride 2 between two of them.
-        in_channels: channels of the images.
-        distribution: what `sample` draws from: `uniform` over the 423,624 distinct cells, or `published`, the
-            distribution of AceNAS' super-net (see `sample`).
+        in_channels: of the images.
+        distribution: of `sample`: `uniform` over the 423,624 distinct cells, or `published`, as AceNAS samples for its
+            super-net.
 
-    The defaults are the benchmark's own network; smaller ones serve small images.
+    The defaults are the benchmark's network; smaller ones suit small images.
 
     >>> space = NasBench101()
     >>> space.canonical("0110000100010000:input,maxpool3x3,conv3x3-bn-relu,output")
@@ -77,12 +77,28 @@ class NasBench101(SearchSpace):
     # --- grammar ---
 
     def cell(self, arch: str) -> grammar.Cell:
-        """Returns adjacency ``[V, V]`` and V names of the pruned cell. Raises `UserError` as `validate`."""
+        """Returns adjacency ``[V, V]`` and V names after pruning. Raises `UserError` as `validate`."""
         return grammar.to_cell(grammar.parse(arch))
 
-    def from_cell(self, matrix: NDArray[np.bool_], operations: Sequence[str]) -> str:
-        """Returns the architecture with this adjacency ``[V, V]`` and these V names, as it is written."""
-        arch = "".join("01"[int(digit)] for digit in np.asarray(matrix).ravel()) + ":" + ",".join(operations)
+    def from_cell(self, matrix: ArrayLike, operations: Sequence[str]) -> str:
+        """Returns the architecture with this adjacency ``[V, V]`` of 0 and 1, of any type, and these V names.
+
+        Raises:
+            UserError: for another adjacency, and as `validate`.
+        """
+        try:
+            digits = np.asarray(matrix)
+        except ValueError as error:
+            raise UserError(f"the adjacency is no matrix: {error}") from None
+        if digits.ndim != 2 or len(digits) != digits.shape[1]:
+            raise UserError(f"the adjacency is {list(digits.shape)}, and V x V is needed")
+        for row, column in np.argwhere(~((digits == 0) | (digits == 1))).tolist():
+            raise UserError(
+                f"entry ({row}, {column}) of the adjacency is {digits[row, column]!s:.200}, not 0 or 1"
+            )
+        arch = (
+            "".join("1" if digit else "0" for digit in digits.ravel().tolist()) + ":" + ",".join(operations)
+        )
         self.validate(arch)
         return arch
 
@@ -91,16 +107,15 @@ class NasBench101(SearchSpace):
         grammar.parse(arch)
 
     def enumerate(self) -> Sequence[str]:
-        """The canonical forms of all 423,624 cells, those of fewer vertices first. Made once, in seconds."""
+        """Returns the canonical forms of all 423,624 cells, ordered by their number of vertices; cached."""
         return self._archs
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """Draws `n` canonical cells independently.
 
-        `uniform`: all distinct cells are equally likely. `published`, as AceNAS trains its super-net: the number of
-        vertices V is 2 to 7 with weight 2^V; operations are uniform and every edge is there with probability 1/2,
-        drawn again until the cell needs no pruning and has at most 9 edges. Cells that can be written in many
-        orders are then more likely than others.
+        `uniform`: all distinct cells are equally likely. `published`: the number of vertices V is 2 to 7 with weight
+        2^V, operations are uniform, and each edge exists with probability 1/2; edges are drawn again until the cell
+        needs no pruning and has at most 9 edges. Cells with many vertex orders are more likely then.
         """
         if self.distribution == "uniform":
             return super().sample(n, generator)
@@ -113,8 +128,8 @@ class NasBench101(SearchSpace):
     def neighbours(self, arch: str) -> list[str]:
         """Returns all other cells, in canonical form, one change away from `arch`.
 
-        A change flips an edge, without making a cycle (vertices that are then on no path are pruned), changes an
-        operation, or sets a new vertex, with any operation, between two vertices: the reverse of pruning one.
+        A change adds or removes an edge (without making a cycle; the cell is pruned then), changes an operation, or
+        adds a vertex with any operation between two vertices.
         """
         code = grammar.parse(arch)
         matrix, ops = grammar.to_graph(code)
@@ -125,7 +140,7 @@ class NasBench101(SearchSpace):
             changed[vertex] = other
             found.append(grammar.from_graph(matrix, changed))
         for source, target in product(range(vertices - 1), range(1, vertices)):
-            if reaches[target, source]:  # itself, or an edge that would close a cycle
+            if reaches[target, source]:  # the same vertex, or an edge that would close a cycle
                 continue
             flipped = matrix.copy()
             flipped[source, target] ^= True
@@ -134,9 +149,8 @@ class NasBench101(SearchSpace):
                 grown = np.zeros((vertices + 1, vertices + 1), np.bool_)
                 grown[1:, 1:] = matrix  # the new vertex is number 0 here; `from_graph` sorts
                 grown[source + 1, 0] = grown[0, target + 1] = True
-                found += [
-                    grammar.from_graph(grown, np.array([new, *ops])) for new in range(len(cells.OPERATIONS))
-                ]
+                labels = (np.array([new, *ops]) for new in range(len(cells.OPERATIONS)))
+                found += [grammar.from_graph(grown, each) for each in labels]
         codes = np.unique(cells.canonical(np.array([cell for cell in found if cell is not None], np.int64)))
         return grammar.write(codes[codes != cells.canonical(np.array([code]))])
 
@@ -145,39 +159,40 @@ class NasBench101(SearchSpace):
     def canonical(self, arch: str) -> str:
         """Returns the pruned cell of the same graph that is first in the benchmark's enumeration: the one it trained.
 
-        Two cells have one canonical form exactly where their pruned graphs are isomorphic, which is where the
-        benchmark's hashes agree: there are 423,624. (Cells of different graphs may still compute one function, such
-        as two max pools that share their sum; the benchmark tells them apart, and so does this.)
+        Cells have the same canonical form where their pruned graphs are isomorphic, as their hashes in the benchmark
+        say: there are 423,624. Cells that are equal for other reasons (such as two max pools in place of one) stay
+        apart, as in the benchmark.
         """
         return self.canonical_all([arch])[0]
 
     def canonical_all(self, archs: Sequence[str]) -> list[str]:
-        """Returns `canonical` of many cells, hundreds of thousands in a second or two."""
+        """Returns `canonical` of each cell, hundreds of thousands within two seconds."""
         return grammar.write(cells.canonical(grammar.parse_all(archs)))
 
     def official_hash(self, arch: str) -> str:
-        """Returns the hash of the pruned cell by which the benchmark knows it, 32 hexadecimal digits."""
+        """Returns the benchmark's hash of the pruned cell, 32 hexadecimal digits."""
         return self.hash_all([arch])[0]
 
     def hash_all(self, archs: Sequence[str]) -> list[str]:
-        """Returns `official_hash` of many cells, tens of thousands in a second."""
+        """Returns `official_hash` of each cell, tens of thousands in a second."""
         return _hexadecimal(official_hashes(grammar.parse_all(archs)).tobytes())
 
     def official_hashes(self) -> list[str]:
-        """Returns `official_hash` of all cells: computed once in half a minute, then read from the user's cache."""
+        """Returns `official_hash` of all cells; computed once in half a minute, then read from the user's cache."""
         path = user_cache_path("acenas") / "nasbench101_hashes.bin"
         digests = path.read_bytes() if path.exists() else b""
         if hashlib.sha256(digests).hexdigest() != _HASHES_SHA256:
             digests = official_hashes(self._all).tobytes()
-            _keep(digests, path)
+            with suppress(OSError), atomic_path(path) as temporary:  # without a cache, it is computed again
+                temporary.write_bytes(digests)
         return _hexadecimal(digests)
 
     # --- graphs ---
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """Returns one graph of 7 nodes per cell, its vertices in the order of the canonical form; no globals.
+        """Returns one graph of 7 nodes per cell: the canonical form. There are no globals.
 
-        Edges follow the data. Node types: 0 padding, 1 input, 2 output, 3 + index of the operation.
+        Node types: 0 padding, 1 input, 2 output, 3 + index of the operation.
         """
         codes = cells.canonical(grammar.parse_all(archs))
         node = np.zeros((len(codes), cells.MAX_VERTICES), np.int64)
@@ -195,31 +210,31 @@ class NasBench101(SearchSpace):
     # --- networks and pictures ---
 
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """Builds the network of the canonical form in the skeleton of this space.
+        """Builds the network of the canonical form, which the benchmark trained.
 
-        Where the vertices before the output cannot share its channels evenly, the first ones are one channel wider,
-        and the order of the vertices makes networks of different sizes: the benchmark trained the canonical one.
+        The order of the vertices matters: where those before the output cannot share its channels evenly, the first
+        ones are one channel wider.
         """
         matrix, operations = grammar.canonical_cell(arch)
         return NasBench101Network(matrix, operations, num_classes, **self._skeleton)
 
     def build_supernet(self, num_classes: int) -> NasBench101Supernet:
-        """Builds this skeleton with all operations on every vertex; a path is the canonical form of its cell."""
+        """Builds the super-net, see `NasBench101Supernet`."""
         return NasBench101Supernet(num_classes, **self._skeleton)
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """As `SearchSpace.costs`; counted on networks without values, which is a hundred times as fast."""
+        """See `SearchSpace.costs`; counts on networks without values, which is a hundred times as fast."""
         with torch.device("meta"):
             return super().costs(archs, num_classes, image_shape)
 
     def draw(self, arch: str) -> Figure:
-        """Draws the pruned cell: its vertices from left to right, each by the longest path that leads to it."""
+        """Draws the pruned cell."""
         from acenas.spaces.drawing import draw_vertex_cells
 
         matrix, operations = self.cell(arch)
         return draw_vertex_cells({"": ([(s, t) for s, t in np.argwhere(matrix).tolist()], operations)})
 
-    # --- the whole space, made once when it is first needed ---
+    # --- the whole space, computed when it is first needed ---
 
     @cached_property
     def _all(self) -> NDArray[np.int64]:
@@ -231,7 +246,7 @@ class NasBench101(SearchSpace):
 
 
 def _draw_published(size: int, generator: torch.Generator) -> int:
-    """Draws a cell as `NasBench101.sample` says; few matrices are cells: hundreds are drawn, the first one counts."""
+    """Draws a cell as `NasBench101.sample` says: the first valid one of hundreds of matrices, as few are valid."""
     while True:
         edges = torch.randint(1 << len(cells.pairs(size)), (256,), generator=generator).numpy()
         valid = edges[cells.is_pruned_cell(cells.adjacency(size, edges))]
@@ -243,9 +258,3 @@ def _draw_published(size: int, generator: torch.Generator) -> int:
 def _hexadecimal(digests: bytes) -> list[str]:
     text = digests.hex()
     return [text[start : start + 32] for start in range(0, len(text), 32)]
-
-
-def _keep(content: bytes, path: Path) -> None:
-    """Writes a file of the cache. Where that cannot be written, the next process computes again."""
-    with suppress(OSError), atomic_path(path) as temporary:
-        temporary.write_bytes(content)

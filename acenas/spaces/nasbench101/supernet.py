@@ -1,7 +1,5 @@
 """The super-net of NAS-Bench-101: the benchmark's network with every operation on each of five vertices."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 
@@ -36,10 +34,7 @@ class SharedVertexCell(nn.Module):
         self.operations = nn.ModuleDict(
             {
                 str(place): nn.ModuleDict(
-                    {
-                        name: SlicedConvBNReLU(out_channels, out_channels, size)
-                        for name, size in KERNELS.items()
-                    }
+                    {op: SlicedConvBNReLU(out_channels, out_channels, size) for op, size in KERNELS.items()}
                 )
                 for place in range(1, _OUTPUT)
             }
@@ -78,11 +73,7 @@ class NasBench101Supernet(SupernetNetwork):
     """Stem, stages of shared cells with a max pool between two stages, head (AceNAS, arXiv 2108.03001).
 
     A path equals the stand-alone network of its cell's canonical form, whose kernels are the first channels of the
-    shared ones.
-
-    Args:
-        num_classes: logits of the output.
-        skeleton: the other arguments of `nasbench101_skeleton`.
+    shared ones. The arguments are those of `nasbench101_skeleton`.
     """
 
     def __init__(self, num_classes: int, **skeleton: int) -> None:

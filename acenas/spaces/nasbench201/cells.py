@@ -3,8 +3,6 @@
 All 15,625 cells are listed once, when the first is asked for; the number of a cell is its place in that list.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from functools import cache
@@ -53,7 +51,7 @@ def number_of(arch: str) -> int:
     try:
         return _numbers()[arch]
     except KeyError:
-        raise UserError(f"not a NAS-Bench-201 cell: {arch!r}: {_what_is_wrong(arch)}") from None
+        raise UserError(f"not a NAS-Bench-201 cell: {arch!r:.200}: {_what_is_wrong(arch)}") from None
 
 
 @cache
@@ -92,9 +90,9 @@ def _what_is_wrong(arch: str) -> str:
         for source, term in enumerate(terms):
             operation, _, origin = term.partition("~")
             if operation not in OPERATIONS:
-                return f"unknown operation {operation!r}; known: {', '.join(OPERATIONS)}"
+                return f"unknown operation {operation!r:.200}; known: {', '.join(OPERATIONS)}"
             if origin != str(source):
-                return f"input {source + 1} of node {number} reads from {origin!r} instead of {source}"
+                return f"input {source + 1} of node {number} reads from {origin!r:.200} instead of {source}"
     return example
 
 

@@ -15,10 +15,7 @@ from acenas.spaces.supernet import Memo
 
 
 class ReLUConvBN(nn.Sequential):
-    """ReLU, convolution without bias and with an odd kernel, batch normalisation.
-
-    With stride 1 it keeps height and width.
-    """
+    """ReLU, convolution without bias and with an odd kernel, batch normalisation."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__(
@@ -37,13 +34,7 @@ class Zero(nn.Module):
 
 
 def nasbench201_operation(name: str, channels: int) -> nn.Module:
-    """Returns the operation called `name` for inputs of `channels` channels (arXiv 2001.00326, section 2.1).
-
-    The average of `avg_pool_3x3` ignores the padding; it has no normalisation.
-
-    Raises:
-        ValueError: where `name` is not one of `OPERATIONS`.
-    """
+    """Returns the operation called `name` (arXiv 2001.00326, section 2.1). Raises `ValueError` for an unknown one."""
     match name:
         case "none":
             return Zero()
@@ -53,7 +44,7 @@ def nasbench201_operation(name: str, channels: int) -> nn.Module:
             return ReLUConvBN(channels, channels, 1)
         case "nor_conv_3x3":
             return ReLUConvBN(channels, channels, 3)
-        case "avg_pool_3x3":
+        case "avg_pool_3x3":  # averages ignore the padding
             return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
     raise ValueError(f"unknown operation {name!r}; NAS-Bench-201 has {', '.join(OPERATIONS)}")
 
@@ -64,27 +55,22 @@ def nasbench201_operation(name: str, channels: int) -> nn.Module:
 def cell_output(x: Tensor, edges: Sequence[nn.Module | None], memo: Memo | None = None) -> Tensor:
     """Returns node 3 of a cell, `[B, C, H, W]`: node 0 is `x`, each further node is the sum of its incoming edges.
 
-    Args:
-        x: `[B, C, H, W]`.
-        edges: the operation of each of `EDGES`; None for `none`, whose zeros need not be added.
-        memo: keeps results that several cells share.
+    `edges` holds the operation of each of `EDGES`: None for `none`, whose zeros need not be added.
     """
-    nodes: list[Tensor | None] = [x]
+    nodes = [x]
     for target in range(1, OUTPUT + 1):
         incoming = []
         for (source, end), edge in zip(EDGES, edges, strict=True):
             if end == target and edge is not None:
                 node = nodes[source]
-                node = x.new_zeros(x.shape) if node is None else node
                 incoming.append(edge(node) if memo is None else memo(edge, edge, node))
-        if len(incoming) < 2:
-            nodes.append(incoming[0] if incoming else None)
-        elif memo is None or target == OUTPUT:  # the output differs from cell to cell
+        if not incoming:
+            nodes.append(torch.zeros_like(x))
+        elif memo is None or target == OUTPUT or len(incoming) == 1:  # the output differs from cell to cell
             nodes.append(_add(*incoming))
         else:
             nodes.append(memo(target, _add, *incoming))
-    output = nodes[OUTPUT]
-    return x.new_zeros(x.shape) if output is None else output
+    return nodes[OUTPUT]
 
 
 def _add(first: Tensor, *others: Tensor) -> Tensor:
@@ -92,11 +78,7 @@ def _add(first: Tensor, *others: Tensor) -> Tensor:
 
 
 class NasBench201Cell(nn.Module):
-    """Four nodes; each is the sum of its incoming edges, node 0 is the input and node 3 the output.
-
-    Args:
-        operations: six names of `OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
-        channels: of input and output.
+    """Four nodes, see `cell_output`, and six operations, those of `EDGES`, which keep the number of channels.
 
     Raises:
         ValueError: where there are not six operations, or one is unknown.
@@ -129,8 +111,8 @@ class NasBench201Cell(nn.Module):
 class ReductionBlock(nn.Module):
     """The residual block between two stages: halves height and width.
 
-    Two ReLU-convolution-normalisation layers, the first with stride 2, plus a shortcut: a 2 x 2 average pool and a
-    1 x 1 convolution without normalisation.
+    Two layers, the first with stride 2, plus a shortcut: a 2 x 2 average pool and a 1 x 1 convolution without
+    normalisation.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -160,11 +142,11 @@ def nasbench201_skeleton(
 
     Args:
         make_cell: makes a cell, given its channels.
-        num_classes: logits of the output.
-        in_channels: channels of the images.
+        num_classes: of the head.
+        in_channels: of the images.
         channels: of the first stage; each further stage doubles them.
-        cells_per_stage: cells in a stage.
-        stages: number of stages.
+        cells_per_stage: of each of `stages`.
+        stages: at least 1.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["stem"] = nn.Sequential(
@@ -186,15 +168,8 @@ def nasbench201_skeleton(
 class NasBench201Network(nn.Sequential):
     """Stem, stages of equal cells with a reduction block between two stages, head.
 
-    The defaults are the benchmark's network: stages of 5 cells with 16, 32 and 64 channels.
-
-    Args:
-        operations: six names of `OPERATIONS`, for the edges 01, 02, 12, 03, 13, 23.
-        num_classes: logits of the output.
-        skeleton: the other arguments of `nasbench201_skeleton`.
-
-    Raises:
-        ValueError: where there are not six operations, or one is unknown.
+    The arguments are those of `NasBench201Cell` and `nasbench201_skeleton`. The defaults are the benchmark's network:
+    stages of 5 cells with 16, 32 and 64 channels.
 
     >>> network = NasBench201Network(["nor_conv_3x3"] * 6, num_classes=10)
     >>> sum(parameter.numel() for parameter in network.parameters())
@@ -202,6 +177,4 @@ class NasBench201Network(nn.Sequential):
     """
 
     def __init__(self, operations: Sequence[str], num_classes: int, **skeleton: int) -> None:
-        make_cell = partial(NasBench201Cell, operations)
-        super().__init__(nasbench201_skeleton(make_cell, num_classes, **skeleton))
-        self.operations = tuple(operations)
+        super().__init__(nasbench201_skeleton(partial(NasBench201Cell, operations), num_classes, **skeleton))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -28,12 +29,12 @@ class NasBench201(SearchSpace):
     """Cells `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`, repeated in a fixed skeleton.
 
     Args:
-        channels: width of the first stage; it doubles from stage to stage.
+        channels: of the first stage; they double from stage to stage.
         cells_per_stage: cells in a stage.
         stages: stages, with a residual block of stride 2 between two of them.
-        in_channels: channels of the images.
+        in_channels: of the images.
 
-    The defaults are the benchmark's own network; smaller ones serve small images.
+    The defaults are the benchmark's network; smaller ones suit small images.
 
     >>> space = NasBench201()
     >>> len(space.enumerate()), len({space.canonical(arch) for arch in space.enumerate()})
@@ -64,6 +65,12 @@ class NasBench201(SearchSpace):
     def validate(self, arch: str) -> None:
         cells.number_of(arch)
 
+    def parse(self, text: str) -> str:
+        """Returns the cell of an official string, or of one of TransNAS-Bench-101, such as `64-41414-1_02_333`."""
+        if transnas := re.fullmatch(r"\d+-\d+-([0-3])_([0-3]{2})_([0-3]{3})", text):
+            return cells.write([OPERATIONS[int(code)] for code in "".join(transnas.groups())])
+        return super().parse(text)
+
     def enumerate(self) -> Sequence[str]:
         """All 15,625 cells, the last edge changing fastest."""
         return cells.all_archs()
@@ -83,19 +90,17 @@ class NasBench201(SearchSpace):
     def canonical(self, arch: str) -> str:
         """Returns the simplest cell with the same function: fewest FLOPs, then fewest operations, then first in order.
 
-        Two cells have the same function where their official isomorphism strings agree, which leaves 6,466
-        distinct cells. That string keeps zeros inside a sum, so a few cells that output a constant count apart.
+        Two cells have the same function where their official isomorphism strings are equal: 6,466 distinct cells. The
+        string keeps zeros in a sum, so a few cells with a constant output count as different.
         """
         return cells.all_archs()[int(cells.canonical_numbers()[cells.number_of(arch)])]
 
     # --- graphs and pictures ---
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """Returns one graph of 8 nodes per cell: the input, one node per edge of the cell, the output; no globals.
+        """Returns one graph of 8 nodes per canonical cell: the input, a node for each edge, the output; no globals.
 
-        The graph is that of the canonical cell, so cells with the same function are the same graph. Edges follow
-        the data. The node of a `none` operation is not in the graph. Node types: 0 padding, 1 input, 2 output,
-        3 + index of the operation.
+        `none` operations have no node. Node types: 0 padding, 1 input, 2 output, 3 + index of the operation.
         """
         numbers = np.array([cells.number_of(arch) for arch in archs], np.int64)
         return _graphs()[torch.from_numpy(cells.canonical_numbers()[numbers])]
@@ -111,11 +116,11 @@ class NasBench201(SearchSpace):
     # --- networks ---
 
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """Builds the network of `arch` in the skeleton of this space; the operations are those of `arch` as written."""
+        """Builds the network of `arch`, which is not made canonical."""
         return NasBench201Network(cells.parse(arch), num_classes, **self._skeleton)
 
     def build_supernet(self, num_classes: int) -> NasBench201Supernet:
-        """Builds the skeleton of this space with all operations on every edge."""
+        """Builds the super-net, see `NasBench201Supernet`."""
         return NasBench201Supernet(num_classes, **self._skeleton)
 
     @override
@@ -128,7 +133,7 @@ class NasBench201(SearchSpace):
         return [cells.write([OPERATIONS[code] for code in codes]) for codes in zip(*edges, strict=True)]
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """As `SearchSpace.costs`; an operation costs the same on every edge, so only one cell of each is counted."""
+        """See `SearchSpace.costs`; operations cost the same on every edge, so one cell of each is counted."""
 
         def all_edges(operation: str) -> NDArray[np.float64]:
             cell = cells.write([operation] * len(EDGES))
@@ -142,7 +147,7 @@ class NasBench201(SearchSpace):
 
 @cache
 def _graphs() -> GraphBatch:
-    """The graphs of all cells as they are written, `none` operations left out."""
+    """Returns the graphs of all cells, not made canonical."""
     codes = torch.from_numpy(cells.all_codes())
     count, last = len(codes), len(EDGES) + 1
     present = codes != NONE
@@ -154,14 +159,6 @@ def _graphs() -> GraphBatch:
 
 
 def _data_flow() -> Tensor:
-    """`[8, 8]` bool: which node of the graph feeds which, where every operation is present."""
-    last = len(EDGES) + 1
-    adjacency = torch.zeros(last + 1, last + 1, dtype=torch.bool)
-    for i, (source, target) in enumerate(EDGES, start=1):
-        if source == 0:
-            adjacency[0, i] = True
-        if target == OUTPUT:
-            adjacency[i, last] = True
-        for j, (other, _) in enumerate(EDGES, start=1):
-            adjacency[i, j] |= target == other
-    return adjacency
+    """Returns `[8, 8]` bool (source, target): the edges of a graph where every operation is present."""
+    nodes = [(-1, 0), *EDGES, (OUTPUT, -1)]  # from which node of the cell to which
+    return torch.tensor([[0 <= end == start for start, _ in nodes] for _, end in nodes])

@@ -1,8 +1,7 @@
 """The super-net of NAS-Bench-201: the benchmark's network with all five operations on every edge."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 from torch import Tensor, nn
 from typing_extensions import override
@@ -13,23 +12,18 @@ from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averag
 
 
 class SharedCell(nn.Module):
-    """A cell with every operation on every edge, of which a path takes one each.
-
-    Args:
-        channels: of input and output.
-    """
+    """A cell with every operation on every edge, of which a path takes one each."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.edges = nn.ModuleDict(
             {
                 f"{source}{target}": nn.ModuleDict(
-                    {name: nasbench201_operation(name, channels) for name in OPERATIONS if name != "none"}
+                    {name: nasbench201_operation(name, channels) for name in OPERATIONS[1:]}  # but for none
                 )
                 for source, target in EDGES
             }
         )
-        self._choices: list[dict[str, nn.Module]] = [dict(edge.items()) for edge in self.edges.values()]  # type: ignore[operator]
 
     def forward(self, x: Tensor, operations: Sequence[str], memo: Memo | None = None) -> Tensor:
         """`[B, C, H, W]` to `[B, C, H, W]`, along the six `operations`."""
@@ -37,18 +31,16 @@ class SharedCell(nn.Module):
 
     def path(self, operations: Sequence[str]) -> list[nn.Module | None]:
         """The modules of the six `operations`; None for `none`."""
-        return [choices.get(name) for choices, name in zip(self._choices, operations, strict=True)]
+        edges = cast(Iterable[nn.ModuleDict], self.edges.values())
+        return [None if name == "none" else edge[name] for edge, name in zip(edges, operations, strict=True)]
 
 
 class NasBench201Supernet(SupernetNetwork):
     """Stem, stages of shared cells with a reduction block between two stages, head.
 
     Names and shapes of the weights are those of `NasBench201Network`, with the operation's name after the edge's.
-    Edges that lead nowhere are not computed: they have no gradient in the stand-alone network either.
-
-    Args:
-        num_classes: logits of the output.
-        skeleton: the other arguments of `nasbench201_skeleton`.
+    Edges that lead nowhere are not computed: they have no gradient in the stand-alone network either. The arguments are
+    those of `nasbench201_skeleton`.
 
     >>> network = NasBench201Supernet(num_classes=10)
     >>> sum(parameter.numel() for parameter in network.parameters())

@@ -1,11 +1,9 @@
 """Architectures of the NDS spaces (Radosavovic et al., ICCV 2019, arXiv 1905.13214): cells, genotypes, strings.
 
 An architecture is a normal cell, a reduction cell, a width and a depth. A cell has n nodes; each is the sum of two
-operations on earlier states. State 0 is the output of the cell before the previous one, state 1 that of the previous
-one, state 2 + i is node i. Which nodes are joined to the output is a rule of the family, so it is not written.
+operations on earlier states. State 0 is the output of the cell before the previous one, state 1 is the output of the
+previous one, state 2 + i is node i. The output concatenates the nodes that the rule of the family names.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ Cell = tuple[tuple[tuple[str, int], tuple[str, int]], ...]
 """For each node its two inputs, as the name of the operation and the state that it reads."""
 
 NONE = "none"
-"""The operation that gives zeros, whatever it reads."""
+"""The operation whose output is zero."""
 
 _STATES = frozenset(map(str, range(10)))
 
@@ -27,28 +25,28 @@ MIN_DEPTH = 3
 
 
 class CellGraph(NamedTuple):
-    """A cell: its nodes, and the states that are joined to its output."""
+    """The nodes of a cell, and the states that its output concatenates."""
 
     nodes: Cell
     outputs: tuple[int, ...]
 
     @property
     def reads(self) -> tuple[bool, bool]:
-        """Whether anything but `none` reads state 0, and state 1."""
+        """Whether an operation other than `none` reads state 0, and state 1."""
         read = {source for node in self.nodes for name, source in node if name != NONE}
         return 0 in read, 1 in read
 
 
 @dataclass(frozen=True)
 class Family:
-    """What sets one of the five spaces apart.
+    """One of the five spaces.
 
     Attributes:
         name: as in the space's name `nds_<name>`.
         title: as published.
         operations: names in the official order.
         nodes: of a cell.
-        output: which nodes are joined to a cell's output: all of them, or those that no other node reads ("loose").
+        output: which nodes the output concatenates: all, or those that no other node reads ("loose").
         imagenet_widths: channels of the first cells of the benchmark's networks on ImageNet.
     """
 
@@ -60,7 +58,7 @@ class Family:
     imagenet_widths: tuple[int, ...] = (32, 48, 64, 80)
 
     def graph(self, cell: Cell) -> CellGraph:
-        """Returns `cell` with the states that are joined to its output, which the official files call `concat`."""
+        """Returns `cell` with the states that its output concatenates (`concat` in the official files)."""
         read = {source for node in cell for _, source in node} if self.output == "loose" else ()
         return CellGraph(cell, tuple(state for state in range(2, len(cell) + 2) if state not in read))
 
@@ -124,13 +122,13 @@ class Architecture:
 def canonical_cell(cell: Cell, operations: tuple[str, ...]) -> Cell:
     """Returns `cell` with its nodes, and the two inputs of each node, in the first of all possible orders.
 
-    Nodes are placed one by one, of those that may come next the first in order. Nodes that are equal so far may be
-    told apart by what reads them, so each of them is tried.
+    Nodes are placed one by one; the next is the smallest of those whose inputs are placed. Where several are equal,
+    which one comes first matters for the nodes that read them, so each is tried.
     """
     best: list[tuple[tuple[int, int], ...]] | None = None
 
     def place(number_of: dict[int, int], placed: list[tuple[tuple[int, int], ...]]) -> None:
-        """Goes on from states that have numbers: those of the inputs and of the nodes placed so far."""
+        """Places the other nodes; `number_of` holds the new numbers of the states placed so far."""
         nonlocal best
         if best is not None and placed > best[: len(placed)]:
             return
@@ -157,7 +155,7 @@ def canonical_cell(cell: Cell, operations: tuple[str, ...]) -> Cell:
 
 
 def parse(family: Family, arch: str) -> Architecture:
-    """Returns the architecture that `arch` writes: `normal=CELL;reduce=CELL;width=16;depth=20`.
+    """Returns the architecture of the string `normal=CELL;reduce=CELL;width=16;depth=20`.
 
     A cell is `|op~state|op~state|` for each node, joined by `+`.
 
@@ -175,27 +173,27 @@ def parse(family: Family, arch: str) -> Architecture:
         if keys != ("normal", "reduce", "width", "depth"):
             raise ValueError("expected the form normal=CELL;reduce=CELL;width=NUMBER;depth=NUMBER")
         for key, number in zip(keys[2:], values[2:], strict=True):
-            if not number.isascii() or not number.isdecimal() or number.startswith("0"):
-                raise ValueError(f"{key}={number} is not a whole number above 0")
+            if not (number.isascii() and number.isdecimal() and len(number) < 10) or number.startswith("0"):
+                raise ValueError(f"{key}={number:.200} is not a whole number from 1 to 999,999,999")
         normal, reduce = (_read(family, key, text) for key, text in zip(keys[:2], values[:2], strict=True))
         return _checked(family, normal, reduce, int(values[2]), int(values[3]))
     except ValueError as error:
-        raise UserError(f"not an architecture of nds_{family.name}: {arch!r}: {error}") from None
+        raise UserError(f"not an architecture of nds_{family.name}: {arch!r:.200}: {error}") from None
 
 
 def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth: int) -> Architecture:
     """Returns the architecture of the fields `genotype`, `width` and `depth` of the official files (`net` of a record).
 
     Args:
-        family: whose rules hold.
+        family: of the architecture.
         genotype: `normal` and `reduce`, flat lists of two (operation, state) a node, and `normal_concat` and
-            `reduce_concat`, the states that are joined to the output.
+            `reduce_concat`, the states that the output concatenates.
         width: channels of the first stage.
         depth: number of cells.
 
     Raises:
-        UserError: where a field is missing or no such architecture exists; also where the states joined to the output
-            are not those of the family's rule, which a string cannot express.
+        UserError: where a field is missing or invalid; also where the output concatenates other states than the
+            family's rule says, which a string cannot express.
     """
     try:
         cells = []
@@ -212,23 +210,14 @@ def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth
             cells.append(cell)
         for key, number in (("width", width), ("depth", depth)):
             if type(number) is not int or number < 1:
-                raise ValueError(f"{key} is {number!r}, not a whole number above 0")
+                raise ValueError(f"{key} is {number!r:.200}, not a whole number above 0")
         return _checked(family, cells[0], cells[1], width, depth)
     except (ValueError, TypeError) as error:
-        raise UserError(f"not a genotype of nds_{family.name}: {genotype}: {error}") from None
-
-
-def to_genotype(architecture: Architecture) -> dict[str, Any]:
-    """Reverses `from_genotype`: returns the field `genotype` of the official files."""
-    genotype: dict[str, Any] = {}
-    for key, cell in (("normal", architecture.normal), ("reduce", architecture.reduce)):
-        genotype[key] = [list(term) for node in cell.nodes for term in node]
-        genotype[f"{key}_concat"] = list(cell.outputs)
-    return genotype
+        raise UserError(f"not a genotype of nds_{family.name}: {genotype!s:.200}: {error}") from None
 
 
 def _cell(family: Family, key: str, pairs: Sequence[Sequence[Any]]) -> Cell:
-    """The cell of a flat list of (operation, state). Raises `ValueError` that names what is wrong."""
+    """Returns the cell of a flat list of (operation, state). Raises `ValueError` that says what is wrong."""
     if len(pairs) != 2 * family.nodes:
         raise ValueError(
             f"{key} has {len(pairs)} operations instead of {2 * family.nodes}, two for each of {family.nodes} nodes"
@@ -237,9 +226,11 @@ def _cell(family: Family, key: str, pairs: Sequence[Sequence[Any]]) -> Cell:
     for number, (operation, source) in enumerate(pairs):
         node = number // 2
         if operation not in family.operations:
-            raise ValueError(f"{key}: unknown operation {operation!r}; known: {', '.join(family.operations)}")
+            raise ValueError(
+                f"{key}: unknown operation {operation!r:.200}; known: {', '.join(family.operations)}"
+            )
         if type(source) is not int or not 0 <= source < node + 2:
-            raise ValueError(f"{key}: node {node} reads state {source!r}, but may read 0 to {node + 1}")
+            raise ValueError(f"{key}: node {node} reads state {source!r:.200}, but may read 0 to {node + 1}")
         terms.append((str(operation), source))
     return tuple(zip(terms[::2], terms[1::2], strict=True))
 
@@ -256,7 +247,7 @@ def _read(family: Family, key: str, text: str) -> Cell:
     for number, node in enumerate(text.split("+")):
         terms = node[1:-1].split("|")
         if len(node) < 2 or node[0] != "|" or node[-1] != "|" or len(terms) != 2:
-            raise ValueError(f"{key}: node {number} is {node!r}; expected the form |op~state|op~state|")
+            raise ValueError(f"{key}: node {number} is {node!r:.200}; expected the form |op~state|op~state|")
         for term in terms:
             operation, _, source = term.partition("~")
             pairs.append((operation, int(source) if source in _STATES else source))

@@ -1,10 +1,8 @@
-"""The networks of the NDS cell spaces: DARTS, ENAS, PNAS, NASNet and AmoebaNet in one skeleton.
+"""The networks of the NDS spaces: the cells of five papers in the skeleton of DARTS.
 
-Radosavovic et al. (ICCV 2019, arXiv 1905.13214, appendix) train the cells of five papers in the skeleton of DARTS (Liu
-et al., ICLR 2019, arXiv 1806.09055): a stem, cells of which two halve height and width and double the channels, a head.
+Radosavovic et al., ICCV 2019, arXiv 1905.13214, appendix; the skeleton is that of Liu et al., ICLR 2019, arXiv
+1806.09055: a stem, cells of which two halve height and width and double the channels, a head.
 """
-
-from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Hashable, Sequence
@@ -28,13 +26,13 @@ StemName = Literal["cifar", "imagenet"]
 
 
 def nds_operation(name: str, channels: int, stride: int) -> nn.Module:
-    """Returns the operation called `name` for inputs of up to `channels` channels, whose number it keeps.
+    """Returns the operation called `name`, which keeps the number of its input's channels, `channels` at most.
 
-    Pools have no normalisation, and averages ignore the padding. `none` is no module, see `cell_output`. Raises
-    `ValueError` where there is no such operation.
+    Pools have no normalisation, and averages ignore the padding. Raises `ValueError` where there is no such operation;
+    `none` is not built, see `cell_output`.
     """
     if name == "skip_connect":
-        return nn.Identity() if stride == 1 else FactorizedReduce(channels)
+        return nn.Identity() if stride == 1 else Projection(channels, channels, halve=True, keep=True)
     kind, _, size = name.rpartition("_")
     kernel = int(size[-1]) if size[-1:].isdigit() else 0
     match kind:
@@ -46,14 +44,11 @@ def nds_operation(name: str, channels: int, stride: int) -> nn.Module:
             return SlicedSequential(
                 nn.ReLU(), _convolution(channels, kernel, stride), SlicedBatchNorm2d(channels)
             )
-        case "sep_conv":
-            first, second = (_separable(channels, kernel, s) for s in (stride, 1))
-            return SlicedSequential(*first, *second)
-        case "dil_conv":
-            return SlicedSequential(*_separable(channels, kernel, stride, dilation=2))
-        case "dil_sep_conv":
-            first, second = (_separable(channels, kernel, s, dilation=2) for s in (stride, 1))
-            return SlicedSequential(*first, *second)
+        case "sep_conv" | "dil_sep_conv" | "dil_conv":
+            dilation = 2 if kind.startswith("dil") else 1
+            strides = (stride,) if kind == "dil_conv" else (stride, 1)
+            parts = (_separable(channels, kernel, s, dilation) for s in strides)
+            return SlicedSequential(*itertools.chain.from_iterable(parts))
         case "conv_3x1" | "conv_7x1":
             return SlicedSequential(
                 nn.ReLU(),
@@ -76,7 +71,7 @@ def _convolution(
     return SlicedConv2d(channels, channels, kernel, stride, padding, dilation, groups, bias=False)
 
 
-def _separable(channels: int, kernel: int, stride: int, dilation: int = 1) -> list[nn.Module]:
+def _separable(channels: int, kernel: int, stride: int, dilation: int) -> list[nn.Module]:
     """Returns ReLU, depthwise convolution, 1 × 1 convolution, normalisation."""
     return [
         nn.ReLU(),
@@ -87,18 +82,20 @@ def _separable(channels: int, kernel: int, stride: int, dilation: int = 1) -> li
 
 
 class Projection(nn.Module):
-    """ReLU, 1 × 1 convolution, normalisation: from any number of channels to those of a cell.
+    """ReLU, 1 × 1 convolution, normalisation: makes the input of a cell as wide as its nodes.
 
     Args:
         in_channels: largest number of channels of the input.
         out_channels: largest number of channels of the output.
-        halve: halves height and width as well ("factorized reduction"): two convolutions of stride 2 on grids one pixel
-            apart give half of the channels each.
+        halve: also halves height and width ("factorized reduction"): two convolutions of stride 2, on grids that are
+            one pixel apart, give half of the channels each.
+        keep: by default the output has as many channels as the input, not all.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, halve: bool = False) -> None:
+    def __init__(self, in_channels: int, out_channels: int, halve: bool = False, keep: bool = False) -> None:
         super().__init__()
-        self.in_channels, self.out_channels, self.halve = in_channels, out_channels, halve
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.halve, self.keep = halve, keep
         self.relu = nn.ReLU()
         if halve:
             half = out_channels // 2
@@ -112,26 +109,13 @@ class Projection(nn.Module):
         self, x: Tensor, out_channels: int | None = None, inputs: Sequence[slice] | None = None
     ) -> Tensor:
         """`[B, c, H, W]` to `[B, out_channels, H, W]`, or half of H and W, rounded up; see `SlicedConv2d.forward`."""
-        width = self.out_channels if out_channels is None else out_channels
+        width = out_channels or (x.shape[1] if self.keep else self.out_channels)
         x = self.relu(x)
         if not self.halve:
             return cast(Tensor, self.norm(self.conv(x, width, inputs)))
-        odd = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # so that both grids have one size
-        shifted = self.conv_shifted(odd[:, :, 1:, 1:], width - width // 2, inputs)
+        even = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))  # so that both grids have the same size
+        shifted = self.conv_shifted(even[:, :, 1:, 1:], width - width // 2, inputs)
         return cast(Tensor, self.norm(torch.cat([self.conv(x, width // 2, inputs), shifted], dim=1)))
-
-
-class FactorizedReduce(Projection):
-    """A skip of stride 2: as many channels as the input has, half of its height and width."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, halve=True)
-
-    def forward(
-        self, x: Tensor, out_channels: int | None = None, inputs: Sequence[slice] | None = None
-    ) -> Tensor:
-        """`[B, c, H, W]` to `[B, c, H / 2, W / 2]`."""
-        return super().forward(x, x.shape[1] if out_channels is None else out_channels, inputs)
 
 
 # --- cells ---
@@ -151,8 +135,8 @@ def cell_output(
         last: state 1, of the same shape.
         graph: the cell.
         reduction: whether operations on states 0 and 1 halve height and width.
-        operate: called with the number of a node, 0 or 1 for its first or second input, and the state that it reads;
-            not called for `none`.
+        operate: applies an operation, given the number of its node, 0 or 1 for the node's first or second input, and
+            the state that it reads; not called for `none`.
     """
     states = [before, last]
     for node, inputs in enumerate(graph.nodes):
@@ -166,12 +150,7 @@ def cell_output(
 
 
 class Source(NamedTuple):
-    """Where an input of a cell comes from.
-
-    Attributes:
-        kind: the stem, a normal cell or a reduction cell.
-        channels: of the stem's output, or of each node of the cell.
-    """
+    """What an input of a cell is the output of, and the channels of that: all of the stem's, or those of a node."""
 
     kind: Literal["stem", "normal", "reduce"]
     channels: int
@@ -179,14 +158,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class CellPlace:
-    """A position in the skeleton that a cell fills.
+    """A position in the skeleton, for a cell.
 
     Attributes:
         stage: 0, 1 or 2.
         position: in its stage, from 0.
         channels: of each node.
         reduction: whether it is a reduction cell: the first ones of stages 1 and 2 are.
-        halve_before: whether `before` must be halved, because the previous cell is a reduction cell.
+        halve_before: whether `before` must be halved, as the previous cell is a reduction cell.
         before: the output of the cell before the previous one.
         last: the output of the previous cell.
     """
@@ -201,16 +180,12 @@ class CellPlace:
 
     @property
     def output(self) -> Source:
-        """Its own output."""
+        """The output of the cell."""
         return Source("reduce" if self.reduction else "normal", self.channels)
 
 
 def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
-    """Returns the places of a network of `depth` cells, the first of `width` channels.
-
-    Raises:
-        ValueError: where there are fewer than three cells.
-    """
+    """Returns the places of `depth` cells, the first of `width` channels. Raises `ValueError` for fewer than three."""
     if depth < MIN_DEPTH:
         raise ValueError(f"a network has at least {MIN_DEPTH} cells, not {depth}")
     before = last = Source("stem", 3 * width if stem == "cifar" else width)
@@ -228,7 +203,7 @@ def cell_places(width: int, depth: int, stem: StemName) -> list[CellPlace]:
 
 
 def _stage_starts(depth: int) -> tuple[int, int, int]:
-    """Returns the number of the first cell of each stage, counted from 0."""
+    """Returns the index of the first cell of each stage."""
     return 0, depth // 3, 2 * depth // 3
 
 
@@ -242,7 +217,7 @@ def source_channels(arch: Architecture, source: Source) -> int:
 def live_cells(arch: Architecture) -> list[bool]:
     """Returns which outputs the logits depend on: those of the two stem parts, then those of the cells.
 
-    An output is read by the next cell as its state 1 and by the one after that as its state 0, or not at all.
+    The next cell reads an output as its state 1, the cell after that as its state 0.
     """
     reductions = _stage_starts(arch.depth)[1:]
     live = [False] * (arch.depth + 1) + [True]
@@ -255,7 +230,7 @@ def live_cells(arch: Architecture) -> list[bool]:
 
 
 class NDSCell(nn.Module):
-    """A cell at its place, whose inputs have `before` and `last` channels."""
+    """A cell at its place; its inputs have `before` and `last` channels."""
 
     def __init__(self, graph: CellGraph, place: CellPlace, before: int, last: int) -> None:
         super().__init__()
@@ -273,13 +248,12 @@ class NDSCell(nn.Module):
 
     def forward(self, before: Tensor, last: Tensor) -> Tensor:
         """Returns the output of the cell, from the outputs of the two cells before it."""
-        return cell_output(
-            self.project_before(before),
-            self.project_last(last),
-            self.graph,
-            self.reduction,
-            lambda node, input_, state: cast(Tensor, self.operations[f"{node}{input_}"](state)),
-        )
+
+        def operate(node: int, input_: int, state: Tensor) -> Tensor:
+            return cast(Tensor, self.operations[f"{node}{input_}"](state))
+
+        before, last = self.project_before(before), self.project_last(last)
+        return cell_output(before, last, self.graph, self.reduction, operate)
 
     @override
     def extra_repr(self) -> str:
@@ -296,11 +270,11 @@ def stride(reduction: bool, source: int) -> int:
 
 
 class Stem(nn.Module):
-    """From the images to the two inputs of the first cell.
+    """Computes the two inputs of the first cell, which has up to `width` channels, from images.
 
-    `cifar`: one 3 × 3 convolution to 3 × `width` channels gives both. `imagenet`: three convolutions of stride 2, the
-    first with width / 2 channels; the second gives the first input and the third the second input. `width` is the
-    largest number of channels of the first cell. Raises `ValueError` for another name.
+    `cifar`: one 3 × 3 convolution with 3 × `width` channels gives both. `imagenet`: three convolutions of stride 2, the
+    first with width / 2 channels; the second gives the first input, the third the second input. Raises `ValueError`
+    for another name.
     """
 
     def __init__(self, name: StemName, in_channels: int, width: int) -> None:
@@ -309,10 +283,11 @@ class Stem(nn.Module):
         if name == "cifar":
             self.first = _stem_part(in_channels, 3 * width, stride=1)
         elif name == "imagenet":
-            half = width // 2
-            self.first = nn.Sequential(
-                *_stem_part(in_channels, half, stride=2), nn.ReLU(), *_stem_part(half, width, stride=2)
+            first, second = (
+                _stem_part(in_channels, width // 2, stride=2),
+                _stem_part(width // 2, width, stride=2),
             )
+            self.first = nn.Sequential(*first, nn.ReLU(), *second)
             self.second = nn.Sequential(nn.ReLU(), *_stem_part(width, width, stride=2))
         else:
             raise ValueError(f"unknown stem {name!r}; there are cifar and imagenet")
@@ -327,7 +302,7 @@ class Stem(nn.Module):
         return first, _run(self.second, first, [width])
 
     def path(self, first: bool, second: bool) -> list[nn.Module]:
-        """Returns the parts that are needed where `first` and `second` say which of the two inputs are read."""
+        """Returns the parts that compute the first input, the second input, or both."""
         if self.name == "cifar":
             return [self.first] if first or second else []
         return [self.first, self.second] if second else [self.first] if first else []
@@ -339,7 +314,7 @@ def _stem_part(in_channels: int, out_channels: int, stride: int) -> nn.Sequentia
 
 
 def _run(layers: nn.Sequential, x: Tensor, widths: Sequence[int]) -> Tensor:
-    """Runs `layers`, whose convolutions give the first `widths` channels each."""
+    """Runs `layers`; their convolutions compute the first `widths` channels."""
     remaining = iter(widths)
     for layer in layers:
         x = layer(x, next(remaining)) if isinstance(layer, SlicedConv2d) else layer(x)
@@ -356,9 +331,9 @@ class NDSNetwork(nn.Module):
 
     Args:
         arch: cells, width and depth; each of two reduction cells doubles the channels.
-        num_classes: logits of the output.
+        num_classes: of the head.
         stem: for small images (`cifar`) or large ones (`imagenet`).
-        in_channels: channels of the images.
+        in_channels: of the images.
 
     Raises:
         ValueError: where an operation or a stem is unknown, or there are fewer than three cells.
@@ -394,7 +369,7 @@ class NDSNetwork(nn.Module):
 def nds_cost(
     arch: Architecture, num_classes: int, *, image_shape: tuple[int, int, int], stem: StemName = "cifar"
 ) -> Cost:
-    """Returns `count_cost` of the `NDSNetwork`, as the sum over its parts: few differ, so this is far faster."""
+    """Returns `count_cost` of the `NDSNetwork`, faster: a sum over its parts, each counted once."""
     places = cell_places(arch.width, arch.depth, stem)
     before_size = size = image_shape[1:]
     if stem == "imagenet":

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_one_of
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.graphs import GraphBatch
@@ -37,29 +37,28 @@ BEFORE, LAST, OUTPUT, SUM = 1, 2, 3, 4
 
 FIRST_OPERATION = 5
 
-
 FamilyName = Literal["darts", "enas", "pnas", "nasnet", "amoeba"]
 Variant = Literal["cifar10", "cifar10_fixed", "imagenet"]
 
 
 class NDS(SearchSpace):
-    """Architectures `normal=CELL;reduce=CELL;width=16;depth=20` of one of five papers, in one skeleton.
+    """Architectures `normal=CELL;reduce=CELL;width=16;depth=20` of one of five papers, in the same skeleton.
 
-    A cell is `|op~state|op~state|` for each node, joined by `+`: the fields `genotype`, `width` and `depth` of the
-    benchmark's own files (see `from_genotype`). States 0 and 1 are the outputs of the two cells before, state 2 + i is
-    node i; a node is the sum of its two operations. Joined to the output are all nodes (DARTS, PNAS) or those that no
-    other node reads (ENAS, NASNet, AmoebaNet).
+    A cell is `|op~state|op~state|` for each node, joined by `+`. States 0 and 1 are the outputs of the two cells
+    before, state 2 + i is node i; a node is the sum of its two operations. The output of a cell concatenates all nodes
+    (DARTS, PNAS), or those that no other node reads (ENAS, NASNet, AmoebaNet). `from_genotype` converts the fields of
+    the benchmark's files.
 
     Args:
         family: `darts`, `enas`, `pnas`, `nasnet` or `amoeba`.
-        variant: widths, depths and stem of the benchmark on `cifar10`, on CIFAR-10 with one width and depth
+        variant: widths, depths and stem of the benchmark on `cifar10`, on CIFAR-10 with a single width and depth
             (`cifar10_fixed`), or on `imagenet`.
-        widths: in place of the variant's: channels of the first cells; each of two reduction cells doubles them.
-        depths: in place of the variant's: numbers of cells.
-        stem: in place of the variant's: of networks for small images (`cifar`) or large ones (`imagenet`).
-        in_channels: channels of the images.
+        widths: possible channels of the first cells, in place of the variant's; two reduction cells double them.
+        depths: possible numbers of cells, in place of the variant's.
+        stem: for small images (`cifar`) or large ones (`imagenet`), in place of the variant's.
+        in_channels: of the images.
 
-    Architectures of other widths and depths, such as those of a table, are not valid, but can be encoded and built.
+    Architectures of other widths and depths (of a table, for instance) are not valid, but can be encoded and built.
 
     Raises:
         UserError: where an argument is out of range.
@@ -79,10 +78,8 @@ class NDS(SearchSpace):
         stem: StemName | None = None,
         in_channels: int = 3,
     ) -> None:
-        if family not in FAMILIES:
-            raise UserError(f"space: there is no NDS family {family}; choose one of: {', '.join(FAMILIES)}")
-        if variant not in ("cifar10", "cifar10_fixed", "imagenet"):
-            raise UserError(f"space: variant is cifar10, cifar10_fixed or imagenet, not {variant}")
+        require_one_of("space: family", family, FAMILIES)
+        require_one_of("space: variant", variant, ("cifar10", "cifar10_fixed", "imagenet"))
         published = {
             "cifar10": ((16, 24, 32), (4, 8, 12, 16, 20)),
             "cifar10_fixed": ((16,), (20,)),
@@ -90,8 +87,7 @@ class NDS(SearchSpace):
         }[variant]
         widths, depths = (given or known for given, known in zip((widths, depths), published, strict=True))
         stem = stem or ("imagenet" if variant == "imagenet" else "cifar")
-        if stem not in ("cifar", "imagenet"):
-            raise UserError(f"space: stem is cifar or imagenet, not {stem}")
+        require_one_of("space: stem", stem, ("cifar", "imagenet"))
         for name, values, least in (("widths", widths, 2), ("depths", depths, MIN_DEPTH)):
             if min(values) < least or list(values) != sorted(set(values)):
                 raise UserError(
@@ -110,15 +106,11 @@ class NDS(SearchSpace):
     # --- grammar ---
 
     def architecture(self, arch: str) -> Architecture:
-        """Returns the parts of `arch`, of any width and depth. Raises `UserError` where it is not of the grammar."""
+        """Returns the cells, width and depth of `arch`. Raises `UserError` where it does not parse."""
         return parse(self.family, arch)
 
     def from_genotype(self, genotype: Mapping[str, Any], width: int, depth: int) -> str:
-        """The architecture of the fields `genotype`, `width` and `depth` of the benchmark's own files.
-
-        Raises:
-            UserError: where that is no architecture of this family, or joins other nodes than its rule says.
-        """
+        """Returns the architecture of these fields of the benchmark's files; see `cells.from_genotype`."""
         return str(from_genotype(self.family, genotype, width, depth))
 
     @override
@@ -126,15 +118,13 @@ class NDS(SearchSpace):
         self._member(arch)
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
-        """Draws `n` architectures as AceNAS trains its super-net (arXiv 2108.03001).
+        """Draws `n` architectures as AceNAS does for its super-net (arXiv 2108.03001).
 
-        Width and depth are uniform, and so are, for each of the two inputs of a node, independently, the operation and
-        the state among those that the node may read.
+        The width, the depth, and the operation and state of each input of a node are uniform and independent.
         """
 
         def draw(size: int) -> list[int]:
-            drawn: list[int] = torch.randint(size, (n,), generator=generator).tolist()
-            return drawn
+            return torch.randint(size, (n,), generator=generator).tolist()
 
         def draw_cells() -> Iterator[CellGraph]:
             names = self.family.operations
@@ -153,7 +143,7 @@ class NDS(SearchSpace):
         ]
 
     def neighbours(self, arch: str) -> list[str]:
-        """All architectures that differ in one operation, in the state that one reads, in the width or in the depth."""
+        """Returns all architectures that differ in one operation, one state that is read, the width or the depth."""
         whole = self._member(arch)
         found = [replace(whole, normal=cell) for cell in self._changed(whole.normal)]
         found += [replace(whole, reduce=cell) for cell in self._changed(whole.reduce)]
@@ -176,9 +166,8 @@ class NDS(SearchSpace):
     def canonical(self, arch: str) -> str:
         """Returns the same cells with nodes, and the two inputs of each node, in the first of all possible orders.
 
-        Two architectures have one canonical form exactly where they differ in these orders, or in what `none` reads.
-        (Functions that are equal for other reasons stay apart, as in the benchmark: copies by `skip_connect`, or nodes
-        that read a node of nothing but `none`.)
+        Two architectures have the same canonical form where they differ only in these orders, or in what `none` reads.
+        Functions that are equal for other reasons (such as copies by `skip_connect`) stay apart, as in the benchmark.
         """
         whole = self.architecture(arch)
         return str(replace(whole, normal=self._canonical(whole.normal), reduce=self._canonical(whole.reduce)))
@@ -189,58 +178,42 @@ class NDS(SearchSpace):
     # --- graphs ---
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """Returns two graphs per architecture, the normal and the reduction cell; width and depth as globals.
+        """Returns two graphs per architecture, the normal and the reduction cell of the canonical form.
 
-        A graph has a node for each input of the cell that is read, for each operation, for each sum of two (a node of
-        the cell), and for the output; edges follow the data. `none` is not in the graph. It is the graph of the
-        canonical form, so that equal functions are equal graphs. Node types: 0 padding, 1 and 2 the inputs (the output
-        of the cell before the previous one, and of the previous one), 3 output, 4 sum, 5 + index of the operation. The
-        globals are -1 for the smallest width and depth of the space and 1 for the largest, and linear between.
+        A graph has a node for each input of the cell that is read, each operation but `none`, each node of the cell
+        (the sum of two operations), and the output. Node types: 0 padding, 1 and 2 the inputs (states 0 and 1), 3
+        output, 4 sum, 5 + index of the operation. The globals are width and depth: -1 for the smallest of the space, 1
+        for the largest, linear between.
         """
         architectures = [self.architecture(arch) for arch in archs]
         cells = (cell for arch in architectures for cell in (arch.normal, arch.reduce))
         graphs = [_cell_graph(self._canonical(cell), self.family) for cell in cells]
-        size = 3 * self.family.nodes + 3
-        node = torch.tensor([types for types, _ in graphs], dtype=torch.long).reshape(-1, 2, size)
-        edges = [(row, *edge) for row, (_, edges) in enumerate(graphs) for edge in edges]
-        adjacency = torch.zeros(len(graphs), size, size, dtype=torch.bool)
-        adjacency[torch.tensor(edges, dtype=torch.long).reshape(-1, 3).unbind(1)] = True
         features = [(_scaled(a.width, self.widths), _scaled(a.depth, self.depths)) for a in architectures]
-        return GraphBatch(
-            node, adjacency.view(-1, 2, size, size), node > 0, torch.tensor(features).reshape(-1, 2)
-        )
+        return GraphBatch.of(graphs, 3 * self.family.nodes + 3, torch.tensor(features).reshape(-1, 2), 2)
 
     # --- networks ---
 
     def build(self, arch: str, num_classes: int) -> nn.Module:
-        """Builds the network of `arch`, without the auxiliary head that the benchmark's trainings may have had."""
+        """Builds the network of `arch`, without an auxiliary head."""
         return NDSNetwork(self.architecture(arch), num_classes, stem=self.stem, in_channels=self.in_channels)
 
     def build_supernet(self, num_classes: int) -> NDSSupernet:
-        """Builds the widest and deepest network of this space with all operations on every edge."""
-        return NDSSupernet(
-            self._member,
-            self.family.operations,
-            self.family.nodes,
-            self.widths[-1],
-            self.depths,
-            num_classes,
-            stem=self.stem,
-            in_channels=self.in_channels,
-        )
+        """Builds the super-net of all widths and depths of this space."""
+        sizes = self.widths[-1], self.depths, num_classes
+        return NDSSupernet(self._member, self.family, *sizes, stem=self.stem, in_channels=self.in_channels)
 
     def connected(self, arch: str) -> bool:
         """Returns whether a path without `none` leads from the stem through the cells to the head."""
         return any(live_cells(self.architecture(arch))[:2])
 
     def costs(self, archs: Sequence[str], num_classes: int, image_shape: tuple[int, int, int]) -> list[Cost]:
-        """As `SearchSpace.costs`; counted part by part, on networks without values, thousands a second."""
+        """See `SearchSpace.costs`; counts each part once, on networks without values: thousands a second."""
         with torch.device("meta"):
             cost = partial(nds_cost, num_classes=num_classes, image_shape=image_shape, stem=self.stem)
             return [cost(self.architecture(arch)) for arch in archs]
 
     def draw(self, arch: str) -> Figure:
-        """Draws both cells below each other: every node a sum of two operations."""
+        """Draws both cells below each other."""
         from acenas.spaces.drawing import draw_vertex_cells
 
         whole = self.architecture(arch)
@@ -251,15 +224,12 @@ class NDS(SearchSpace):
     # --- inside ---
 
     def _member(self, arch: str) -> Architecture:
-        """The parts of `arch`. Raises `UserError` where it is not of this space, width and depth included."""
+        """As `architecture`. Raises `UserError` also for a width or depth that is not of this space."""
         whole = self.architecture(arch)
-        for name, value, allowed in (
-            ("width", whole.width, self.widths),
-            ("depth", whole.depth, self.depths),
-        ):
-            if value not in allowed:
+        for name, allowed in (("width", self.widths), ("depth", self.depths)):
+            if (value := getattr(whole, name)) not in allowed:
                 raise UserError(
-                    f"not an architecture of this space {self.name}: {arch!r}: its {name} {value} is none of "
+                    f"not an architecture of this space {self.name}: {arch!r:.200}: its {name} {value} is none of "
                     f"{', '.join(map(str, allowed))}; set space.{name}s to have it"
                 )
         return whole
@@ -267,9 +237,9 @@ class NDS(SearchSpace):
 
 @lru_cache(maxsize=1 << 16)
 def _cell_graph(cell: CellGraph, family: Family) -> tuple[list[int], list[tuple[int, int]]]:
-    """Types of all nodes, 0 where there is none, and (source, target) of the edges; see `NDS.encode`.
+    """Returns types of the nodes and (source, target) of the edges, see `NDS.encode`; type 0 where there is no node.
 
-    The order is: the two inputs, then for each node its two operations and their sum, then the output.
+    Order: the two inputs, for each node its two operations and their sum, the output.
     """
     number_of_state = [0, 1, *(3 * node + 4 for node in range(len(cell.nodes)))]
     types = [0] * (3 * len(cell.nodes) + 3)
@@ -291,13 +261,13 @@ def _cell_graph(cell: CellGraph, family: Family) -> tuple[list[int], list[tuple[
 
 
 def _scaled(value: int, values: Sequence[int]) -> float:
-    """-1 at the smallest of `values`, 1 at the largest; 0 where they are one."""
+    """Returns -1 for the smallest of `values`, 1 for the largest; relative to the value where there is only one."""
     low, high = values[0], values[-1]
     return 2 * (value - low) / (high - low) - 1 if high > low else float(value - low) / low
 
 
 def _picture(cell: CellGraph, family: Family) -> tuple[list[tuple[int, int]], list[str]]:
-    """Edges and names of the vertices of a cell."""
+    """Returns edges and names of the vertices of a cell."""
     types, edges = _cell_graph(cell, family)
     names = ["", "before", "last", "output", "+", *family.operations]
     present = [number for number, kind in enumerate(types) if kind]

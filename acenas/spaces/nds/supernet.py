@@ -1,7 +1,5 @@
 """The super-net of an NDS cell space: the deepest and widest network with every operation on every edge."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import cast
@@ -9,7 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 from typing_extensions import override
 
-from acenas.spaces.nds.cells import NONE, Architecture
+from acenas.spaces.nds.cells import NONE, Architecture, Family
 from acenas.spaces.nds.network import (
     CellPlace,
     Projection,
@@ -29,19 +27,18 @@ from acenas.spaces.supernet import Memo, SupernetNetwork, without_running_averag
 class SharedNDSCell(nn.Module):
     """A cell with every operation on each of its edges, as wide as its widest path.
 
-    An input comes from the stem or from a cell, and may have to be halved; each case has a projection of its own. In
-    the kernels of a projection each node of the earlier cell has fixed channels, whichever nodes are joined to its
-    output; a narrower path uses the first channels of each node.
+    An input comes from the stem or from a cell, and may have to be halved; each case has its own projection. In the
+    kernels of a projection, each node of the earlier cell has fixed channels, whichever nodes its output concatenates;
+    a narrower path uses the first channels of each node.
 
     Args:
-        operations: names of all operations.
-        nodes: of a cell.
+        family: of the cell.
         places: of this cell in networks of any depth, at full width.
     """
 
-    def __init__(self, operations: Sequence[str], nodes: int, places: Sequence[CellPlace]) -> None:
+    def __init__(self, family: Family, places: Sequence[CellPlace]) -> None:
         super().__init__()
-        self.nodes = nodes
+        self.nodes = nodes = family.nodes
         channels, reduction = places[0].channels, places[0].reduction
 
         def projection(source: Source, halve: bool) -> Projection:
@@ -52,7 +49,7 @@ class SharedNDSCell(nn.Module):
             {_kind(p.before, p.halve_before): projection(p.before, p.halve_before) for p in places}
         )
         self.project_last = nn.ModuleDict({_kind(p.last): projection(p.last, False) for p in places})
-        names = [name for name in operations if name != NONE]
+        names = [name for name in family.operations if name != NONE]
         self.operations = nn.ModuleDict(
             {
                 f"{node}_{source}": nn.ModuleDict(
@@ -66,7 +63,7 @@ class SharedNDSCell(nn.Module):
     def forward(self, before: Tensor, last: Tensor, arch: Architecture, place: CellPlace) -> Tensor:
         """Returns the output of the cell in `place`, from the outputs of the two cells before it."""
         graph = arch.cell(place.reduction)
-        computed: dict[tuple[int, int, str], Tensor] = {}  # both inputs of a node may be the same
+        computed: dict[tuple[int, int, str], Tensor] = {}  # both inputs of a node may be equal
 
         def operate(node: int, input_: int, state: Tensor) -> Tensor:
             name, source = graph.nodes[node][input_]
@@ -75,25 +72,17 @@ class SharedNDSCell(nn.Module):
                 computed[key] = self._operation(*key)(state)
             return computed[key]
 
-        return cell_output(
-            self._project(self._before(place), before, place.before, arch, place.channels),
-            self._project(self._last(place), last, place.last, arch, place.channels),
-            graph,
-            place.reduction,
-            operate,
-        )
+        before = self._project(self._before(place), before, place.before, arch, place.channels)
+        last = self._project(self._last(place), last, place.last, arch, place.channels)
+        return cell_output(before, last, graph, place.reduction, operate)
 
     def path(self, arch: Architecture, place: CellPlace) -> list[nn.Module]:
         """Returns the modules that the output depends on, each once."""
         graph = arch.cell(place.reduction)
-        projections = [self._before(place), self._last(place)]
-        edges = (
-            (node, s, name) for node, inputs in enumerate(graph.nodes) for name, s in inputs if name != NONE
-        )
-        return [
-            *(part for part, read in zip(projections, graph.reads, strict=True) if read),
-            *(self._operation(*edge) for edge in dict.fromkeys(edges)),
-        ]
+        projections = zip((self._before(place), self._last(place)), graph.reads, strict=True)
+        inputs = ((node, state, name) for node, both in enumerate(graph.nodes) for name, state in both)
+        operations = [self._operation(*each) for each in dict.fromkeys(inputs) if each[2] != NONE]
+        return [*(part for part, read in projections if read), *operations]
 
     def _before(self, place: CellPlace) -> Projection:
         return cast(Projection, self.project_before[_kind(place.before, place.halve_before)])
@@ -116,7 +105,7 @@ def _kind(source: Source, halve: bool = False) -> str:
 
 
 def node_channels(source: Source, arch: Architecture, most: int) -> list[slice]:
-    """Returns the channels of `source` among those of all nodes of a cell, which have `most` channels each."""
+    """Returns the channels of `source` in a layer that has `most` channels for each node of a cell."""
     if source.kind == "stem":
         return [slice(source.channels)]
     starts = [(state - 2) * most for state in arch.cell(source.kind == "reduce").outputs]
@@ -127,25 +116,23 @@ class NDSSupernet(SupernetNetwork):
     """Stem, three stages of shared cells, head (AceNAS, arXiv 2108.03001).
 
     A shorter path uses the first cells of each stage, a narrower one the first channels of the shared kernels. A path
-    equals the stand-alone network of its architecture, but where a node applies one operation to one state twice: both
-    are the same shared operation.
+    equals the stand-alone network of its architecture, except where a node applies one operation to one state twice:
+    both are the same shared operation.
 
     Args:
-        parse: reads an architecture. Raises `UserError` where it is none of the super-net's.
-        operations: names of all operations.
-        nodes: of a cell.
-        width: of the widest architecture.
-        depths: of all architectures.
-        num_classes: logits of the output.
+        parse: reads an architecture. Raises `UserError` for one that is not of this super-net.
+        family: of the cells.
+        width: the largest.
+        depths: all.
+        num_classes: of the head.
         stem: for small images (`cifar`) or large ones (`imagenet`).
-        in_channels: channels of the images.
+        in_channels: of the images.
     """
 
     def __init__(
         self,
         parse: Callable[[str], Architecture],
-        operations: Sequence[str],
-        nodes: int,
+        family: Family,
         width: int,
         depths: Sequence[int],
         num_classes: int,
@@ -161,12 +148,10 @@ class NDSSupernet(SupernetNetwork):
         for depth in depths:
             for place in self._places(width, depth):
                 places.setdefault(_name(place), []).append(place)
-        self.cells = nn.ModuleDict(
-            {name: SharedNDSCell(operations, nodes, places[name]) for name in sorted(places)}
-        )
+        self.cells = nn.ModuleDict({name: SharedNDSCell(family, places[name]) for name in sorted(places)})
         self.features = width * 4
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.classifier = SlicedLinear(self.features * nodes, num_classes)
+        self.classifier = SlicedLinear(self.features * family.nodes, num_classes)
         without_running_averages(self)
 
     @override
@@ -180,7 +165,7 @@ class NDSSupernet(SupernetNetwork):
         return cast(Tensor, self.classifier(self.head(last), inputs))
 
     def active_parameters(self, arch: str) -> list[nn.Parameter]:
-        """Returns whole kernels, of which a path may use only the first channels."""
+        """Returns whole kernels; a path may use only their first channels."""
         whole = self._parse(arch)
         stem_before, stem_last, *live = live_cells(whole)
         parts = self.stem.path(stem_before, stem_last)

@@ -1,13 +1,11 @@
 """The model card of a network: its architecture, origin, accuracy, cost and use."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from acenas.training.final.network import NetworkFacts
-from acenas.training.final.origin import Origin
 
 PARTS = {"valid": "validation", "test": "test"}
 
@@ -24,14 +22,28 @@ import onnxruntime
 """How each file is used; `images` are prepared as the card says."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """How a network was found, and what else is known from its run and the runs beside it.
+
+    Attributes:
+        lines: sentences in Markdown.
+        latency_ms: measured milliseconds for one image, by device.
+        seeds: accuracies of trainings of the same network in the same way, by seed; in percent, by part.
+    """
+
+    lines: Sequence[str] = ("Its architecture was given, not searched by this package.",)
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    seeds: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+
+
 def model_card(facts: NetworkFacts, origin: Origin, files: Mapping[str, float]) -> str:
     """Returns the model card as Markdown.
 
     Args:
-        facts: the facts of the network.
-        origin: how it was found, and the accuracies of other seeds.
-        files: names of the exported files, and the largest difference of each from the network, as a part of the
-            largest logit.
+        facts: of the network.
+        origin: how it was found.
+        files: exported files, each with its largest difference from the network, as a part of the largest logit.
     """
     channels, height, width = facts.image_shape
     sections = {
@@ -69,7 +81,7 @@ def _accuracy(facts: NetworkFacts, origin: Origin) -> list[str]:
                 f"| {title} | {facts.accuracy[part]:.2f} % | {np.mean(known):.2f} % | {spread} | {len(known)} |"
             )
     about = (
-        "In percent of the images; a seed is a training of the same architecture in the same way, from other first "
+        "In percent of the images; a seed is a training of the same architecture in the same way, from other initial "
         "weights and in another order of the images."
     )
     if len(seeds) == 1:

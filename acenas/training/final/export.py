@@ -1,7 +1,5 @@
 """TorchScript and ONNX files of a network; a file is kept only where its outputs are those of the network."""
 
-from __future__ import annotations
-
 import importlib
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,9 +12,8 @@ from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.files import atomic_path, write_text
-from acenas.training.final.card import model_card
+from acenas.training.final.card import Origin, model_card
 from acenas.training.final.network import TrainedNetwork
-from acenas.training.final.origin import Origin
 
 FILES = {"torchscript": "network.torchscript.pt", "onnx": "network.onnx"}
 """The names of the files, by format."""
@@ -56,12 +53,7 @@ class Export:
                     ) from None
 
     def run(self, trained: TrainedNetwork, folder: str | Path, origin: Origin) -> dict[str, float]:
-        """Writes the files and `README.md`, the model card.
-
-        Args:
-            trained: the network.
-            folder: to write into.
-            origin: how it was found.
+        """Writes the files and `README.md`, the model card, to `folder`.
 
         Returns:
             The largest difference of each format, as a part of the largest logit.
@@ -81,12 +73,9 @@ class Export:
         generator = torch.Generator().manual_seed(0)
         batches = [torch.randn(size, *shape, generator=generator) for size in BATCHES]
         with atomic_path(path) as temporary, torch.no_grad(), warnings.catch_warnings():
-            # Both formats are made by a part of torch that is called legacy since 2.9; its successor needs further
-            # packages.
+            # torch 2.9 calls both exporters legacy; the successor needs further packages.
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.")
-            warnings.filterwarnings(
-                "ignore", message="You are using the legacy TorchScript-based ONNX export"
-            )
+            warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export")
             make(network, batches[0], temporary)
             answer = load(temporary)
             difference = max(_difference(answer(batch), network(batch)) for batch in batches)
@@ -109,21 +98,13 @@ def _trace(network: nn.Module, example: Tensor, path: Path) -> None:
 
 
 def _load_torchscript(path: Path) -> Callable[[Tensor], Tensor]:
-    loaded: Callable[[Tensor], Tensor] = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
-    return loaded
+    return torch.jit.load(str(path))  # type: ignore[no-untyped-call, no-any-return]
 
 
 def _to_onnx(network: nn.Module, example: Tensor, path: Path) -> None:
-    batch = {0: "batch"}
-    torch.onnx.export(
-        network,
-        (example,),
-        str(path),
-        input_names=["images"],
-        output_names=["logits"],
-        dynamic_axes={"images": batch, "logits": batch},
-        dynamo=False,
-    )
+    names: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
+    names["dynamic_axes"] = {"images": {0: "batch"}, "logits": {0: "batch"}}
+    torch.onnx.export(network, (example,), str(path), **names, dynamo=False)
 
 
 def _load_onnx(path: Path) -> Callable[[Tensor], Tensor]:

@@ -1,29 +1,27 @@
 """The final training of one network, on all devices at once."""
 
-from __future__ import annotations
-
 import time
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from typing_extensions import override
 
 from acenas.images import ImagePart, ImageTask
 from acenas.seeds import derive_seed
-from acenas.training.accuracy import count_correct
+from acenas.training.batches import count_correct
 from acenas.training.network import NetworkTraining
 from acenas.training.recipe import Recipe
 
 
 class FinalNetwork(NetworkTraining):
-    """Trains one network and logs every epoch; measures the test accuracy after the last one.
+    """Trains one network on all devices and logs every epoch; measures the test accuracy after the last one.
 
-    It logs `train/loss`, `train/train_accuracy`, `train/valid_accuracy` (percent; where there are validation images
-    left), `train/learning_rate` and `train/images_per_second` of all processes.
+    It logs `train/loss`, `train/train_accuracy`, `train/valid_accuracy` (percent; where it is watched),
+    `train/learning_rate` and `train/images_per_second` of all processes.
 
     Args:
         network: with initial weights, the same in every process.
@@ -31,15 +29,15 @@ class FinalNetwork(NetworkTraining):
         images: to train on.
         watched: whether the validation accuracy is measured after every epoch.
         recipe: how to train; its batch is one step of all processes together.
-        seed: seed of the order of the images, of their augmentation, and of dropout.
-        steps: steps of an epoch.
+        seed: of the order of the images, of their augmentation, and of dropout.
+        steps: of an epoch.
         device_batch: images of a batch on a device.
         dropout: part of the inputs of the last linear layer that is set to 0 in training.
         channels_last: memory layout of weights and images.
 
     Attributes:
-        accuracy: after the last epoch, in percent: `valid`, where there are validation images left, and `test`.
-        damaged: names of the files that could not be read, by any process, and why.
+        accuracy: after the last epoch, in percent: `valid`, where it is watched, and `test`.
+        damaged: names of the files that could not be read by any process, and why.
     """
 
     def __init__(
@@ -88,14 +86,11 @@ class FinalNetwork(NetworkTraining):
     def on_train_epoch_end(self) -> None:
         """Averages batch normalisation over the processes, then measures and logs."""
         images = self.sums.batches * self.device_batch
-        (rate, *_) = {group["lr"] for group in self.trainer.optimizers[0].param_groups}
-        metrics = {
+        metrics: dict[str, float | Tensor] = {
             "loss": self.sums.loss / self.sums.batches,
             "train_accuracy": 100 * self.sums.correct / images,
-            "learning_rate": torch.tensor(rate, device=self.device),
-            "images_per_second": torch.tensor(
-                self.trainer.world_size * images / (time.monotonic() - self._start), device=self.device
-            ),
+            "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "images_per_second": self.trainer.world_size * images / (time.monotonic() - self._start),
         }
         average_statistics(self.network, self.trainer.world_size)
         parts: list[Literal["valid", "test"]] = ["valid"] if self.watched else []
@@ -103,19 +98,19 @@ class FinalNetwork(NetworkTraining):
             parts.append("test")
         self.accuracy = {part: self._accuracy(part) for part in parts}
         if self.watched:
-            metrics["valid_accuracy"] = torch.tensor(self.accuracy["valid"], device=self.device)
+            metrics["valid_accuracy"] = self.accuracy["valid"]
         for name, value in metrics.items():
-            self.log(f"train/{name}", value.float(), sync_dist=True)
+            value = torch.as_tensor(value, dtype=torch.float32, device=self.device)
+            self.log(f"train/{name}", value, sync_dist=True)
         self._gather_damaged()
 
     def _accuracy(self, part: Literal["valid", "test"]) -> float:
         """Returns the accuracy on all images of `part`, in percent; every process measures a share of the batches."""
-        rank, world_size = self.global_rank, self.trainer.world_size
-        correct, seen = count_correct(
-            self.network, self.task.evaluation_batches(part, self.device_batch, self.device, rank, world_size)
-        )
-        both = torch.tensor([correct.item(), seen], device=self.device)
-        if world_size > 1:
+        share = self.global_rank, self.trainer.world_size
+        batches = self.task.evaluation_batches(part, self.device_batch, self.device, *share)
+        correct, seen = count_correct(self.network, batches)
+        both = torch.tensor([int(correct), seen], device=self.device)
+        if self.trainer.world_size > 1:
             dist.all_reduce(both)
         all_correct, all_seen = both.tolist()
         return float(100 * all_correct / all_seen)
@@ -123,12 +118,11 @@ class FinalNetwork(NetworkTraining):
     def _gather_damaged(self) -> None:
         splits = self.task.splits
         mine = {**self.images.damaged, **splits.valid.damaged, **splits.test.damaged}
-        everyone: list[dict[str, str] | None] = [mine]
+        everyone: list[Any] = [mine] * self.trainer.world_size
         if self.trainer.world_size > 1:
-            everyone = [None] * self.trainer.world_size
             dist.all_gather_object(everyone, mine)
         for damaged in everyone:
-            self.damaged |= damaged or {}
+            self.damaged |= damaged
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the accuracy and the damaged files."""
@@ -146,11 +140,7 @@ def average_statistics(network: nn.Module, world_size: int) -> None:
     if world_size == 1:
         return
     statistics = [
-        buffer
-        for layer in network.modules()
-        if isinstance(layer, nn.BatchNorm2d)
-        for buffer in (layer.running_mean, layer.running_var)
-        if buffer is not None
+        buffer for name, buffer in network.named_buffers() if name.endswith(("running_mean", "running_var"))
     ]
     if not statistics:
         return

@@ -1,9 +1,7 @@
 """A trained network and what its users must know of it, as files in a folder."""
 
-from __future__ import annotations
-
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,14 +9,28 @@ import torch
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.files import atomic_path, write_text
+from acenas.files import atomic_path, read_json, reading, write_text
 from acenas.images import ImageTask
 from acenas.spaces.base import SearchSpace
-from acenas.training.accuracy import accuracies
+from acenas.training.batches import accuracies
 from acenas.training.network import load_weights
 
 WEIGHTS = "network.pt"
 FACTS = "network.json"
+
+
+_FACTS = {
+    **dict.fromkeys(("arch", "space", "dataset", "training"), str),
+    **dict.fromkeys(("num_classes", "seed"), int),
+    **dict.fromkeys(("params_m", "macs_m", "flops_m"), float),
+    "image_shape": [int],
+    "mean": [float],
+    "std": [float],
+    "preparation?": str,
+    "classes?": [str],
+    "accuracy?": {str: float},
+    "damaged?": {str: str},
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +43,9 @@ class NetworkFacts:
         dataset: name of the images.
         num_classes: logits.
         image_shape: `(channels, height, width)` of an input.
-        mean: mean of each channel, in bytes; it is subtracted from an input.
+        mean: of each channel, in bytes; it is subtracted from an input.
         std: standard deviation of each channel, in bytes; an input is divided by it.
-        params_m: millions of parameters.
-        macs_m: millions of multiply-adds for one image, see `acenas.spaces.cost.Cost`.
-        flops_m: millions of operations for one image, see there.
+        params_m, macs_m, flops_m: see `acenas.spaces.cost.Cost`.
         training: how it was trained, without the seed.
         seed: of the training.
         preparation: how images were prepared before they were normalised.
@@ -83,19 +93,14 @@ class NetworkFacts:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads what `save` wrote.
-
-        Raises:
-            UserError: where the file is missing or damaged.
-        """
-        try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-            values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in read.items()}
+        """Reads what `save` wrote. Raises `UserError` where there is no such file."""
+        if not path.exists():
+            raise UserError(f"{path} does not describe a trained network; its run must have ended")
+        remedy = "remove its folder to train the network again"
+        read = read_json(path, _FACTS, remedy)
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in read.items()}
+        with reading(path, remedy):
             return cls(**values)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(
-                f"{path} does not describe a trained network ({error}); its run must have ended"
-            ) from None
 
     def save(self, path: Path) -> None:
         """Writes the facts as JSON."""
@@ -111,11 +116,7 @@ class TrainedNetwork:
 
     @classmethod
     def of(cls, space: SearchSpace, facts: NetworkFacts, weights: Path) -> Self:
-        """Builds the network of `facts` with the weights of a file of `save` or of a checkpoint of its training.
-
-        Raises:
-            UserError: where the file is missing or holds no weights of this network.
-        """
+        """Builds the network of `facts` with weights of `save`, or of a checkpoint. Raises `UserError` for others."""
         network = space.build(facts.arch, facts.num_classes).eval()
         load_weights(network, weights, f"the network {facts.arch}")
         return cls(network, facts)
@@ -146,12 +147,7 @@ class TrainedNetwork:
                 f"the network has {self.facts.num_classes} classes, and {task.source.name} has "
                 f"{task.splits.num_classes}"
             )
-        network = self.network.to(device)
         batches = task.evaluation_batches(part, batch_size, device)  # type: ignore[arg-type]
-        (accuracy,) = accuracies(network, batches)
+        (accuracy,) = accuracies(self.network.to(device), batches)
         self.network.cpu()
         return accuracy
-
-    def with_facts(self, **changes: Any) -> TrainedNetwork:
-        """Returns the same network with changed facts."""
-        return TrainedNetwork(self.network, replace(self.facts, **changes))

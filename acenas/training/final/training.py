@@ -1,9 +1,7 @@
 """The stage `final`: trains a found network on one device or many, and resumes where it was killed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +11,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]
 from pytorch_lightning.strategies import DDPStrategy
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least, require_one_of
 from acenas.images import ImageData, ImageTask
 from acenas.spaces.base import SearchSpace
 from acenas.training.final.module import FinalNetwork
@@ -31,17 +29,17 @@ LearnFrom = Literal["train", "train_and_valid"]
 class FinalTraining:
     """Trains a found network to its full accuracy.
 
-    A step has `recipe.batch_size` images of all processes together; where they do not fit on the devices at once, their
-    gradients are accumulated over several batches. On one machine the weights are a function of the attributes, with or
-    without a kill in between.
+    A step has `recipe.batch_size` images of all processes together. Where they do not fit on the devices at once, their
+    gradients are accumulated over several batches. On one machine the weights are a function of the attributes, whether
+    or not the training was killed and resumed.
 
     Attributes:
         space: builds the network.
-        arch: the architecture; its canonical form is trained.
+        arch: its canonical form is trained.
         task: images and their augmentation.
         recipe: how to train.
-        hardware: what to train on.
-        seed: seed of initial weights, order of images, augmentation and dropout.
+        hardware: to train on.
+        seed: of initial weights, order of images, augmentation and dropout.
         device_batch: images of a batch on a device; batch normalisation uses the statistics of such a batch.
         dropout: part of the inputs of the last linear layer that is set to 0 in training.
         learn_from: `train`, with the validation accuracy after each epoch, or `train_and_valid`.
@@ -64,34 +62,27 @@ class FinalTraining:
 
     def __post_init__(self) -> None:
         self.space.validate(self.arch)
-        if self.device_batch < 1:
-            raise UserError(f"final: device_batch must be at least 1, not {self.device_batch}")
+        require_at_least(1, "final: ", device_batch=self.device_batch)
         if not 0 <= self.dropout < 1:
             raise UserError(f"final: dropout lies between 0 and below 1, not at {self.dropout}")
-        if self.learn_from not in ("train", "train_and_valid"):
-            raise UserError(f"final: learn_from is train or train_and_valid, not {self.learn_from!r}")
-        at_once = self.device_batch * self.hardware.world_size
-        if self.recipe.batch_size % at_once:
+        require_one_of("final: learn_from", self.learn_from, ("train", "train_and_valid"))
+        size, processes = self.recipe.batch_size, self.hardware.world_size
+        if size % (self.device_batch * processes):
+            fitting = [n for n in range(1, self.device_batch + 1) if size % (n * processes) == 0]
             raise UserError(
-                f"final: a step of {self.recipe.batch_size} images does not divide into batches of "
-                f"{self.hardware.world_size} processes x {self.device_batch} images; choose another device_batch, such "
-                f"as {self._fitting_batch()}, or recipe.batch_size"
+                f"final: a step of {size} images does not divide into batches of {processes} processes x "
+                f"{self.device_batch} images; choose another device_batch, such as {max(fitting, default=1)}, or "
+                "recipe.batch_size"
             )
-
-    def _fitting_batch(self) -> int:
-        """Returns the largest batch of a device, up to `device_batch`, into which a step divides; else 1."""
-        share, rest = divmod(self.recipe.batch_size, self.hardware.world_size)
-        fitting = [n for n in range(1, min(self.device_batch, share) + 1) if not rest and share % n == 0]
-        return max(fitting, default=1)
 
     @property
     def accumulate(self) -> int:
-        """Number of batches of a step in each process."""
+        """Batches of a step in each process."""
         return self.recipe.batch_size // (self.device_batch * self.hardware.world_size)
 
     @property
     def image_count(self) -> int:
-        """Number of images to train on."""
+        """Images to train on."""
         splits = self.task.splits
         return len(splits.train.labels) + (0 if self.learn_from == "train" else len(splits.valid.labels))
 
@@ -100,13 +91,13 @@ class FinalTraining:
     ) -> TrainedNetwork:
         """Trains the network unless `folder` holds it; called again after a kill, resumes after the last whole epoch.
 
-        Writes `training.ckpt` after each epoch, and in the end `network.pt` and `network.json`, in the first process
-        alone. `FinalNetwork` lists what is logged.
+        The first process writes `training.ckpt` after each epoch, and in the end `network.pt` and `network.json`.
+        `FinalNetwork` lists what is logged.
 
         Args:
-            folder: folder of this training alone.
-            callbacks: callbacks of Lightning, in the first process.
-            loggers: loggers of Lightning, in the first process.
+            folder: of this training alone.
+            callbacks: of Lightning, in the first process.
+            loggers: of Lightning, in the first process.
 
         Returns:
             The trained network, in every process that a launcher has started.
@@ -127,16 +118,15 @@ class FinalTraining:
         facts = self.facts  # before the training, as it raises where something is wrong with the images
         with processes(self.hardware, _fit, self, folder) as environment:
             module = _fit(environment, self, folder, callbacks, loggers)
-            trained = TrainedNetwork(module.network.eval(), facts).with_facts(
-                accuracy=module.accuracy, damaged=module.damaged
-            )
+            facts = replace(facts, accuracy=module.accuracy, damaged=module.damaged)
+            trained = TrainedNetwork(module.network.eval(), facts)
             if environment is None or environment.global_rank() == 0:
                 trained.save(folder)
         return trained
 
     @property
     def facts(self) -> NetworkFacts:
-        """The facts of the network that are known before the training."""
+        """The facts that are known before the training."""
         canonical = self.space.canonical(self.arch)
         return NetworkFacts.of(self.space, canonical, self.task, self.description, self.seed)
 

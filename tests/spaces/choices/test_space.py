@@ -234,6 +234,13 @@ def test_strings_of_others_are_read_by_a_pattern_or_a_function() -> None:
         space.parse("e6k3-e9k5")
     with pytest.raises(UserError, match=r"nothing in it matches .*: 'x'"):
         space.parse("x")
+    lists = Choices(
+        {"block": Repeated({"h": [4, 8], "m": [2, 3]}, times=[1, 2, 3]), "b": [0, 1]},
+        read=r"L\d-h(?P<h>[\d,]+)-m(?P<m>[\d,]+)-b(?P<b>\d)",
+    )
+    assert lists.parse("L3-h4,8,4-m3,3,2-b1") == "block=(h=4,m=3)(h=8,m=3)(h=4,m=2),b=1"
+    with pytest.raises(UserError, match="the lists of h, m differ in length"):
+        lists.parse("L3-h4,8,4-m3,3-b1")
     flat = Choices({"a": [0, 1], "b": [2, 3]}, read=r"(?P<a>\d)_(?P<b>\d)")
     assert flat.parse("64-1_2") == "a=1,b=2"
     assert Choices({"a": [0, 1]}, read=lambda text: {"a": text[-1]}).parse("net1") == "a=1"
@@ -436,6 +443,20 @@ def test_the_picture_has_a_box_for_each_choice() -> None:
 
 def test_the_space_tells_its_choices() -> None:
     assert repr(Choices({"a": [1, 2]})) == "Choices({'a': [1, 2]})"
+    one, other = (
+        Choices(
+            {"a": [1, 2], "b": [1, 2], "n": Repeated({"k": Choice([3, 5], when={name: 1})}, times=[1, 2])}
+        )
+        for name in "ab"
+    )
+    assert one.size == other.size and repr(one) != repr(other), "conditions are part of a space"
+    assert "'n.k': Choice([3, 5], when={'n': [1, 2], 'a': [1]})" in repr(one)
+    mapping = {
+        "a": (np.int64(1), 2),
+        "b": range(1, 3),
+        "n": {"choices": {"k": {"values": [3, 5], "when": {"a": [1]}}}, "times": [2, 1]},
+    }
+    assert repr(Choices(mapping)) == repr(one), "however it is written"
 
 
 def test_the_same_space_by_yaml() -> None:

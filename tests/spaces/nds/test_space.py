@@ -14,7 +14,7 @@ from acenas.errors import UserError
 from acenas.seeds import derive_seed
 from acenas.spaces import NDS
 from acenas.spaces.cost import count_cost
-from acenas.spaces.nds.cells import FAMILIES, Architecture, Cell, from_genotype, parse, to_genotype
+from acenas.spaces.nds.cells import FAMILIES, Architecture, Cell, from_genotype, parse
 
 SPACES = {name: NDS(name) for name in ("darts", "enas", "pnas", "nasnet", "amoeba")}
 DARTS_V2: dict[str, Any] = {
@@ -41,6 +41,15 @@ NASNET_A: dict[str, Any] = {
     ],
     "reduce_concat": [4, 5, 6],
 }  # fmt: skip
+
+
+def to_genotype(architecture: Architecture) -> dict[str, Any]:
+    """The field `genotype` of the official files."""
+    genotype: dict[str, Any] = {}
+    for key, cell in (("normal", architecture.normal), ("reduce", architecture.reduce)):
+        genotype[key] = [list(term) for node in cell.nodes for term in node]
+        genotype[f"{key}_concat"] = list(cell.outputs)
+    return genotype
 
 
 @st.composite
@@ -110,7 +119,8 @@ GOOD = SPACES["darts"].from_genotype(DARTS_V2, 16, 20)
         ("", "expected the form normal=CELL;reduce=CELL;width=NUMBER;depth=NUMBER"),
         (GOOD.replace(";depth=20", ""), "expected the form"),
         (GOOD + ";aux=1", "expected the form"),
-        (GOOD.replace("width=16", "width=x"), "width=x is not a whole number above 0"),
+        (GOOD.replace("width=16", "width=" + 5000 * "1"), "1 is not a whole number from 1 to 999,999,999"),
+        (GOOD.replace("width=16", "width=x"), "width=x is not a whole number from 1 to 999,999,999"),
         (GOOD.replace("width=16", "width=016"), "width=016 is not a whole number"),
         (GOOD.replace("depth=20", "depth=2"), "at least 3 cells"),
         (GOOD.replace("+|", "+", 1), "normal: node 1 is 'sep_conv_3x3~0|sep_conv_3x3~1|'; expected the form"),
@@ -136,12 +146,12 @@ def test_errors_say_what_is_wrong(arch: str, message: str) -> None:
 
 def test_arguments_out_of_range_are_errors() -> None:
     for arguments, message in (
-        ({"family": "resnet"}, "choose one of: darts, enas"),
+        ({"family": "resnet"}, "family is darts, enas"),
         ({"stem": "mnist"}, "stem is cifar or imagenet"),
         ({"widths": (24, 16)}, "widths must be ascending"),
         ({"widths": (15,)}, "widths must be even"),
         ({"depths": (2, 4)}, "depths must be ascending numbers from 3 on"),
-        ({"variant": "cifar100"}, "variant is cifar10, cifar10_fixed or imagenet, not cifar100"),
+        ({"variant": "cifar100"}, "variant is cifar10, cifar10_fixed or imagenet, not 'cifar100'"),
     ):
         with pytest.raises(UserError, match=message):
             NDS(**{"family": "darts", **arguments})  # type: ignore[arg-type]

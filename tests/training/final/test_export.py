@@ -13,8 +13,8 @@ from acenas.errors import UserError
 from acenas.spaces import MobileNet, NasBench201, SearchSpace
 from acenas.spaces.mobilenet.network import Skeleton, Stage
 from acenas.training.final import NetworkFacts, TrainedNetwork
+from acenas.training.final.card import Origin
 from acenas.training.final.export import Export
-from acenas.training.final.origin import Origin
 
 FACTS = NetworkFacts(
     arch="", space="", dataset="colours", num_classes=4, image_shape=(3, 16, 16), mean=(120.0, 110.5, 100.0),
@@ -78,9 +78,9 @@ def test_a_file_that_answers_otherwise_is_refused(name: str, tmp_path: Path) -> 
 
 
 def test_the_card_tells_what_a_user_must_know(tmp_path: Path) -> None:
-    of = trained(BLOCKS, "k5e6,k3e3:k7e6").with_facts(
-        classes=("ant", "bee", "cat", "dog"), preparation="the middle is cut out", damaged={"a/b.jpg": "truncated"}
-    )  # fmt: skip
+    of = trained(BLOCKS, "k5e6,k3e3:k7e6")
+    facts = replace(of.facts, preparation="the middle is cut out", damaged={"a/b.jpg": "truncated"})
+    of = replace(of, facts=replace(facts, classes=("ant", "bee", "cat", "dog")))
     origin = Origin(
         ["It was found by a search."], {"pixel3": 4.5}, {1: FACTS.accuracy, 2: {"valid": 93.0, "test": 94.0}}
     )

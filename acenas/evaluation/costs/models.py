@@ -1,26 +1,34 @@
-"""Costs from a table, and costs counted on the network."""
+"""Cost models: a column of a table, or costs counted on the network."""
 
-from __future__ import annotations
-
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from acenas.evaluation.costs.base import CostModel
 from acenas.spaces.base import SearchSpace
 from acenas.tables import BenchmarkTable
 
 
-class TableCosts(CostModel):
-    """A column of a benchmark table.
+class CostModel(ABC):
+    """One cost of all architectures of a space.
 
-    Args:
-        table: has the column `<dataset>.<name>`.
-        dataset: first part of the column's name.
-        name: name of the cost.
+    Attributes:
+        name: `params_m`, `macs_m` or `flops_m` (millions), or `latency_ms.<device>` (milliseconds).
+        origin: where the values come from and how accurate they are, for people.
     """
+
+    name: str
+    origin: str
+
+    @abstractmethod
+    def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """Returns ``[A]`` float64, the costs of `archs` in their order; NaN where one is not known."""
+
+
+class TableCosts(CostModel):
+    """The column `<dataset>.<name>` of a benchmark table."""
 
     def __init__(self, table: BenchmarkTable, dataset: str, name: str) -> None:
         self.name = name
