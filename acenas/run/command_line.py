@@ -54,11 +54,11 @@ def _as_meant(override: str, sweep: bool) -> str:
     if (
         "." not in key
         and group.is_dir()
-        and not isinstance(found, str | list | None)
-        and not parsed.is_sweep_override()
+        and not (isinstance(found, str | list) or parsed.is_sweep_override())
     ):
         names = ", ".join(sorted(path.stem for path in group.glob("*.yaml")))
-        raise UserError(f"{override}: choose a name, such as {names}")
+        none = f"; for none of them write '~{key}'" if found is None else ""
+        raise UserError(f"{override}: choose a name, such as {names}{none}")
     return override
 
 
@@ -85,6 +85,9 @@ def sentences(job: CodeType | None = None) -> Iterator[None]:
     Args:
         job: The code that Hydra runs with the configuration; its own errors stay as they are.
     """
+    own = os.environ.get("ACENAS_CONF")
+    if own and not Path(own).expanduser().is_dir():
+        raise UserError(f"ACENAS_CONF={own}: there is no such folder; name that of your configs, or unset it")
     try:
         yield
     # ValueError: choices of groups that are no names. OSError: files whose names the system refuses.

@@ -170,7 +170,7 @@ class Study:
         self._check_budget()
         if before:
             self.state.restart_from(self.search.rounds_alike(before["budget"]))
-        elif archs is None:
+        else:
             self.state.write("scores")
         self.fitting.save_labels()
         write_description(self.folder, mine)

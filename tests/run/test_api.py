@@ -111,6 +111,14 @@ def test_a_mistake_is_an_error_that_leaves_nothing(
     assert not list(tmp_path.glob("*/*"))
 
 
+def test_a_folder_of_own_configs_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACENAS_CONF", str(tmp_path / "nowhere"))
+    with pytest.raises(acenas.UserError, match=r"ACENAS_CONF=.*nowhere: there is no such folder"):
+        acenas.search(folder=tmp_path)
+
+
 def test_a_run_that_another_process_makes_is_left_alone(run: acenas.SearchRun, root: Path) -> None:
     with only_process(run.folder), pytest.raises(acenas.UserError, match="another process"):
         acenas.search("nb201", table="nb201_digits", budget=12, seed=3, folder=root, overrides=SMALL)

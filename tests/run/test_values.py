@@ -114,6 +114,8 @@ def test_what_experiments_give_to_classes_is_what_they_take(experiment: str) -> 
         ("ranker=true", "ranker=true: choose a name, such as ace"),
         ("loss=999", "loss=999: choose a name, such as approxndcg"),
         ("logger=-1", "logger=-1: choose a name, such as wandb"),
+        ("images=null", "images=null: choose a name, such as cifar10,"),
+        ("evaluator/executor=null", "for none of them write '~evaluator/executor'"),
         ("search.budget=null", "search.budget=None is not a number"),
         ("weak_labels=7", "weak_labels=7 is not a name or a list of names"),
         ("evaluator.objective=[1]", "evaluator.objective=[1] is not a mapping"),
