@@ -77,7 +77,9 @@ def test_a_failed_program_is_a_result_with_a_reason(tmp_path: Path, text: str, m
     command = program(tmp_path, f"if arch == {ARCHS[1]!r}:\n    {text}\nelse:\n    print(2)")
     start = time.monotonic()
     first, failed, last = results(
-        CommandEvaluator(SPACE, command, tmp_path / "trained", jobs=2, time_limit=4)
+        CommandEvaluator(
+            SPACE, command, tmp_path / "trained", jobs=2, time_limit=2 if "sleep" in text else 30
+        )
     )
     assert first.value == last.value == 2 and not first.failure
     assert np.isnan(failed.value) and match in failed.failure
