@@ -96,17 +96,21 @@ def search(
     Raises:
         UserError: where it cannot run, or too many trainings failed.
     """
-    if isinstance(space, str):
-        if unknown := [*study, *(["train"] if train is not None else [])]:
-            raise UserError(f"search: {unknown[0]} is for a space of one's own, not for {space}")
-        named = {"seed": seed, "table": table, "search.budget": budget}
-        given = [f"{key}={value}" for key, value in named.items() if value is not None]
-        return _as_the_command([f"experiment={space}_ltr", *given, *overrides], folder or "outputs")
-    if table is not None or overrides:
-        raise UserError("search: table and overrides are for the name of a space; give a table as train")
-    from acenas.run.study import run_trainings  # takes seconds
+    try:
+        if isinstance(space, str):
+            if unknown := [*study, *(["train"] if train is not None else [])]:
+                raise UserError(f"search: {unknown[0]} is for a space of one's own, not for {space}")
+            named = {"seed": seed, "table": table, "search.budget": budget}
+            given = [f"{key}={value}" for key, value in named.items() if value is not None]
+            return _as_the_command([f"experiment={space}_ltr", *given, *overrides], folder or "outputs")
+        if table is not None or overrides:
+            raise UserError("search: table and overrides are for the name of a space; give a table as train")
+        from acenas.run.study import run_trainings  # takes seconds
 
-    return run_trainings(space, train, folder or "lab", budget=budget, seed=seed, **study)
+        return run_trainings(space, train, folder or "lab", budget=budget, seed=seed, **study)
+    except KeyboardInterrupt:
+        print("Interrupted: the same call goes on where it was.")
+        raise
 
 
 def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:

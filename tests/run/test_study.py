@@ -72,7 +72,7 @@ def test_what_a_function_may_not_do_is_one_sentence(tmp_path: Path) -> None:
             acenas.search(*arguments, overrides=["seed=1"])
 
 
-def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_search_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     called = []
 
     def train(**choices: object) -> float:
@@ -83,6 +83,7 @@ def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         searched(tmp_path, train)
+    assert "Interrupted: the same call goes on where it was." in capsys.readouterr().out
     done = searched(tmp_path, train).observations
     assert called[2] == called[3] and len(called) == 7
     pd.testing.assert_frame_equal(
