@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -204,7 +205,7 @@ class OptunaSweeper(Sweeper):
         if finished:
             best = study.best_trial
             print(f"Best: trial {best.number + 1}, {self.metric} {best.value:.4f}, which this makes again:")
-            print(f"python -m acenas {' '.join([*fixed, *_overrides(best)])}")
+            print(f"python -m acenas {shlex.join([*fixed, *_overrides(best)])}")
 
 
 def _distribution(override: Override) -> BaseDistribution:

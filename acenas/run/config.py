@@ -219,6 +219,14 @@ def _what_it_is(cfg: DictConfig, without: Sequence[str] = ()) -> Any:
 
 # Here, since the processes that a launcher starts import this file, and may run the command from another one.
 OmegaConf.register_new_resolver("run_hash", lambda *, _root_: run_hash(_root_), replace=True)
+OmegaConf.register_new_resolver("sqlite", lambda path: _sqlite(path), replace=True)
+
+
+def _sqlite(path: str) -> str:
+    """The URL of a database in a file, whatever signs are in its name."""
+    from sqlalchemy.engine import URL  # of an extra
+
+    return URL.create("sqlite", database=path).render_as_string()
 
 
 def weak_label_names(cfg: DictConfig) -> list[str]:

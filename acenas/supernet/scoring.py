@@ -144,6 +144,7 @@ class Scoring:
         }
         provenance = self._provenance(weights, sum(chunk["seconds"] for chunk in done), len(canonical))
         values = np.array([scores[form] for form in forms])
+        values[~np.isfinite(values)] = np.nan  # of paths that diverged
         return WeakLabels(self.space.name, archs, LABELS, values, provenance)
 
     def architectures(self) -> list[str]:

@@ -122,6 +122,13 @@ def test_a_damaged_chunk_is_scored_again(tmp_path: Path, content: str) -> None:
     assert scoring().run(network(), tmp_path, weights="of a test").frame().equals(whole)
 
 
+def test_a_path_that_diverged_has_no_label(tmp_path: Path) -> None:
+    net = network()
+    with torch.no_grad():
+        next(iter(net.parameters())).fill_(torch.nan)
+    assert scoring().run(net, tmp_path, weights="of a test").frame()["weak.supernet_loss"].isna().sum() > 20
+
+
 def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
     net = network()
     before = {name: value.clone() for name, value in net.state_dict().items()}

@@ -188,7 +188,7 @@ def label_quality(
     accuracy: NDArray[np.float64],
     loggers: Sequence[Logger],
 ) -> dict[str, dict[str, float]]:
-    """How well each label ranks the connected ones of the known architectures; also logged as `score/...`.
+    """How well each label ranks the connected architectures that have it and are known; also logged as `score/...`.
 
     Args:
         labels: The labels.
@@ -198,16 +198,12 @@ def label_quality(
         loggers: Where Kendall's tau goes.
     """
     connected = [i for i, arch in enumerate(archs) if space.connected(arch)]
-    if len(connected) < 2:
-        return {}
-    values = labels.values([archs[i] for i in connected])
-    quality = {
-        name: {
-            "kendall": kendall(torch.from_numpy(column), torch.from_numpy(accuracy[connected])),
-            "architectures": len(connected),
-        }
-        for name, column in zip(labels.names, values.T, strict=True)
-    }
+    known, quality = accuracy[connected], {}
+    for name, column in zip(labels.names, labels.values([archs[i] for i in connected]).T, strict=True):
+        both = np.isfinite(column) & np.isfinite(known)
+        if both.sum() > 1:
+            tau = kendall(torch.from_numpy(column[both]), torch.from_numpy(known[both]))
+            quality[name] = {"kendall": tau, "architectures": int(both.sum())}
     for logger in loggers:
         logger.log_metrics({f"score/{name}_kendall": value["kendall"] for name, value in quality.items()})
     return quality
