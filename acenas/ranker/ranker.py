@@ -10,7 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from typing_extensions import override
@@ -24,7 +23,7 @@ from acenas.ranker.settings import Finetuning, Pretraining, Prior
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
-from acenas.training.lightning import EpochCheckpoint, one_thread, quiet
+from acenas.training.lightning import fit, one_thread
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
@@ -175,15 +174,15 @@ class GraphRanker(Ranker):
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])
-        settings, checkpoint = self.pretraining, folder / "pretrain.ckpt"
+        settings = self.pretraining
         self._fit(
             PretrainingModule(network, graphs, labels, names, settings, self.weight_decay, self.seed),
+            None,
+            folder / "pretrain.ckpt",
+            callbacks,
+            loggers,
             max_epochs=settings.epochs,
-            reload_dataloaders_every_n_epochs=1,
-            callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
-            logger=list(loggers) or False,
             log_every_n_steps=max(len(graphs) // settings.batch_size, 1),  # nothing is logged within an epoch
-            ckpt_path=checkpoint if checkpoint.exists() else None,
         )
         if self.finetuning.start_from_label:
             network.ranking_head.copy_from(network.label_heads)
@@ -231,7 +230,7 @@ class GraphRanker(Ranker):
         draws = torch_generator(self.seed, "finetune", "replay", round)
         steps = FinetuningLoader(lists, replayed, settings.replay_size, draws)
         with _seeded(self.seed, "finetune", "dropout", round):
-            self._fit(module, data=steps, max_epochs=1, logger=False)
+            self._fit(module, steps, None, max_epochs=1)
         self._network = network
 
     @torch.no_grad()
@@ -280,27 +279,11 @@ class GraphRanker(Ranker):
             )
             return RankingNetwork(encoder, num_labels, self.head_channels, self.dropout)
 
-    def _fit(
-        self,
-        module: pl.LightningModule,
-        *,
-        data: FinetuningLoader | None = None,
-        ckpt_path: Path | None = None,
-        **options: Any,
-    ) -> None:
-        """Trains with Lightning, without output and without changing the caller's random state."""
-        with quiet(), one_thread(), torch.random.fork_rng(devices=[]):
-            trainer = pl.Trainer(
-                accelerator=self.accelerator,
-                devices=1,
-                plugins=[LightningEnvironment()],  # one process, whatever a cluster's variables say
-                enable_checkpointing=bool(options.get("callbacks")),
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                **options,
-            )
-            module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
-            trainer.fit(module, data, ckpt_path=ckpt_path)
+    def _fit(self, module: pl.LightningModule, *args: Any, **options: Any) -> None:
+        """Calls `fit` on one thread."""
+        module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
+        with one_thread():
+            fit(module, *args, accelerator=self.accelerator, **options)
         module.cpu()
 
 
