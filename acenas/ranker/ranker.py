@@ -3,7 +3,6 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
 from acenas.ranker.settings import Finetuning, Pretraining, Prior
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
-from acenas.seeds import derive_seed, torch_generator
+from acenas.seeds import seeded, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
 from acenas.training.lightning import fit, one_thread
 
@@ -205,7 +204,7 @@ class GraphRanker(Ranker):
         else:
             network = copy.deepcopy(self._pretrained)
             if settings.fresh_head:
-                with _seeded(self.seed, "finetune", "head", round):
+                with seeded(self.seed, "finetune", "head", round):
                     network.ranking_head.reset_parameters()
         # Computed again although some losses have it in `labels`: theirs is float32, and the last bits would differ.
         graded = relevance(accuracies).float()
@@ -229,7 +228,7 @@ class GraphRanker(Ranker):
         )
         draws = torch_generator(self.seed, "finetune", "replay", round)
         steps = FinetuningLoader(lists, replayed, settings.replay_size, draws)
-        with _seeded(self.seed, "finetune", "dropout", round):
+        with seeded(self.seed, "finetune", "dropout", round):
             self._fit(module, steps, None, max_epochs=1)
         self._network = network
 
@@ -271,7 +270,7 @@ class GraphRanker(Ranker):
         self._set_pretrained(network, graphs, labels)
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
-        with _seeded(self.seed, "weights"):
+        with seeded(self.seed, "weights"):
             encoder = self.encoder(
                 num_node_types=self.space.num_node_types,
                 num_graphs=graphs.node.shape[1] if graphs.node.dim() == 3 else 1,
@@ -325,11 +324,3 @@ def unpacked(state: dict[str, Any]) -> LabelledGraphs:
 def _correlations(labels: Tensor) -> Tensor:
     """Returns the correlation `[L]` of each standardised label `[A, L]` with the first, 0 where no row has both."""
     return (labels * labels[:, :1]).nanmean(dim=0).nan_to_num(nan=0.0)
-
-
-@contextmanager
-def _seeded(seed: int, *names: str | int) -> Iterator[None]:
-    """Seeds torch's global random state within the context, as weights and dropout take no generator."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, *names))
-        yield
