@@ -1,8 +1,15 @@
-"""The error that a user can act on, and words for its message."""
+"""The error that a user can act on, words for its message, and the exit status of commands."""
 
 import difflib
-from collections.abc import Collection
+import errno
+import re
+import sys
+from collections.abc import Callable, Collection
+from io import TextIOWrapper
 from typing import Any
+
+LONGEST_WORD, LONGEST = 200, 2000
+"""Characters of a word and of a message: what they quote of a damaged file must not hide what is wrong with it."""
 
 
 class UserError(Exception):
@@ -10,6 +17,20 @@ class UserError(Exception):
 
     The command prints its message alone, without a traceback, so the message says what is wrong and what to do.
     """
+
+    def __init__(self, message: str = "") -> None:
+        # What is quoted of an input must not command the terminal, either.
+        message = "".join(
+            each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in message
+        )
+        long_word = rf"\S{{{LONGEST_WORD + 1},}}"
+        super().__init__(_cut(re.sub(long_word, lambda word: _cut(word[0], LONGEST_WORD), message), LONGEST))
+
+
+def _cut(text: str, length: int) -> str:
+    """Returns `text` without its middle where it is longer than `length`."""
+    half = (length - 5) // 2
+    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
 
 
 def first_line(error: Exception) -> str:
@@ -35,14 +56,53 @@ def near(name: Any, names: Collection[Any]) -> str:
     return f" (did you mean {found[0]}?)" if found else ""
 
 
+def unwritable(error: BaseException | None) -> UserError | None:
+    """Returns what to say of the error of a file system that is full, or that may not be written; None for others."""
+    numbers = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+    if not isinstance(error, OSError) or error.errno not in numbers:
+        return None
+    name = error.filename2 or error.filename
+    where = f"{name}: " if name else ""
+    return UserError(f"{where}{error.strerror}; make room, or name a folder that can be written")
+
+
+def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> int:
+    """Runs a command and returns its exit status: 0, what it returns, 2 after a `UserError`, 130 after an interrupt.
+
+    Args:
+        command: Its work.
+        stopped: Is said after an interrupt.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return command() or 0
+    except UserError as error:
+        print(f"acenas: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if (told := unwritable(error)) is None:
+            raise
+        print(f"acenas: error: {told}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"acenas: {stopped}", file=sys.stderr)
+        return 130
+
+
 def require_one_of(option: str, value: object, choices: Collection[object]) -> None:
     """Raises `UserError` where the value of an option is none of its choices."""
     if value not in choices:
         raise UserError(f"{option} is {listed(choices)}, not {value!r}")
 
 
-def require_at_least(least: float, group: str, **options: float | None) -> None:
-    """Raises `UserError` for the first of the options of a group that is below `least`; None is allowed."""
+def require_at_least(least: float, group: str, most: float | None = None, **options: float | None) -> None:
+    """Raises `UserError` for the first of the options of a group that is below `least` or above `most`, or is NaN.
+
+    None is allowed.
+    """
     for name, value in options.items():
-        if value is not None and value < least:
-            raise UserError(f"{group}{name} must be at least {least}, not {value}")
+        if value is not None and not (least <= value and (most is None or value <= most)):
+            above = "" if most is None else f" and at most {most}"
+            raise UserError(f"{group}{name} must be at least {least}{above}, not {value}")

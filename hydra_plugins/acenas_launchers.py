@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.report.runs import finished
+from acenas.run.config import run_hash
 from acenas.run.folder import announce, remove_if_unused
 from acenas.run.sweeps import note_jobs
 
@@ -61,7 +62,8 @@ class SweepLauncher(Launcher):
         """See `Launcher`; a job that is lost returns nothing.
 
         Raises:
-            SystemExit: with status 2 and a message where the executor cannot be used; with 130 where the user stops it.
+            UserError: where the executor cannot be used.
+            SystemExit: with status 130 where the user stops it.
         """
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -73,15 +75,14 @@ class SweepLauncher(Launcher):
             with read_write(config), open_dict(config):
                 config.hydra.job.id = config.hydra.job.num = number
                 config.hydra.runtime.output_dir = str(folder)
+            if folder in configs and run_hash(configs[folder]) != run_hash(config):
+                raise UserError(f"several jobs of the sweep are given the folder {folder}; name one for each")
             log.info(f"#{number}: {' '.join(filter_overrides(overrides))}: {folder}")
             configs[folder] = config
             folders.append(folder)
         note_jobs(self.hydra_context, configs)
         try:
             returned = self._run(configs)
-        except UserError as error:
-            print(f"acenas: error: {error}", file=sys.stderr)
-            sys.exit(2)
         except KeyboardInterrupt:
             print(f"acenas: {self.when_interrupted}", file=sys.stderr)
             sys.exit(130)

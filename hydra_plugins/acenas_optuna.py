@@ -92,14 +92,10 @@ class OptunaSweeper(Sweeper):
         """Runs the trials that are missing.
 
         Raises:
-            SystemExit: with status 2 after one message, where there is nothing to search or Optuna is missing.
+            UserError: where there is nothing to search or Optuna is missing.
         """
-        try:
-            fixed, searched = self._split(arguments)
-            study = self._open(fixed, searched)
-        except UserError as error:
-            print(f"acenas: error: {error}", file=sys.stderr)
-            sys.exit(2)
+        fixed, searched = self._split(arguments)
+        study = self._open(fixed, searched)
         tried: set[int] = set()
         while batch := self._next(study, searched, tried):
             tried |= {trial.number for trial in batch}

@@ -19,7 +19,8 @@ from acenas.tables import BenchmarkTable, find_table
 
 CONF = Path(conf_dir())
 CHOICES = sorted(p for p in CONF.glob("*/**/*.yaml") if p.parent.name != "experiment")
-EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
+SUITE = sorted(p.stem for p in (CONF / "experiment" / "suite").glob("*.yaml"))
+EXPERIMENTS = [*sorted(p.stem for p in (CONF / "experiment").glob("*.yaml")), *(f"suite/{n}" for n in SUITE)]
 FROM_THE_PIPELINE = {"folder", "space", "arch"}
 KEYS_OF_THE_RUN = {key for keys in OF_THE_RUN.values() for key in keys}
 HYDRA_KEYS = {"defaults", "_target_", "_partial_", "_recursive_", "_convert_"}
@@ -76,9 +77,15 @@ def experiment(request: pytest.FixtureRequest) -> tuple[str, DictConfig]:
 
 def test_every_experiment_composes_under_its_own_name(experiment: tuple[str, DictConfig]) -> None:
     name, cfg = experiment
-    assert cfg.experiment == name
+    assert cfg.experiment == name.removeprefix("suite/")
     check(OmegaConf.to_container(cfg, resolve=False))
     assert OmegaConf.is_struct(cfg), "an unknown key must be an error"
+
+
+@pytest.mark.parametrize("name", SUITE)
+def test_every_task_of_the_suite_is_a_short_file_and_a_task(name: str) -> None:
+    assert len((CONF / "experiment" / "suite" / f"{name}.yaml").read_text().splitlines()) <= 15
+    assert OmegaConf.load(CONF / "benchmark.yaml").define.tasks[name] == [f"experiment=suite/{name}"]
 
 
 def test_the_measurement_is_the_one_that_made_the_embedded_table() -> None:

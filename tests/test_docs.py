@@ -193,6 +193,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir()
     stand_ins.write_nb201(data)
     stand_ins.write_nb101(data)
+    stand_ins.write_suite(data)
     stand_ins.write_nds(data, ("darts",))
     stand_ins.write_nds(
         data, ("darts",), ("cifar10",), widths=(2, 4), depths=(3, 4)

@@ -98,6 +98,10 @@ class Evaluator(ABC):
         """
         return [], np.zeros(0)
 
+    def archs(self) -> list[str]:
+        """Returns all that can be evaluated, with those that fail; none where they are not listed."""
+        return self.known()[0]
+
 
 class Judge(ABC):
     """Knows test accuracies. Only the report constructs one; nothing that searches, trains or selects may."""

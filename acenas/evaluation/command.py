@@ -156,14 +156,29 @@ class FunctionEvaluator(TrainingJobs):
 
 
 def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:
-    """Calls `function` with the choices of `arch` by name, or with its string where it does not take these."""
+    """Calls `function` with the choices of `arch` by name, or with its string: as `arch`, or as an only other argument.
+
+    Raises:
+        UserError: where it takes neither.
+    """
     choices = space.choices(arch)
     try:
-        parameters = inspect.signature(function)
-        parameters.bind(**choices)
-    except (TypeError, ValueError):  # ValueError: of some built-in ones
+        signature = inspect.signature(function)
+    except ValueError:  # of some built-in ones
         return function(arch)
-    return function(**choices) if choices and "arch" not in parameters.parameters else function(arch)
+    if not choices or "arch" in signature.parameters:
+        return function(arch)
+    try:
+        signature.bind(**choices)
+    except TypeError as error:
+        if len(signature.parameters) == 1 and not choices.keys() & signature.parameters:
+            return function(arch)
+        name = getattr(function, "__name__", type(function).__name__)
+        raise UserError(
+            f"{name}{signature} does not take the choices {', '.join(choices)}: {error}; take them by name, or "
+            "**choices, or arch"
+        ) from None
+    return function(**choices)
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import copy
@@ -183,7 +182,7 @@ class TrainingJudge(Judge):
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
         """Returns all architectures that were trained, and their test accuracies ``[A]`` in percent."""
         results = sorted(self.folder.glob(f"*/{RESULT}"))
-        archs = [json.loads(path.read_text(encoding="utf-8"))["arch"] for path in results]
+        archs = [read_result(path.parent)["arch"] for path in results]
         return archs, self.test_accuracy(archs)
 
     @property

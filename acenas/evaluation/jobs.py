@@ -20,7 +20,7 @@ from acenas.errors import UserError, require_at_least
 from acenas.evaluation.base import Evaluator, Observations, Result
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.spaces.base import SearchSpace
 
 RESULT = "result.json"
@@ -109,6 +109,8 @@ class TrainingJobs(Evaluator):
         folder.mkdir(parents=True, exist_ok=True)
         try:
             result = self.train(arch, number, folder)
+            if not math.isfinite(result["value"]):  # not kept: another attempt trains again
+                raise UserError(f"the objective is {result['value']}")
         except Exception as error:
             write_text(folder / ERROR, f"{arch}\n\n{traceback.format_exc()}")
             reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -123,16 +125,17 @@ def arch_folder(folder: Path, arch: str) -> Path:
     return folder / hashlib.sha256(arch.encode()).hexdigest()[:12]
 
 
-def read_result(folder: Path, arch: str) -> dict[str, Any]:
-    """Reads the result of `arch` in its folder. Raises `UserError` where there is none, or one of another."""
+def read_result(folder: Path, arch: str | None = None) -> dict[str, Any]:
+    """Reads the result of `arch`, or of any, in its folder. Raises `UserError` where there is none, or another's."""
     path = folder / RESULT
     if not path.exists():
         raise UserError(
             f"{folder.parent} holds no finished training of {arch}; only architectures that the evaluator has "
             "trained have a result"
         )
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if result["arch"] != arch:
+    kind = {"arch": str, "value?": float, "seconds?": float}
+    result: dict[str, Any] = read_json(path, kind, f"remove {folder} to train it again")
+    if arch not in (None, result["arch"]):
         raise UserError(f"{path} is the result of {result['arch']}, not of {arch}; remove its folder")
     return result
 

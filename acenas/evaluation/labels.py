@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 import math
-import pkgutil
 import re
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from acenas.errors import UserError
 from acenas.evaluation.command import call
 from acenas.evaluation.zero_cost import Batch, grad_norm, naswot, noise, prepared, synflow
 from acenas.executors.progress import show_progress
+from acenas.files import check_kind
 from acenas.images import ImageTask
 from acenas.seeds import numpy_generator, torch_generator
 from acenas.spaces.base import SearchSpace
@@ -36,6 +36,7 @@ from acenas.tables.schema import Other, TrainSeconds
 from acenas.tables.weak_labels import COUNTED, check_weak_label
 from acenas.training.lightning import one_thread
 from acenas.training.network import initialised
+from acenas.trust import import_name
 
 BY_DEFAULT = ("params_m", "macs_m")
 SCORES = ("synflow", "naswot", "grad_norm")
@@ -71,7 +72,7 @@ def measure_of(name: str, dataset: str | None = None) -> str | None:
 def own_function(name: str) -> Callable[..., Any] | None:
     """Returns the function with this dotted name; None where there is none."""
     try:
-        found = pkgutil.resolve_name(name) if "." in name else None
+        found = import_name(name) if "." in name else None
     except Exception:  # whatever the module raises when it is imported
         return None
     return found if callable(found) else None
@@ -475,12 +476,14 @@ def _with_archs(measure: _Measure, archs: Sequence[str]) -> tuple[Sequence[str],
 
 def _lines(file: Path) -> Iterator[tuple[str, _Found]]:
     """Yields what `file` holds, except a line that a kill has cut off."""
-    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+    for line in file.read_bytes().splitlines() if file.exists() else ():
         try:
-            arch, *found = json.loads(line)
-        except ValueError:
+            arch, values, missing, seconds = json.loads(line)
+            check_kind([arch, missing or ""], [str])
+            check_kind({"values": values, "seconds": seconds}, {"values": {str: float}, "seconds": float})
+        except (ValueError, TypeError, RecursionError):
             continue
-        yield arch, _Found(*found)
+        yield arch, _Found(values, missing, seconds)
 
 
 def _reason(error: Exception) -> str:

@@ -20,6 +20,7 @@ from scipy.stats import spearmanr
 from acenas.errors import UserError, require_at_least
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
 from acenas.executors.progress import show_progress
+from acenas.files import parse_json, reading
 from acenas.images import ImageTask
 from acenas.seeds import numpy_generator, torch_generator
 from acenas.spaces.base import SearchSpace
@@ -37,6 +38,16 @@ WEAK_SEED = 1000
 
 ROWS = "architectures.jsonl"
 """The file of the finished architectures."""
+
+
+_ROW = {
+    "arch": str,
+    "valid": [float],
+    "test": [float],
+    **dict.fromkeys(
+        ("train_seconds", "params_m", "flops_m", "short", "synflow", "naswot", "grad_norm"), float
+    ),
+}
 
 
 @dataclass(eq=False)
@@ -209,7 +220,12 @@ class BenchmarkMeasurement:
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
             os.truncate(path, whole)
-        return {row["arch"]: row for row in map(json.loads, content[:whole].splitlines())}
+        rows = {}
+        for number, line in enumerate(content[:whole].splitlines(), start=1):
+            with reading(f"{path}, line {number}", "remove it to measure its architecture again"):
+                row = parse_json(line, _ROW)
+            rows[row["arch"]] = row
+        return rows
 
     def _frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
         name, epochs = self.images.source.name, self.recipe.epochs

@@ -34,7 +34,7 @@ class Objective:
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
-            raise UserError(f"objective: the name {self.name!r} must be letters, digits and underscores")
+            raise UserError(f"objective: the name {self.name!r:.200} must be letters, digits and underscores")
         if self.direction not in ("max", "min"):
             raise UserError(f"objective: direction={self.direction} must be max or min")
 
@@ -56,7 +56,7 @@ class Objective:
                 return cls()
             if not 2 <= len(words) <= 3 or words[0] not in ("max", "min"):
                 raise UserError(
-                    f"objective: {given!r} must be max or min, a name, and perhaps a unit: 'min perplexity'"
+                    f"objective: {given!r:.200} must be max or min, a name, and perhaps a unit: 'min perplexity'"
                 )
             given = dict(zip(("direction", "name", "unit"), words, strict=False))
         if unknown := given.keys() - {"name", "unit", "direction"}:
@@ -79,6 +79,10 @@ class Objective:
     def utility(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """`values`, or their negatives where lower is better: higher is better of these, always."""
         return self.sign * np.asarray(values, dtype=np.float64)
+
+    def label(self, kind: str) -> str:
+        """`kind` (`observed` or `test`) with name and unit, as in `test accuracy (%)`."""
+        return f"{kind} {self.name}{f' ({self.unit})' if self.unit else ''}"
 
     def show(self, value: float, digits: int = 2) -> str:
         """The value with its unit, as in `94.37 %`."""

@@ -114,6 +114,10 @@ class TableEvaluator(_TableColumn, Evaluator):
             seconds = self._table.column(self._seconds)[self._table.rows(archs)]
         return Observations(list(archs), values, seconds)
 
+    @override
+    def archs(self) -> list[str]:
+        return self._table.archs if isinstance(parse_column(self.observed), Other) else super().archs()
+
 
 class TableJudge(_TableColumn, Judge):
     """Looks up test values. Only the report constructs one.

@@ -11,12 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic
 
-from filelock import FileLock
 from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.executors.base import Executor, Lost, R
-from acenas.files import write_text
+from acenas.files import lock_of, write_text
 
 NOTE = ".slurm_job"
 """The file in the folder of a piece of work that names its job."""
@@ -134,7 +133,7 @@ class Slurm(Executor):
     ) -> dict[Path, Path]:
         """Submits jobs for `work`; returns them, and those that another process has submitted meanwhile."""
         logs.mkdir(parents=True, exist_ok=True)
-        with _alone(logs / "lock"):
+        with lock_of(logs / "lock"):  # so that no work is submitted twice
             jobs = jobs_in_queue(work)
             new = [folder for folder in work if folder not in jobs]
             if not new:
@@ -205,16 +204,11 @@ def _queued() -> set[str] | None:
 def jobs_in_queue(work: Iterable[Path]) -> dict[Path, Path]:
     """Returns the folders of the jobs that wait or run for pieces of `work`, from the notes in their folders."""
     notes = {folder: folder / NOTE for folder in work}
-    noted = {folder: Path(note.read_text()) for folder, note in notes.items() if note.exists()}
+    noted = {
+        folder: Path(note.read_text(errors="replace")) for folder, note in notes.items() if note.exists()
+    }
     queued = _queued() if noted else set()
     return {folder: job for folder, job in noted.items() if queued is None or job.name in queued}
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Lets one process at a time submit, so that no work is submitted twice."""
-    with FileLock(file):
-        yield
 
 
 @contextmanager

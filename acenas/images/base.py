@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from acenas.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class ImagePart(Protocol):
@@ -130,6 +133,10 @@ class ImageSplits:
     std: tuple[float, ...]
     classes: tuple[str, ...] = ()
     preparation: str = ""
+
+    def __post_init__(self) -> None:
+        if lacking := self.num_classes - len(set(self.train.labels.tolist())):
+            log.warning("%d of %d classes have no training image", lacking, self.num_classes)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

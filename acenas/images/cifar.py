@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -11,8 +10,11 @@ from typing import ClassVar
 from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.files import reading
 from acenas.images.official import OfficialImages, data_root
 from acenas.images.splits import Division
+
+_LARGEST = 1 << 28  # bytes of a file of an archive; a damaged one may expand to more
 
 
 class Cifar(OfficialImages):
@@ -63,19 +65,15 @@ class Cifar(OfficialImages):
             yield from self.read_folder(folder)
             return
         left = [*self.train_files, *self.test_files]
-        try:
-            with tarfile.open(archive, "r:gz") as members:
-                for member in members:
-                    folder_name, _, name = member.name.rpartition("/")
-                    if folder_name == self.folder and name in left and member.isfile():
-                        file = members.extractfile(member)
-                        assert file is not None
-                        yield name, file.read()
-                        left.remove(name)
-        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise UserError(
-                f"{archive} is damaged ({error}): its MD5 should be {self.archive_md5}; get it again from {self.page}"
-            ) from None
+        remedy = f"its MD5 should be {self.archive_md5}; get it again from {self.page}"
+        with reading(archive, remedy), tarfile.open(archive, "r:gz") as members:
+            for member in members:
+                folder_name, _, name = member.name.rpartition("/")
+                if folder_name == self.folder and name in left and member.isfile():
+                    file = members.extractfile(member)
+                    assert file is not None
+                    yield name, file.read(_LARGEST)
+                    left.remove(name)
         for name in left:
             raise self.missing(f"{archive}: {self.folder}/{name}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sized
 from typing import IO
 
@@ -11,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from acenas.errors import UserError
 
+THREADS = min(8, os.cpu_count() or 1)  # that decode at once; more than cores only wait for Python's lock
 FORMATS = ("JPEG", "PNG", "WEBP")  # others of Pillow's start programs or are rarely safe
 DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises for an image that cannot be read."""
@@ -31,6 +33,20 @@ def mode_of(mean: Sized) -> str:
     return modes[len(mean)]
 
 
+def converted(image: Image.Image, mode: str) -> Image.Image:
+    """Returns the image in a `mode` of Pillow's of 8 bits a channel.
+
+    Raises:
+        ValueError: where its pixels have no largest value to scale by.
+    """
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        # Pillow's own conversion cuts 16 bits at 255, which is white; of colours it takes the upper 8 bits, as this.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode}, and 8 or 16 bits are read")
+    return image.convert(mode)
+
+
 def pixels(image: Image.Image) -> NDArray[np.uint8]:
     """Returns the bytes of an image as `[C, H, W]`."""
     array = np.asarray(image)
@@ -39,4 +55,6 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 def reason(error: BaseException) -> str:
     """Returns why an image cannot be read; Pillow's own message may hold nothing but an object's address."""
-    return "of no known format" if isinstance(error, UnidentifiedImageError) else str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "of no known format"
+    return str(getattr(error, "strerror", None) or error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,20 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from rich import get_console
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.files import atomic_path
+from acenas.files import atomic_path, open_parquet, reading
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.decoding import DAMAGE, mode_of, open_image, pixels, reason
+from acenas.images.decoding import DAMAGE, THREADS, converted, mode_of, open_image, pixels, reason
 from acenas.images.official import data_root
 from acenas.images.splits import Division
 
 CHUNK = 500  # images that a thread decodes at a time
-THREADS = min(8, os.cpu_count() or 1)  # more than cores only wait for Python's lock
 LINE_SECONDS = 10.0  # between two lines that say how far it is
 
 
@@ -97,13 +94,11 @@ class EncodedImages(ImageSource):
 
     def _read(self, path: Path) -> Images:
         columns = [self.image_column, self.label_column]
-        try:
-            held = pq.read_schema(path).names
+        with reading(path), open_parquet(path) as file:
+            held = file.schema_arrow.names
             if not set(columns) <= set(held):
                 raise UserError(f"{path} needs the columns {columns}; it has {held}")
-            table = pq.read_table(path, columns=columns)
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"{path} is damaged, or no Parquet file: {error}") from None
+            table = file.read(columns=columns)
         if not table.num_rows:
             raise UserError(f"{path} holds no images")
         labels = self._labels(path, table[self.label_column])
@@ -185,6 +180,6 @@ def _pixels(path: Path, row: int, encoded: bytes | None, mode: str) -> np.ndarra
         if not encoded:
             raise ValueError("it is empty")
         with open_image(io.BytesIO(encoded)) as image:
-            return pixels(image.convert(mode))
+            return pixels(converted(image, mode))
     except DAMAGE as error:
         raise UserError(f"{path}, row {row}: the image is damaged ({reason(error)})") from None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.executors.parent import end_with_parent
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.decoding import DAMAGE, mode_of, open_image, pixels, reason
+from acenas.images.decoding import DAMAGE, THREADS, converted, mode_of, open_image, pixels, reason
 from acenas.images.official import data_root
 from acenas.images.splits import Division
 from acenas.seeds import numpy_generator
@@ -32,6 +34,15 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".webp")
 """Files of a class folder that are images, in either case of letters."""
+
+NO_CLASS = (".", "__MACOSX", "lost+found", "@eaDir", "$RECYCLE.BIN")
+"""How the folders begin that systems and tools leave beside those of the classes."""
+
+LOOKED_AT = 200
+"""Images of a part that are read before anything is trained."""
+
+DAMAGED = 0.05
+"""The share of a part's images up to which damaged ones may be left out; one of them always may."""
 
 Box = tuple[float, float, float, float]
 """Left, upper, right and lower edge, in pixels."""
@@ -113,7 +124,7 @@ class Crops:
         The crop is drawn by `generator`, or is the centre square where that is None.
         """
         with open_image(str(path)) as opened:
-            image = opened.convert(mode)
+            image = converted(opened, mode)
         if generator is None:
             box, name = self.middle(*image.size), self.interpolation
         else:
@@ -131,7 +142,8 @@ class ImageFiles:
 
     Attributes:
         folder: of all files.
-        names: `[N]`, their paths below `folder`, UTF-8; an array, of which worker processes make no copies.
+        names: `[N]`, their paths below `folder` as the system has them (`os.fsencode`); an array, of which worker
+            processes make no copies.
         labels: `[N]`, long.
         crops: what is cut out of an image.
         workers: processes that read, for each process that trains; 0 to read in that process itself.
@@ -181,7 +193,7 @@ class ImageFiles:
         """Yields a batch for each of `indices`; the crop of an image depends on the seed `crops` and the image alone.
 
         Raises:
-            UserError: for a damaged file, with `on_damage="fail"`.
+            UserError: for a damaged file, with `on_damage="fail"`; for more than `DAMAGED` of all in any case.
         """
         context = "fork" if sys.platform == "linux" else "spawn"  # joblib's processes have another default
         loader = DataLoader(
@@ -202,22 +214,58 @@ class ImageFiles:
         """Yields names, labels and how the files are read; not what is in them."""
         yield from (self.names.tobytes(), self.labels.numpy().tobytes(), repr(self.crops).encode())
 
-    def _report(self, damaged: Sequence[tuple[str, str]]) -> None:
+    def check(self) -> None:
+        """Reads some of the images, all over the part, before anything is trained on them or measured.
+
+        Raises:
+            UserError: where none can be read, too many cannot, or one cannot and `on_damage` is `fail`.
+        """
+        count = len(self.labels)
+        looked_at = torch.linspace(0, count - 1, min(count, LOOKED_AT)).long().tolist()
+        with ThreadPoolExecutor(THREADS) as pool:
+            read = pool.map(partial(self.read, generator=None), looked_at)
+            damaged = [one for one in read if isinstance(one, Damaged)]
+        self._report(damaged, len(looked_at), log_each=False)
+
+    def read(self, index: int, generator: np.random.Generator | None) -> NDArray[np.uint8] | Damaged:
+        """Reads an image as `[C, size, size]`, or says why it cannot be read; see `Crops.read`."""
+        name = os.fsdecode(self.names[index])
+        try:
+            return self.crops.read(self.folder / name, generator, self.mode)
+        except DAMAGE as error:
+            return Damaged(shown(name), reason(error))
+
+    def _report(self, damaged: Sequence[Damaged], among: int | None = None, log_each: bool = True) -> None:
+        """Tells of damaged images; `among` so many that were looked at, by default all that were found among all."""
         for name, why in damaged:
             if self.on_damage == "fail":
                 raise UserError(
                     f"{self.folder / name}: the image is damaged ({why}); get it again, or say on_damage=skip to leave "
                     "such images out"
                 )
-            if name not in self.damaged:
+            if log_each and name not in self.damaged:
                 self.damaged[name] = why
                 log.warning("Damaged image left out: %s (%s)", self.folder / name, why)
+        found, among = (len(self.damaged), len(self.labels)) if among is None else (len(damaged), among)
+        if damaged and (found == among or found > max(1, DAMAGED * among)):
+            name, why = damaged[0]
+            raise UserError(
+                f"{found} of {among} images that were looked at cannot be read, such as {self.folder / name} ({why}): "
+                "too many to be left out; get them again, or correct their paths"
+            )
+
+
+class Damaged(NamedTuple):
+    """A file that cannot be read: its name below the folder, for people, and why."""
+
+    name: str
+    why: str
 
 
 class _Batch(NamedTuple):
     images: Tensor
     labels: Tensor
-    damaged: list[tuple[str, str]]
+    damaged: list[Damaged]
 
 
 class _Reader(Dataset[_Batch]):
@@ -231,15 +279,14 @@ class _Reader(Dataset[_Batch]):
         files = self.files
         images: list[NDArray[np.uint8]] = []
         whole: list[int] = []
-        damaged: list[tuple[str, str]] = []
+        damaged: list[Damaged] = []
         for i in indices.tolist():
-            name = files.names[i].decode()
-            generator = None if self.crops is None else numpy_generator(self.crops, i)
-            try:
-                images.append(files.crops.read(files.folder / name, generator, files.mode))
+            image = files.read(i, None if self.crops is None else numpy_generator(self.crops, i))
+            if isinstance(image, Damaged):
+                damaged.append(image)
+            else:
+                images.append(image)
                 whole.append(i)
-            except DAMAGE as error:
-                damaged.append((name, reason(error)))
         if self.crops is not None and whole:
             generator = numpy_generator(self.crops, "stand-in", whole[0])
             for stand_in in generator.integers(len(whole), size=len(damaged)):
@@ -252,9 +299,10 @@ class _Reader(Dataset[_Batch]):
 class ImageFolder(ImageSource):
     """Image files in one part or two, each a folder with a folder for each class, or an index file.
 
-    Classes are numbered in the order of their folders' names. An index file has a line for each image: its path below
-    the folder of the index file, and its label, a whole number from 0. No image is opened before it is needed. Images
-    may have any size; they are converted to as many channels as `mean` has values: 1 (grey), 3 or 4.
+    Classes are numbered in the order of their folders' names. What lies there and is no image is left out and named;
+    folders that systems and tools leave (`NO_CLASS`) are no classes. An index file has a line for each image: its path
+    below the folder of the index file, and its label, a whole number from 0. Images may have any size; they are
+    converted to as many channels as `mean` has values: 1 (grey), 3 or 4.
 
     Args:
         root: folder of both parts.
@@ -310,7 +358,7 @@ class ImageFolder(ImageSource):
 
     @override
     def load(self) -> ImageSplits:
-        """Lists the files, and opens none of them."""
+        """Lists the files, and opens some of each part, to notice what is wrong with all of them."""
         train, classes = self._listed(self.train)
         test, test_classes = (None, classes) if self.test is None else self._listed(self.test)
         num_classes = len(classes) or int(train.labels.max()) + 1
@@ -325,8 +373,17 @@ class ImageFolder(ImageSource):
                 f"{self.test} in {self.root} has the label {test.labels.max()}, and {self.train} has {num_classes} "
                 f"classes: labels from 0 to {num_classes - 1}"
             )
+        lacking = set(range(min(num_classes, len(train.labels) + 1))) - set(train.labels.tolist())
+        if lacking:
+            raise UserError(
+                f"{self.train} in {self.root} has no image with the label {min(lacking)}, and some with "
+                f"{num_classes - 1}; number the classes from 0 without gaps"
+            )
+        parts = self.division.divide(train, test)
+        for part in parts:
+            cast(ImageFiles, part).check()
         return ImageSplits(
-            *self.division.divide(train, test),
+            *parts,
             num_classes,
             self.mean,
             self.std,
@@ -338,46 +395,72 @@ class ImageFolder(ImageSource):
     def _listed(self, part: str) -> tuple[ImageFiles, tuple[str, ...]]:
         """Returns the files of a part, and the names of the classes (none for an index file)."""
         path = self.root / part
-        classes: tuple[str, ...] = ()
-        if path.is_dir():
-            classes = tuple(sorted(entry.name for entry in os.scandir(path) if entry.is_dir()))
-            found = [
-                (f"{part}/{folder}/{name}", label)
-                for label, folder in enumerate(classes)
-                for name in sorted(entry.name for entry in os.scandir(path / folder))
-                if name.lower().endswith(SUFFIXES)
-            ]
-        else:
-            found = _index(path, str(Path(part).parent))
+        found, classes = _class_folders(path, part) if path.is_dir() else (_index(path, part), ())
         if not found:
             raise UserError(
                 f"{path} has no images: it needs a folder for each class, with files that end in "
                 f"{', '.join(SUFFIXES)}, or, as a text file, a path and a label on each line"
             )
         names, labels = zip(*found, strict=True)
-        written = np.array([name.encode() for name in names])
         files = ImageFiles(
-            self.root, written, torch.tensor(labels), self.crops, self.workers, self.on_damage, self.mode
+            self.root,
+            np.array([os.fsencode(name) for name in names]),
+            torch.tensor(labels),
+            self.crops,
+            self.workers,
+            self.on_damage,
+            self.mode,
         )
         return files, classes
 
 
-def _index(path: Path, folder: str) -> list[tuple[str, int]]:
-    """Returns the names below `root`, and the labels, of an index file that lies in `folder` below `root`."""
+def shown(name: str) -> str:
+    """The name of a file or folder as text that can be written anywhere, also where it is not UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _class_folders(path: Path, part: str) -> tuple[list[tuple[str, int]], tuple[str, ...]]:
+    """Returns the names and labels of the images in the folders of `path`, and the names of the classes.
+
+    Raises:
+        UserError: for a class without images.
+    """
+    found: list[tuple[str, int]] = []
+    classes: list[str] = []
+    left_out: list[str] = []
+    for folder in sorted(os.scandir(path), key=lambda entry: entry.name):
+        if not folder.is_dir() or folder.name.startswith(NO_CLASS):
+            left_out.append(folder.name)
+            continue
+        names = sorted(entry.name for entry in os.scandir(folder))
+        images = [name for name in names if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        others = [f"{folder.name}/{name}" for name in names if name not in set(images)]
+        if not images:
+            some = f" ({len(others)} files are not read, such as {shown(others[0])})" if others else ""
+            raise UserError(
+                f"{path / shown(folder.name)} is a class without images{some}: give it files that end in "
+                f"{', '.join(SUFFIXES)}, or remove the folder"
+            )
+        found += [(f"{part}/{folder.name}/{name}", len(classes)) for name in images]
+        left_out += others
+        classes.append(shown(folder.name))
+    if left_out:
+        some = ", ".join(map(shown, left_out[:5])) + (", ..." if len(left_out) > 5 else "")
+        log.warning("%s: %d files and folders are not read: %s", path, len(left_out), some)
+    return found, tuple(classes)
+
+
+def _index(path: Path, part: str) -> list[tuple[str, int]]:
+    """Returns the names below the root, and the labels, of the index file at `path`, which is `part` below the root."""
     found = []
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{path} is no text in UTF-8 ({error}); it needs a path and a label on each line"
-        ) from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    text = os.fsdecode(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+    for number, line in enumerate(text.split("\n"), start=1):
         name, _, label = line.strip().rpartition(" ")
         if not line.strip():
             continue
-        if not name or not label.isdecimal():
+        if not name or not (label.isascii() and label.isdecimal() and len(label) < 10):
             raise UserError(
                 f"{path}, line {number}: {line.strip()[:100]!r} is not a path and, after a space, a label from 0"
             )
-        found.append((os.path.normpath(f"{folder}/{name.strip()}"), int(label)))
+        found.append((os.path.normpath(Path(part).parent / name.strip()), int(label)))
     return found

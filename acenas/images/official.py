@@ -121,8 +121,12 @@ def images_of_batch(
     batch = {key.decode() if isinstance(key, bytes) else key: value for key, value in batch.items()}
     for key in ("data", label_key):
         if key not in batch:
-            raise UserError(f"{name} has no {key!r}; it holds {', '.join(map(repr, batch)) or 'nothing'}")
-    data, labels = batch["data"], np.asarray(batch[label_key])
+            raise UserError(
+                f"{name} has no {key!r:.200}; it holds {', '.join(map(repr, batch)) or 'nothing'}"
+            )
+    data, given = batch["data"], batch[label_key]
+    plain = isinstance(given, np.ndarray) or (isinstance(given, list) and {*map(type, given)} <= {int})
+    labels = np.asarray(given if plain else [])
     size = 3 * side * side
     if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.shape == (len(data), size)):
         raise UserError(

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.images.base import Images, ImageSource, ImageSplits, channel_values
-from acenas.images.decoding import pixels
+from acenas.images.decoding import DAMAGE, converted, pixels, reason
 from acenas.images.splits import Division, RandomDivision
 
 
@@ -118,7 +118,12 @@ def _images(given: Dataset[Any] | Sequence[Any], part: str) -> Images:
 def _tensor(picture: Any) -> torch.Tensor:
     """Returns an image as `[C, H, W]`, uint8 or float32."""
     if isinstance(picture, Image.Image):
-        return torch.tensor(pixels(picture))
+        grey = picture.mode.startswith(("1", "L", "I", "F"))
+        mode = "RGBA" if picture.mode == "RGBA" else "L" if grey else "RGB"
+        try:
+            return torch.tensor(pixels(converted(picture, mode)))
+        except DAMAGE as error:
+            raise UserError(f"images: an image cannot be read: {reason(error)}") from None
     image = picture if isinstance(picture, torch.Tensor) else torch.from_numpy(np.array(picture))
     if image.ndim == 2:
         image = image[None]

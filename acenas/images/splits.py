@@ -17,6 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.files import reading
 from acenas.images.base import ImagePart
 from acenas.seeds import torch_generator
 
@@ -48,7 +49,7 @@ class Division(ABC):
     def __init__(self, of: Of) -> None:
         if of not in ("train", "test", "whole"):
             raise UserError(
-                f"division: of must be train or test, or whole without official parts, not {of!r}"
+                f"division: of must be train or test, or whole without official parts, not {of!r:.200}"
             )
         self.of = of
         self.count = 3 if of == "whole" else 2  # parts that are made
@@ -197,10 +198,8 @@ class FileDivision(Division):
         found = hashlib.md5(content, usedforsecurity=False).hexdigest()
         if self.md5 is not None and found != self.md5:
             raise UserError(f"{self.path} has the MD5 {found}, not {self.md5}; get it again from {self.page}")
-        try:
+        with reading(self.path, f"get it again from {self.page}"):
             parts = json.loads(content)
-        except ValueError as error:
-            raise UserError(f"{self.path} is no JSON ({error}); get it again from {self.page}") from None
         found_parts = [self._part(parts, key, count) for key in self.keys]
         for (one, first), (other, second) in combinations(zip(self.keys, found_parts, strict=True), 2):
             if common := set(first.tolist()) & set(second.tolist()):
@@ -216,7 +215,7 @@ class FileDivision(Division):
         if not isinstance(parts, dict):
             raise UserError(f"{self.path} holds a {type(parts).__name__}, not parts by name")
         if key not in parts:
-            raise UserError(f"{self.path} has no {key!r}; it holds {list(parts)}")
+            raise UserError(f"{self.path} has no {key!r:.200}; it holds {list(parts)}")
         try:
             kind, texts = parts[key]
             if kind != "int" or not texts:

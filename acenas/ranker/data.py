@@ -12,6 +12,22 @@ LabelledGraphs = tuple[GraphBatch, Tensor]
 """B graphs and `[B, L]` or `[B]` values."""
 
 
+def in_float32(labels: Tensor) -> Tensor:
+    """Weak labels `[A, L]`, NaN where missing, in float32, where distances in units of each label's spread are kept.
+
+    Labels that float32 cannot hold so, such as 1e300 or 1e9 + 0.1, are centred and scaled first: rankers standardise
+    them anyway.
+    """
+    columns = []
+    for label in labels.double().T:
+        size = label.nan_to_num(nan=0.0).abs().max().clamp(min=torch.finfo(torch.float64).tiny)
+        centred = label / size - (label / size).nanmean()
+        spread = centred.nan_to_num(nan=0.0).abs().max()
+        held = (1e-15 < size < 1e15) and spread > 1e-4
+        columns.append(label.float() if held else (centred / spread.clamp(min=1e-300)).float())
+    return torch.stack(columns, dim=1) if columns else labels.float()
+
+
 class TensorLoader:
     """Splits graphs and their labels into batches by tensor indexing, without collating single items.
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import DenseGCNConv
 from typing_extensions import override
 
+from acenas.errors import require_at_least
+from acenas.ranker.settings import LARGEST
 from acenas.spaces.graphs import GraphBatch
 
 
@@ -61,6 +63,11 @@ def convolutions(num_node_types: int, hidden_channels: int, layers: int) -> nn.M
     return nn.ModuleList(itertools.starmap(DenseGCNConv, itertools.pairwise(channels)))
 
 
+def _check_sizes(**sizes: int) -> None:
+    """Raises `UserError` where a size of an encoder makes no network, or one that no machine holds."""
+    require_at_least(1, "ranker.encoder.", LARGEST, **sizes)
+
+
 class PaperEncoder(Encoder):
     """The encoder of AceNAS (arXiv 2108.03001, section 4.1): graph convolutions, sort pooling, 1-d convolutions.
 
@@ -88,6 +95,7 @@ class PaperEncoder(Encoder):
         kernel_size: int = 5,
         out_channels: int = 128,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         graph_channels = (pooled_nodes // 2 - kernel_size + 1) * hidden_channels
         super().__init__(num_graphs, num_globals, graph_channels, out_channels)
         self.pooled_nodes, self.kernel_size = pooled_nodes, kernel_size
@@ -160,6 +168,7 @@ class GCNEncoder(Encoder):
         dropout: float = 0.2,
         out_channels: int = 128,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         super().__init__(num_graphs, num_globals, hidden_channels, out_channels)
         self.convs = convolutions(num_node_types + 1, hidden_channels, layers)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))
@@ -185,8 +194,8 @@ class BidirectionalEncoder(Encoder):
     A layer is `h + ReLU(LayerNorm(W [h, sum over predecessors, sum over successors]))`: torch-geometric's
     `DenseGraphConv` in both directions (Rossi et al., "Edge directionality improves learning", 2023) as one matrix
     product. Sums distinguish one edge from two, which a normalised convolution does not; messages against the edges say
-    to each operation how its output is used. The vector of a graph concatenates the sums over nodes without predecessors,
-    over nodes without successors, and over all nodes.
+    to each operation how its output is used. The vector of a graph concatenates the sums over nodes without
+    predecessors, over nodes without successors, and over all nodes.
 
     Args:
         num_node_types, num_graphs, num_globals: see `Encoder`.
@@ -204,6 +213,7 @@ class BidirectionalEncoder(Encoder):
         layers: int = 3,
         out_channels: int = 64,
     ) -> None:
+        _check_sizes(hidden_channels=hidden_channels, layers=layers, out_channels=out_channels)
         super().__init__(num_graphs, num_globals, 3 * hidden_channels, out_channels)
         self.embedding = nn.Embedding(num_node_types, hidden_channels)
         self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))

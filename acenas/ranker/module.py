@@ -107,6 +107,31 @@ def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: 
     return before + correction
 
 
+def left_out_predictions(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
+    """Predicts each target by the regression of `observed_weights`, with an intercept, on all the others.
+
+    No fit is repeated: without its own row the residual of a linear smoother grows by 1 / (1 - h), where h is the
+    weight of a target in its own prediction (Hastie et al., "The elements of statistical learning", section 7.10).
+
+    Args:
+        labels: `[n, L]`, float, of the observed architectures; n is at least 2.
+        targets: `[n]`, float, with mean 0.
+        before: `[L]`: the weights where nothing is observed.
+        strength: of the ridge penalty on the distance from `before`; above 0.
+
+    Returns:
+        `[n]`.
+    """
+    centred = labels - labels.mean(dim=0)
+    penalty = strength * torch.eye(len(before), dtype=labels.dtype)
+    own = 1 / len(labels) + (centred * torch.linalg.solve(centred.T @ centred + penalty, centred.T).T).sum(
+        dim=1
+    )
+    residual = targets - centred @ observed_weights(labels, targets, before, strength)
+    predictions: Tensor = targets - residual / (1 - own)
+    return predictions
+
+
 class PretrainingModule(pl.LightningModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -13,13 +13,19 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from typing_extensions import override
 
-from acenas.errors import UserError, first_line, require_at_least
-from acenas.files import atomic_path
-from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader
+from acenas.errors import UserError, require_at_least
+from acenas.files import atomic_path, read_state, reading
+from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
-from acenas.ranker.module import FinetuningModule, PretrainingModule, RankingNetwork, observed_weights
-from acenas.ranker.settings import Finetuning, Pretraining, Prior
-from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
+from acenas.ranker.module import (
+    FinetuningModule,
+    PretrainingModule,
+    RankingNetwork,
+    left_out_predictions,
+    observed_weights,
+)
+from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
+from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
 from acenas.seeds import seeded, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
 from acenas.training.lightning import fit, one_thread
@@ -91,14 +97,10 @@ class Ranker(ABC):
 
     def load(self, path: Path) -> None:
         """Restores what `save` wrote. Raises `UserError` for the file of a ranker with other arguments."""
-        try:
-            self.restore(torch.load(path, weights_only=True))
-        except FileNotFoundError:
-            raise UserError(f"no pretrained ranker at {path}; pretrain one first") from None
-        except Exception as error:
-            raise UserError(
-                f"{path} is no pretrained state of this ranker ({first_line(error)}); remove it to pretrain again"
-            ) from error
+        remedy = "remove it to pretrain again"
+        state = read_state(path, remedy)
+        with reading(path, remedy):
+            self.restore(state)
 
 
 @dataclass(eq=False)
@@ -137,10 +139,10 @@ class GraphRanker(Ranker):
     pretraining: Pretraining = Pretraining()  # noqa: RUF009 (frozen)
     finetuning: Finetuning = Finetuning()  # noqa: RUF009 (frozen)
     prior: Prior = Prior()  # noqa: RUF009 (frozen)
-    accelerator: str = "cpu"
+    accelerator: Literal["cpu", "gpu", "mps", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        require_at_least(1, "ranker.", head_channels=self.head_channels)
+        require_at_least(1, "ranker.", LARGEST, head_channels=self.head_channels)
         require_at_least(0, "ranker.", weight_decay=self.weight_decay)
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
@@ -169,7 +171,7 @@ class GraphRanker(Ranker):
     ) -> None:
         """Pretrains as `Ranker.pretrain` says; writes `folder/pretrain.ckpt` after every epoch."""
         names = list(label_names) or [f"label_{i}" for i in range(weak_labels.shape[1])]
-        labels = standardised(weak_labels.float(), names)
+        labels = standardised(in_float32(weak_labels), names)
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])
@@ -216,8 +218,7 @@ class GraphRanker(Ranker):
             self.loss,
             settings,
             self.weight_decay,
-            self.prior.weight_after(len(graphs)),
-            self._prior_weights(graphs, targets),
+            *self._fitted_prior(graphs, accuracies, targets),
         )
         lists = TensorLoader(
             graphs,
@@ -233,13 +234,26 @@ class GraphRanker(Ranker):
         self._network = network
 
     @torch.no_grad()
-    def _prior_weights(self, graphs: GraphBatch, targets: Tensor) -> Tensor:
-        """Returns the weights `[L]` of the weak labels in the prior, for standardised relevances `[n]` of `graphs`."""
-        if self._pretrained is None or self.prior.ridge is None:
-            return self._label_weights
-        network = self._pretrained.eval()
-        labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
-        return observed_weights(labels, targets, self._label_weights, self.prior.ridge)
+    def _fitted_prior(self, graphs: GraphBatch, accuracies: Tensor, targets: Tensor) -> tuple[float, Tensor]:
+        """Returns the weight of the prior's loss, and the weights `[L]` of the weak labels in it.
+
+        Args:
+            graphs: the n observed architectures.
+            accuracies: `[n]`, percent.
+            targets: `[n]`, their standardised relevance.
+        """
+        prior, weights, agreement = self.prior, self._label_weights, None
+        if self._pretrained is not None:
+            network = self._pretrained.eval()
+            labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
+            predicted = labels @ weights
+            if prior.ridge is not None:
+                if prior.margin is not None and len(graphs) > 1:
+                    predicted = left_out_predictions(labels, targets, weights, prior.ridge)
+                weights = observed_weights(labels, targets, weights, prior.ridge)
+            if prior.margin is not None and len(set(accuracies.tolist())) > 2:
+                agreement = spearman(predicted, accuracies)
+        return prior.weight_after(len(graphs), agreement), weights
 
     @override
     @torch.inference_mode()

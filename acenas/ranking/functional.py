@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acenas.ranking.metrics import GainKind, discount, interpolated_relevance
+from acenas.ranking.metrics import GainKind, check_relevance, discount, interpolated_relevance
 
 RankBy = Literal["score", "label_ascending"]
 
@@ -114,7 +114,7 @@ def lambdarank_loss(
             ranks from the labels, the *least* relevant item first. It then is no gradient of NDCG.
 
     Raises:
-        ValueError: for another `rank_by`.
+        ValueError: for another `rank_by`, and for a relevance below 0 or infinite.
 
     >>> scores = torch.tensor([[0.0, 0.0]], requires_grad=True)
     >>> lambdarank_loss(scores, torch.tensor([[0.0, 1.0]])).backward()
@@ -191,9 +191,10 @@ def pairwise_kl_loss(
     tensor(0.)
     """
     scores, accuracies, counts, informative = _prepared(scores, accuracies, mask)
-    true = (_pairwise(accuracies) / temperature).to(scores.dtype)
-    predicted = _pairwise(scores)
-    one_side = torch.sigmoid(true) * (F.logsigmoid(true) - F.logsigmoid(predicted))
+    tied = accuracies.unsqueeze(2) == accuracies.unsqueeze(1)  # infinite ones have no difference
+    true = torch.where(tied, 0.0, _pairwise(accuracies) / temperature).to(scores.dtype)
+    predicted, chance = _pairwise(scores), torch.sigmoid(true)
+    one_side = torch.where(chance > 0, chance * (F.logsigmoid(true) - F.logsigmoid(predicted)), 0.0)
     pair_loss = one_side + one_side.transpose(1, 2)  # the two outcomes: i is better, j is better
     both_count = counts.unsqueeze(2) & counts.unsqueeze(1)
     return _mean_over_lists(_mean_where(both_count.triu(diagonal=1), pair_loss), informative)
@@ -231,6 +232,7 @@ def listnet_loss(scores: Tensor, relevance: Tensor, mask: Tensor | None = None) 
     tensor(1.3863)
     """
     scores, relevance, counts, informative = _prepared(scores, relevance, mask)
+    check_relevance(relevance)
     lowest = torch.finfo(scores.dtype).min
     chance = relevance.to(scores.dtype).masked_fill(~counts, lowest).softmax(dim=1)
     log_predicted = scores.masked_fill(~counts, lowest).log_softmax(dim=1)
@@ -345,6 +347,7 @@ def _relative_gain(relevance: Tensor, counts: Tensor, kind: GainKind) -> Tensor:
 
     The exponential gain is `2^(relevance − max) − 2^(−max)`, in [0, 1], where `2^relevance` might overflow.
     """
+    check_relevance(relevance)
     if kind == "linear":
         return relevance
     if kind != "exponential":

@@ -43,6 +43,9 @@ def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: flo
     Returns:
         `[n]`, float64, in [0, scale].
 
+    Raises:
+        ValueError: for input that is empty, not 1-d or holds NaN or infinite accuracies.
+
     >>> relevance(torch.tensor([10.0, 50.0, 60.0, 70.0, 80.0, 90.0]))
     tensor([ 0.,  0.,  5., 10., 15., 20.], dtype=torch.float64)
     >>> relevance(torch.tensor([65.0, 95.0]), reference=torch.tensor([50.0, 90.0]), scale=1.0)
@@ -50,6 +53,8 @@ def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: flo
     """
     (accuracies,) = _checked(accuracies=accuracies)
     (among,) = (accuracies,) if reference is None else _checked(reference=reference)
+    if accuracies.isinf().any() or among.isinf().any():
+        raise ValueError("accuracies are infinite, which have no relevance")
     return interpolated_relevance(accuracies, torch.quantile(among, 0.2), among.max(), scale)
 
 
@@ -73,14 +78,28 @@ def gain(relevance: Tensor, kind: GainKind = "exponential") -> Tensor:
 
     `2^relevance − 1` (Burges et al., 2005) or the relevance itself (Järvelin & Kekäläinen, 2002).
 
+    Raises:
+        ValueError: for another `kind`, and for a relevance below 0, infinite, or so large that the sum of the gains is.
+
     >>> gain(torch.tensor([0.0, 1.0, 3.0]))
     tensor([0., 1., 7.])
     """
-    if kind == "exponential":
-        return torch.exp2(relevance) - 1
-    if kind == "linear":
-        return relevance
-    raise ValueError(f"gain is 'exponential' or 'linear', not {kind!r}")
+    check_relevance(relevance)
+    if kind not in ("exponential", "linear"):
+        raise ValueError(f"gain is 'exponential' or 'linear', not {kind!r}")
+    gains = torch.exp2(relevance) - 1 if kind == "exponential" else relevance
+    if gains.sum().isinf():
+        raise ValueError(
+            f"relevance {float(relevance.max()):g} is too large for its {kind} gain; scale it down"
+        )
+    return gains
+
+
+def check_relevance(relevance: Tensor) -> None:
+    """Raises `ValueError` where a relevance, of any shape, is below 0 or infinite."""
+    wrong = relevance[(relevance < 0) | relevance.isinf()]
+    if len(wrong):
+        raise ValueError(f"relevance must be at least 0 and finite, not {float(wrong[0]):g}")
 
 
 _gain = gain  # below, an argument of the same name hides the function

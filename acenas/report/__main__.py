@@ -5,22 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from acenas.errors import UserError
-from acenas.files import atomic_path, build_trusted, number, write_text
-from acenas.report.comparison import comparison, cost_columns, to_latex, to_markdown
+from acenas.errors import UserError, exit_status
+from acenas.files import atomic_path, write_text
+from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
 from acenas.report.figures import save_figure
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
 from acenas.report.page import as_element
+from acenas.report.runs import shown
+from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 from acenas.spaces import SearchSpace
+from acenas.trust import HELP, build_kind
 
 PICTURES = 6
 """Architectures that are drawn."""
@@ -60,30 +64,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="MODULE",
-        help="draw architectures of search spaces of this module too, which runs its code; once for each",
+        help=HELP,
     )
     options = parser.parse_args(arguments)
-    try:
-        finished, left_out = read_runs(options.runs)
-        methods = method_names(finished, options.group_by)
-        if options.reference and options.reference not in methods:
-            raise UserError(
-                f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}"
-            )
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _report(options))
+
+
+def _report(options: argparse.Namespace) -> None:
+    finished, left_out = read_runs(options.runs)
+    methods = method_names(finished, options.group_by)
+    if options.reference and options.reference not in methods:
+        raise UserError(f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}")
     results = results_of(finished, methods)
     pictures, not_drawn = best_pictures(finished, options.trust)
     left_out |= not_drawn
     out: Path = options.out
-    write_comparison(
+    reference = options.reference or methods[0]
+    text = write_comparison(
         out,
         results,
-        options.reference or methods[0],
+        reference,
         build_comparison_page(
             results,
             options.title,
+            reference=reference,
             pictures=pictures,
             rankings=rankings(finished, methods),
             left_out=left_out,
@@ -94,37 +98,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_comparison(out, results, finished, options.title, options.wandb)
     for folder, why in left_out.items():
         print(f"Left out: {folder}: {why}", file=sys.stderr)
-    print((out / "comparison.md").read_text(encoding="utf-8"))
+    print(text)
     print(f"Page: {out / 'index.html'}")
-    return 0
 
 
-def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str) -> None:
-    """Writes the page, tables as Markdown, LaTeX and CSV, curves as PNG and SVG, and the results as Parquet.
+def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str) -> str:
+    """Writes the page, tables as Markdown, LaTeX and CSV, figures as PNG and SVG, and the results as Parquet.
 
     Args:
         out: the folder.
         results: see `acenas.report.comparison`.
         reference: a method.
         page: `build_comparison_page`.
+
+    Returns:
+        The tables as Markdown.
     """
+    figures, parts_of_text = {"curves": curves(results)}, [to_markdown(results, reference)]
+    if is_suite(results):
+        figures["suite"] = suite_figure(results)
+        over_all = [markdown_table(*table) for table in suite_tables(results, reference)]
+        parts_of_text = ["## Over all tasks", *over_all, *parts_of_text]
+    text = "\n\n".join(parts_of_text)
     write_text(out / "index.html", page)
-    write_text(out / "comparison.md", to_markdown(results, reference) + "\n")
+    write_text(out / "comparison.md", text + "\n")
     write_text(out / "comparison.tex", to_latex(results) + "\n")
-    tasks = dict.fromkeys(results["task"])
-    parts = [
-        comparison(results[results["task"] == task], column).assign(task=task, metric=column)
-        for task in tasks
-        for column in ("test_accuracy", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results))
-    ]
+    results, parts = results.copy(), []
+    for task in dict.fromkeys(results["task"]):
+        part = results[results["task"] == task]
+        value = f"{part['kind'].iloc[0]}_{part['objective'].iloc[0]}"  # such as test_accuracy
+        results.loc[part.index, value] = part["value"]
+        for column in ("value", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results)):
+            metric = value if column == "value" else column
+            parts.append(comparison(part, column).assign(task=task, metric=metric))
     with atomic_path(out / "comparison.csv") as path:
         pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]].to_csv(
             path, index=False
         )
     with atomic_path(out / "results.parquet") as path:
         results.to_parquet(path, index=False)
-    for kind in ("png", "svg"):
-        save_figure(curves(results), out / f"curves.{kind}")
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            save_figure(figure, out / f"{name}.{kind}")
+    return text
 
 
 def log_comparison(
@@ -167,7 +183,7 @@ def log_comparison(
 def best_pictures(
     finished: Sequence[FinishedRun], trust: Sequence[str] = ()
 ) -> tuple[list[tuple[str, Figure]], dict[Path, str]]:
-    """Draws the architectures returned, those with the highest test accuracy first.
+    """Draws the architectures returned, the best of each task first.
 
     Args:
         finished: the runs.
@@ -176,43 +192,50 @@ def best_pictures(
     Returns:
         The pictures, each with a line about the architecture; and the folders whose space was not opened, with why.
     """
-    by_arch: dict[tuple[str, str], list[FinishedRun]] = {}
+    by_task: dict[str, dict[str, list[FinishedRun]]] = {}
     for run in finished:
-        by_arch.setdefault((run.task, run.summary["returned"]["arch"]), []).append(run)
-    ordered = sorted(by_arch.items(), key=lambda item: -item[1][0].summary["returned"]["test_accuracy"])
+        by_task.setdefault(run.task, {}).setdefault(run.summary["returned"]["arch"], []).append(run)
+    ranked = [
+        sorted(
+            by_arch.values(),
+            key=lambda its: -its[0].objective.sign * its[0].summary["returned"][its[0].column],
+        )
+        for by_arch in by_task.values()
+    ]
     pictures: list[tuple[str, Figure]] = []
     not_drawn: dict[Path, str] = {}
-    for (task, arch), its in ordered[:PICTURES]:
-        returned = its[0].summary["returned"]
+    for its in [its for place in zip_longest(*ranked) for its in place if its][:PICTURES]:
+        first, returned = its[0], its[0].summary["returned"]
+        arch, objective = returned["arch"], first.objective
+        values = {kind: returned.get(f"{kind}_{objective.name}") for kind in ("test", "observed")}
+        known = [
+            f"{kind} {shown(value, objective.unit)}" for kind, value in values.items() if value is not None
+        ]
         facts = [
-            f"{task}: test {number(returned['test_accuracy'])} %",
-            f"observed {number(returned['observed_accuracy'])} %",
-            f"returned by {len(its)} of {sum(run.task == task for run in finished)} runs",
+            f"{first.task}: {known[0]}",
+            *known[1:],
+            f"returned by {len(its)} of {sum(run.task == first.task for run in finished)} runs",
             *(f"{value:.3g} {cost_unit(name)}" for name, value in returned.get("costs", {}).items()),
         ]
         try:
-            pictures.append((f"{', '.join(facts)}; {arch}", _draw(its[0], arch, trust)))
+            pictures.append((f"{', '.join(facts)}; {arch}", _draw(first, arch, trust)))
         except UserError as error:
-            not_drawn[its[0].folder] = f"no picture of its architecture: {error}"
+            not_drawn[first.folder] = f"no picture of its architecture: {error}"
     return pictures, not_drawn
 
 
 def _draw(run: FinishedRun, arch: str, trust: Sequence[str]) -> Figure:
-    space = build_trusted(run.space, ["acenas.spaces", *trust])
-    if not isinstance(space, SearchSpace):
-        raise UserError(f"its configuration describes no search space, but {space!r:.100}")
-    return space.draw(arch)
+    return build_kind(SearchSpace, run.space, trust).draw(arch)  # type: ignore[type-abstract]
 
 
 def rankings(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:
-    """For each method and task the figure of one run: its scores against observed accuracies."""
+    """For each method and task the figure of one run: its scores against what was observed."""
     figures: dict[str, str] = {}
     for run, method in zip(finished, methods, strict=True):
         file = run.folder / "ranking.svg"
         name = f"{run.task}: {method}, seed {run.summary['seed']}"
         if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):
-            svg = file.read_text(encoding="utf-8")
-            figures[name] = as_element(svg)
+            figures[name] = as_element(file.read_bytes())
     return figures
 
 

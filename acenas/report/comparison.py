@@ -6,7 +6,10 @@ All functions take results: a frame with one row for each number of architecture
 - `budget`: architectures that the run trained in all.
 - `serves`: whether tables show this row; at least the last row of each run.
 - `trained`: architectures trained so far.
-- `test_accuracy`, `regret`: of what the run would have returned then, in percent and points.
+- `value`, `regret`: of what the run would have returned then, in the unit of the objective; `regret` says by how much
+  the best known is better, NaN where that is not known.
+- `kind`: `test` where `value` is a test value, `observed` where nobody knows these; one for a task.
+- `objective`, `unit`, `direction`: what `value` is, see `Objective`; one for a task.
 - `ndcg@10`: of the last fit by then, over the space; NaN before the first.
 - `cpu_seconds`: of the whole run, without the trainings; NaN where it is not known.
 - `folder`: of the run.
@@ -15,6 +18,7 @@ All functions take results: a frame with one row for each number of architecture
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,13 +27,44 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
+from acenas.evaluation.objective import Objective
 from acenas.report.summary import cost_unit
 
-TABLES = {"test_accuracy": ("Test accuracy of the returned architecture", 2), "ndcg@10": ("NDCG@10", 3)}
-"""Columns of the results that are shown for each budget: title and digits."""
-
-
 COSTS = ("params_m", "flops_m")
+
+
+def objective_of(results: pd.DataFrame) -> Objective:
+    """The objective of the results of one task."""
+    return Objective(*results.iloc[0][["objective", "unit", "direction"]])
+
+
+def label(results: pd.DataFrame) -> str:
+    """What `value` is in the results of one task, as in `test accuracy (%)`."""
+    return objective_of(results).label(results["kind"].iloc[0])
+
+
+def labels(results: pd.DataFrame) -> list[str]:
+    """What `value` is in the results of several tasks, each once."""
+    return list(dict.fromkeys(label(part) for _, part in results.groupby("task", sort=False)))
+
+
+def digits_of(results: pd.DataFrame) -> int:
+    """Decimals of `value` and `regret` in tables: two of percent, else four significant ones."""
+    size = results["value"].abs().median()
+    return 2 if results["unit"].iloc[0] == "%" or not size > 0 else max(0, 3 - math.floor(math.log10(size)))
+
+
+def best_known(results: pd.DataFrame) -> float:
+    """The best value known of one task; NaN where only what was trained is known."""
+    return float((results["value"] + objective_of(results).sign * results["regret"]).median())
+
+
+def tables(results: pd.DataFrame) -> dict[str, tuple[str, int]]:
+    """Columns of one task's results that are shown for each budget: title and digits."""
+    objective = objective_of(results)
+    unit = f" ({objective.unit})" if objective.unit not in ("", "%") else ""
+    title = f"{results['kind'].iloc[0].capitalize()} {objective.name} of the returned architecture{unit}"
+    return {"value": (title, digits_of(results)), "ndcg@10": ("NDCG@10", 3)}
 
 
 def cost_columns(results: pd.DataFrame) -> list[str]:
@@ -55,7 +90,7 @@ def comparison(results: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def needed(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float]:
-    """The architectures that each method has to train for the mean test accuracy that `reference` has at each budget.
+    """The architectures that each method has to train for the mean value that `reference` has at each budget.
 
     Args:
         results: of one task.
@@ -65,18 +100,22 @@ def needed(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float
         For each other method and budget: the smallest number of trainings at which the method's mean over its seeds
         is at least that of the reference, NaN where it never is.
     """
-    curves = results[results["budget"] == results.groupby("method")["budget"].transform("max")]
-    mean = curves.groupby(["method", "trained"])["test_accuracy"].mean()
-    asked = results[results["serves"] & (results["method"] == reference)]
-    targets = asked.groupby("trained")["test_accuracy"].mean()
-    trainings = {}
-    for method in _others(results, reference):
-        curve = mean[method]
-        for budget, target in targets.items():
-            # Means of equal values in another order may differ in the last digit.
-            enough = curve.index[curve.to_numpy() >= target - 1e-9]
-            trainings[method, int(str(budget))] = float(enough[0]) if len(enough) else np.nan
-    return trainings
+    targets = comparison(results[results["method"] == reference], "value").set_index("trained")["mean"]
+    return {
+        (method, int(str(budget))): trainings_for(results, method, target)
+        for method in _others(results, reference)
+        for budget, target in targets.items()
+    }
+
+
+def trainings_for(results: pd.DataFrame, method: str, target: float) -> float:
+    """The smallest number of trainings at which the mean value of `method` is as good as `target`; NaN for none."""
+    sign = objective_of(results).sign
+    mine = results[results["method"] == method]
+    curve = mine[mine["budget"] == mine["budget"].max()].groupby("trained")["value"].mean()
+    # Means of equal values in another order may differ in the last digit.
+    enough = curve.index[sign * curve.to_numpy() >= sign * target - 1e-9 * max(1.0, abs(target))]
+    return float(enough[0]) if len(enough) else np.nan
 
 
 def paired_p_value(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
@@ -99,7 +138,7 @@ def paired_p_value(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> fl
 
 
 def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float]:
-    """`paired_p_value` of the test accuracies of `reference` and every other method, at each budget.
+    """`paired_p_value` of the values of `reference` and every other method, at each budget.
 
     Args:
         results: of one task.
@@ -112,9 +151,7 @@ def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], flo
     asked = results[results["serves"]]
     chances = {}
     for budget in sorted(asked["trained"].unique().tolist()):
-        means = (
-            asked[asked["trained"] == budget].groupby(["seed", "method"])["test_accuracy"].mean().unstack()
-        )
+        means = asked[asked["trained"] == budget].groupby(["seed", "method"])["value"].mean().unstack()
         for method in _others(results, reference):
             # A method that does not have the budget has no column.
             both = means.reindex(columns=[reference, method]).dropna().to_numpy()
@@ -135,40 +172,62 @@ def to_markdown(results: pd.DataFrame, reference: str) -> str:
         reference: the method that the others are compared with.
     """
     tasks = dict.fromkeys(results["task"])
-    return "\n\n".join(_task_to_markdown(task, results[results["task"] == task], reference) for task in tasks)
+    told = several_objectives(results)
+    return "\n\n".join(
+        [
+            *([told] if told else []),
+            *(_task_to_markdown(task, results[results["task"] == task], reference) for task in tasks),
+        ]
+    )
+
+
+def several_objectives(results: pd.DataFrame) -> str:
+    """A sentence where the tasks have different objectives; empty where they have not."""
+    names = labels(results)
+    return f"Compared within each objective: {', '.join(names)}." if len(names) > 1 else ""
+
+
+def best_sentence(results: pd.DataFrame) -> str:
+    """What is known of the best architecture of one task, as the end of a sentence or the whole of one."""
+    best, objective = best_known(results), objective_of(results)
+    if results["kind"].iloc[0] == "observed":
+        return "nobody knows test values, so what was observed is compared"
+    return (
+        f"the best architecture known tests at {objective.show(best, digits_of(results)).removesuffix(' %')}"
+    )
 
 
 def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
-    best = (results["test_accuracy"] + results["regret"]).iloc[0]
     seeds = results.groupby("method")["seed"].nunique()
     fewest, most = seeds.min(), seeds.max()
     budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
     parts = [
         f"## {task}",
-        f"Mean ± standard error over {most if fewest == most else f'{fewest} to {most}'} seeds; the best architecture "
-        f"known tests at {best:.2f}.",
+        f"Mean ± standard error over {most if fewest == most else f'{fewest} to {most}'} seeds; "
+        f"{best_sentence(results)}.",
     ]
-    for column, (title, digits) in TABLES.items():
+    for column, (title, digits) in tables(results).items():
         means = comparison(results, column).to_dict("records")
         values = {
             (row["method"], row["trained"]): _value(row["mean"], row["standard_error"], digits)
             for row in means
         }
-        parts.append(_markdown_table(f"{title}, after so many trainings", budgets, values))
+        parts.append(markdown_table(f"{title}, after so many trainings", budgets, values))
     if reference in seeds.index and len(seeds) > 1:
         largest = results.groupby("method")["budget"].max()
         counts = {
             (method, budget): f"> {largest[method]}" if np.isnan(n) else f"{n:.0f} ({n / budget:.1f} ×)"
             for (method, budget), n in needed(results, reference).items()
         }
-        title = f"Trainings needed for the mean test accuracy of {reference} after"
-        parts.append(_markdown_table(title, budgets, counts))
+        what = f"{results['kind'].iloc[0]} {objective_of(results).name}"
+        title = f"Trainings needed for the mean {what} of {reference} after"
+        parts.append(markdown_table(title, budgets, counts))
         chances = {
             (method, budget): "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
             for (method, budget), p in p_values(results, reference).items()
         }
         title = f"p-value of the difference to {reference} (Wilcoxon, paired by seed), after"
-        parts.append(_markdown_table(title, budgets, chances))
+        parts.append(markdown_table(title, budgets, chances))
     if costs := cost_columns(results):
         shown = {
             (row["method"], cost_unit(cost)): _value(row["mean"], row["standard_error"], 2)
@@ -177,7 +236,7 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             if row["trained"] == budgets[-1]
         }
         parts.append(
-            _markdown_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown)
+            markdown_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown)
         )
     runs = results.drop_duplicates(["method", "seed", "budget"])
     cost = runs[runs["budget"] == runs["budget"].max()].groupby("method", sort=False)["cpu_seconds"].mean()
@@ -192,7 +251,7 @@ def _value(mean: float, error: float, digits: int) -> str:
     return f"{mean:.{digits}f}" + ("" if np.isnan(error) else f" ± {error:.{digits}f}")
 
 
-def _markdown_table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
+def markdown_table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
     """A Markdown table with a row for each method."""
     lines = [f"| {title} | " + " | ".join(map(str, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
     for method in dict.fromkeys(method for method, _ in cells):
@@ -203,7 +262,7 @@ def _markdown_table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str
 
 
 def to_latex(results: pd.DataFrame) -> str:
-    """A LaTeX table (booktabs) for each task: mean ± standard error of the test accuracy and of NDCG@10.
+    """A LaTeX table (booktabs) for each task: mean ± standard error of the value and of NDCG@10.
 
     Args:
         results: of several tasks.
@@ -215,14 +274,15 @@ def to_latex(results: pd.DataFrame) -> str:
 
 def _task_to_latex(task: str, results: pd.DataFrame) -> str:
     budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
-    columns = [(column, digits, budget) for column, (_, digits) in TABLES.items() for budget in budgets]
+    shown = tables(results)
+    columns = [(column, digits, budget) for column, (_, digits) in shown.items() for budget in budgets]
     values = {
         (column, row["method"], row["trained"]): row
-        for column in TABLES
+        for column in shown
         for row in comparison(results, column).to_dict("records")
     }
     heads = " & ".join(
-        f"\\multicolumn{{{len(budgets)}}}{{c}}{{{_tex(title)}}}" for title, _ in TABLES.values()
+        f"\\multicolumn{{{len(budgets)}}}{{c}}{{{_tex(title)}}}" for title, _ in shown.values()
     )
     lines = [
         f"% {task}",
@@ -236,8 +296,8 @@ def _task_to_latex(task: str, results: pd.DataFrame) -> str:
         cells = []
         for column, digits, budget in columns:
             row = values.get((column, method, budget))
-            shown = "–" if row is None else _value(row["mean"], row["standard_error"], digits)
-            cells.append(shown.replace("±", "$\\pm$").replace("–", "--"))
+            text = "–" if row is None else _value(row["mean"], row["standard_error"], digits)
+            cells.append(text.replace("±", "$\\pm$").replace("–", "--"))
         lines.append(f"{_tex(method)} & {' & '.join(cells)} \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
 

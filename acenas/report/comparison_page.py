@@ -11,9 +11,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.files import number
-from acenas.report.comparison import COSTS, comparison, cost_columns
-from acenas.report.curves import TITLES, curves
-from acenas.report.page import PAGES, inline_png, inline_svg
+from acenas.report.comparison import (
+    COSTS,
+    best_sentence,
+    comparison,
+    cost_columns,
+    digits_of,
+    label,
+    objective_of,
+    several_objectives,
+)
+from acenas.report.curves import curves
+from acenas.report.figures import figure_bytes
+from acenas.report.page import PAGES, as_element, inline_png
+from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
 
@@ -32,6 +43,7 @@ def build_comparison_page(
     results: pd.DataFrame,
     title: str,
     *,
+    reference: str = "",
     pictures: Sequence[tuple[str, Figure]] = (),
     rankings: Mapping[str, str] | None = None,
     left_out: Mapping[Path, str] | None = None,
@@ -42,6 +54,7 @@ def build_comparison_page(
     Args:
         results: see `acenas.report.comparison`.
         title: of the page.
+        reference: a method that is compared with the best of the others, over all tasks.
         pictures: of the best architectures found, each with a line about it.
         rankings: for each method an SVG of the scores of one run against observed accuracies.
         left_out: run folders that were not compared, and why.
@@ -51,33 +64,60 @@ def build_comparison_page(
     runs_header, runs = _runs(results, relative_to)
     return PAGES.get_template("comparison.html").render(
         title=title,
-        subtitle=f"{count} runs; mean ± standard error over seeds. A click on the head of a column sorts by it.",
+        subtitle=f"{count} runs; mean ± standard error over seeds. A click on the head of a column sorts by it. "
+        f"{several_objectives(results)}",
+        suite=_suite(results, reference) if is_suite(results) else None,
         tasks=[_task(task, results[results["task"] == task]) for task in dict.fromkeys(results["task"])],
         rankings=rankings or {},
-        pictures=[(caption, inline_png(picture)) for caption, picture in pictures],
+        pictures=[(caption, inline_png(figure_bytes(picture, "png"))) for caption, picture in pictures],
         runs_header=runs_header,
         runs=runs,
         left_out=left_out or {},
     )
 
 
+def _suite(results: pd.DataFrame, reference: str) -> dict[str, Any]:
+    return {
+        "figure": as_element(figure_bytes(suite_figure(results), "svg")),
+        "tables": [
+            (
+                table.title,
+                ["", *table.columns],
+                [
+                    [Cell(row), *(table.cells.get((row, column), "") for column in table.columns)]
+                    for row in dict.fromkeys(row for row, _ in table.cells)
+                ],
+            )
+            for table in suite_tables(results, reference)
+        ],
+    }
+
+
 def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
     costs = cost_columns(results)
-    first = ["method", "trained", "seeds"]
+    first, digits = ["method", "trained", "seeds"], digits_of(results)
     return {
         "name": task,
-        "best": (results["test_accuracy"] + results["regret"]).max(),
-        "means_header": [*first, "test accuracy (%)", "regret (points)", "NDCG@10", "CPU-seconds"],
-        "means": _means(results, {"test_accuracy": 2, "regret": 2, "ndcg@10": 3, "cpu_seconds": 0}),
-        "curves": [inline_svg(curves(results, [column])) for column in TITLES],
+        "best": best_sentence(results),
+        "means_header": [*first, label(results), _regret(results), "NDCG@10", "CPU-seconds"],
+        "means": _means(results, {"value": digits, "regret": digits, "ndcg@10": 3, "cpu_seconds": 0}),
+        "curves": [
+            as_element(figure_bytes(curves(results, [column]), "svg")) for column in ("value", "ndcg@10")
+        ],
         "costs_header": [*first, *map(cost_unit, costs)],
         "costs": _means(results, dict.fromkeys(costs, 2)),
     }
 
 
+def _regret(results: pd.DataFrame) -> str:
+    unit = objective_of(results).unit.replace("%", "points")
+    return f"regret ({unit})" if unit else "regret"
+
+
 def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]]:
     """Means ± standard errors, a row for each method and budget; `columns` says how many digits."""
     tables = {column: _by_row(results, column) for column in columns}
+    higher_is_better = {"ndcg@10", *(["value"] if objective_of(results).sign > 0 else [])}
     rows: list[list[Cell]] = []
     for (method, trained), (_, _, seeds) in next(iter(tables.values()), {}).items():
         row = [Cell(method), Cell(str(trained), trained), Cell(str(seeds), seeds)]
@@ -85,7 +125,7 @@ def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]
             mean, error, _ = tables[column][method, trained]
             spread = f" ± {error:.{digits}f}" if error == error else ""
             rivals = [value for (_, n), (value, _, _) in tables[column].items() if n == trained]
-            wins = mean == (max if column in ("test_accuracy", "ndcg@10") else min)(rivals)
+            wins = mean == (max if column in higher_is_better else min)(rivals)
             text = number(mean, digits) + spread if mean == mean else "–"
             row.append(Cell(text, mean, best=wins and len(set(rivals)) > 1))
         rows.append(row)
@@ -104,6 +144,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
     """Header and rows: the end of each run, with a link to its report."""
     ends = results[results["trained"] == results["budget"]].drop_duplicates("folder")
     costs = [cost for cost in cost_columns(results) if cost in COSTS]
+    digits = {str(task): digits_of(part) for task, part in results.groupby("task")}
     rows = []
     for row in ends.to_dict("records"):
         report = Path(row["folder"]) / "report.html"
@@ -114,14 +155,15 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
                 Cell(row["method"]),
                 Cell(str(row["seed"]), row["seed"]),
                 Cell(str(row["trained"]), row["trained"]),
-                Cell(number(row["test_accuracy"]), row["test_accuracy"]),
-                Cell(number(row["regret"]), row["regret"]),
+                *(Cell(number(row[name], digits[row["task"]]), row[name]) for name in ("value", "regret")),
                 Cell(number(row["ndcg@10"], 3), row["ndcg@10"]),
                 *(Cell(number(row[cost]), row[cost]) for cost in costs),
                 Cell(report.parent.name, link=link),
             ]
         )
-    header = ["task", "method", "seed", "trained", "test accuracy (%)", "regret (points)", "NDCG@10"]
+    names = {label(part): _regret(part) for _, part in results.groupby("task")}
+    value, regret = names.popitem() if len(names) == 1 else ("value", "regret")
+    header = ["task", "method", "seed", "trained", value, regret, "NDCG@10"]
     return [*header, *map(cost_unit, costs), "folder"], rows
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from acenas.report.comparison import best_known, label, objective_of
 from acenas.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#F0E442", GREY)
-TITLES = {"test_accuracy": "test accuracy of the returned (%)", "ndcg@10": "NDCG@10"}
 LINES = ("-", "--", ":", "-.")
 
 
-def curves(results: pd.DataFrame, columns: Sequence[str] = ("test_accuracy", "ndcg@10")) -> Figure:
-    """Test accuracy of the returned, and NDCG@10, against architectures trained: means, bands of a standard error.
+def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10")) -> Figure:
+    """The value of the returned, and NDCG@10, against architectures trained: means, bands of a standard error.
 
     Args:
         results: see `acenas.report.comparison`; of each method the runs with the largest budget are drawn.
@@ -37,7 +36,11 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("test_accuracy", "nd
             for axes, column in zip(row, columns, strict=True):
                 _draw(axes, part, methods, column)
                 _frame(axes, part, column)
-                axes.set(title=f"{task}: {TITLES[column]}", xlabel="architectures trained")
+                name = objective_of(part).name
+                title = (
+                    label(part).replace(name, f"{name} of the returned") if column == "value" else "NDCG@10"
+                )
+                axes.set(title=f"{task}: {title}", xlabel="architectures trained")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         widest = max(len(label) for label in labels)
         fitting = max(1, int(14 * len(columns) * 4 / (widest + 6)))
@@ -45,28 +48,38 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("test_accuracy", "nd
         return figure
 
 
+def looks(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The colour and the line style of each method."""
+    return {
+        method: (COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)])
+        for i, method in enumerate(methods)
+    }
+
+
 def _frame(axes: Axes, results: pd.DataFrame, column: str) -> None:
-    """Limits that show what matters, and for accuracies the best known."""
+    """Limits that show what matters, and for the value the best known."""
     if column == "ndcg@10":
         axes.set_ylim(0, 1)
         return
-    best = (results["test_accuracy"] + results["regret"]).max()
-    axes.axhline(best, color=GREY, linewidth=0.8)
     # The first few trainings find anything, which would leave no height for the rest.
     settled = results[results["trained"] >= min(10, results["budget"].min())]
-    lowest = settled.groupby(["method", "trained"])["test_accuracy"].mean().min()
-    margin = 0.05 * (best - lowest) or 0.05
-    axes.set_ylim(lowest - margin, best + margin)
+    sign = objective_of(results).sign
+    drawn = sign * settled.groupby(["method", "trained"])["value"].mean().dropna()
+    best = sign * best_known(results)
+    if best == best:
+        axes.axhline(sign * best, color=GREY, linewidth=0.8)
+    else:
+        best = drawn.max()
+    margin = 0.05 * (best - drawn.min()) or 0.05
+    axes.set_ylim(*sorted([sign * (drawn.min() - margin), sign * (best + margin)]))
     axes.ticklabel_format(axis="y", useOffset=False)
 
 
 def _draw(axes: Axes, results: pd.DataFrame, methods: list[str], column: str) -> None:
-    looks = zip(methods, cycle(COLOURS), strict=False)
-    for i, (method, colour) in enumerate(looks):
+    for method, (colour, line) in looks(methods).items():
         mine = results[results["method"] == method]
         mine = mine[mine["budget"] == mine["budget"].max()]
         curve = mine.groupby("trained")[column].agg(["mean", "sem"])
-        line = LINES[i // len(COLOURS) % len(LINES)]
         axes.plot(curve.index, curve["mean"], line, color=colour, label=method, linewidth=1.4)
         low, high = curve["mean"] - curve["sem"], curve["mean"] + curve["sem"]
         axes.fill_between(curve.index, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -85,19 +85,19 @@ def cost_fronts(search: FinishedSearch) -> Figure:
             )
             axes.axvline(search.limits[name], color=VERMILION, linestyle="--", linewidth=1.2, label="limit")
             title = f"{search.objective.name.capitalize()} and cost"
-            axes.set(xlabel=name, ylabel=search.label("observed"), title=title)
+            axes.set(xlabel=name, ylabel=search.objective.label("observed"), title=title)
             axes.legend(loc="lower right")
             axes.xaxis.set_major_formatter(_plain_numbers())
         return figure
 
 
-def report_figure(search: FinishedSearch, best: pd.DataFrame, pictures: Sequence[Figure]) -> Figure:
+def report_figure(search: FinishedSearch, best: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:
     """Curve, ranking and the six best cells (more could not be read) on one sheet, 900 pixels wide or more.
 
     Args:
         search: The finished search.
         best: `best_architectures(search)`.
-        pictures: One picture for each row of it.
+        pictures: A PNG file for each row of it.
     """
     pictures = pictures[:6]
     rows = -(-len(pictures) // 3)
@@ -124,11 +124,13 @@ def report_figure(search: FinishedSearch, best: pd.DataFrame, pictures: Sequence
         return figure
 
 
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Writes `figure` to `path`, atomically, as its suffix says (`.svg`, `.png`)."""
+def save_figure(figure: Figure, path: str | Path) -> bytes:
+    """Writes `figure` to `path`, atomically, as its suffix says (`.svg`, `.png`); returns what is in the file."""
     path = Path(path)
+    content = figure_bytes(figure, path.suffix.removeprefix("."))
     with atomic_path(path) as temporary:
-        temporary.write_bytes(figure_bytes(figure, path.suffix.removeprefix(".")))
+        temporary.write_bytes(content)
+    return content
 
 
 def figure_bytes(figure: Figure, file_format: str) -> bytes:
@@ -155,7 +157,7 @@ def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
     worst = sign * float(np.nanmin(sign * later))
     margin = _margin(search, 0.08, best - worst)
     axes.set_ylim(*sorted([worst - sign * margin, best + 2 * sign * margin]))
-    axes.set(ylabel=search.label(search.kind), title="What the search would return")
+    axes.set(ylabel=search.objective.label(search.kind), title="What the search would return")
     axes.legend(loc="best")
     axes.yaxis.set_major_formatter(_plain_numbers())
 
@@ -208,7 +210,11 @@ def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
     margin = _margin(search, 0.05, high - low)
     axes.set_ylim(*sorted([sign * (low - margin), sign * (high + margin)]))
     axes.xaxis.set_major_formatter(_plain_numbers())
-    axes.set(xlabel="predicted rank (1 is best)", ylabel=search.label("observed"), title="The final ranking")
+    axes.set(
+        xlabel="predicted rank (1 is best)",
+        ylabel=search.objective.label("observed"),
+        title="The final ranking",
+    )
     axes.legend(loc="lower left" if sign > 0 else "upper left")
 
 
@@ -227,12 +233,9 @@ def _plain_numbers() -> ScalarFormatter:
     return formatter
 
 
-def _pixels(picture: Figure) -> NDArray[np.float32]:
-    """`picture` as an image, `[height, width, 4]`."""
-    content = io.BytesIO()
-    picture.savefig(content, format="png", dpi=150, bbox_inches="tight")
-    content.seek(0)
-    pixels: NDArray[np.float32] = imread(content)
+def _pixels(png: bytes) -> NDArray[np.float32]:
+    """A picture as an image, `[height, width, 4]`."""
+    pixels: NDArray[np.float32] = imread(io.BytesIO(png))
     drawn = np.any(pixels[..., :3] < 1, axis=2)  # without the white around it, the drawing can be larger
     rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
     return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] if len(rows) > 0 else pixels

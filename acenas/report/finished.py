@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import ArrayLike
 
 from acenas.errors import UserError
+from acenas.evaluation.objective import Objective
+from acenas.files import check_kind
 from acenas.report import runs
+from acenas.search.description import STUDY
 
 NO_DIFFERENCE = (
     "seed",
@@ -38,7 +42,8 @@ class FinishedRun:
         summary: the content of `summary.json`.
         overrides: that were given for it, but for those of `NO_DIFFERENCE`; none where they are not known.
         space: the configuration of its search space, as it is in the file. It may come from a stranger: see
-            `acenas.files.build_trusted`.
+            `acenas.trust.build`.
+        task: table and data set, and the objective where other runs on these have another one.
     """
 
     folder: Path
@@ -46,17 +51,34 @@ class FinishedRun:
     summary: Mapping[str, Any]
     overrides: Sequence[str] = ()
     space: Any = None
+    task: str = ""
 
     @property
-    def task(self) -> str:
-        """Table and data set."""
-        return f"{self.summary['table']} {self.summary['dataset']}".strip()
+    def objective(self) -> Objective:
+        """What its trainings showed."""
+        return Objective.of(self.summary.get("objective", "accuracy"))
+
+    @property
+    def kind(self) -> str:
+        """`test` where the run was judged, else `observed`: what is compared."""
+        return "observed" if self.summary["best_known"] is None else "test"
+
+    @property
+    def column(self) -> str:
+        """The key of what is compared, as in `test_accuracy`."""
+        return f"{self.kind}_{self.objective.name}"
+
+    @property
+    def label(self) -> str:
+        """What is compared, as in `test accuracy (%)`."""
+        return self.objective.label(self.kind)
 
 
 def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
     """Reads the finished searches at or below `roots`, ordered by overrides and seeds; returns why others are left out.
 
-    A run that lies below several roots is read once.
+    A run that lies below several roots is read once. Runs on the same table with different objectives, or of which only
+    some were judged, are of different tasks.
 
     Raises:
         UserError: where a root is missing or there is no finished search.
@@ -78,6 +100,12 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]
     if not finished:
         names = ", ".join(str(root) for root in roots)
         raise UserError(f"no finished search in {names}; python -m acenas.status shows how far runs are")
+    shown: dict[str, set[str]] = {}
+    for run in finished:
+        shown.setdefault(run.task, set()).add(run.label)
+    finished = [
+        replace(run, task=f"{run.task}, {run.label}") if len(shown[run.task]) > 1 else run for run in finished
+    ]
     finished.sort(key=lambda run: (run.task, *run.overrides, f"{run.summary['seed']:09}"))
     return finished, left_out
 
@@ -90,35 +118,47 @@ def _read(folder: Path) -> FinishedRun:
     if not (folder / runs.SUMMARY).exists():
         raise _LeftOutError("not finished")
     try:
-        summary = json.loads((folder / runs.SUMMARY).read_text(encoding="utf-8"))
+        summary = runs.finished(folder) or {}
         if "returned" not in summary:
             raise _LeftOutError("no search: it returned no architecture")
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        return FinishedRun(
-            folder, dict(_flat(config)), summary, method_overrides(folder), config.get("space")
-        )
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise _LeftOutError(f"damaged: {type(error).__name__}: {error}") from error
+        check_kind(summary, _COMPARED)
+        column, maybe = FinishedRun(folder, {}, summary).column, (float, type(None))
+        check_kind(summary, {"returned": {column: float}, "curve": [{f"returned_{column}": maybe}]})
+        check_kind(summary["best_known"], ({column: float}, type(None)), "best_known")
+        config = runs.config_of(folder, *([] if (folder / runs.CONFIG).exists() else [STUDY]))
+        task = f"{summary['table']} {summary['dataset']}".strip()
+        overrides = method_overrides(folder)
+        return FinishedRun(folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task)
+    except _LeftOutError:
+        raise
+    except Exception as error:  # damaged files can fail in any way, and must not hide other runs
+        told = str(error) if isinstance(error, UserError) else f"damaged: {type(error).__name__}: {error}"
+        raise _LeftOutError(told) from error
+
+
+_COMPARED = {
+    "experiment": str,
+    "seed": int,
+    "table": str,
+    "dataset": str,
+    "trained": int,
+    "best_known": (dict, type(None)),
+    "returned": {"arch": str, "costs?": {str: float}},
+    "curve": [{"trained": int, "ndcg@10": (float, type(None))}],
+}
+"""What is compared of the summaries of searches."""
 
 
 def method_overrides(folder: Path) -> list[str]:
     """Returns the overrides of a run without those of `NO_DIFFERENCE`; empty where they are not known."""
-    given = folder / ".hydra" / "overrides.yaml"
+    given = folder / runs.OVERRIDES
     overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
-    return [override for override in overrides if not _is_chance(_key(override))]
+    return [override for override in map(str, overrides or []) if not _is_chance(_key(override))]
 
 
 def _key(override: str) -> str:
     """What it sets; that of a group (`evaluator/executor=slurm`) as in the configuration."""
     return override.split("=")[0].lstrip("+~").replace("/", ".")
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:
@@ -193,25 +233,42 @@ def results_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> pd.Da
         finished: the runs.
         methods: their names.
     """
-    rows = []
+    parts = []
     for run, method in zip(finished, methods, strict=True):
-        best = run.summary["best_known"]["test_accuracy"]
-        for point in run.summary["curve"]:
-            accuracy = np.nan if point["returned_test_accuracy"] is None else point["returned_test_accuracy"]
-            rows.append(
-                {
-                    "task": run.task,
-                    "method": method,
-                    "seed": run.summary["seed"],
-                    "budget": run.summary["trained"],
-                    "serves": point["trained"] == run.summary["trained"],
-                    "trained": point["trained"],
-                    "test_accuracy": accuracy,
-                    "regret": best - accuracy,
-                    "ndcg@10": np.nan if point["ndcg@10"] is None else point["ndcg@10"],
-                    "cpu_seconds": run.summary.get("cpu_seconds", {}).get("total", np.nan),
-                    "folder": str(run.folder),
-                    **(run.summary["returned"].get("costs", {}) if point is run.summary["curve"][-1] else {}),
-                }
-            )
-    return pd.DataFrame(rows)
+        curve = pd.DataFrame(run.summary["curve"])
+        part = results_of_run(run, method, curve["trained"], curve[f"returned_{run.column}"])
+        part["serves"] = part["trained"] == run.summary["trained"]
+        for name, cost in run.summary["returned"].get("costs", {}).items():
+            part[name] = np.where(part["serves"], cost, np.nan)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def results_of_run(run: FinishedRun, method: str, trained: ArrayLike, value: ArrayLike) -> pd.DataFrame:
+    """Returns the results of one run, but for `serves`.
+
+    Args:
+        run: that is done.
+        method: its name.
+        trained: `[N]`, numbers of trainings.
+        value: `[N]`, of what the run would have returned then; NaN or None where nothing had worked.
+    """
+    summary, objective = run.summary, run.objective
+    frame = pd.DataFrame({"trained": np.asarray(trained), "value": np.asarray(value, np.float64)})
+    best = np.nan if summary["best_known"] is None else summary["best_known"][run.column]
+    last_fit = pd.DataFrame(summary["curve"]).set_index("trained")["ndcg@10"].astype(np.float64)
+    columns = {
+        "task": run.task,
+        "method": method,
+        "seed": summary["seed"],
+        "budget": summary["trained"],
+        "regret": objective.sign * (best - frame["value"]),
+        "kind": run.kind,
+        "objective": objective.name,
+        "unit": objective.unit,
+        "direction": objective.direction,
+        "ndcg@10": last_fit.reindex(frame["trained"], method="ffill").to_numpy(),
+        "cpu_seconds": summary.get("cpu_seconds", {}).get("total", np.nan),
+        "folder": str(run.folder),
+    }
+    return frame.assign(**columns)

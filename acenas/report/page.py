@@ -45,8 +45,10 @@ def write_report(
     draw: Callable[[str], Figure],
     configuration: str,
     properties: pd.DataFrame | None = None,
-) -> None:
+) -> list[bytes]:
     """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` (and `costs.svg`) into `folder`.
+
+    Each figure is drawn once, as drawing takes longer than all else.
 
     Args:
         folder: The run folder.
@@ -54,26 +56,31 @@ def write_report(
         draw: Makes a picture of an architecture.
         configuration: The resolved configuration, as the page shows it.
         properties: The costs of architectures: one row per architecture (index), columns as `cost_unit` has them.
+
+    Returns:
+        The pictures of `best_architectures(search)` as PNG files.
     """
     folder = Path(folder)
     best = best_architectures(search)
-    pictures = [draw(arch) for arch in best["arch"]]
-    save_figure(search_curve(search), folder / "search_curve.svg")
-    save_figure(score_scatter(search), folder / "ranking.svg")
+    pictures = [figure_bytes(draw(arch), "png") for arch in best["arch"]]
+    plots = {"search_curve": search_curve(search), "ranking": score_scatter(search)}
     if search.limits:
-        save_figure(cost_fronts(search), folder / "costs.svg")
+        plots["costs"] = cost_fronts(search)
+    elements = {name: as_element(save_figure(plot, folder / f"{name}.svg")) for name, plot in plots.items()}
     save_figure(report_figure(search, best, pictures), folder / "report.png")
-    write_text(folder / "report.html", build_page(search, best, pictures, configuration, properties))
+    write_text(folder / "report.html", _page(search, best, elements, pictures, configuration, properties))
+    return pictures
 
 
-def build_page(
+def _page(
     search: FinishedSearch,
     best: pd.DataFrame,
-    pictures: Sequence[Figure],
+    plots: Mapping[str, str],
+    pictures: Sequence[bytes],
     configuration: str,
-    properties: pd.DataFrame | None = None,
+    properties: pd.DataFrame | None,
 ) -> str:
-    """The page as HTML; the arguments are those of `write_report`, `best` is `best_architectures(search)`."""
+    """The page as HTML; `plots` are elements of it, the other arguments those of `write_report`."""
     summary, unit = build_summary(search), search.objective.unit
     returned, name = summary["returned"], search.objective.name
     facts = {f"observed {name}": shown(returned[search.objective.column], unit)}
@@ -93,7 +100,8 @@ def build_page(
         subtitle=f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds",
         returned=returned["arch"],
         facts=facts,
-        figures=[inline_svg(search_curve(search)), inline_svg(score_scatter(search))],
+        figures=[plots["search_curve"], plots["ranking"]],
+        cost_fronts=plots.get("costs"),
         **_constraints(search),
         metrics_header=["first k by score", *ndcg],
         metrics=[
@@ -112,7 +120,7 @@ def build_page(
         ],
         rounds_header=[
             "architectures trained",
-            search.label(search.kind).replace(name, f"{name} of the returned"),
+            search.objective.label(search.kind).replace(name, f"{name} of the returned"),
             "NDCG@10",
         ],
         rounds=[
@@ -122,7 +130,7 @@ def build_page(
         failures=[
             [row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")
         ],
-        given_header=["architecture", search.label("given")],
+        given_header=["architecture", search.objective.label("given")],
         given=[[arch, _bare(value, unit)] for arch, value in search.given.itertuples(index=False)],
         seconds=[[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()],
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
@@ -152,7 +160,6 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
     ]
     return {
         "limits": limits,
-        "cost_fronts": inline_svg(cost_fronts(search)),
         "front_header": [
             *(f"{kind} ({unit})" if unit else kind for kind in kinds),
             *search.limits,
@@ -168,7 +175,7 @@ def _bare(value: float | None, unit: str) -> str:
 
 
 def _cell(
-    search: FinishedSearch, row: Mapping[Any, Any], picture: Figure, properties: Mapping[Any, Any]
+    search: FinishedSearch, row: Mapping[Any, Any], picture: bytes, properties: Mapping[Any, Any]
 ) -> tuple[str, str, str]:
     """An architecture, its picture and what is known of it."""
     unit = search.objective.unit
@@ -182,17 +189,13 @@ def _cell(
     return row["arch"], inline_png(picture), ", ".join(facts)
 
 
-def inline_png(figure: Figure) -> str:
-    """Returns `figure` as a URL that holds the picture itself."""
-    return f"data:image/png;base64,{base64.b64encode(figure_bytes(figure, 'png')).decode()}"
+def inline_png(png: bytes) -> str:
+    """Returns the PNG file of a picture as a URL that holds the picture itself."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def inline_svg(figure: Figure) -> str:
-    """Returns `figure` as an element of the page, with lines and text in the page's text colour."""
-    return as_element(figure_bytes(figure, "svg").decode())
-
-
-def as_element(svg: str) -> str:
+def as_element(file: bytes) -> str:
     """Turns the SVG file of a figure into an element of the page, with lines and text in the page's text colour."""
+    svg = file.decode()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     return svg.replace(INK, "currentColor")

@@ -3,16 +3,25 @@
 Nothing heavy is imported here, so that a finished run is shown at once. `acenas.run.folder` writes what is read here.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acenas.files import number
+import yaml
+
+from acenas.errors import UserError
+from acenas.files import check_kind, is_held, number, read_json, reading
 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
+
+OVERRIDES = ".hydra/overrides.yaml"
+"""What the configuration was composed with; Hydra's own name, as in the folders of other programs."""
+
+CONFIG = "config.yaml"
+"""The resolved configuration."""
 
 STATUS = "status.json"
 """How far a run is: `acenas.report.live.status.RunStatus`."""
@@ -28,44 +37,31 @@ LOCK = ".lock"
 
 
 def run_folders(root: Path) -> Iterator[Path]:
-    """The run folders at or below `root`: those that a process has locked once. What lies in them is not looked at."""
-    if (root / LOCK).exists():
-        yield root
-    elif root.is_dir():
-        for child in sorted(root.iterdir()):
-            if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
-                yield from run_folders(child)
+    """The run folders at or below `root`: those that a process has locked once, and finished studies.
+
+    What lies in them is not looked at, nor are folders that cannot be read.
+    """
+    with suppress(PermissionError):
+        if (root / LOCK).exists() or (root / SUMMARY).exists():
+            yield root
+        elif root.is_dir():
+            for child in sorted(root.iterdir()):
+                if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
+                    yield from run_folders(child)
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process of this machine works in the folder; asking disturbs no process that does or wants to."""
-    if not (folder / LOCK).exists():
-        return False
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        from filelock import FileLock, Timeout
-
-        try:
-            with FileLock(folder / LOCK, timeout=0):
-                pass
-        except Timeout:
-            return True
-        (folder / LOCK).touch()  # releasing the lock removed it
-        return False
-    with (folder / LOCK).open() as lock:
-        try:
-            # Shared: others may ask at the same time.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    """Whether a process of this machine works in the folder."""
+    return (folder / LOCK).exists() and is_held(folder / LOCK)
 
 
 def state(folder: Path) -> tuple[str, str]:
     """`done`, `running`, `pruned`, `failed` or `stopped` (killed or interrupted), and why, in a line, where known."""
-    if (folder / SUMMARY).exists():
-        return "done", ""
+    try:
+        if finished(folder) is not None:
+            return "done", ""
+    except UserError as error:
+        return "failed", str(error)
     if is_running(folder):
         return "running", ""
     for file, name in ((PRUNED, "pruned"), (ERROR, "failed")):
@@ -76,9 +72,72 @@ def state(folder: Path) -> tuple[str, str]:
 
 
 def finished(folder: Path) -> dict[str, Any] | None:
-    """The summary of a run that is done, else None."""
+    """The summary of a run that is done, else None. Raises `UserError` where it is damaged."""
     file = folder / SUMMARY
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    return read_json(file, _SUMMARY, MADE_AGAIN) if file.exists() else None
+
+
+MADE_AGAIN = "remove it, and the same command makes it again"
+"""What to do about a damaged summary."""
+
+_MAYBE = (float, type(None))
+_SUMMARY = {
+    "experiment?": str,
+    "seed?": int,
+    "space?": str,
+    "table?": str,
+    "dataset?": str,
+    "objective?": {"name": str, "unit": str, "direction": str},
+    "trained?": int,
+    "failed?": int,
+    "given?": int,
+    "returned?": {"arch?": str, "costs?": {str: _MAYBE}, str: _MAYBE},
+    "best_known?": ({"arch?": str, str: _MAYBE}, type(None)),
+    "regret?": _MAYBE,
+    "metrics?": {str: _MAYBE},
+    "curve?": [{"trained": int, str: _MAYBE}],
+    "constraints?": {"limits": {str: float}, "returned": {str: _MAYBE}, "origins": {str: str}},
+    "seconds?": {"total": float, str: float},
+    "cpu_seconds?": {"total": float, str: float},
+    "weak_labels?": {str: {"kendall": float, "architectures": int}},
+    "final?": {"arch": str, "accuracy": {str: _MAYBE}},
+    "measured?": str,
+    "export?": [str],
+}
+"""What a summary holds, by the stages of the run; see `acenas.files.Kind`."""
+
+
+def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
+    """The configuration of a run, in the file `name` of its folder, as plain values: it may come from a stranger.
+
+    Raises:
+        UserError: Where there is none, or it is not what a run writes.
+    """
+    file = folder / name
+    if not file.is_file():
+        raise UserError(f"{folder} is no run's folder: there is no {name} in it")
+    with reading(file):
+        config = yaml.load(file.read_text(encoding="utf-8"), _PlainYAML)
+        check_kind(config, {str: object})
+        return {str(key): value for key, value in config.items()}
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the values of a configuration with their dotted keys, as in `search.budget`."""
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+class _PlainYAML(yaml.SafeLoader):
+    """YAML as runs write it: without references, which can make much of little."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds references, which no run writes")
+        return super().compose_node(parent, index)
 
 
 def shown(value: float | None, unit: str) -> str:
@@ -123,11 +182,12 @@ def headline(summary: Mapping[str, Any]) -> str:
     name, unit, _ = objective_of(summary).values()
     observed = f"Observed {name} {shown(returned[f'observed_{name}'], unit)}"
     where = f"{summary['table']} {summary['dataset']}".strip()
-    counts = ", ".join(f"{summary[what]} {what}" for what in ("failed", "given") if summary.get(what))
+    failed = f" ({summary['failed']} failed)" if summary.get("failed") else ""
+    given = f", {summary['given']} given," if summary.get("given") else ""
     return "\n".join(
         [
             f"{summary['experiment']} on {where}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained{f' ({counts})' if counts else ''} in {seconds}",
+            f"{summary['trained']} architectures trained{failed}{given} in {seconds}",
             *lines,
             f"Returned: {returned['arch']}",
             f"{observed}; nobody knows a test value."

@@ -83,11 +83,6 @@ class FinishedSearch:
         """The name of test values in tables and summaries, as `objective.column` is that of observed ones."""
         return f"test_{self.objective.name}"
 
-    def label(self, kind: str) -> str:
-        """`kind` (`observed` or `test`) with name and unit of the objective, as in `test accuracy (%)`."""
-        unit = f" ({self.objective.unit})" if self.objective.unit else ""
-        return f"{kind} {self.objective.name}{unit}"
-
     @property
     def failed(self) -> pd.DataFrame:
         """The trainings that failed: rows of `observations`."""

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
-from hydra import compose
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import number, write_text
+from acenas.files import number, read_frame, write_text
+from acenas.report import runs
 from acenas.report.runs import finished, headline
-from acenas.run.config import check_config, check_overrides, composing, instantiate, run_folder
-from acenas.run.folder import FolderInUseError, clear, only_process, remove_if_unused
+from acenas.run.command_line import as_meant, checked_config
+from acenas.run.config import config_in, instantiate, other_run, run_folder
+from acenas.run.folder import FolderInUseError, FolderRemovedError, clear, only_process, remove_if_unused
+from acenas.trust import build_kind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,105 +58,110 @@ def search(
 ) -> Study: ...
 
 
-def search(space: Any = "nb201", train: Any = None, *arguments: Any, **named: Any) -> SearchRun | Study:
+def search(
+    space: Any = "nb201",
+    train: Any = None,
+    budget: int | None = None,
+    folder: str | Path | None = None,
+    seed: int = 0,
+    *,
+    table: str | None = None,
+    overrides: Sequence[str] = (),
+    **study: Any,
+) -> SearchRun | Study:
     """Searches a space of one's own with any training, or a benchmark as the command does.
 
     A space object: asks a `Study` what to train, trains it, and tells. Interrupted or killed, the same call goes on
-    where it was; a larger budget in the same folder raises it. Arguments:
-
-    - `train`: a function that is called with the choices of an architecture by name (with its string where it has a
-      parameter `arch`, or the space has no choices) and returns the objective; what it raises, and NaN, are failed
-      trainings. Or an `Evaluator`, a `BenchmarkTable`, or a frame with `arch` or the choices and the objective.
-    - `budget`, `folder`, `seed`, and by name all others of `Study`.
-    - `attempts`: trainings of an architecture that fails, before it is given up.
-    - `stop_on_failure`: whether one failed training ends the search, rather than more than half of a round.
-
-    Returns the `Study`.
+    where it was; a larger budget in the same folder raises it. Returns the `Study`.
 
     The name of a space: runs the search of `python -m acenas experiment=<space>_ltr`, goes on with it, or opens it
-    where it is done. Configuration, run folder and result are those of the command. Arguments:
+    where it is done. Configuration, run folder and result are those of the command. Returns the finished `SearchRun`.
 
-    - `space`: `nb201`, `nb101`, `nds_darts`, `mobilenet`, ...
-    - `table`: the benchmark table that has the accuracies; None for the experiment's own.
-    - `budget`: architectures to train, all of them; None for the experiment's own.
-    - `seed`: drives every choice.
-    - `folder`: where runs are kept (`output_root`); that of this run is `<folder>/<experiment>/<hash>` in it.
-    - `overrides`: more of the configuration, as on the command line: `["loss=ranknet", "logger.mode=disabled"]`.
-
-    Returns the finished `SearchRun`.
+    Args:
+        space: an own one, or a name: `nb201`, `nb101`, `nds_darts`, `mobilenet`, ...
+        train: of an own space: a function that is called with the choices of an architecture by name (with its string
+            where it has a parameter `arch`, or the space has no choices) and returns the objective; what it raises, and
+            NaN, are failed trainings. Or an `Evaluator`, a `BenchmarkTable`, or a frame with `arch` or the choices and
+            the objective.
+        budget: architectures to train, all of them; None for that of the study or the experiment.
+        folder: of the study (`lab` by default), or where runs are kept (`output_root`): that of a run by name is
+            `<folder>/<experiment>/<hash>`, in `outputs` by default.
+        seed: drives every choice.
+        table: of a space by name: the benchmark table that has the accuracies; None for the experiment's own.
+        overrides: of a space by name: more of the configuration, as on the command line: `["loss=ranknet"]`.
+        study: of an own space: all other arguments of `Study`; `attempts`, trainings of an architecture that fails,
+            before it is given up; `stop_on_failure`, whether one failed training ends the search, rather than more than
+            half of a round.
 
     Raises:
         UserError: where it cannot run, or too many trainings failed.
     """
     if isinstance(space, str):
-        return _as_the_command(space, *(() if train is None else (train,)), *arguments, **named)
+        if unknown := [*study, *(["train"] if train is not None else [])]:
+            raise UserError(f"search: {unknown[0]} is for a space of one's own, not for {space}")
+        named = {"seed": seed, "table": table, "search.budget": budget}
+        given = [f"{key}={value}" for key, value in named.items() if value is not None]
+        return _as_the_command([f"experiment={space}_ltr", *given, *overrides], folder or "outputs")
+    if table is not None or overrides:
+        raise UserError("search: table and overrides are for the name of a space; give a table as train")
     from acenas.run.study import run_trainings  # takes seconds
 
-    return run_trainings(space, train, *arguments, **named)
+    return run_trainings(space, train, folder or "lab", budget=budget, seed=seed, **study)
 
 
-def _as_the_command(
-    space: str,
-    *,
-    table: str | None = None,
-    budget: int | None = None,
-    seed: int = 0,
-    folder: str | Path = "outputs",
-    overrides: Sequence[str] = (),
-) -> SearchRun:
-    given = [f"experiment={space}_ltr", f"seed={seed}"]
-    given += [f"table={table}"] if table is not None else []
-    given += [f"search.budget={budget}"] if budget is not None else []
-    given += overrides
-    try:
-        with composing():
-            groups = compose("config", given, return_hydra_config=True).hydra.runtime.choices
-            cfg = compose("config", given)
-            check_overrides(cfg, given, groups, "config")
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(str(error)) from error
-    cfg.output_root = str(folder)
-    check_config(cfg)
+def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
+    given = as_meant(given)
+    cfg = checked_config([*given, *as_meant([f"output_root={root}"])])
     place = run_folder(cfg)
-    if not (
-        kept := place / ".hydra" / "overrides.yaml"
-    ).exists():  # as beside a command's run: reports read them
-        write_text(kept, OmegaConf.to_yaml(OmegaConf.create(given)))
     try:
-        complete(cfg, place)
+        complete(cfg, place, given)
     except FolderInUseError:
         raise
     except UserError:
         remove_if_unused(place)
         raise
-    return SearchRun(place)
+    return SearchRun(place, asked=cfg)
 
 
-def complete(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> dict[str, Any] | None:
+def complete(
+    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), trial: Trial | None = None
+) -> dict[str, Any] | None:
     """Runs a checked `cfg` in `folder`, goes on with it, or does nothing where it is done.
 
     Args:
         cfg: The configuration.
         folder: Of the run.
+        overrides: That `cfg` was composed with; reports name the run by them.
         trial: Of a hyper-parameter search; see `acenas.run.pipeline.run`.
 
     Returns:
         The summary; None where a hyper-parameter search gave the run up.
 
     Raises:
-        UserError: Where it cannot run, or another process runs it.
+        UserError: Where it cannot run, another process runs it, or the folder holds another run.
     """
-    with only_process(folder):
-        if cfg.fresh:
-            clear(folder)
-        if not finished(folder):
-            collecting = gc.isenabled()
-            gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
-            from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
+    if not cfg.fresh and (other := other_run(cfg, folder)):
+        raise FolderInUseError(f"{folder} {other}; name another folder, or say fresh=true")
+    try:
+        with only_process(folder):
+            if cfg.fresh:
+                clear(folder)
+            if not finished(folder):
+                write_text(folder / runs.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create([*overrides])))
+                collecting = gc.isenabled()
+                gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
+                from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
 
-            if collecting:
-                gc.enable()
-            run(cfg, folder, trial)
+                if collecting:
+                    gc.enable()
+                run(cfg, folder, trial)
+    except FolderRemovedError:
+        if not (folder / runs.LOCK).exists():  # what was written since is not whole
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except OSError:
+        if cfg.fresh or not finished(folder):  # else it is shown, where nothing can be written
+            raise
     return finished(folder)
 
 
@@ -163,15 +169,19 @@ def complete(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> dict[
 class SearchRun:
     """A finished run of a search.
 
-    Its configuration says what is made again to draw architectures: open no run of a stranger.
-
     Attributes:
         folder: Of the run, with `report.html`, `summary.json`, `config.yaml` and all else that it left behind.
         of: The space of a study; None for that of the configuration.
+        so_far: The summary of a study that is not done; None for that of the folder.
+        trust: Modules that its configuration may name, beside this package: a stranger's runs none of its code.
+        asked: The configuration that the user has asked for, which may name anything; None for that of the folder.
     """
 
     folder: Path
     of: SearchSpace | None = None
+    so_far: dict[str, Any] | None = field(default=None, compare=False, repr=False)
+    trust: Sequence[str] = ()
+    asked: DictConfig | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -180,7 +190,7 @@ class SearchRun:
         Raises:
             UserError: Where there is no finished search in the folder.
         """
-        summary = finished(self.folder)
+        summary = self.so_far or finished(self.folder)
         if summary is None or "returned" not in summary:
             raise UserError(f"there is no finished search in {self.folder}")
         return summary
@@ -188,14 +198,18 @@ class SearchRun:
     @cached_property
     def config(self) -> DictConfig:
         """The resolved configuration."""
-        cfg = OmegaConf.load(self.folder / "config.yaml")
-        assert isinstance(cfg, DictConfig)
-        return cfg
+        return config_in(self.folder)
 
     @cached_property
     def space(self) -> SearchSpace:
         """The search space."""
-        return instantiate(self.config.space) if self.of is None else self.of
+        if self.of is not None:
+            return self.of
+        if self.asked is not None:
+            return cast("SearchSpace", instantiate(self.asked.space))
+        from acenas.spaces import SearchSpace  # takes seconds
+
+        return build_kind(SearchSpace, runs.config_of(self.folder).get("space"), self.trust)  # type: ignore[type-abstract]
 
     @cached_property
     def objective(self) -> Objective:
@@ -231,9 +245,11 @@ class SearchRun:
     @property
     def observations(self) -> pd.DataFrame:
         """Every training that ended, in order: `arch`, `round`, `reason`, the objective's column, `seconds`, ..."""
-        import pandas as pd
-
-        trials = pd.read_parquet(self.folder / "observations.parquet")
+        file, columns = (
+            self.folder / "observations.parquet",
+            {"arch": "text", self.objective.column: "numbers"},
+        )
+        trials = read_frame(file, columns, "search again in another folder")
         return trials[trials["state"].isin(["trained", "failed"])] if "state" in trials else trials
 
     def ranking(self) -> pd.DataFrame:
@@ -245,7 +261,9 @@ class SearchRun:
         """
         import pandas as pd
 
-        scores = pd.read_parquet(self.folder / "scores.parquet")
+        scores = read_frame(
+            self.folder / "scores.parquet", {"arch": "text"}, "search again in another folder"
+        )
         column = self.objective.column
         observed = self.observations.groupby("arch")[column].last()
         ranked = pd.DataFrame({"arch": scores["arch"], "score": scores.iloc[:, -1]})

@@ -1,6 +1,7 @@
 """The configuration of a run: how it is composed, checked before anything heavy is imported, and made into objects."""
 
 import hashlib
+import inspect
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,23 +16,57 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
+from acenas.report import runs
 from acenas.search.budget import check_budget
 from acenas.tables import check_table, find_table, parse_column
-from acenas.tables.schema import Accuracy
+from acenas.tables.schema import Accuracy, Other
 from acenas.tables.table import read_footer
+from acenas.trust import import_name
 
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
 
-OF_THE_RUN = {"evaluator": ("attempts", "on_failure", "objective"), "search": ("given", "given_columns")}
-"""Keys of two groups that are read by the run itself, not by the class that the group names."""
+OF_THE_RUN = {
+    "evaluator": ("attempts", "on_failure", "objective"),
+    "search": ("given", "given_columns", "constraints"),
+}
+"""Keys of two groups that are read by the run itself; the class that the group names may take them, too."""
 
 TAKEN_UP = ("executor", "attempts", "on_failure")
 """Keys of `evaluator` that say how trainings are run, not what comes out: with others a run goes on."""
+
+FILES = ("weak_labels_file", "latency_file", "search.given")
+TEXTS = ("arch", "from_run", "data_dir", "output_root", *FILES)
+"""Keys whose values are texts or null, whatever they look like."""
+
+_TABLE = ("table.name", "table.path", "table.space", "table.dataset", "table.observed", "table.test")
+_OBJECTIVE = [f"{group}.objective" for group in ("table", "evaluator")]
+_NUMBERS = ("seed", "search.budget", "search.per_round", "search.num_final", "search.growth")
+
+KINDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(TEXTS, (str | None, "a text, as in quotes")),
+    **dict.fromkeys(
+        [f"{key}.{name}" for key in _OBJECTIVE for name in ("name", "unit", "direction")],
+        (str | None, "a name"),
+    ),
+    **dict.fromkeys(
+        [*_OBJECTIVE, "search.given_columns", "table.short_trainings"],
+        (dict | None, "a mapping"),
+    ),
+    **dict.fromkeys(_TABLE, (str, "a name")),
+    **dict.fromkeys(_NUMBERS, (int | float, "a number")),
+    "table.protocols": (dict, "a mapping"),
+    "weak_labels": (str | list | None, "a name or a list of names"),
+    "weak_labels.N": (str, "a name"),
+    "table.weak_labels.N": (str, "a name"),
+    "weak_label_samples": (int, "a whole number"),
+    "evaluator.attempts": (int, "a whole number"),
+}
+"""What the values of keys are that the run reads itself, where the classes that are chosen do not check them."""
 
 EXAMPLE = {
     "table": "nb201_digits",
@@ -78,12 +113,18 @@ def run_folder(cfg: DictConfig) -> Path:
 
 
 def instantiate(config: DictConfig, *arguments: Any, **named: Any) -> Any:
-    """Hydra's `instantiate`, but a `UserError` is raised as it is, not within Hydra's own exception."""
+    """Hydra's `instantiate`, with a `UserError` for whatever a class of this package raises.
+
+    Other classes raise Hydra's `InstantiationException`, with all that their authors need to know.
+    """
     try:
         return hydra.utils.instantiate(config, *arguments, **named)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        reason = " ".join(str(error).split())
+        if error.__cause__ is None or "Error in call to target 'acenas." in reason:
+            raise UserError(reason) from error
         raise
 
 
@@ -94,11 +135,13 @@ def instantiate_in(config: DictConfig, folder: Path) -> Any:
 
 
 def choice_of(cfg: DictConfig, group: str) -> DictConfig:
-    """The choice of `group` (`evaluator` or `search`) as its class takes it, without the keys of the run itself."""
+    """The choice of `group` (`evaluator` or `search`) as its class takes it, without the keys of the run alone."""
     choice: DictConfig = cfg[group].copy()
     OmegaConf.set_struct(choice, False)
+    taken = inspect.signature(import_name(choice._target_)).parameters
     for key in OF_THE_RUN[group]:
-        choice.pop(key, None)
+        if key not in taken:
+            choice.pop(key, None)
     return choice
 
 
@@ -122,6 +165,45 @@ def trains_architectures(cfg: DictConfig) -> bool:
 
 def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
     """Ten hexadecimal digits of the resolved config, whatever the keys `without`: equal configs, equal run folders."""
+    text = json.dumps(_what_it_is(cfg, without), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def config_in(folder: Path) -> DictConfig:
+    """The configuration that the run in `folder` has written: values alone, of which none stands for another.
+
+    Raises:
+        UserError: As `acenas.report.runs.config_of`.
+    """
+    config = OmegaConf.create(_as_text(runs.config_of(folder)))
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _as_text(content: Any) -> Any:
+    """`content` with what OmegaConf would resolve written so that it stays as it is."""
+    if isinstance(content, dict):
+        return {key: _as_text(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_as_text(value) for value in content]
+    return content.replace("${", "\\${") if isinstance(content, str) else content
+
+
+def other_run(cfg: DictConfig, folder: Path) -> str:
+    """What sets the run that `folder` holds apart from `cfg`, in words; empty for nothing, as where it holds none."""
+    if folder.name == run_hash(cfg) or not (folder / runs.CONFIG).exists():
+        return ""
+    ours, theirs = (dict(runs.flat(_what_it_is(each))) for each in (cfg, config_in(folder)))
+    keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
+    if ours.get("weak_labels") == AUTO and "weak_labels" in keys:  # a run writes what that was
+        keys.remove("weak_labels")
+    words = ", ".join(f"{key}: {theirs.get(key)}, not {ours.get(key)}" for key in keys[:8])
+    more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
+    return f"holds a run of another configuration ({words}{more})" if keys else ""
+
+
+def _what_it_is(cfg: DictConfig, without: Sequence[str] = ()) -> Any:
+    """The content of `cfg` that says what a run is, resolved."""
     part = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_IN_THE_HASH])
     for key in without:
         OmegaConf.update(part, key, None)  # not removed: others refer to it
@@ -132,8 +214,7 @@ def run_hash(cfg: DictConfig, without: Sequence[str] = ()) -> str:
     if isinstance(content, dict) and content.get("evaluator"):
         for key in TAKEN_UP:
             content["evaluator"].pop(key, None)
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
+    return content
 
 
 # Here, since the processes that a launcher starts import this file, and may run the command from another one.
@@ -157,14 +238,14 @@ def weak_label_columns(cfg: DictConfig) -> dict[str, str]:
     short = (cfg.table or {}).get("short_trainings") or {}
     columns = {name: short.get(name, name) for name in weak_label_names(cfg)}
     if cfg.table and columns.keys() & set(COUNTED_COSTS):
-        there = read_footer(find_table(cfg.table.path, cfg.data_dir)).columns
+        there = read_footer(find_table(cfg.table.path, cfg.data_dir), cfg.table.space).columns
         for name in columns.keys() & set(COUNTED_COSTS):
             if name not in there and f"{cfg.table.dataset}.{name}" in there:
                 columns[name] = f"{cfg.table.dataset}.{name}"
     return columns
 
 
-def constraints_of(cfg: DictConfig) -> dict[str, float]:
+def flat_constraints(given: Mapping[str, Any] | Any) -> dict[str, float]:
     """`search.constraints`: limits by the name of the cost.
 
     A device may be a level of its own: `{latency_ms: {pixel3: 15}}` and `{latency_ms.pixel3: 15}` are the same.
@@ -172,13 +253,14 @@ def constraints_of(cfg: DictConfig) -> dict[str, float]:
     Raises:
         UserError: for an unknown cost, or a limit that is not a number above 0.
     """
-    given = cfg.search.get("constraints") if cfg.search else None
-    found: dict[str, Any] = {}
-    for key, value in (given or {}).items():
-        nested = (
-            {f"{key}.{inner}": limit for inner, limit in value.items()} if isinstance(value, Mapping) else {}
+    if not isinstance(given, Mapping):
+        raise UserError(
+            f"search.constraints={given} is not a mapping, as in search.constraints={{params_m: 1.0}}"
         )
-        found |= nested or {str(key): value}
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        inner = value if isinstance(value, Mapping) else {}
+        found |= {f"{key}.{device}": limit for device, limit in inner.items()} or {str(key): value}
     for name, limit in found.items():
         if not _COST.fullmatch(name):
             raise UserError(
@@ -186,7 +268,7 @@ def constraints_of(cfg: DictConfig) -> dict[str, float]:
             )
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise UserError(f"search.constraints: {name} must be a number above 0, not {limit}")
-    return {name: float(limit) for name, limit in found.items()}
+    return found
 
 
 def check_overrides(
@@ -236,14 +318,23 @@ def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> N
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Raises `UserError` where the config cannot run: what is missing, and what to do about it."""
+    """Raises `UserError` where the config cannot run: what is missing, and what to do about it.
+
+    Writes `search.constraints` into `cfg` as `flat_constraints` reads them.
+    """
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    for group in ("table", "images", "space", "evaluator"):
-        for key in _missing(
-            OmegaConf.to_container(cfg[group], resolve=False) if cfg.get(group) else {}, group
-        ):
+    for key, value in _values(OmegaConf.to_container(cfg, resolve=False)):
+        if value == MISSING:
             raise UserError(f"{key} has no value; give it one, as in {key}=...")
+    unresolved = None
+    try:
+        _check_values(OmegaConf.to_container(cfg, resolve=True), is_search=bool(cfg.search))
+    except InterpolationResolutionError as error:
+        unresolved = error  # the checks below know what a group lacks, and say it in words
+    for key in FILES:
+        if (file := OmegaConf.select(cfg, key)) and not Path(file).is_file():
+            raise UserError(f"{key}={file}: there is no such file")
     for group in ("space", "evaluator", "judge", "supernet", "scoring", "final", "measurement"):
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):
@@ -255,20 +346,44 @@ def check_config(cfg: DictConfig) -> None:
         raise UserError(f"pretrain_on={cfg.pretrain_on}: choose functions or architectures")
     if cfg.search:
         _check_evaluator(cfg)
-        constraints_of(cfg)
-        rounds = {key: cfg.search[key] for key in ("per_round", "num_final", "growth") if key in cfg.search}
-        check_budget(cfg.search.budget, **rounds)
+        if limits := cfg.search.get("constraints"):
+            cfg.search.constraints = flat_constraints(limits)
+        rounds = ("per_round", "num_final", "growth", "num_first")
+        check_budget(cfg.search.budget, **{key: cfg.search[key] for key in rounds if key in cfg.search})
     if cfg.table:
-        _check_table(cfg)
+        check_protocol(cfg)
+    if unresolved is not None:
+        raise unresolved
 
 
-def _missing(written: object, key: str) -> Iterator[str]:
-    """Yields the keys within `written` that have no value."""
-    if isinstance(written, dict):
-        for name, value in written.items():
-            yield from _missing(value, f"{key}.{name}")
-    elif written == MISSING:
-        yield key
+def _check_values(values: Any, is_search: bool) -> None:
+    """Raises `UserError` where a key of a resolved configuration has a value that no key can have."""
+    for group in (folder.name for folder in Path(conf_dir()).iterdir()):
+        if not isinstance(values.get(group, {}), dict | None) and group != "experiment":
+            raise UserError(f"{group}={values[group]} is no mapping; choose one of its names, or null")
+    for group in ("space", "logger", *(("search", "evaluator", "ranker") if is_search else ())):
+        if "_target_" not in (values.get(group) or {}):
+            raise UserError(f"{group} names no class; choose one of its names")
+    for key, value in _values(values):
+        if key.endswith("_target_") and "." not in str(value):
+            raise UserError(f"{key}={value} names no class; it is such as acenas.ranking.RankNetLoss")
+        kind, words = KINDS.get(re.sub(r"\.\d+$", ".N", key), (object, ""))
+        if not isinstance(value, kind):
+            raise UserError(f"{key}={value} is not {words}")
+        largest = 2**63 if key.endswith("seed") else 2**31
+        if key.startswith("search.constraints"):  # in the unit of a cost, whatever that is
+            continue
+        if isinstance(value, int | float) and not -largest < value < largest:
+            raise UserError(f"{key}={value} is no number below {largest:,}")
+
+
+def _values(content: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Yields all values within `content`, mappings and lists among them, with their dotted keys."""
+    if key:
+        yield key, content
+    if isinstance(content, dict | list):
+        for name, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _values(value, f"{key}.{name}" if key else str(name))
 
 
 def _check_evaluator(cfg: DictConfig) -> None:
@@ -278,10 +393,6 @@ def _check_evaluator(cfg: DictConfig) -> None:
     if not isinstance(attempts, int) or attempts < 1 or on_failure not in ("skip", "stop"):
         raise UserError(
             f"evaluator.attempts={attempts} must be 1 or more, and evaluator.on_failure={on_failure} skip or stop"
-        )
-    if (given := cfg.search.get("given")) and not Path(given).is_file():
-        raise UserError(
-            f"search.given={given}: there is no such file; name a CSV or Parquet file of what was trained"
         )
 
 
@@ -325,7 +436,8 @@ def _taken(written: object) -> Iterator[str]:
         yield str(written)[2:-1].split(".")[0]
 
 
-def _check_table(cfg: DictConfig) -> None:
+def check_protocol(cfg: DictConfig) -> None:
+    """Raises `UserError` where the table is not at hand, or lacks what its query protocol names."""
     table = cfg.table
     if table.dataset not in table.protocols:
         raise UserError(
@@ -333,9 +445,14 @@ def _check_table(cfg: DictConfig) -> None:
             f"choose one of: {', '.join(table.protocols)}"
         )
     _check_short_trainings(cfg)
-    # What the run measures or reads itself is not in the table.
+    # What the run measures, counts or reads itself is not in the table.
     labels = [] if cfg.supernet or cfg.weak_labels_file else list(weak_label_columns(cfg).values())
+    labels = [column for column in labels if not isinstance(parse_column(column), Other)]
     check_table(table.path, table.space, [table.observed, table.test, *labels], cfg.data_dir)
+    for group, column in (("evaluator", "observed"), ("judge", "test")):  # where they name another one
+        path, space, name = (OmegaConf.select(cfg, f"{group}.{key}") for key in ("path", "space", column))
+        if path and name and path != table.path:
+            check_table(path, space, [name], cfg.data_dir)
 
 
 def _check_short_trainings(cfg: DictConfig) -> None:

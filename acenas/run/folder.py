@@ -14,10 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.files import lock_of, read_json, sync, write_text
 from acenas.report.runs import ERROR, LOCK, PRUNED, STATUS, SUMMARY
 
 if TYPE_CHECKING:
@@ -30,7 +30,15 @@ _OF_THIS_PROCESS = {".hydra", LOCK, CLEARING, "run.log", ERROR, PRUNED, STATUS}
 
 
 class FolderInUseError(UserError):
-    """Another process works in the folder."""
+    """The folder is that of another run, or another process works in it."""
+
+
+class FolderRemovedError(UserError):
+    """The folder was removed under its run; another process may have made it again."""
+
+
+_held: dict[Path, int] = {}
+"""The lock file (its inode) of each folder that this process has locked."""
 
 
 @contextmanager
@@ -42,26 +50,40 @@ def only_process(folder: Path) -> Iterator[None]:
     Raises:
         FolderInUseError: Where another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+    lock = lock_of(folder / LOCK)
     try:
         lock.acquire(timeout=0.25)  # who asks whether a run is alive holds its lock for an instant
     except Timeout:
         raise FolderInUseError(f"another process is running the same configuration in {folder}") from None
+    place = folder.absolute()
     try:
         announce(folder)  # the time of its file tells when the lock was taken
+        _held[place] = (folder / LOCK).stat().st_ino
         for of_before in (ERROR, PRUNED):
             (folder / of_before).unlink(missing_ok=True)
         if (folder / CLEARING).exists():
             clear(folder)
         yield
+        check_held(folder)
     except Exception as error:
+        check_held(folder, error)
         note_error(folder, error)
         raise
     finally:
+        _held.pop(place, None)
         lock.release()
         if os.name == "nt":  # there, releasing the lock removes its file
             announce(folder)
+
+
+def check_held(folder: Path, error: Exception | None = None) -> None:
+    """Raises `FolderRemovedError` where the folder that this process has locked was removed; `error` came of it."""
+    file = folder / LOCK
+    inode = _held.get(folder.absolute())
+    if inode is not None and not (file.exists() and file.stat().st_ino == inode):
+        raise FolderRemovedError(
+            f"{folder} was removed while the run worked in it; the same command starts again"
+        ) from error
 
 
 def announce(folder: Path) -> None:
@@ -90,14 +112,22 @@ def clear(folder: Path) -> None:
 
 def remove_if_unused(folder: Path) -> None:
     """Removes the folder of a run that never began."""
-    if {path.name for path in folder.iterdir()} <= _OF_THIS_PROCESS:
+    if folder.is_dir() and {path.name for path in folder.iterdir()} <= _OF_THIS_PROCESS:
         shutil.rmtree(folder)
 
 
 def finish(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Writes the summary, which ends the run; what kills left half written is removed."""
-    for left in folder.rglob(".*.tmp"):
-        left.unlink(missing_ok=True)
+    """Writes the summary, which ends the run; what kills left half written is removed.
+
+    It is written when all else is on the disk: a run that is done is whole, whatever becomes of the machine.
+    Raises as `check_held`.
+    """
+    check_held(folder)
+    for path in folder.rglob("*"):
+        if path.match(".*.tmp"):
+            path.unlink(missing_ok=True)
+        else:
+            sync(path)
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
@@ -114,13 +144,15 @@ class Clock:
     def __init__(self, folder: Path, status: RunStatus) -> None:
         self._file = folder / "seconds.json"
         self.status = status
-        before = json.loads(self._file.read_text()) if self._file.exists() else {}
-        self.seconds: dict[str, float] = before.get("seconds", {})
-        self.cpu_seconds: dict[str, float] = before.get("cpu_seconds", {})
+        before: dict[str, dict[str, float]] = {"seconds": {}, "cpu_seconds": {}}
+        with suppress(UserError):  # there is none yet, or it is damaged: then the seconds so far are lost
+            before = read_json(self._file, {name: {str: float} for name in before})
+        self.seconds, self.cpu_seconds = before["seconds"], before["cpu_seconds"]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Adds the time of the block to that of stage `name`."""
+        check_held(self._file.parent)
         start, cpu_start = time.monotonic(), time.process_time()
         self.status.tell(now=True, stage=name, unit=None, done=None, total=None, seconds_left=None)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,76 +11,108 @@ from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError
 from acenas.evaluation.jobs import arch_folder
+from acenas.evaluation.objective import Objective
+from acenas.files import reading
 from acenas.images import ImageTask
-from acenas.run.config import instantiate, trains_architectures
+from acenas.report import runs
+from acenas.run.config import config_in, instantiate, trains_architectures
 from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
 from acenas.training.final import FinalTraining, NetworkFacts, Origin, TrainedNetwork
+from acenas.trust import build
+
+Make = Callable[..., Any]
+"""Makes what a part of a configuration describes by `_target_`; further arguments by name."""
 
 
-def open_network(folder: Path, checkpoint: Path | None = None) -> tuple[DictConfig, TrainedNetwork]:
+def from_folder(trust: Sequence[str]) -> Make:
+    """Makes parts of the configuration in a folder, which may be a stranger's, see `acenas.trust`."""
+
+    def make(config: Any, **named: Any) -> Any:
+        plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+        return build(plain, trust, **named)
+
+    return make
+
+
+def open_network(
+    folder: Path, checkpoint: Path | None = None, trust: Sequence[str] = ()
+) -> tuple[DictConfig, TrainedNetwork]:
     """The network that the run in `folder` has trained, and the run's configuration.
 
     Args:
         folder: Of the run.
         checkpoint: Weights to take instead, of a final training that may still be going on.
+        trust: Modules of others that the configuration may name.
 
     Raises:
         UserError: Where there is none.
     """
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is no run's folder: there is no config.yaml in it")
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = config_in(folder)
+    with reading(folder / runs.CONFIG, "name a run of this version"):
+        return cfg, _open(cfg, folder, checkpoint, from_folder(trust))
+
+
+def _open(cfg: DictConfig, folder: Path, checkpoint: Path | None, make: Make) -> TrainedNetwork:
     if not cfg.get("final") and not trains_architectures(cfg):
         raise UserError(
             f"the run in {folder} has trained no network: it took accuracies from a table. Train what it returned with "
             f"experiment=final from_run={folder}"
         )
     if checkpoint is None:
-        return cfg, trained_network(cfg, folder, {} if cfg.get("final") else read_search(folder)[0])
+        return trained_network(cfg, folder, {} if cfg.get("final") else read_search(folder)[0], make)
     if not cfg.get("final") or cfg.search:
         raise UserError(f"{folder} is no run of a final training alone, so it has no checkpoints of one")
-    training = final_training(cfg)
-    return cfg, TrainedNetwork.of(training.space, training.facts, checkpoint)
+    training = final_training(cfg, make=make)
+    return TrainedNetwork.of(training.space, training.facts, checkpoint)
 
 
-def trained_network(cfg: DictConfig, folder: Path, summary: Mapping[str, Any]) -> TrainedNetwork:
+def trained_network(
+    cfg: DictConfig, folder: Path, summary: Mapping[str, Any], make: Make = instantiate
+) -> TrainedNetwork:
     """The network of the final training, or else the one that the search trained and returned.
 
     Args:
         cfg: Of the run.
         folder: Of the run.
         summary: Of the run's search.
+        make: Makes its parts.
     """
-    space: SearchSpace = instantiate(cfg.space)
+    space: SearchSpace = make(cfg.space)
     if cfg.get("final"):
         return TrainedNetwork.load(folder / "final", space)
-    task: ImageTask = instantiate(cfg.images)
+    task: ImageTask = make(cfg.images)
     returned = summary["returned"]
     arch = space.canonical(returned["arch"])
-    how = f"{instantiate(cfg.recipe)} on {len(task.splits.train.labels)} images of {task.source.name}"
-    accuracy = {"valid": returned["observed_accuracy"], "test": returned["test_accuracy"]}
+    how = f"{make(cfg.recipe)} on {len(task.splits.train.labels)} images of {task.source.name}"
+    name = Objective.of(summary.get("objective", "accuracy")).name
+    shown = {"valid": returned[f"observed_{name}"], "test": returned[f"test_{name}"]}
+    accuracy = {
+        part: value for part, value in shown.items() if value is not None
+    }  # nobody may know a test value
     facts = replace(NetworkFacts.of(space, arch, task, how, cfg.evaluator.seed), accuracy=accuracy)
     return TrainedNetwork.of(space, facts, arch_folder(folder / "trained", arch) / "weights.pt")
 
 
-def final_training(cfg: DictConfig, result: Mapping[str, Any] | None = None) -> FinalTraining:
+def final_training(
+    cfg: DictConfig, result: Mapping[str, Any] | None = None, make: Make = instantiate
+) -> FinalTraining:
     """How the network is trained that `cfg` names, or that the run's own search returned.
 
     Args:
         cfg: Of the run.
         result: Of the run's stages before.
+        make: Makes its parts.
 
     Raises:
         UserError: Where it cannot be trained so.
     """
     if result is not None and "returned" in result:
-        return cast(FinalTraining, instantiate(cfg.final, arch=result["returned"]["arch"]))
+        return cast(FinalTraining, make(cfg.final, arch=result["returned"]["arch"]))
     if not cfg.from_run:
-        return cast(FinalTraining, instantiate(cfg.final, arch=cfg.arch))
+        return cast(FinalTraining, make(cfg.final, arch=cfg.arch))
     summary, _ = read_search(Path(cfg.from_run))
-    training: FinalTraining = instantiate(cfg.final, arch=summary["returned"]["arch"])
+    training: FinalTraining = make(cfg.final, arch=summary["returned"]["arch"])
     if summary["space"] != training.space.name:
         raise UserError(
             f"{cfg.from_run} searched the space {summary['space']}, and what is to be trained is of "

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from acenas.errors import UserError
-from acenas.files import number
+from acenas.evaluation.objective import Objective
+from acenas.files import check_kind, reading
 from acenas.report import runs
+from acenas.report.runs import shown
 from acenas.tables import BenchmarkTable
 from acenas.tables.schema import Latency, parse_column
 from acenas.training.final.card import Origin
@@ -24,12 +24,12 @@ def read_search(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         UserError: where there is none in `folder`.
     """
-    try:
-        summary: dict[str, Any] | None = runs.finished(folder)
-        if summary is not None and "returned" in summary:
-            return summary, yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{folder} is damaged: {error}") from None
+    summary = runs.finished(folder)
+    if summary is not None and "returned" in summary:
+        config = runs.config_of(folder)
+        with reading(folder / runs.CONFIG):
+            check_kind(config, {"search": {"_target_": str}})
+        return summary, config
     raise UserError(
         f"{folder} is no finished search: name a run's folder that holds a summary.json with a returned architecture; "
         "python -m acenas.status shows how far runs are"
@@ -44,6 +44,8 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
         config: its resolved configuration.
     """
     returned, search = summary["returned"], config["search"]
+    objective = Objective.of(summary.get("objective", "accuracy"))
+    observed = shown(returned[objective.column], objective.unit)
     where = f"{summary['table']} {summary['dataset']}".strip()
     labels = config.get("weak_labels") or []
     ranker = (config.get("ranker") or {}).get("_target_", "none").rpartition(".")[2]
@@ -55,7 +57,7 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
         f"It was found by the search `{summary['experiment']}` (seed {summary['seed']}) of acenas in the space "
         f"`{summary['space']}`, with {search['_target_'].rpartition('.')[2]} and the ranker {ranker}.",
         f"The search trained {summary['trained']} architectures in all ({where}) and returned the one with the best "
-        f"observed accuracy among them{unless}: {number(returned['observed_accuracy'])} % were observed of this one.",
+        f"observed {objective.name} among them{unless}: {observed} of this one.",
         "The ranker learned first from the weak labels " + ", ".join(f"`{label}`" for label in labels) + "."
         if labels
         else "No weak labels were used.",

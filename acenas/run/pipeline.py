@@ -15,15 +15,18 @@ from acenas.report.finished import method_overrides
 from acenas.report.live import RunProgress, artifacts_of_run, log_artifacts
 from acenas.report.live.status import RunStatus
 from acenas.report.runs import PRUNED
+from acenas.run.arguments import check_arguments
 from acenas.run.config import instantiate, objective_of, run_hash
 from acenas.run.folder import Clock, finish
 from acenas.run.networks import final_training
-from acenas.run.parts import Parts, make_parts
+from acenas.run.parts import Parts
 from acenas.run.pruning import PrunedError
-from acenas.run.stages import candidates, final
+from acenas.run.stages import final
+from acenas.run.stages.candidates import known_values
 from acenas.run.stages.labels import counted_labels, label_quality, label_sources, supernet_labels
 from acenas.run.stages.report import report
 from acenas.run.stages.search import Trial, search
+from acenas.run.stages.setup import make_parts
 from acenas.run.takeover import take_over
 
 
@@ -38,6 +41,7 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     Raises:
         UserError: Where the configuration cannot run.
     """
+    check_arguments(OmegaConf.to_container(cfg, resolve=True))
     written = OmegaConf.to_yaml(cfg, resolve=True)
     clock = Clock(folder, RunStatus(folder))
     if cfg.measurement:
@@ -53,7 +57,8 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     group, name = run_hash(cfg, without=["seed"]), f"{run_hash(cfg)}-seed{cfg.seed}"
     names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
-    written = OmegaConf.to_yaml(OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels}))
+    merged = OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels})
+    written = OmegaConf.to_yaml(merged, resolve=True)
     write_text(folder / "config.yaml", written)
     if cfg.search and cfg.take_over and not cfg.fresh:
         take_over(folder)
@@ -82,19 +87,21 @@ def _stages(
     )
     identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
     result: dict[str, Any] = {}
-    known = candidates.known_values(cfg, parts.evaluator, limits)
+    known = known_values(cfg, parts.evaluator, limits)
     # Before anything is trained in vain.
-    choices = candidates.choices(parts, cfg.seed) if cfg.search else None
+    pool = None
+    if parts.search and parts.evaluator:
+        pool = parts.search.candidates.pool(space, limits, cfg.seed, parts.evaluator.archs())
     with run_loggers as loggers, progress:
         labels = None
         if cfg.supernet:
             labels = supernet_labels(cfg, folder, space, limits, progress, clock.stage, loggers)
             labels.save(folder / "weak_labels.parquet")
             result["weak_labels"] = label_quality(labels, space, *known, loggers)
-        if choices:
-            counted = counted_labels(cfg, folder, parts, choices, labels, progress, clock.stage)
+        if pool:
+            counted = counted_labels(cfg, folder, parts, pool, labels, progress, clock.stage)
             sources = label_sources(cfg, parts.labels, labels, counted)
-            found = search(cfg, folder, parts, choices, sources, known, progress, loggers, clock, trial)
+            found = search(cfg, folder, parts, pool, sources, known, progress, loggers, clock, trial)
             with clock.stage("report"):
                 result |= report(cfg, folder, parts, known, found, clock.seconds, loggers)
         if cfg.final:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +22,17 @@ from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.base import Result
 from acenas.evaluation.command import call
 from acenas.evaluation.objective import Objective
+from acenas.report.live.status import RunStatus
 from acenas.report.page import write_report
+from acenas.report.runs import SUMMARY
 from acenas.report.summary import FinishedSearch, build_summary
 from acenas.run.api import SearchRun
-from acenas.run.folder import finish, only_process
+from acenas.run.folder import announce, finish, only_process
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
+from acenas.search.description import read_description
+from acenas.search.inputs import as_number
+from acenas.search.state import FAILED, PENDING
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
 from acenas.tables.schema import Accuracy
@@ -44,6 +50,39 @@ class Study(SearchStudy):
 
     See `acenas.search.Study` for all arguments; this adds what people see.
     """
+
+    _told_version: Mapping[str, Any] | None = None
+    """Of the files, when the status was told."""
+
+    @contextmanager
+    @override
+    def _transaction(self) -> Iterator[None]:
+        """As that of the base; then `python -m acenas.status` is told what has changed."""
+        with super()._transaction():
+            yield
+            if self.state.version != self._told_version and self._is_current():
+                self._told_version = self.state.version
+                self._tell_status()
+
+    def _tell_status(self) -> None:
+        told, utilities = self.state.told, self.state.known[1]
+        worked = np.isfinite(utilities).any()
+        best = self.objective.sign * float(np.nanmax(utilities)) if worked else None
+        is_done = self.is_done
+        if not is_done:  # a report of before the budget was raised
+            (self.folder / SUMMARY).unlink(missing_ok=True)
+        announce(self.folder)
+        RunStatus(self.folder).tell(
+            now=True,
+            round=self.state.last_round,
+            trained=len(told),
+            failed=int((told["state"] == FAILED).sum()),
+            given=len(self.state.given),
+            pending=len(self.state.numbers(PENDING)),
+            budget=self.budget,
+            is_done=is_done,
+            **{f"best_{self.objective.column}": best},
+        )
 
     def report(self) -> SearchRun:
         """Writes `report.html` and `summary.json` into the folder, of what has been told so far.
@@ -65,7 +104,7 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs = self.limits.costs(told["arch"].tolist()) if self.limits else pd.DataFrame()
+        costs = self.limits.costs(told["arch"].tolist())
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -77,22 +116,24 @@ class Study(SearchStudy):
             test=None,
             seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
             versions={package: version(package) for package in ("acenas", "torch", "numpy")},
-            limits=self.limits.at_most if self.limits else {},
+            limits=self.limits.at_most,
             costs=costs[~costs.index.duplicated()],
-            cost_origins={model.name: model.origin for model in self.limits.models} if self.limits else {},
+            cost_origins=self.limits.origins,
             objective=self.objective,
             given=self.state.given,
         )
         write_report(self.folder, finished, self.space.draw, (self.folder / "study.json").read_text())
-        finish(self.folder, build_summary(finished))
-        return SearchRun(self.folder, self.space)
+        summary = build_summary(finished)
+        if self.is_done:
+            finish(self.folder, summary)
+        return SearchRun(self.folder, self.space, summary)
 
     def __repr__(self) -> str:
         return f"Study({self.space.name}, {len(self.observations)} of {self.budget} trained, {str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         told, best = self.observations, self.returned
-        failed = int((told["state"] == "failed").sum())
+        failed = int((told["state"] == FAILED).sum())
         rows = {
             "trained": f"{len(told)} of {self.budget}" + (f", {failed} of them failed" if failed else ""),
             "pending": str(len(self.pending)),
@@ -108,23 +149,20 @@ class Study(SearchStudy):
 def run_trainings(
     space: SearchSpace,
     train: Trainer,
-    budget: int | None = None,
-    folder: str | Path = "lab",
-    seed: int = 0,
-    *,
+    folder: str | Path,
     attempts: int = 1,
     stop_on_failure: bool = False,
-    **options: Any,
+    **study: Any,
 ) -> Study:
-    """Runs a study with `train`, or goes on with it. Arguments and errors are those of `acenas.run.api.search`."""
-    objective = Objective.of(options.get("objective") or "accuracy")
-    evaluator = _evaluator(space, train, objective)
-    if archs := evaluator.known()[0]:
-        options.setdefault("archs", archs)
+    """Runs a study with `train`, or goes on with it: `acenas.run.api.search` says how."""
+    kept = read_description(Path(folder)).get("objective", "accuracy")
+    evaluator = _evaluator(space, train, Objective.of(study.get("objective") or kept))
+    if archs := evaluator.archs():
+        study.setdefault("archs", archs)
     with only_process(Path(folder)):
-        study = Study(space, budget, folder, seed, **options)
-        run_study(study, _Shown(evaluator, study), (), attempts, stop_on_failure)
-    return study
+        opened = Study(space, folder=folder, **study)
+        run_study(opened, _Shown(evaluator, opened), (), attempts, stop_on_failure)
+    return opened
 
 
 def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Evaluator:
@@ -138,9 +176,8 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
                 f"the table has no column {objective.name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, train.columns))})"
             )
-        return _Known(
-            space.read_frame(train.drop(columns=objective.name)), train[objective.name].to_numpy(np.float64)
-        )
+        values = [as_number(value, objective.name) for value in train[objective.name]]
+        return _Known(space.read_frame(train.drop(columns=objective.name)), np.array(values))
     if callable(train):
         return _Called(space, train)
     raise UserError(
@@ -177,11 +214,15 @@ class _Called(Evaluator):
         for arch in archs:
             start = time.monotonic()
             try:
-                value, failure = float(call(self.function, self.space, arch)), ""
+                told, failure = call(self.function, self.space, arch), ""
             except UserError:  # a mistake in the call, not in one training
                 raise
             except Exception as error:
-                value, failure = math.nan, f"{type(error).__name__}: {error}"
+                told, failure = math.nan, f"{type(error).__name__}: {error}"
+            try:
+                value = as_number(told, "what the function returns")
+            except UserError as error:
+                value, failure = math.nan, str(error)
             yield Result(arch, value, time.monotonic() - start, failure)
 
     @override
@@ -225,7 +266,8 @@ class _Shown(Evaluator):
         what = result.failure or f"{objective.name} {objective.show(result.value, 4)}"
         if np.isfinite(known).any():
             what += f", best {objective.show(objective.sign * float(np.nanmax(known)), 4)}"
-        line = f"{len(self.study.state.told)} of {self.study.budget}: {what}"
+        given = f", {len(self.study.state.given)} given" if len(self.study.state.given) else ""
+        line = f"{len(self.study.state.told)} of {self.study.budget}{given}: {what}"
         if not get_console().is_jupyter:
             print(line, flush=True)
             return

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,19 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from acenas.report import runs
+from acenas.run.config import other_run
 
 
 class SweepSummary(Callback):
     """Says after `--multirun` what became of each job, whichever launcher ran it: Hydra's own message tells of one.
 
     Attributes:
-        jobs: the folders of the jobs that this process ran or has heard of. Launchers of others tell of none: then
-            the jobs are the folders of the experiment that were locked since the sweep began.
+        jobs: the jobs that this process ran or has heard of, by their folders, with their configurations. Launchers of
+            others tell of none: then the jobs are the folders of the experiment that were locked since the sweep began.
     """
 
     def __init__(self) -> None:
-        self.jobs: list[Path] = []
+        self.jobs: list[tuple[Path, DictConfig]] = []
         self._start = 0.0
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -32,7 +33,7 @@ class SweepSummary(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Notes a job that this process runs itself."""
-        self.jobs.append(Path(config.hydra.runtime.output_dir))
+        self.jobs.append((Path(config.hydra.runtime.output_dir), config))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Prints the lines.
@@ -40,9 +41,12 @@ class SweepSummary(Callback):
         Raises:
             SystemExit: with status 1 where a job is not done.
         """
-        jobs = dict.fromkeys(self.jobs) or self._locked_since_start(config)
-        states = {folder: runs.state(folder) for folder in jobs}
-        for folder, (state, why) in states.items():
+        jobs = [(folder, other_run(job, folder)) for folder, job in self.jobs]
+        jobs = jobs or [(folder, "") for folder in self._locked_since_start(config)]
+        states = {
+            (folder, other): ("failed", other) if other else runs.state(folder) for folder, other in jobs
+        }
+        for (folder, _), (state, why) in states.items():
             log = f" (log: {folder / 'run.log'})" if state in ("failed", "stopped") else ""
             print(f"{state:8}{folder}{': ' if why else ''}{why}{log}")
         # A hyper-parameter search gives up what is not worth going on with: that is an end, too.
@@ -62,11 +66,11 @@ class SweepSummary(Callback):
         ]
 
 
-def note_jobs(hydra_context: HydraContext, folders: Iterable[Path]) -> None:
+def note_jobs(hydra_context: HydraContext, jobs: Mapping[Path, DictConfig]) -> None:
     """Tells the summary of the sweep of jobs that a launcher runs in other processes."""
     for callback in hydra_context.callbacks.callbacks:
         if isinstance(callback, SweepSummary):
-            callback.jobs += folders
+            callback.jobs += jobs.items()
 
 
 def _sweep_folders(config: DictConfig) -> list[Path]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
-from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from filelock import Timeout
+from omegaconf import DictConfig
 from rich import get_console
 
-from acenas.run.config import run_hash
-
-STUDY = "study.json"
-"""In the folder of a search that has begun: its budget, among others."""
-
-STATE = ("observations.parquet", "scores.parquet", "answers.parquet", "given.parquet")
-"""Files of a study's state; see `acenas.search.study.StudyState`."""
+from acenas.errors import UserError
+from acenas.files import lock_of, read_frame
+from acenas.report.live import CSVMetrics
+from acenas.run.config import config_in, run_hash
+from acenas.search.description import STUDY, read_description
+from acenas.search.state import ATTRIBUTES
 
 STAGES = {"weak_labels.parquet": ("supernet", "score"), "pretrain/ranker.pt": ("pretrain",)}
 """Folders of earlier stages, by the file that says that they are done."""
@@ -35,34 +32,33 @@ def take_over(folder: Path) -> int:
     """
     if (folder / STUDY).exists():
         return 0
-    budgets = {path.parent: _budget(path) for path in folder.parent.glob(f"*/{STUDY}")}
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    budgets = {path.parent: _budget(path.parent) for path in folder.parent.glob(f"*/{STUDY}")}
+    cfg = config_in(folder)
     smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search.budget]
     for other in sorted(smaller, key=lambda other: -budgets[other]):
-        with suppress(OSError, Timeout):  # what cannot be read or locked is left alone
+        with suppress(OSError, Timeout, UserError):  # what cannot be read or locked is left alone
             if _alike(other, cfg):
                 return _copy(other, folder)
     return 0
 
 
-def _budget(study: Path) -> int:
+def _budget(folder: Path) -> int:
     try:
-        return int(json.loads(study.read_text(encoding="utf-8"))["budget"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_description(folder)["budget"])
+    except (UserError, KeyError):
         return 0
 
 
 def _alike(other: Path, cfg: DictConfig) -> bool:
-    theirs = OmegaConf.load(other / "config.yaml")
-    if not isinstance(theirs, DictConfig) or theirs.get("seed") != cfg.seed:
+    theirs = config_in(other)
+    if theirs.get("seed") != cfg.seed:
         return False
     return run_hash(theirs, ["search.budget"]) == run_hash(cfg, ["search.budget"])
 
 
 def _copy(other: Path, folder: Path) -> int:
     """Returns the trainings copied; `study.json` comes last, as it says that all is there."""
-    with FileLock(other / ".study.lock", timeout=60):
+    with lock_of(other / ".study.lock").acquire(timeout=60):
         for done, stages in STAGES.items():
             if (other / done).exists():
                 for stage in stages:
@@ -74,16 +70,26 @@ def _copy(other: Path, folder: Path) -> int:
             shutil.copytree(result.parent, training, copy_function=_link, dirs_exist_ok=True)
         for settings in other.glob("trained/*.json"):
             shutil.copy2(settings, folder / "trained" / settings.name)
-        for name in STATE:
+        for name in (f"{name}.parquet" for name in ATTRIBUTES):
             if (other / name).exists():
                 shutil.copy2(other / name, folder / name)
+        _copy_metrics(other, folder)
         shutil.copy2(other / STUDY, folder / STUDY)
-    observations = pd.read_parquet(folder / "observations.parquet")
+    observations = read_frame(folder / "observations.parquet", {"state": "text"}, f"remove {folder}")
     count = int(observations["state"].isin(["trained", "failed"]).sum())
-    get_console().print(
-        f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
-    )
+    if count:
+        get_console().print(
+            f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True
+        )
     return count
+
+
+def _copy_metrics(other: Path, folder: Path) -> None:
+    """What was logged in the epochs before the search; all else is logged again."""
+    mine = CSVMetrics(folder / "metrics.csv")
+    for (stage, step), row in CSVMetrics(other / "metrics.csv").rows.items():
+        if stage not in ("search", "train") and step is not None:
+            mine.log_metrics(row, step)
 
 
 def _link(source: str, target: str) -> None:

@@ -8,6 +8,9 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, are spread evenly over [0, 1) however many they are (an additive recurrence)."""
+
 
 class Acquisition(ABC):
     """Chooses among the candidates of a round.
@@ -28,8 +31,8 @@ class Acquisition(ABC):
             generator: the only source of randomness.
 
         Returns:
-            The distinct positions `[k]` of the chosen, and the reason for each (`predicted`, `random`, or `random
-            among the best`).
+            The distinct positions `[k]` of the chosen, and the reason for each (`predicted`, `random`, `random among
+            the best`, or `spread`).
         """
 
     def one_by_one(self, k: int) -> bool:
@@ -43,11 +46,13 @@ class BestAndRandom(Acquisition):
 
     The rest can be drawn from the best part of the candidates alone, which suits a first round. The best by a weak
     label are similar to each other and hardly distinguished by its order, while most of the space is far from the top:
-    the best part contains architectures that are both good and diverse.
+    the best part contains architectures that are both good and diverse. Some of the rest can be spread evenly over the
+    whole order instead: what those show says what the order is worth, which the best part alone cannot.
 
     Attributes:
         best: the share of the best predicted, from 0 (random search) to 1 (greedy); the number is rounded up.
         part: the share of the candidates, best first, that the rest are drawn from; above 0, and 1 for all.
+        spread: the share of the rest, rounded down, that is spread over the order of all candidates instead.
 
     Raises:
         UserError: for a value outside its range.
@@ -55,10 +60,13 @@ class BestAndRandom(Acquisition):
 
     best: float = 1.0
     part: float = 1.0
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.best <= 1:
             raise UserError(f"the share of the best predicted lies between 0 and 1, not at {self.best}")
+        if not 0 <= self.spread <= 1:
+            raise UserError(f"the share that is spread over all lies between 0 and 1, not at {self.spread}")
         if not 0 < self.part <= 1:
             raise UserError(
                 f"the part of the candidates to choose among lies above 0 and up to 1, not at {self.part}"
@@ -72,10 +80,18 @@ class BestAndRandom(Acquisition):
         shuffled = generator.permutation(len(scores))
         ranked = shuffled[np.argsort(-scores[shuffled], kind="stable")]
         best = self._number_of_best(k)
-        upper = ranked[best : max(k, int(np.ceil(self.part * len(scores))))]
-        rest = generator.permutation(upper)[: k - best]
-        reason = "random" if self.part == 1 else "random among the best"
-        return np.concatenate([ranked[:best], rest]), ["predicted"] * best + [reason] * len(rest)
+        upper = iter(generator.permutation(ranked[best : max(k, int(np.ceil(self.part * len(scores))))]))
+        start = generator.random()
+        chosen = dict.fromkeys(ranked[:best].tolist(), "predicted")
+        for i in range(k - best):
+            spread = int(self.spread * (i + 1))  # so many by then: fewer are the first of more
+            if spread > int(self.spread * i):
+                place = int((start + spread * GOLDEN) % 1 * len(ranked))
+                source, reason = iter(np.roll(ranked, -place)), "spread"
+            else:
+                source, reason = upper, "random" if self.part == 1 else "random among the best"
+            chosen[next(int(each) for each in source if int(each) not in chosen)] = reason
+        return np.array(list(chosen), dtype=np.int64), list(chosen.values())
 
     @override
     def one_by_one(self, k: int) -> bool:

@@ -1,9 +1,13 @@
 """The check of a search's numbers of trainings. Imports nothing heavy: a configuration is checked by it at once."""
 
+from numbers import Integral
+
 from acenas.errors import UserError
 
 
-def check_budget(budget: int, per_round: int = 1, num_final: int = 0, growth: float = 0.0) -> None:
+def check_budget(
+    budget: int, per_round: int = 1, num_final: int = 0, growth: float = 0.0, num_first: int = 0
+) -> None:
     """Checks that the rounds of a search fit its budget.
 
     Args:
@@ -11,12 +15,16 @@ def check_budget(budget: int, per_round: int = 1, num_final: int = 0, growth: fl
         per_round: architectures of a round, at least.
         num_final: architectures of a last round of its own.
         growth: the least size of a round as a share of what was trained before it.
+        num_first: architectures of the first round, at least.
 
     Raises:
         UserError: for a number outside its range.
     """
-    if not 0 <= num_final < budget or per_round < 1 or growth < 0:
+    if not isinstance(budget, Integral):
+        raise UserError(f"search.budget={budget!r} must be a whole number")
+    if not 0 <= num_final < budget or per_round < 1 or min(growth, num_first) < 0:
         raise UserError(
             f"search.budget={budget} must be larger than search.num_final={num_final}, "
-            f"search.per_round={per_round} at least 1, and search.growth={growth} at least 0"
+            f"search.per_round={per_round} at least 1, search.growth={growth} and search.num_first={num_first} at "
+            "least 0"
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.search.constraints import Limits
 from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
 
@@ -20,6 +21,19 @@ Score = Callable[[Sequence[str]], NDArray[np.floating]]
 
 TRIES = 100
 """Attempts to draw a sample in which enough architectures satisfy the constraints."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a search can choose.
+
+    Attributes:
+        listed: all architectures, with those that fail the constraints; None where the space is too large to list.
+        archs: those that can be chosen from the beginning; a sample where the space is too large to list.
+    """
+
+    listed: Sequence[str] | None
+    archs: Sequence[str]
 
 
 def list_space(space: SearchSpace) -> Sequence[str] | None:
@@ -59,6 +73,23 @@ class Candidates:
             raise UserError(
                 "search.candidates: samples, population and children are at least 1, and generations 0 or more"
             )
+
+    def pool(
+        self, space: SearchSpace, limits: Limits, seed: int, listed: Sequence[str] | None = None
+    ) -> Pool:
+        """Returns what a search can choose of `listed`, or else of the space.
+
+        Raises:
+            UserError: where no architecture keeps the limits.
+        """
+        listed = listed or list_space(space)
+        if listed is None:
+            archs = self.sample(space, limits.within, seed)
+        else:
+            archs = [arch for arch, keep in zip(listed, limits.within(listed).tolist(), strict=True) if keep]
+        if limits and not archs:
+            raise limits.nothing_left(listed or space.sample(1000, torch_generator(seed, "candidates")))
+        return Pool(listed, archs)
 
     def sample(self, space: SearchSpace, within: Within, seed: int) -> list[str]:
         """Returns at most `samples` distinct canonical forms that satisfy the constraints.

@@ -13,7 +13,7 @@ from acenas.evaluation.costs import CostModel
 
 
 class Limits:
-    """Upper limits on costs, all of which an architecture must keep.
+    """Upper limits on costs, all of which an architecture must keep; false where there are none.
 
     Args:
         at_most: the highest value of each cost, by name.
@@ -23,14 +23,22 @@ class Limits:
         ValueError: where a limit has no model, or a model no limit.
     """
 
-    def __init__(self, at_most: Mapping[str, float], models: Sequence[CostModel]) -> None:
+    def __init__(self, at_most: Mapping[str, float] = {}, models: Sequence[CostModel] = ()) -> None:
         if {model.name for model in models} != set(at_most):
             raise ValueError("there must be one cost model for each limit")
-        self.at_most = dict(at_most)
+        self.at_most = {name: float(limit) for name, limit in at_most.items()}
         self.models = list(models)
+
+    def __bool__(self) -> bool:
+        return bool(self.at_most)
 
     def __str__(self) -> str:
         return " and ".join(f"{name} <= {limit:g}" for name, limit in self.at_most.items())
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """For each cost where its figures come from, and how good they are."""
+        return {model.name: model.origin for model in self.models}
 
     def costs(self, archs: Sequence[str]) -> pd.DataFrame:
         """Returns the limited costs of `archs` (the index), a column for each."""

@@ -33,6 +33,8 @@ class RoundResult:
     column of the objective, NaN where the training failed."""
     objective: Objective = Objective()  # noqa: RUF009 (frozen)
     """What the trainings show."""
+    given: int = 0
+    """Architectures that were trained elsewhere, none of `trained`."""
 
     @property
     def failed(self) -> pd.DataFrame:

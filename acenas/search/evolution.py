@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,6 @@ class RegularisedEvolution(Search):
         tournament: members of which the best is a parent; a quarter of the population, as in the paper (25 of 100).
         per_round: children that are trained at once; 1, as published, to learn from each before the next.
         candidates: what the first population is drawn from in a space too large to list.
-        constraints: see `Search`; mutations that violate them are excluded.
 
     Raises:
         UserError: for a number outside its range.
@@ -45,7 +44,6 @@ class RegularisedEvolution(Search):
     tournament: int = 5
     per_round: int = 1
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
-    constraints: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         check_budget(self.budget, self.per_round)
@@ -71,18 +69,16 @@ class RegularisedEvolution(Search):
     def choose(
         self,
         number: int,
-        space: SearchSpace,
-        archs: Sequence[str],
         left: NDArray[np.int64],
         state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
-        size = self.round_sizes[number - 1]
+        size = min(self.round_sizes[number - 1], len(left))
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
-        known, utilities = state.known
+        space, (known, utilities) = state.space, state.known
         members, utilities = known[-self.population :], utilities[-self.population :]
-        untrained = dict(zip(space.canonical_all([archs[i] for i in left]), left.tolist(), strict=True))
+        untrained = dict(zip(space.canonical_all([state.archs[i] for i in left]), left.tolist(), strict=True))
         chosen, reasons = [], []
         for _ in range(size):
             child = self._child(space, members, utilities, untrained, generator)
@@ -102,18 +98,16 @@ class RegularisedEvolution(Search):
     @override
     def extend(
         self,
-        space: SearchSpace,
-        archs: Sequence[str],
+        state: StudyState,
         scores: NDArray[np.floating],
         within: Within,
         score: Score,
-        state: StudyState,
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns all mutations of the population that are not candidates yet."""
-        members = state.known[0][-self.population :]
+        space, members = state.space, state.known[0][-self.population :]
         mutations = space.canonical_all([other for member in members for other in space.neighbours(member)])
-        new = sorted(set(mutations) - set(archs))
+        new = sorted(set(mutations) - set(state.archs))
         return [arch for arch, keep in zip(new, within(new).tolist(), strict=True) if keep]
 
     def _child(

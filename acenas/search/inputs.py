@@ -18,6 +18,7 @@ from acenas.spaces import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.custom import CustomSpace
 from acenas.tables import WeakLabels
+from acenas.tables.importers.own import read_rows
 
 Labels = WeakLabels | Source | Sequence[Source]
 """Weak labels as they are, or what `acenas.evaluation.labels.weak_labels` makes them of: frames, functions, names of
@@ -27,15 +28,17 @@ LABELLED = 1000
 """Architectures that are labelled where labels are made: enough for a ranker to learn them, soon counted."""
 
 
-def read_frame(given: pd.DataFrame | str | Path) -> pd.DataFrame:
-    """A frame, or that of a CSV or Parquet file. Raises `UserError` where it cannot be read."""
+def frame_of(given: pd.DataFrame | str | Path, arch: str = "arch") -> pd.DataFrame:
+    """A frame, or that of a CSV or Parquet file. Raises `UserError` where it cannot be read.
+
+    Args:
+        given: the frame or the file.
+        arch: the column of architectures. It is read as text: one of digits keeps its leading zeros.
+    """
     if isinstance(given, pd.DataFrame):
         return given
-    path = Path(given)
-    try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from None
+    frame: pd.DataFrame = read_rows(Path(given), [arch]).to_pandas()
+    return frame
 
 
 def weak_labels_of(
@@ -109,10 +112,16 @@ def cost_models(space: SearchSpace, names: Sequence[str], labels: WeakLabels | N
 
 def limits_of(
     space: SearchSpace, constraints: Mapping[str, float] | Limits | None, labels: WeakLabels | None
-) -> Limits | None:
-    """The limits of a study: as they are, or with a model for each cost; None where there are none."""
-    if constraints is None or isinstance(constraints, Limits):
+) -> Limits:
+    """The limits of a study: as they are, or with a model for each cost."""
+    if isinstance(constraints, Limits):
         return constraints
-    if not constraints:
-        return None
-    return Limits(constraints, cost_models(space, list(constraints), labels))
+    return Limits(constraints or {}, cost_models(space, list(constraints or ()), labels))
+
+
+def as_number(value: object, name: str) -> float:
+    """`value` as a float: a number, a text that is one, or an array or tensor of one. Raises `UserError`."""
+    try:
+        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"{name} must be a number, not {value!r}") from None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.state import FAILED
 from acenas.search.study import Study, Trial
@@ -25,10 +27,12 @@ class SearchResult:
             (`observed_accuracy` in percent by default), `seconds` of training, `message` of a failure, and `returned`:
             the one that a search returns whose last training this is.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
+        given: `arch` and the objective of what was trained elsewhere; no part of the budget.
     """
 
     observations: pd.DataFrame
     scores: pd.DataFrame
+    given: pd.DataFrame
 
 
 def run_study(
@@ -64,27 +68,32 @@ def run_study(
         _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
     if study.observations[study.objective.column].isna().all():
         raise UserError(
-            f"all {study.budget} trainings failed; the reasons are in {study.folder}: choose another folder"
+            f"all {study.budget} trainings failed, for reasons in {study.folder}; mend the training and choose another "
+            "folder"
         )
     study.fit()
     _report(study, callbacks)
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores)
+    return SearchResult(observations, study.state.scores, study.state.given)
 
 
 def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:
-    """Tells the study what each training shows as soon as it ends; what fails `attempts` times has failed."""
+    """Tells the study what each training shows as soon as it ends.
+
+    What fails `attempts` times, by itself or by a value that is not finite, has failed.
+    """
     waiting = {trial.arch: trial for trial in trials}
     for left in reversed(range(attempts)):
         if not waiting:
             return
         for result in evaluator.results(list(waiting)):
-            if not result.failure:
+            if math.isfinite(result.value) and not result.failure:
                 study.tell(waiting.pop(result.arch), result.value, result.seconds)
             elif not left:
-                study.fail(waiting.pop(result.arch), result.failure, result.seconds)
+                reason = result.failure or f"{study.objective.name} is {result.value}"
+                study.fail(waiting.pop(result.arch), reason, result.seconds)
     for trial in waiting.values():
         study.fail(trial, "the evaluator gave no result")
 
@@ -105,9 +114,14 @@ def _stop_where_too_many_failed(study: Study, number: int, share: float) -> None
 
 
 def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
-    """Hands over the rounds that have a fit and were not handed over by an earlier process."""
+    """Hands over the rounds that have a fit and were not handed over by an earlier process, or for a smaller budget."""
     file = study.folder / "rounds_reported.json"
-    first = json.loads(file.read_text(encoding="utf-8"))["next"] if file.exists() else 0
+    first, before = 0, study.budget
+    with suppress(UserError):  # nothing was handed over yet, or it is not known any more: then all is again
+        kept = read_json(file, {"next": int, "budget?": int})
+        first, before = kept["next"], kept.get("budget", before)
+    if before != study.budget:
+        first = min(first, study.search.rounds_alike(before) + 1)
     observations, scores = study.observations, study.state.scores
     for number in range(first, study.state.last_round + 1):
         name = f"round_{number}" if number else "pretrained"
@@ -124,7 +138,8 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
             scores=scores[name].to_numpy(),
             observations=seen,
             objective=study.objective,
+            given=len(study.state.given),
         )
         for callback in callbacks:
             callback.on_round_end(result)
-        write_text(file, json.dumps({"next": number + 1}))
+        write_text(file, json.dumps({"next": number + 1, "budget": study.budget}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,6 @@ class Search(ABC):
     Attributes:
         budget: architectures to train, all of them.
         candidates: the source of candidates in a space too large to list.
-        constraints: upper limits on costs, by name; the caller passes only architectures that satisfy them.
         confidence: the least probability that another architecture is better than the best observed, without noise,
             for it to be returned instead; None for always the best observed. See `returned_after_each`.
     """
@@ -37,7 +36,6 @@ class Search(ABC):
     budget: int
     confidence: float | None = None
     candidates: Candidates = Candidates()
-    constraints: Mapping[str, float] | None = None
 
     @property
     @abstractmethod
@@ -53,8 +51,6 @@ class Search(ABC):
     def choose(
         self,
         number: int,
-        space: SearchSpace,
-        archs: Sequence[str],
         left: NDArray[np.int64],
         state: StudyState,
         generator: np.random.Generator,
@@ -63,14 +59,12 @@ class Search(ABC):
 
         Args:
             number: of the round, from 1.
-            space: of the architectures.
-            archs: everything that can be scored and chosen.
-            left: positions in `archs` of what may be chosen: one per function, without those trained already.
-            state: the observations and scores so far.
+            left: positions in `state.archs` of what may be chosen: one per function, without those trained already.
+            state: the space, the observations and the scores so far.
             generator: the only source of randomness.
 
         Returns:
-            Distinct positions out of `left`, as many as `round_sizes` says, and the reason for each.
+            Distinct positions out of `left`, as many as `round_sizes` says or there are, and the reason for each.
         """
 
     def check_space(self, space: SearchSpace, archs: Sequence[str]) -> None:  # noqa: B027 (most search any space)
@@ -78,35 +72,38 @@ class Search(ABC):
 
     def extend(
         self,
-        space: SearchSpace,
-        archs: Sequence[str],
+        state: StudyState,
         scores: NDArray[np.floating],
         within: Within,
         score: Score,
-        state: StudyState,
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns further candidates for the next round, where a space is too large to list.
 
         Args:
-            space: of the architectures.
-            archs: all candidates so far.
-            scores: of `archs`, by the ranker as fitted to all observations so far.
+            state: the space, its candidates and the observations so far.
+            scores: of `state.archs`, by the ranker as fitted to all observations so far.
             within: checks the constraints.
             score: scores other architectures as `scores` does.
-            state: the observations and scores so far.
             generator: the only source of randomness.
 
         Returns:
-            Canonical forms that satisfy the constraints, none of them in `archs`.
+            Canonical forms that satisfy the constraints, none of them in `state.archs`.
         """
         return []
 
     def with_budget(self, budget: int) -> Search:
-        """The same search with another budget."""
+        """The same search with another budget. Raises `UserError` where that is none."""
+        check_budget(budget)
         other = copy.copy(self)
         other.budget = budget
         return other
+
+    def rounds_alike(self, smaller: int) -> int:
+        """The number of rounds that begin a search of `smaller` trainings, but for its last one, and this one alike."""
+        before = self.with_budget(smaller).round_sizes[:-1]
+        alike = [a == b for a, b in zip(before, self.round_sizes, strict=False)]
+        return alike.index(False) if False in alike else len(alike)
 
     def returned(
         self,
@@ -133,11 +130,11 @@ class BudgetedSearch(Search):
         growth: the least size of a round as a share, rounded down, of what was trained before it; 0 for equal rounds.
             After many observations a few more change the ranker little, and each round costs a finetuning.
         num_final: architectures of a last round, chosen by `final`; 0 for none.
+        num_first: architectures of the first round, at least.
         first: chooses the first round by the scores of the pretrained ranker; without pretraining it is random.
         acquisition: chooses the other rounds.
         final: chooses the last round, where `num_final` is not 0.
         confidence: see `Search`; above 0.5 and below 1.
-        constraints: see `Search`.
         candidates: see `Search`: a sample, and an evolution from the best scores.
 
     Raises:
@@ -148,15 +145,15 @@ class BudgetedSearch(Search):
     per_round: int = 3
     growth: float = 0.15
     num_final: int = 0
+    num_first: int = 0
     first: Acquisition = BestAndRandom(best=0.0, part=0.1)  # noqa: RUF009 (frozen)
     acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     confidence: float | None = 0.95
-    constraints: Mapping[str, float] | None = None
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        check_budget(self.budget, self.per_round, self.num_final, self.growth)
+        check_budget(self.budget, self.per_round, self.num_final, self.growth, self.num_first)
         if self.confidence is not None and not 0.5 < self.confidence < 1:
             raise UserError(
                 f"search.confidence={self.confidence} must be above 0.5 and below 1, or null for the best observed"
@@ -167,22 +164,22 @@ class BudgetedSearch(Search):
     def round_sizes(self) -> list[int]:
         sizes: list[int] = []
         while left := self.budget - self.num_final - sum(sizes):
-            sizes.append(min(max(self.per_round, int(self.growth * sum(sizes))), left))
+            least = self.per_round if sizes else max(self.per_round, self.num_first)
+            sizes.append(min(max(least, int(self.growth * sum(sizes))), left))
         return [*sizes, self.num_final] if self.num_final else sizes
 
     @property
     @override
     def anytime(self) -> bool:
         """Whether there is no last round of its own, and all rules are `one_by_one`."""
-        rules = (self.first, self.acquisition)
-        return not self.num_final and all(rule.one_by_one(max(self.round_sizes)) for rule in rules)
+        first, *later = self.round_sizes
+        whole = self.first.one_by_one(first) and self.acquisition.one_by_one(max(later, default=1))
+        return whole and not self.num_final
 
     @override
     def choose(
         self,
         number: int,
-        space: SearchSpace,
-        archs: Sequence[str],
         left: NDArray[np.int64],
         state: StudyState,
         generator: np.random.Generator,
@@ -190,22 +187,21 @@ class BudgetedSearch(Search):
         """Chooses by the latest scores."""
         sizes = self.round_sizes
         rule = self._rule(number, len(sizes), state.scores.columns)
-        positions, reasons = rule.propose(state.last_scores[left], sizes[number - 1], generator)
+        size = min(sizes[number - 1], len(left))
+        positions, reasons = rule.propose(state.last_scores[left], size, generator)
         return left[positions], reasons
 
     @override
     def extend(
         self,
-        space: SearchSpace,
-        archs: Sequence[str],
+        state: StudyState,
         scores: NDArray[np.floating],
         within: Within,
         score: Score,
-        state: StudyState,
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns what evolves from the candidates with the best scores."""
-        return self.candidates.evolve(space, archs, scores, within, score, generator)
+        return self.candidates.evolve(state.space, state.archs, scores, within, score, generator)
 
     def _rule(self, number: int, rounds: int, fits: Collection[str]) -> Acquisition:
         if self.num_final and number == rounds:

@@ -9,34 +9,47 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
+from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path
+from acenas.files import atomic_path, read_frame
 from acenas.spaces import SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 """States of a trial: chosen in a round that has begun, asked for, told, or failed."""
 
 
+ATTRIBUTES = {"observations": "trials", "given": "given", "scores": "scores", "answers": "answers"}
+"""The attribute of `StudyState` that holds the content of each Parquet file."""
+
+
+_TRIALS = dict.fromkeys(("arch", "reason", "state", "message"), "text") | dict.fromkeys(
+    ("round", "repeat", "seconds"), "numbers"
+)
+_REMEDY = (
+    "get it back, or remove observations.parquet, scores.parquet and study.json to search again: what is kept in "
+    "`trained` is not trained again"
+)
+
+
 class StudyState:
     """The files of a study: its trials, what was given, what was scored, and answers that wait for their question.
 
     Attributes:
+        space: of the architectures.
+        objective: what trainings show.
+        archs: everything that can be scored and chosen.
         trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
             `message` (why it failed).
         given: `arch` and the objective's column of what was trained elsewhere.
         scores: `arch`, then one column per fit.
     """
 
-    def __init__(self, folder: Path, archs: Sequence[str], objective: Objective) -> None:
-        self._files = {
-            name: folder / f"{name}.parquet" for name in ("observations", "given", "scores", "answers")
-        }
+    def __init__(self, folder: Path, space: SearchSpace, objective: Objective) -> None:
+        self._files = {name: folder / f"{name}.parquet" for name in ATTRIBUTES}
         self._read: dict[str, tuple[int, ...]] = {}
-        self.objective = objective
-        self._column = objective.column
+        self.space, self.objective, self._column = space, objective, objective.column
         self.trials = pd.DataFrame(
             {
                 "arch": pd.Series(dtype=str),
@@ -51,24 +64,25 @@ class StudyState:
         )
         self.answers = self.trials.copy()
         self.given = self.trials[["arch", self._column]].copy()
-        self.scores = pd.DataFrame({"arch": list(archs)})
+        self.scores = pd.DataFrame({"arch": pd.Series(dtype=str)})
         self._index()
 
     def read(self) -> None:
         """Takes in what other processes have written."""
-        for name, attribute in (
-            ("observations", "trials"),
-            ("given", "given"),
-            ("scores", "scores"),
-            ("answers", "answers"),
-        ):
+        for name, attribute in ATTRIBUTES.items():
             file = self._files[name]
             written = _version(file)
             if written != self._read.get(name, ()):
-                setattr(self, attribute, pd.read_parquet(file))
+                columns = _TRIALS if name in ("observations", "answers") else {"arch": "text"}
+                setattr(self, attribute, read_frame(file, columns, _REMEDY))
                 self._read[name] = written
                 if name == "scores":
                     self._index()
+
+    @property
+    def version(self) -> dict[str, tuple[int, ...]]:
+        """Differs where anything of the files is another one."""
+        return dict(self._read)
 
     def forget(self) -> None:
         """Makes `read` take in everything anew, as what is in memory may differ from the files."""
@@ -76,19 +90,31 @@ class StudyState:
 
     def write(self, name: str = "observations") -> None:
         """Writes a file of the state."""
-        frame = {
-            "observations": self.trials,
-            "given": self.given,
-            "scores": self.scores,
-            "answers": self.answers,
-        }
         with atomic_path(self._files[name]) as path:
-            frame[name].to_parquet(path, index=False)
+            getattr(self, ATTRIBUTES[name]).to_parquet(path, index=False)
         self._read[name] = _version(self._files[name])
 
     def _index(self) -> None:
         self.archs: list[str] = self.scores["arch"].tolist()
         self._position = {arch: i for i, arch in enumerate(self.archs)}
+        self._distinct: NDArray[np.int64] | None = None
+
+    @property
+    def candidates(self) -> NDArray[np.int64]:
+        """Positions in `archs` of one architecture for each function, without those that were given."""
+        if self._distinct is None:
+            self._distinct = np.array(self.space.distinct(self.archs), dtype=np.int64)
+        if self.given.empty:
+            return self._distinct
+        given = set(self.space.canonical_all(self.given["arch"].tolist()))
+        forms = self.space.canonical_all([self.archs[i] for i in self._distinct])
+        return self._distinct[[form not in given for form in forms]]
+
+    @property
+    def left(self) -> NDArray[np.int64]:
+        """The `candidates` that were not chosen yet."""
+        candidates = self.candidates
+        return candidates[~np.isin(candidates, self.positions_of(self.trials["arch"]))]
 
     @property
     def last_round(self) -> int:
@@ -100,14 +126,14 @@ class StudyState:
         """The trials that have ended, in their order."""
         return self.trials[self.trials["state"].isin([TRAINED, FAILED])]
 
-    @property
-    def positions(self) -> NDArray[np.int64]:
-        """Of all trials among `archs`."""
-        return self.positions_of(self.trials["arch"])
-
     def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
         """`[n]`, of `archs` among all that can be scored."""
-        return np.array([self._position[arch] for arch in archs], dtype=np.int64)
+        try:
+            return np.array([self._position[arch] for arch in archs], dtype=np.int64)
+        except KeyError as lacking:
+            raise UserError(
+                f"{self._files['scores']} lacks {lacking}, which was trained; {_REMEDY}"
+            ) from None
 
     @property
     def last_scores(self) -> NDArray[np.float32]:
@@ -125,13 +151,13 @@ class StudyState:
         """Of the trials in a state."""
         return [int(number) for number in self.trials.index[self.trials["state"] == state]]
 
-    def update(self, numbers: Sequence[int], **values: Any) -> None:
-        """Sets columns of some trials."""
+    def update(self, rows: Sequence[int], name: str = "observations", **values: Any) -> None:
+        """Sets columns of some rows of a file."""
         for column, value in values.items():
-            self.trials.loc[list(numbers), column] = value
+            getattr(self, ATTRIBUTES[name]).loc[list(rows), column] = value
 
     def begin_round(self, number: int, archs: Sequence[str], reasons: Sequence[str]) -> None:
-        """Adds the trials of a round; those whose answer is there already have ended."""
+        """Adds the trials of a round; those that were asked for before are as they were."""
         new = pd.DataFrame(
             {
                 "arch": list(archs),
@@ -144,7 +170,7 @@ class StudyState:
                 "message": "",
             }
         )
-        answers = self.answers.drop_duplicates("arch").set_index("arch")
+        answers = self.answers.drop_duplicates("arch", keep="last").set_index("arch")
         for row in np.flatnonzero(new["arch"].isin(answers.index)):
             columns = ["state", self._column, "seconds", "message"]
             new.loc[row, columns] = answers.loc[new["arch"][row], columns]
@@ -152,8 +178,8 @@ class StudyState:
         self.write()
 
     def restart_from(self, number: int) -> None:
-        """Takes back the rounds after `number` and their fits; their answers wait until they are asked for again."""
-        back = self.told[self.told["round"] > number]
+        """Takes back the rounds after `number` and their fits; what was asked for waits until it is chosen again."""
+        back = self.trials[(self.trials["round"] > number) & (self.trials["state"] != QUEUED)]
         self.answers = pd.concat([self.answers, back], ignore_index=True) if len(self.answers) else back
         self.write("answers")
         self.trials = self.trials[self.trials["round"] <= number].reset_index(drop=True)
@@ -166,33 +192,30 @@ class StudyState:
         self.write("scores")
         self.write()
 
-    def add_given(
-        self, archs: Sequence[str], values: Sequence[float], space: SearchSpace, again: bool = False
-    ) -> None:
+    def add_given(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
         """Adds what was trained elsewhere; what is there already is left out, with a warning.
 
         Args:
             archs: of the space.
             values: of the objective.
-            space: of the architectures.
             again: whether it may have been given before, which is no news then.
         """
         if again:
             before = set(zip(self.given["arch"], self.given[self._column], strict=True))
             new_ones = [pair for pair in zip(archs, values, strict=True) if pair not in before]
             archs, values = [arch for arch, _ in new_ones], [value for _, value in new_ones]
-        there = set(space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
+        there = set(self.space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
         rows: dict[str, tuple[str, float]] = {}
         left_out = []
-        for arch, form, value in zip(archs, space.canonical_all(archs), values, strict=True):
+        for arch, form, value in zip(archs, self.space.canonical_all(archs), values, strict=True):
             if form in there or form in rows:
                 left_out.append(arch)
             else:
                 rows[form] = (arch, value)
         if left_out:
             warnings.warn(
-                f"given: {len(left_out)} architectures are there twice or were asked for already, such as "
-                f"{left_out[0]}; the first value stands",
+                f"given: {len(left_out)} architectures are there twice or were told already, such as {left_out[0]}; "
+                "the first value stands",
                 stacklevel=4,
             )
         new = pd.DataFrame(list(rows.values()), columns=["arch", self._column])
@@ -204,10 +227,9 @@ class StudyState:
         self.scores = pd.concat([self.scores, pd.DataFrame({"arch": list(archs)})], ignore_index=True)
         self._index()
 
-    def add_scores(self, name: str, scores: torch.Tensor) -> None:
+    def add_scores(self, name: str, scores: NDArray[np.floating]) -> None:
         """Adds the scores `[A]` of a fit."""
-        column = pd.Series(scores.detach().cpu().numpy().astype(np.float32), name=name)
-        self.scores = pd.concat([self.scores, column], axis=1)
+        self.scores = pd.concat([self.scores, pd.Series(scores.astype(np.float32), name=name)], axis=1)
         self.write("scores")
 
 

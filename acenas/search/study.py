@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from textwrap import shorten
-from typing import Any
+from typing import Any, SupportsFloat
 
 import numpy as np
 import pandas as pd
-import torch
-from filelock import FileLock, Timeout
-from numpy.typing import NDArray
+from filelock import Timeout
 
 from acenas.errors import UserError
-from acenas.evaluation.labels import counted_by_default, informative
 from acenas.evaluation.objective import Objective
-from acenas.files import write_text
+from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
 from acenas.search.acquisition import Acquisition
-from acenas.search.candidates import Within, list_space
+from acenas.search.candidates import Pool
 from acenas.search.constraints import Limits, non_dominated
-from acenas.search.inputs import (
-    Labels,
-    cost_models,
-    limits_of,
-    read_frame,
-    weak_labels_of,
-)
+from acenas.search.description import check_same_study, read_description, write_description
+from acenas.search.fitting import Fitting
+from acenas.search.inputs import Labels, as_number, cost_models, frame_of, limits_of, weak_labels_of
 from acenas.search.rounds import BudgetedSearch, Search
 from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
-from acenas.seeds import numpy_generator, torch_generator
-from acenas.spaces import Choices, GraphBatch, SearchSpace
-from acenas.tables import WeakLabels
-
-STUDY, SCORES, LABELS = "study.json", "scores.parquet", "pretrain/weak_labels.parquet"
-"""Files of a study: what it is, what can be chosen with its scores, and what its ranker is pretrained on."""
-
+from acenas.seeds import numpy_generator
+from acenas.spaces import Choices, SearchSpace
 
 BUDGET = 50
 """Trainings of a study that says nothing else."""
@@ -66,6 +52,10 @@ class Trial:
     reason: str = ""
     repeat: int = 0
     choices: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+Named = Trial | int | np.integer[Any] | str | Mapping[str, Any]
+"""A trial, its number, its architecture or its choices."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +90,8 @@ class Study:
         ranker: scores architectures; a `GraphRanker` by default.
         search: how many each round trains, and which; a `BudgetedSearch` by default.
         acquisition: of the default search.
-        archs: what can be chosen where that is not the space, such as what a table knows.
-        within: where `archs` are only a sample of the space: which of further architectures keep the constraints.
-            After each round the study then adds what `Search.extend` finds.
+        archs: what can be chosen where that is not the space, such as what a table knows; a `Pool` where they may be a
+            sample of it. To a sample the study adds after each round what `Search.extend` finds.
         pretrained: whether `ranker` was pretrained already; None for a study that does it.
 
     Raises:
@@ -123,45 +112,68 @@ class Study:
         ranker: Ranker | None = None,
         search: Search | None = None,
         acquisition: Acquisition | None = None,
-        archs: Sequence[str] | None = None,
-        within: Within | None = None,
+        archs: Sequence[str] | Pool | None = None,
         pretrained: bool | None = None,
     ) -> None:
+        if not isinstance(space, SearchSpace):
+            raise UserError(
+                f"study: the space is a {type(space).__name__}, no SearchSpace such as acenas.Choices(...)"
+            )
         self.space = space
         self.folder = Path(folder)
         self.seed = seed
-        kept = self._kept()
+        kept = read_description(self.folder)
         if search is None:
-            budget = kept.get("budget", BUDGET) if budget is None else budget
-            search = (
-                BudgetedSearch(budget)
-                if acquisition is None
-                else BudgetedSearch(budget, acquisition=acquisition)
-            )
+            rule = acquisition or BudgetedSearch.acquisition
+            search = BudgetedSearch(kept.get("budget", BUDGET), acquisition=rule)
         elif acquisition is not None:
             raise UserError("study: give the acquisition to the search, or no search")
         self.search = search if budget is None else search.with_budget(budget)
         self.ranker = GraphRanker(space, seed=seed) if ranker is None else ranker
         self.objective = Objective.of(kept.get("objective", "accuracy") if objective is None else objective)
-        self._labels = self._read_labels(weak_labels) if pretrained is None else []
-        self.pretrained = not (isinstance(self._labels, Sequence) and not self._labels)
-        if pretrained is not None:
-            self.pretrained = pretrained
-        self._ready = pretrained is not None
-        self.constraints = kept.get("constraints") if constraints is None else constraints
-        labels = self._labels if isinstance(self._labels, WeakLabels) else None
-        self.limits = limits_of(space, self.constraints, labels)
-        self.within = within
-        self._graphs: GraphBatch | None = None
-        self._distinct_of: list[str] = []
-        self._distinct = np.zeros(0, dtype=np.int64)
-        self._lock = FileLock(self.folder / ".study.lock")
-        self._chosen_here = archs is None
-        self.state = StudyState(self.folder, self._choosable(kept, archs), self.objective)
+        self.state = StudyState(self.folder, space, self.objective)
+        self.fitting = Fitting(self.ranker, self.state, self.folder, seed, weak_labels, pretrained)
+        limits = kept.get("constraints") if constraints is None else constraints
+        self.limits = limits_of(space, limits, self.fitting.known_labels)
+        self._lock = lock_of(self.folder / ".study.lock")
         with self._transaction():
-            self._open()
+            self._open(archs)
         if given is not None:
-            self._give(read_frame(given), again=True)
+            self._give(*self._given_of(frame_of(given)), again=True)
+
+    def _open(self, archs: Sequence[str] | Pool | None) -> None:
+        """Begins the study, goes on with it, or raises its budget."""
+        before = read_description(self.folder)
+        mine = {
+            "space": self.space.name,
+            "choices": f"{self.space} of {self.space.size}" if isinstance(self.space, Choices) else "",
+            "objective": asdict(self.objective),
+            "constraints": self.limits.at_most,
+            "ranker": type(self.ranker).__name__,
+            "seed": int(self.seed),
+            "budget": int(self.budget),
+        }
+        check_same_study(self.folder, before, mine)
+        if archs is None and before:  # as they are in the folder
+            mine["listed"] = before["listed"]
+        else:
+            pool = archs
+            if not isinstance(pool, Pool):
+                pool = self.search.candidates.pool(self.space, self.limits, self.seed, pool)
+            mine["listed"] = pool.listed is not None
+            if not self.state.archs:
+                self.state.add_archs(pool.archs)
+        self._is_sample = not mine["listed"]
+        self.search.check_space(self.space, self.state.archs)
+        if before.get("budget") == self.budget:
+            return
+        self._check_budget()
+        if before:
+            self.state.restart_from(self.search.rounds_alike(before["budget"]))
+        else:
+            self.state.write("scores")
+        self.fitting.save_labels()
+        write_description(self.folder, mine)
 
     # --- asking and telling ---
 
@@ -175,7 +187,12 @@ class Study:
 
         Returns:
             New trials; none where the budget is used up.
+
+        Raises:
+            UserError: where `count` is below 1, or another process has raised the budget.
         """
+        if count is not None and count < 1:
+            raise UserError(f"ask: the count {count} must be at least 1")
         with self._transaction():
             asked: list[int] = []
             while not asked or (count is not None and len(asked) < count):
@@ -188,37 +205,46 @@ class Study:
             self.state.write()
             return [self.trial(number) for number in asked]
 
-    def tell(self, trial: Trial | int | str, value: float, seconds: float = math.nan) -> None:
+    def tell(self, trial: Named, value: SupportsFloat, seconds: float = math.nan) -> None:
         """Takes in what a training showed. A value that is not finite is a failed training.
 
         Args:
-            trial: that was asked for, its number, or its architecture. An architecture that was not asked for becomes
-                a given one, with a warning.
+            trial: that was asked for, its number, its architecture or its choices. What was not asked for becomes a
+                given architecture, with a warning.
             value: of the objective, in its own unit.
             seconds: that the training took.
 
         Raises:
             UserError: for what is no number, or for a trial that was told another value before.
         """
-        number, observed = self._number(trial), _as_float(value, self.objective.name)
-        if number is None:
-            arch = str(trial)
-            warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=2)
-            self.give(pd.DataFrame({"arch": [arch], self.objective.name: [observed]}))
-        elif math.isfinite(observed):
-            self._settle(number, TRAINED, observed, seconds)
-        else:
-            self._settle(number, FAILED, math.nan, seconds, f"{self.objective.name} is {observed}")
+        name = self.objective.name
+        observed = as_number(value, name)
+        state, message = (TRAINED, "") if math.isfinite(observed) else (FAILED, f"{name} is {observed}")
+        with self._transaction():
+            if (found := self._find(trial)) is not None:
+                self._settle(*found, state, observed, seconds, message)
+                return
+            arch = self._arch(trial)
+            warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
+            self._give([arch], [observed])
 
-    def fail(self, trial: Trial | int | str, reason: str, seconds: float = math.nan) -> None:
+    def fail(
+        self,
+        trial: Named,
+        reason: str = "no reason",
+        seconds: float = math.nan,
+    ) -> None:
         """Notes that a training failed: it counts, ranks below all that worked, and is not asked for again."""
-        number = self._number(trial)
-        if number is None:
-            raise UserError(f"{trial} was not asked for, so it cannot fail")
-        self._settle(number, FAILED, math.nan, seconds, reason)
+        with self._transaction():
+            if (found := self._find(trial)) is None:
+                raise UserError(f"{trial} was not asked for, so it cannot fail")
+            self._settle(*found, FAILED, math.nan, seconds, str(reason))
 
     def give(self, observed: pd.DataFrame) -> None:
         """Takes in what was trained elsewhere: it is learned from, costs no budget, and is never asked for.
+
+        What was asked for and is not told yet counts as told; rows without a finite value are left out. Both are warned
+        of.
 
         Args:
             observed: a row for each architecture: `arch` (in any form that the space parses), or a column for each
@@ -227,19 +253,44 @@ class Study:
         Raises:
             UserError: where a column is missing, a value is no number, or an architecture is not of the space.
         """
-        self._give(observed)
+        self._give(*self._given_of(observed))
 
-    def _give(self, observed: pd.DataFrame, again: bool = False) -> None:
+    def _given_of(self, observed: pd.DataFrame) -> tuple[list[str], list[float]]:
         name = self.objective.name
         if name not in observed.columns:
             raise UserError(
                 f"given: there is no column {name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, observed.columns))})"
             )
-        archs = self.space.read_frame(observed.drop(columns=name))
-        values = [_as_float(value, name) for value in observed[name]]
+        return self.space.read_frame(observed.drop(columns=name)), [
+            as_number(value, f"row {row}: {name}") for row, value in enumerate(observed[name])
+        ]
+
+    def _give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
+        rows = [(arch, value) for arch, value in zip(archs, values, strict=True) if math.isfinite(value)]
+        if len(rows) < len(values):
+            warnings.warn(
+                f"given: {len(values) - len(rows)} without a finite {self.objective.name} are left out",
+                stacklevel=3,
+            )
         with self._transaction():
-            self.state.add_given(archs, values, self.space, again)
+            trials = self.state.trials
+            open_ones = trials.index[trials["state"].isin([QUEUED, PENDING])]
+            forms = self.space.canonical_all(trials["arch"][open_ones].tolist())
+            numbers = dict(zip(forms, open_ones.tolist(), strict=True))
+            given, asked = [], []
+            for row, form in zip(rows, self.space.canonical_all([arch for arch, _ in rows]), strict=True):
+                if form in numbers:
+                    asked.append(row[0])
+                    self._settle("observations", numbers.pop(form), TRAINED, row[1])
+                else:
+                    given.append(row)
+            if asked:
+                warnings.warn(
+                    f"given: {len(asked)} were asked for and count as told, such as {asked[0]}", stacklevel=3
+                )
+            self.state.add_given([arch for arch, _ in given], [value for _, value in given], again)
+            self._warn_of_fractions([value for _, value in given])
 
     @property
     def pending(self) -> list[Trial]:
@@ -253,6 +304,14 @@ class Study:
     def budget(self) -> int:
         """Trainings in all."""
         return self.search.budget
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all trainings are told, as many as the budget says, or as there are architectures."""
+        with self._transaction():
+            trials = self.state.trials
+            ended = trials["state"].isin([TRAINED, FAILED]).all()
+            return bool(ended and (len(trials) >= self.budget or len(self.state.left) == 0))
 
     @property
     def observations(self) -> pd.DataFrame:
@@ -274,8 +333,7 @@ class Study:
     def ranking(self) -> pd.DataFrame:
         """Every architecture that can be scored, best first: `arch`, `score` and what was observed (NaN: nothing)."""
         with self._transaction():
-            if self._round_complete(self.state.last_round):
-                self._fit(self.state.last_round)
+            self._fit_last()
             archs, utilities = self.state.known
             frame = pd.DataFrame({"arch": self.state.archs, "score": self.state.last_scores})
         values = pd.Series(self.objective.utility(utilities), index=archs)
@@ -302,8 +360,9 @@ class Study:
         """
         with self._transaction():
             archs, utilities = self.state.known
-        told = self._labels if isinstance(self._labels, WeakLabels) else None
-        labels = told if costs is None else weak_labels_of(self.space, [], costs, self.folder)
+        labels = self.fitting.known_labels
+        if costs is not None:
+            labels = weak_labels_of(self.space, [], costs, self.folder)
         worked = pd.DataFrame({"arch": archs, "utility": -utilities}).dropna().drop_duplicates("arch")
         for model in cost_models(self.space, names, labels):
             worked[model.name] = model.values(worked["arch"].tolist())
@@ -322,8 +381,7 @@ class Study:
     def fit(self) -> None:
         """Fits the ranker to all that was told, where the last round is complete and that was not done yet."""
         with self._transaction():
-            if self._round_complete(self.state.last_round):
-                self._fit(self.state.last_round)
+            self._fit_last()
 
     def close(self) -> pd.DataFrame:
         """The observations, with what is returned after each; written for the report."""
@@ -341,215 +399,74 @@ class Study:
 
     # --- rounds ---
 
-    def _open(self) -> None:
-        """Begins the study, goes on with it, or raises its budget."""
-        file = self.folder / STUDY
-        limits = self.limits.at_most if self.limits else {}
-        mine: dict[str, Any] = {
-            "space": self.space.name,
-            "choices": f"{self.space} of {self.space.size}" if isinstance(self.space, Choices) else "",
-            "objective": asdict(self.objective),
-            "constraints": limits,
-            "ranker": type(self.ranker).__name__,
-            "seed": self.seed,
-        }
-        theirs = mine | {"budget": self.budget} | self._kept()
-        for name, value in mine.items():
-            if theirs[name] != value:
-                both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]
-                what = "space" if name == "choices" else name
-                raise UserError(
-                    f"{self.folder} holds a study with another {what} ({both[0]}, not {both[1]}); choose another folder"
-                )
-        if theirs["budget"] > self.budget:
-            raise UserError(
-                f"{self.folder} holds a study of {theirs['budget']} trainings; a budget can be raised, not lowered to "
-                f"{self.budget}"
-            )
-        self._candidates()
-        self.search.check_space(self.space, self.state.archs)
-        if theirs["budget"] < self.budget:
-            self.state.restart_from(_last_round_alike(self.search, theirs["budget"]))
-        if not file.exists() or theirs["budget"] < self.budget:
-            self._write_labels()
-            if self._chosen_here and not file.exists():
-                self.state.write("scores")
-            more = {"budget": self.budget, "listed": self.within is None}
-            write_text(file, json.dumps(mine | more, indent=2) + "\n")
-
-    def _kept(self) -> dict[str, Any]:
-        """What the folder says of its study; nothing where there is none."""
-        file = self.folder / STUDY
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-        except FileNotFoundError:
-            return {}
-        except ValueError as error:
-            raise UserError(f"{file} cannot be read: {error}") from None
-
-    def _choosable(self, kept: Mapping[str, Any], archs: Sequence[str] | None) -> list[str]:
-        """Everything that can be chosen from the beginning, and `within` where that is a sample."""
-        limits = self.limits
-
-        def within(archs: Sequence[str]) -> NDArray[np.bool_]:
-            return limits.within(archs) if limits else np.ones(len(archs), np.bool_)
-
-        if archs is None:
-            if kept and (self.folder / SCORES).exists():  # they are in the folder
-                self.within = None if kept["listed"] else within
-                return []
-            archs = list_space(self.space)
-        if archs is None:
-            self.within = within
-            found = self.search.candidates.sample(self.space, within, self.seed)
-        else:
-            found = [arch for arch, keep in zip(archs, within(archs).tolist(), strict=True) if keep]
-        if limits and not found:
-            some = archs or self.space.sample(1000, torch_generator(self.seed, "candidates"))
-            raise limits.nothing_left(some)
-        return found
-
-    def _candidates(self) -> NDArray[np.int64]:
-        """Positions of one architecture for each function. Raises `UserError` where they are too few."""
-        if len(self._distinct_of) != len(self.state.archs):
-            self._distinct_of = self.state.archs
-            self._distinct = np.array(self.space.distinct(self._distinct_of), dtype=np.int64)
-        candidates = self._distinct
-        given = set(self.space.canonical_all(self.state.given["arch"].tolist()))
-        if given:
-            forms = self.space.canonical_all([self.state.archs[i] for i in candidates])
-            candidates = candidates[[form not in given for form in forms]]
-        if len(candidates) < self.budget:
-            raise UserError(
-                f"there are {len(candidates)} distinct architectures to choose from"
-                + (" within search.constraints" if self.search.constraints else "")
-                + f", fewer than search.budget={self.budget}; choose a smaller budget"
-                + (" or higher limits" if self.search.constraints else "")
-            )
-        return candidates
-
     def _begin_round(self) -> bool:
-        """Chooses the architectures of the next round; False where there is none."""
-        sizes, number = self.search.round_sizes, self.state.last_round + 1
-        if number > len(sizes):
+        """Chooses the architectures of the next round; False where there is none, or no architecture is left."""
+        if not self._is_current():
+            raise UserError(
+                f"another process has raised the budget of {self.folder}; open the study again to go on with it"
+            )
+        number = self.state.last_round + 1
+        if number > len(self.search.round_sizes):
             return False
         self._fit(number - 1)
-        candidates = self._candidates()
-        left = candidates[~np.isin(candidates, self.state.positions)]
+        left = self.state.left
+        if not len(left):
+            asked = f"{len(self.state.trials)} of {self.budget}"
+            warnings.warn(f"no architecture is left to ask for; {asked} were asked for", stacklevel=3)
+            return False
         generator = numpy_generator(self.seed, "acquisition", number)
-        positions, reasons = self.search.choose(
-            number, self.space, self.state.archs, left, self.state, generator
-        )
+        positions, reasons = self.search.choose(number, left, self.state, generator)
         self.state.begin_round(number, [self.state.archs[i] for i in positions], reasons)
         return True
 
-    def _round_complete(self, number: int) -> bool:
-        of_round = self.state.trials[self.state.trials["round"] == number]
-        return bool(of_round["state"].isin([TRAINED, FAILED]).all())
+    def _check_budget(self) -> None:
+        """Raises `UserError` where there are fewer architectures than the budget."""
+        if (count := len(self.state.candidates)) < self.budget:
+            within, or_limits = (
+                (" within search.constraints", " or higher limits") if self.limits else ("", "")
+            )
+            raise UserError(
+                f"there are {count} distinct architectures to choose from{within}, fewer than "
+                f"search.budget={self.budget}; choose a smaller budget{or_limits}"
+            )
+
+    def _is_current(self) -> bool:
+        """Whether the folder's study still has this one's budget: another process may have raised it."""
+        return bool(read_description(self.folder).get("budget", self.budget) == self.budget)
+
+    def _fit_last(self) -> None:
+        """Fits the ranker after the last round where that is complete."""
+        last = self.state.last_round
+        of_round = self.state.trials[self.state.trials["round"] == last]
+        if of_round["state"].isin([TRAINED, FAILED]).all() and self._is_current():
+            self._fit(last)
 
     def _fit(self, number: int) -> None:
         """Scores everything by what is known after round `number`, unless that was done; 0: before the first."""
-        told, given = self.state.told, self.state.given
-        if number == 0 and given.empty:
-            if self.pretrained and "pretrained" not in self.state.scores:
-                self._make_ready()
-                if self.pretrained:
-                    self.state.add_scores("pretrained", self.ranker.score(self.graphs))
+        state = self.state
+        if number == 0 and state.given.empty:
+            if self.fitting.pretrained and "pretrained" not in state.scores:
+                first = self.fitting.first_scores()
+                if first is not None:
+                    state.add_scores("pretrained", first)
             return
         name = f"round_{number}" if number else "given"
-        _, utilities = self.state.known
-        if name in self.state.scores or np.isnan(utilities).all():
+        if name in state.scores or np.isnan(state.known[1]).all():
             return
-        self._make_ready()
-        graphs = self.graphs[torch.from_numpy(self.state.positions_of(told["arch"]))]
-        if len(given):
-            graphs = GraphBatch.cat([self._encode(given["arch"].tolist()), graphs])
-        worst = np.nanmin(utilities)  # what failed is no better than the worst that worked
-        observed = torch.tensor(np.where(np.isnan(utilities), worst, utilities), dtype=torch.float32)
-        self.ranker.finetune(graphs, observed, round=number)
-        scores = self.ranker.score(self.graphs)
-        if self.within is not None and number < len(self.search.round_sizes):
-            more = self.search.extend(
-                self.space,
-                self.state.archs,
-                scores.numpy(),
-                self.within,
-                lambda others: self.ranker.score(self.space.encode(others)).numpy(),
-                self.state,
-                numpy_generator(self.seed, "candidates", number),
-            )
+        scores = self.fitting.fit(number)
+        if self._is_sample and number < len(self.search.round_sizes):
+            generator = numpy_generator(self.seed, "candidates", number)
+            more = self.search.extend(state, scores, self.limits.within, self.fitting.score, generator)
             if more:
-                added = self.space.encode(more)
-                self._graphs = GraphBatch.cat([self.graphs, added])
-                scores = torch.cat([scores, self.ranker.score(added)])
-                self.state.add_archs(more)
-        self.state.add_scores(name, scores)
-
-    @property
-    def graphs(self) -> GraphBatch:
-        """Of all that can be scored, in the order of `state.archs`. Equal functions are equal graphs."""
-        size = 0 if self._graphs is None else len(self._graphs)
-        if size < len(self.state.archs):
-            more = self._encode(self.state.archs[size:])
-            self._graphs = more if self._graphs is None else GraphBatch.cat([self._graphs, more])
-        assert self._graphs is not None
-        return self._graphs
-
-    def _encode(self, archs: Sequence[str]) -> GraphBatch:
-        return self.space.canonical_graphs(archs)
-
-    # --- weak labels ---
-
-    def _read_labels(self, given: Labels | None) -> Labels:
-        """Frames are read at once; a function, or names of what can be counted, when the ranker is first used."""
-        file = self.folder / LABELS
-        if given is None and file.exists():
-            return WeakLabels.load(file, space=self.space.name)
-        if given is None:
-            return counted_by_default(self.space)
-        if isinstance(given, pd.DataFrame | WeakLabels):
-            given = weak_labels_of(self.space, [], given, self.folder)
-            if file.exists() and not WeakLabels.load(file).frame().equals(given.frame()):
-                raise UserError(f"{self.folder} holds a study with other weak labels; choose another folder")
-        return given
-
-    def _write_labels(self) -> None:
-        if isinstance(self._labels, WeakLabels):
-            self._labels.save(self.folder / LABELS)
-
-    def _make_ready(self) -> None:
-        """Pretrains the ranker, or loads it."""
-        if self._ready or not self.pretrained:
-            return
-        file, folder = self.folder / LABELS, self.folder / "pretrain"
-        if not isinstance(self._labels, WeakLabels):
-            if not file.exists():
-                archs = [self.state.archs[i] for i in self._candidates()]
-                made = weak_labels_of(self.space, archs, self._labels, folder, self.seed)
-                informative(made).save(file)
-            self._labels = WeakLabels.load(file, space=self.space.name)
-        if not self._labels.names:
-            self.pretrained = False
-            return
-        done = folder / "ranker.pt"
-        if done.exists():
-            self.ranker.load(done)
-        else:
-            self.ranker.pretrain(
-                self.space.canonical_graphs(self._labels.archs),
-                torch.tensor(self._labels.frame().to_numpy(), dtype=torch.float32),
-                label_names=self._labels.names,
-                folder=folder,
-            )
-            self.ranker.save(done)
-        self._ready = True
+                scores = np.concatenate([scores, self.fitting.score(more)])
+                state.add_archs(more)
+        state.add_scores(name, scores)
 
     # --- files and locks ---
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Holds the folder's lock, with the state as it is in the folder now."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with self._lock.acquire(timeout=600):
                 self.state.read()
@@ -561,59 +478,53 @@ class Study:
         except Timeout:
             raise UserError(f"another process has held the lock of {self.folder} for ten minutes") from None
 
-    def _number(self, trial: Trial | int | str) -> int | None:
-        """The number of a trial that was asked for; None where it was not."""
-        with self._transaction():
-            trials = self.state.trials
-            if isinstance(trial, Trial):
-                trial = trial.number
-            if isinstance(trial, int):
-                if not 0 <= trial < len(trials) or trials["state"][trial] == QUEUED:
-                    raise UserError(f"there is no trial {trial}; the study asked for {len(trials)}")
-                return trial
-            form = self.space.canonical(self.space.parse(trial))
-            forms = self.space.canonical_all(trials["arch"].tolist())
-            of_arch = [i for i, other in enumerate(forms) if other == form and trials["state"][i] != QUEUED]
-            open_ones = [i for i in of_arch if trials["state"][i] == PENDING]
-            return next(iter(open_ones or of_arch), None)
+    def _arch(self, trial: Named) -> str:
+        if isinstance(trial, Mapping):
+            return self.space.from_choices(trial)
+        return self.space.parse(trial.arch if isinstance(trial, Trial) else str(trial))
 
-    def _settle(self, number: int, state: str, value: float, seconds: float, message: str = "") -> None:
-        with self._transaction():
-            before = self.state.trials.loc[number]
-            if before["state"] in (TRAINED, FAILED):
-                same = before["state"] == state and (
-                    state == FAILED or before[self.objective.column] == value
+    def _find(self, trial: Named) -> tuple[str, int] | None:
+        """The file that a trial is in, `observations` or `answers`, and its row; None where it was not asked for."""
+        trials = self.state.trials
+        if isinstance(trial, int | np.integer):
+            if not 0 <= trial < len(trials) or trials["state"][int(trial)] == QUEUED:
+                raise UserError(f"there is no trial {trial}; the study asked for {len(trials)}")
+            return "observations", int(trial)
+        # Where the budget was raised since it was asked for, its number may be that of another one.
+        if isinstance(trial, Trial) and trials["arch"].get(trial.number) == trial.arch:
+            return "observations", trial.number
+        form = self.space.canonical(self._arch(trial))
+        for name, frame in (("observations", trials), ("answers", self.state.answers)):
+            forms = self.space.canonical_all(frame["arch"].tolist())
+            rows = [row for row, other in zip(frame.index, forms, strict=True) if other == form]
+            if rows:
+                return name, next((row for row in rows if frame["state"][row] in (QUEUED, PENDING)), rows[0])
+        return None
+
+    def _settle(
+        self, name: str, row: int, state: str, value: float, seconds: float = math.nan, message: str = ""
+    ) -> None:
+        """Takes in the end of a training, of a row of `observations` or `answers`."""
+        column = self.objective.column
+        before = (self.state.trials if name == "observations" else self.state.answers).loc[row]
+        if before["state"] in (TRAINED, FAILED):
+            if before["state"] != state or (state == TRAINED and before[column] != value):
+                was = before[column] if before["state"] == TRAINED else "failed"
+                raise UserError(
+                    f"trial {row} ({before['arch']}) was told before: {was}; that stands, not {value}"
                 )
-                if not same:
-                    was = before[self.objective.column] if before["state"] == TRAINED else "failed"
-                    raise UserError(
-                        f"trial {number} ({before['arch']}) was told before: {was}; that stands, not {value}"
-                    )
-                return
-            self.state.update([number], state=state, seconds=seconds, message=message)
-            self.state.update([number], **{self.objective.column: value})
-            self.state.write()
-            self._warn_of_fractions()
+            return
+        observed = value if state == TRAINED else math.nan
+        self.state.update([row], name, state=state, seconds=seconds, message=message, **{column: observed})
+        self.state.write(name)
+        told = self.state.told[column].dropna()
+        if len(told) == min(3, self.budget):
+            self._warn_of_fractions(told)
 
-    def _warn_of_fractions(self) -> None:
-        values = self.state.told[self.objective.column].dropna()
-        if self.objective.unit == "%" and len(values) == 3 and values.between(0, 1).all():
+    def _warn_of_fractions(self, values: Collection[float]) -> None:
+        if self.objective.unit == "%" and len(values) and 0 <= min(values) <= max(values) <= 1:
             warnings.warn(
-                f"all {self.objective.name} values so far lie between 0 and 1, and the unit is percent; were "
-                "fractions told?",
-                stacklevel=3,
+                f"all {self.objective.name} values so far lie between 0 and 1, and the unit is percent; were fractions "
+                "told?",
+                stacklevel=4,
             )
-
-
-def _last_round_alike(search: Search, smaller: int) -> int:
-    """The number of rounds, but for the last, that begin a search of `smaller` trainings and this one alike."""
-    before, now = search.with_budget(smaller).round_sizes, search.round_sizes
-    alike = [a == b for a, b in zip(before[:-1], now, strict=False)]
-    return alike.index(False) if False in alike else len(alike)
-
-
-def _as_float(value: object, name: str) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise UserError(f"{name} must be a number, not {value!r}") from None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from acenas.errors import UserError, listed
+from acenas.errors import UserError
 from acenas.spaces.cost import Cost, count_cost
 from acenas.spaces.features import Features, OneHot
 from acenas.spaces.graphs import GraphBatch
@@ -41,6 +41,8 @@ class SearchSpace(ABC):
     """Channels of the images that the networks read; None where the space does not fix them."""
     in_channels_key: str = "space.in_channels"
     """The key that sets `in_channels`."""
+    choice_columns: Collection[str] = ()
+    """Columns of a frame that hold the choices of an architecture a row; none in a space that is not one of choices."""
     example_input: Any = None
     """The input of networks that do not take images; see `acenas.spaces.cost.count_cost`."""
 
@@ -53,7 +55,7 @@ class SearchSpace(ABC):
     def validate(self, arch: str) -> None:
         """Raises `UserError` that names what is wrong where `arch` is not of this space."""
         if arch not in self._members:
-            raise UserError(f"not an architecture of the space {self.name}: {arch!r}")
+            raise UserError(f"not an architecture of the space {self.name}: {arch!r:.200}")
 
     @cached_property
     def _members(self) -> frozenset[str]:
@@ -67,34 +69,41 @@ class SearchSpace(ABC):
         """Returns the architecture with these choices. Raises `UserError` where there is none."""
         raise UserError(f"{self.name} is no space of choices; name architectures in a column arch")
 
-    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
-        """Returns the architectures of the rows of `frame`, in order.
-
-        Args:
-            frame: with a column for each choice, `block.0.kernel` for one of the first block of a `Repeated`; other
-                columns, and values of choices that do not exist in a row, are ignored.
-            column: with strings that `parse` reads instead; by default `arch`, or an index of strings.
-
-        Raises:
-            UserError: as `parse` and `from_choices`, with the row.
-        """
-        if column is not None and column not in frame:
-            raise UserError(f"there is no column {column!r}, but {listed(frame.columns)}")
-        named = column or ("arch" if "arch" in frame else None)
-        texts = frame.index if named is None else frame[named]
-        archs = []
-        for label, cells, text in zip(frame.index, frame.to_dict("records"), texts, strict=True):
-            try:
-                is_text = named is not None or isinstance(text, str)
-                archs.append(self.parse(str(text)) if is_text else self.from_choices(cells))
-            except UserError as error:
-                raise UserError(f"row {label}: {error}") from None
-        return archs
-
     def parse(self, text: str) -> str:
         """Returns the architecture `text`, in this space's grammar or another encoding. Raises as `validate`."""
         self.validate(text)
         return text
+
+    def read_frame(self, frame: pd.DataFrame, column: str | None = None) -> list[str]:
+        """Returns the architectures of the rows of `frame`, in order; what else it holds is ignored.
+
+        Args:
+            frame: with a column or an index `arch`, in any form that `parse` reads, or the `choice_columns`, or
+                an index of architectures.
+            column: to be read instead of `arch`.
+
+        Raises:
+            UserError: where a row is not of this space; names the row.
+        """
+        if column is None and "arch" in frame and "arch" not in self.choice_columns:
+            column = "arch"
+        if column is not None and column not in frame:
+            raise UserError(f"there is no column {column!r}, but {', '.join(map(str, frame.columns))}")
+        has_choices = any(str(name) in self.choice_columns for name in frame.columns)
+        cells: Iterable[Any]
+        if column is not None:
+            cells = frame[column]
+        elif frame.index.name == "arch" or not (has_choices or frame.index.inferred_type == "integer"):
+            cells = frame.index
+        else:
+            cells = frame.rename(columns=str).to_dict("records")
+        archs = []
+        for row, cell in zip(frame.index, cells, strict=True):
+            try:
+                archs.append(self.from_choices(cell) if isinstance(cell, Mapping) else self.parse(str(cell)))
+            except UserError as error:
+                raise UserError(f"row {row}: {error}") from None
+        return archs
 
     def sample(self, n: int, generator: torch.Generator) -> list[str]:
         """Draws `n` architectures independently and uniformly."""

@@ -1,7 +1,6 @@
 """What custom spaces share: functions given by name, and networks that a function builds."""
 
 import inspect
-import pkgutil
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing_extensions import override
 from acenas.errors import UserError
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost, count_cost
+from acenas.trust import import_name
 
 
 class CustomSpace(SearchSpace):
@@ -75,6 +75,6 @@ def named(key: str, given: Any) -> Any:
     if not isinstance(given, str):
         return given
     try:
-        return pkgutil.resolve_name(given)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{key}={given} cannot be imported: {error}") from None
+        return import_name(given)
+    except UserError as error:
+        raise UserError(f"{key}={error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
@@ -121,9 +122,12 @@ def _read(arch: str) -> tuple[tuple[Graph, ...], tuple[float, ...]]:
     written, _, hyperparameters = arch.partition(";")
     try:
         graphs = tuple(_read_graph(text) for text in written.split("/"))
-        return graphs, tuple(float(value) for value in hyperparameters.split(",") if hyperparameters)
+        values = tuple(float(value) for value in hyperparameters.split(",") if hyperparameters)
+        if not all(map(math.isfinite, values)):
+            raise ValueError("a hyper-parameter is not finite")
+        return graphs, values
     except ValueError as error:
-        raise UserError(f"not a graph with tags: {arch!r}: {error}") from None
+        raise UserError(f"not a graph with tags: {arch!r:.200}: {error}") from None
 
 
 def _read_graph(text: str) -> Graph:
@@ -133,8 +137,8 @@ def _read_graph(text: str) -> Graph:
     tags = tuple(int(tag) for tag in tags_text.split(","))
     pairs = [edge.partition("-") for edge in edges_text.split(",") if edges_text]
     edges = tuple((int(source), int(target)) for source, _, target in pairs)
-    if min(tags) < 0:
-        raise ValueError("a tag is below 0")
+    if not 0 <= min(tags) <= max(tags) < 100_000:
+        raise ValueError("a tag is below 0 or above 99,999")
     for source, target in edges:
         if not 0 <= source < target < len(tags):
             raise ValueError(f"edge {source}-{target} does not lead to a higher node among {len(tags)}")

@@ -1,6 +1,7 @@
 """A custom space of networks that are graphs of named operations."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -113,7 +114,9 @@ class Graphs(CustomSpace):
             try:
                 self._known[arch] = self._checked(arch)
             except UserError as error:
-                raise UserError(f"not an architecture of the space {self.name}: {error}: {arch!r}") from None
+                raise UserError(
+                    f"not an architecture of the space {self.name}: {error}: {arch!r:.200}"
+                ) from None
         return self._known[arch]
 
     def _checked(self, arch: str) -> Graph:
@@ -128,14 +131,14 @@ class Graphs(CustomSpace):
                 operations = dict(enumerate(operations))
             graph = nx.DiGraph([(source, target) for source, target in edges])
         except (TypeError, ValueError, nx.NetworkXError):
-            raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r}") from None
+            raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r:.200}") from None
         for node in graph:
             if node not in operations:
-                raise UserError(f"an edge has {node!r}, which is none of the nodes {listed(operations)}")
+                raise UserError(f"an edge has {node!r:.200}, which is none of the nodes {listed(operations)}")
         for node, operation in operations.items():
             if self._operations is not None and operation not in self._operations:
                 there_are = listed(self._operations) + near(operation, self._operations)
-                raise UserError(f"node {node!r} is {operation!r} and can be {there_are}")
+                raise UserError(f"node {node!r:.200} is {operation!r:.200} and can be {there_are}")
             graph.add_node(node, operation=operation)
         if not operations or (self._size is not None and len(operations) > self._size):
             raise UserError(f"it has {len(operations)} nodes and can have 1 to {self._size or 'any number'}")
@@ -201,6 +204,24 @@ class Graphs(CustomSpace):
     def _arguments(self, arch: str) -> dict[str, Any]:
         self.validate(arch)
         return {"arch": arch}
+
+
+def read_json(arch: str) -> Read:
+    """Reads a graph written as JSON, for `Graphs(read=...)`: the operation and the inputs of each node, by its name.
+
+    What is an input and no node is one whose operation is its own name.
+
+    >>> read_json('{"h": {"op": "linear", "input": ["x"]}, "y": {"op": "tanh", "input": ["h"]}}')
+    ({'x': 'x', 'h': 'linear', 'y': 'tanh'}, [('x', 'h'), ('h', 'y')])
+    """
+    try:
+        nodes = json.loads(arch)
+        edges = [(source, name) for name, node in nodes.items() for source in node["input"]]
+        return {source: source for source, _ in edges} | {n: node["op"] for n, node in nodes.items()}, edges
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"it is not JSON with op and input of each node ({type(error).__name__}: {error})"
+        ) from None
 
 
 def _ordered(graph: Any, generations: Iterable[Iterable[Any]]) -> Graph:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +17,7 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: i
 from torch import Tensor
 
 from acenas.errors import UserError, require_at_least, require_one_of
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.images import Images, ImageTask
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
@@ -26,6 +26,8 @@ from acenas.tables import Provenance, WeakLabels
 from acenas.training.processes import Hardware, processes
 
 LABELS = ("weak.supernet", "weak.supernet_loss")
+
+_CHUNK = {"archs": [str], "scores": [[float]], "seconds": float}
 
 OnChunk = Callable[[int, int], None]
 """Receives the number of finished chunks and of all chunks."""
@@ -136,7 +138,7 @@ class Scoring:
         canonical = sorted(set(forms))  # the same first operations side by side
         with processes(self.hardware, _score, self, network, canonical, folder) as environment:
             chunks = _score(environment, self, network, canonical, folder, progress)
-        done = [json.loads(chunk.read_text(encoding="utf-8")) for chunk in chunks]
+        done = [read_json(chunk, _CHUNK, "remove it to score its paths again") for chunk in chunks]
         scores = {
             a: score for chunk in done for a, score in zip(chunk["archs"], chunk["scores"], strict=True)
         }
@@ -240,7 +242,8 @@ def _score(
     mine = [i for i in range(len(files)) if i % size == rank]
     others = [i for i in reversed(range(len(files))) if i % size != rank]  # they come from the other end
     for i in mine + others:
-        if files[i].exists():
+        with suppress(UserError):  # there is none yet, or it is damaged
+            read_json(files[i], _CHUNK)
             continue
         start = time.monotonic()
         with scoring.hardware.autocast():

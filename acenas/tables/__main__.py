@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import DownloadColumn, TransferSpeedColumn
 from rich.table import Table
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
 from acenas.tables.catalogue import DATA_VARIABLE, available_tables, find_table
 from acenas.tables.console import UNCHECKED, find_space, open_console, progress_bar, renamed_columns, say
 from acenas.tables.importers.command import add_imports
@@ -25,17 +25,16 @@ from acenas.tables.weak_labels import WeakLabels
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status: 0, or 1 after a message about what is wrong."""
+    """Runs the command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        if hasattr(options, "file") and options.sha256:
-            check_file(options.file, "the file")
-            sha256(options.file, options.sha256)
-        options.run(options, open_console())
-    except UserError as error:
-        say(open_console(stderr=True), "Error", str(error), "bold red")
-        return 1
-    return 0
+    return exit_status(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    if hasattr(options, "file") and options.sha256:
+        check_file(options.file, "the file")
+        sha256(options.file, options.sha256)
+    options.run(options, open_console())
 
 
 def list_tables(options: argparse.Namespace, console: Console) -> None:
@@ -188,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "verify",
         parents=[named, folder],
-        help="check a table's file, checksums, values and architectures; exit status 1 where something is wrong",
+        help="check a table's file, checksums, values and architectures; exit status 2 where something is wrong",
     )
     command.add_argument("--space", help="the search space that the table must be of, such as nasbench201")
     command.set_defaults(run=verify_table)

@@ -6,6 +6,7 @@ It uses `requests` rather than `pooch`, which restarts an interrupted download f
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,7 @@ import requests
 import yaml
 
 from acenas.errors import UserError
+from acenas.files import read_json
 from acenas.tables.importers.files import sha256
 
 Progress = Callable[[int, int | None], object]
@@ -139,7 +141,10 @@ def _fetch_patiently(url: str, part: Path, progress: Progress) -> None:
 def _fetch(url: str, part: Path, progress: Progress) -> None:
     """Appends the rest of the file to `part`, or downloads all of it. Raises as `requests` does."""
     start = _size(part)
-    kept = json.loads(_validator(part).read_text()) if start and _validator(part).exists() else {}
+    kept: dict[str, str] = {}
+    if start:
+        with suppress(UserError):  # nothing is known of the part, so it begins again
+            kept = read_json(_validator(part), {"url": str, "version": str})
     headers = {"Accept-Encoding": "identity"}  # bytes as they are: compressed ones could not be counted
     if start and kept.get("url") == url and kept.get("version"):
         headers |= {"Range": f"bytes={start}-", "If-Range": kept["version"]}

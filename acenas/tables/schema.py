@@ -326,6 +326,8 @@ def check_percent(name: str, values: NDArray[np.float64]) -> None:
 
 def as_float64(name: str, values: Any) -> NDArray[np.float64]:
     """Converts a `pyarrow.ChunkedArray` to float64, NaN where a value is missing; raises `UserError` for text."""
+    if str(values.type) == "null":  # of a file in which it has no value at all
+        return np.full(len(values), np.nan)
     if not is_number(values.type):
         raise UserError(f"column {name} holds {values.type}, not numbers; ask for a column of numbers")
     floats = np.concatenate([np.zeros(0), *(numbers(chunk).astype(np.float64) for chunk in values.chunks)])

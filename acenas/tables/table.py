@@ -2,18 +2,16 @@
 
 import difflib
 import itertools
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.files import open_parquet, reading
 from acenas.tables.arrow import equal, from_rows, from_strings, is_number, padded, text
 from acenas.tables.schema import (
     ARCH,
@@ -57,7 +55,7 @@ def read_footer(path: str | Path, space: str | None = None) -> Footer:
     """
     path = Path(path)
     _check_ends(path)
-    with _reading(path), pq.ParquetFile(path) as file:
+    with reading(path, _fetch_again(path)), open_parquet(path) as file:
         schema, rows = file.schema_arrow, file.metadata.num_rows
     try:
         packed = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
@@ -95,6 +93,7 @@ class ArchIndex:
     Raises:
         UserError: where an architecture is there twice.
 
+    >>> import pyarrow as pa
     >>> index = ArchIndex(pa.chunked_array([["b", "a"]]))
     >>> index.rows(["a", "b", "c"]).tolist()
     [1, 0, -1]
@@ -322,19 +321,9 @@ def _check_ends(path: Path) -> None:
         raise UserError(f"{path} is truncated: its end is missing; {_fetch_again(path)}")
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turns any exception of pyarrow on a damaged file into one `UserError`."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} is damaged ({reason}); {_fetch_again(path)}") from error
-
-
 def _read_column(footer: Footer, name: str) -> Any:
     """Returns the whole column as `pyarrow.ChunkedArray`, its checksum verified."""
-    with _reading(footer.path), pq.ParquetFile(footer.path, page_checksum_verification=True) as file:
+    with reading(footer.path, _fetch_again(footer.path)), open_parquet(footer.path) as file:
         # Parquet takes "a.b" for all columns below a.b: asked for d.valid.9 it reads d.valid.9.s0 too.
         values = file.read(columns=[name]).column(name)
         values.validate(full=True)

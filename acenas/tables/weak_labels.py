@@ -52,7 +52,8 @@ class WeakLabels:
         provenance: for each label, on which images, with which weights and for how long it was measured.
 
     Raises:
-        UserError: where a name is not one of a weak label, has no provenance or is there twice, or an architecture is.
+        UserError: where a name is not one of a weak label, has no provenance or is there twice, or an architecture is,
+            or a value is infinite.
         ValueError: where the shape of `values` does not fit.
     """
 
@@ -73,6 +74,12 @@ class WeakLabels:
         if values.shape != (len(archs), len(names)):
             raise ValueError(
                 f"values of shape {values.shape} for {len(archs)} architectures × {len(names)} labels"
+            )
+        infinite = np.argwhere(np.isinf(values))
+        if len(infinite):
+            row, column = infinite[0]
+            raise UserError(
+                f"weak label {names[column]} is infinite for {archs[row]}; leave it out there, as NaN"
             )
         self.space = space
         self.archs = list(archs)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import signal
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,8 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from typing_extensions import override
+
+from acenas.files import atomic_path, check_kind, read_state, reading
 
 if TYPE_CHECKING:  # rankers use this file too, without processes
     from acenas.training.processes import Hardware
@@ -40,15 +41,25 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if not last and time.monotonic() - self._written < self.seconds:
             return
-        # A random name: processes of several containers or machines may have the same number.
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.tmp")
-        try:
+        with atomic_path(self.path) if trainer.is_global_zero else nullcontext(self.path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)
-            if trainer.is_global_zero:
-                temporary.replace(self.path)
-            self._written = time.monotonic()
-        finally:
-            temporary.unlink(missing_ok=True)
+        self._written = time.monotonic()
+
+
+def resumable(checkpoint: Path, module: pl.LightningModule) -> Path | None:
+    """Returns the checkpoint to go on from; None where there is none yet.
+
+    Raises:
+        UserError: where it is damaged, or of another training.
+    """
+    if not checkpoint.exists():
+        return None
+    remedy = "remove it to begin this training again"
+    state = read_state(checkpoint, remedy)
+    with reading(checkpoint, remedy):
+        check_kind(state, dict.fromkeys(("loops", "epoch", "optimizer_states", "lr_schedulers"), object))
+        module.load_state_dict(state["state_dict"])
+    return checkpoint
 
 
 @contextmanager
@@ -138,4 +149,4 @@ def fit(
             enable_model_summary=False,
             **options | trainer_options,
         )
-        trainer.fit(module, data, ckpt_path=checkpoint if checkpoint and checkpoint.exists() else None)
+        trainer.fit(module, data, ckpt_path=None if checkpoint is None else resumable(checkpoint, module))

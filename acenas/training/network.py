@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from acenas.errors import UserError, first_line
+from acenas.files import read_state, reading
 from acenas.images import ImageTask
 from acenas.seeds import derive_seed, seeded
 from acenas.training.recipe import Recipe
@@ -24,16 +24,12 @@ def initialised(build: Callable[[], Network], seed: int, stage: str = "training"
 
 def load_weights(network: nn.Module, path: Path, whose: str) -> None:
     """Loads the weights of a file, or of a checkpoint of Lightning. Raises `UserError` where they are not `whose`."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+    remedy = f"remove its folder to train {whose} again"
+    state = read_state(path, remedy)
+    with reading(path, remedy):
         if "state_dict" in state:  # a checkpoint of a whole module
             state = {name.removeprefix("network."): tensor for name, tensor in state["state_dict"].items()}
         network.load_state_dict(state)
-    except Exception as error:
-        raise UserError(
-            f"{path} holds no weights of {whose} ({first_line(error)}); if it is damaged, remove its folder to train "
-            "again"
-        ) from error
 
 
 class EpochSums:

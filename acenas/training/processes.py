@@ -19,6 +19,7 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
 from typing_extensions import override
 
 from acenas.errors import UserError, require_at_least, require_one_of
+from acenas.executors.launcher import launched_rank
 from acenas.executors.parent import end_with_parent
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
@@ -175,12 +176,12 @@ def launched() -> ClusterEnvironment | None:
     Raises:
         UserError: where Lightning does not accept the job of SLURM.
     """
-    if TorchElasticEnvironment.detect():
-        return TorchElasticEnvironment()
-    if int(os.environ.get("SLURM_NTASKS", "1")) == 1:  # such as a job of submitit
+    if launched_rank() is None:  # such as a job of submitit
         return None
     try:
-        return SLURMEnvironment(auto_requeue=False) if SLURMEnvironment.detect() else None
+        if TorchElasticEnvironment.detect():
+            return TorchElasticEnvironment()
+        return SLURMEnvironment(auto_requeue=False)
     except RuntimeError as error:
         raise UserError(f"SLURM: {error}") from error
 

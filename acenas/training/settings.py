@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.files import read_json, write_text
 from acenas.images import ImageTask
 from acenas.seeds import torch_generator
 from acenas.spaces.base import SearchSpace
@@ -44,7 +44,7 @@ def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         write_text(path, json.dumps(settings, indent=2) + "\n")
         return
-    theirs = json.loads(path.read_text(encoding="utf-8"))
+    theirs = read_json(path, {str: object}, "remove the folder to start again")
     different = sorted(key for key in settings if settings[key] != theirs.get(key))
     if different:
         raise UserError(

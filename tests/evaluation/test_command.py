@@ -54,6 +54,15 @@ def test_what_is_trained_is_read_and_not_trained_again(tmp_path: Path) -> None:
     assert log.read_text() == "xxx"
 
 
+def test_a_value_that_is_none_is_trained_again(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    text = "open(log, 'a').write('x'); print('nan' if len(open(log).read()) <= 3 else 2)"
+    command = program(tmp_path, f"log = {str(log)!r}; {text}")
+    evaluator = CommandEvaluator(SPACE, command, tmp_path / "trained", jobs=1)
+    assert {result.failure.split(";")[0] for result in results(evaluator)} == {"the objective is nan"}
+    assert [result.value for result in results(evaluator)] == [2] * 3 and log.read_text() == "x" * 6
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -68,7 +77,9 @@ def test_a_failed_program_is_a_result_with_a_reason(tmp_path: Path, text: str, m
     command = program(tmp_path, f"if arch == {ARCHS[1]!r}:\n    {text}\nelse:\n    print(2)")
     start = time.monotonic()
     first, failed, last = results(
-        CommandEvaluator(SPACE, command, tmp_path / "trained", jobs=2, time_limit=4)
+        CommandEvaluator(
+            SPACE, command, tmp_path / "trained", jobs=2, time_limit=2 if "sleep" in text else 30
+        )
     )
     assert first.value == last.value == 2 and not first.failure
     assert np.isnan(failed.value) and match in failed.failure

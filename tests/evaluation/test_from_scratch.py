@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.evaluation.from_scratch import TrainingEvaluator, TrainingJudge
-from acenas.evaluation.jobs import arch_folder
+from acenas.evaluation.jobs import arch_folder, read_result
 from acenas.files import write_text
 from acenas.images import Augmentation, Digits, Images, ImageSource, ImageSplits, ImageTask
 from acenas.seeds import torch_generator
@@ -295,7 +295,7 @@ def test_accuracies_are_those_of_the_measured_table(tmp_path: Path) -> None:
     images = replace(IMAGES, draws=4)
     recipe = Recipe(10, 32, 0.3, nesterov=True, weight_decay=5e-4, warmup_epochs=1)  # conf/recipe/digits.yaml
     table = BenchmarkTable.open(find_table("nb201_digits"))
-    archs = table.archs[:2]
+    archs = table.archs[:1]
     seen = evaluator(tmp_path, space=space, images=images, recipe=recipe).evaluate(archs)
     judge = TrainingJudge(space, images, tmp_path, accelerator="cpu")
     # The table's networks were trained side by side: rounding differs, and grows from step to step.
@@ -390,3 +390,12 @@ def test_gpus_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert both.jobs == 2
     assert [result.failure[:26] for result in both.results(ARCHS)] == ["RuntimeError: no GPU here;"] * 3
     assert used == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"arch": "a", "value": "b"}', '{"arch": "a", "seconds": []}']
+)
+def test_a_damaged_result_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(UserError, match=rf"result.json is damaged, .*; remove {tmp_path} to train it again"):
+        read_result(tmp_path, "a")

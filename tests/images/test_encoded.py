@@ -128,7 +128,7 @@ def test_a_missing_file_or_column_and_another_format_are_named(folder: Path) -> 
     with pytest.raises(UserError, match="set data_dir"):
         source(None)
     (folder / "test.parquet").write_bytes(b"PAR1 not really PAR1")
-    with pytest.raises(UserError, match=r"test.parquet is damaged, or no Parquet file"):
+    with pytest.raises(UserError, match=r"test.parquet is damaged, or not what is due here"):
         source(folder).load()
 
 

@@ -1,6 +1,8 @@
 """Images on the disk: what is read of them, in which batches, and what is said of files that are wrong."""
 
+import codecs
 import math
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from acenas.images import (
     RandomDivision,
 )
 from acenas.images.base import ImagePart, Images
+from acenas.images.decoding import converted
 from acenas.images.files import Crops
-from tests.training.final.example import CLASSES, task, write_data
+from tests.training.final.example import CLASSES, task, write_data, write_images
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +228,7 @@ def broken(folder: Path) -> dict[str, str]:
         "other": "must have the same class folders; blue is in one of them only",
         "no_label.txt": "no_label.txt, line 1: 'train/red/red_0.jpg' is not a path and, after a space, a label",
         "high.txt": "has the label 3, and .*train has 3 classes",
-        "binary.txt": "is no text in UTF-8",
+        "binary.txt": r"line 1: '\\udcff\\udcfe\\x00' is not a path",
     }
 
 
@@ -233,9 +236,121 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     for test, message in broken(tmp_path).items():
         with pytest.raises(UserError, match=message):
             source(tmp_path, test=test).load()
+    (tmp_path / "gap.txt").write_text("val/red/red_0.jpg 2\nval/red/red_1.png 1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"gap.txt .* has no image with the label 0, and some with 2"):
+        source(tmp_path, "gap.txt").load()
     with pytest.raises(UserError, match="workers must be at least 0"):
         source(tmp_path, workers=-1)
     with pytest.raises(UserError, match="on_damage is skip or fail"):
         source(tmp_path, on_damage="stop")
     with pytest.raises(UserError, match="set data_dir"):
         source(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_images_of_16_bits_are_scaled(tmp_path: Path, dtype: type[np.unsignedinteger[Any]]) -> None:
+    ramp = np.linspace(0, np.iinfo(dtype).max, 64 * 64).reshape(64, 64).astype(dtype)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    assert Crops(size=32).read(tmp_path / "ramp.png", None).mean() == pytest.approx(127.5, abs=1)
+
+
+def test_pixels_without_a_largest_value_are_damage(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pixels of mode F, and 8 or 16 bits are read"):
+        converted(Image.new("F", (4, 4)), "RGB")
+
+
+def test_folders_that_systems_leave_are_no_classes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_data(tmp_path)
+    for name in (".ipynb_checkpoints", "__MACOSX", "lost+found"):
+        (tmp_path / "train" / name).mkdir()
+        Image.new("RGB", (9, 9)).save(tmp_path / "train" / name / "copy.png")
+    (tmp_path / "train" / "red" / "._red_0.jpg").write_bytes(b"a resource fork")
+    (tmp_path / "train" / "red" / "more").mkdir()
+    (tmp_path / "train" / "README").touch()
+    splits = source(tmp_path, workers=0).load()
+    assert splits.classes == CLASSES and len(splits.train.labels) == 33
+    (message,) = caplog.messages
+    assert message == (
+        f"{tmp_path / 'train'}: 6 files and folders are not read: .ipynb_checkpoints, README, __MACOSX, lost+found, "
+        "red/._red_0.jpg, ..."
+    )
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_class_without_images_is_an_error(tmp_path: Path, part: str) -> None:
+    write_data(tmp_path)
+    for file in list((tmp_path / part / "blue").iterdir()):
+        file.rename(file.with_suffix(".bmp"))
+    message = (
+        rf"{part}/blue is a class without images \(\d+ files are not read, such as blue/blue_0\.bmp\): give"
+    )
+    with pytest.raises(UserError, match=message):
+        source(tmp_path).load()
+
+
+def test_a_class_that_the_division_leaves_no_training_image_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_data(tmp_path)
+    source(tmp_path, division=RandomDivision("train", (2, 3)), workers=0).load()
+    assert any("of 3 classes have no training image" in message for message in caplog.messages)
+
+
+def test_names_need_no_encoding(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_data(tmp_path)
+    red, other = tmp_path / "train" / "red", os.fsdecode(b"r\xe9d")
+    (red / "red_0.jpg").rename(red / os.fsdecode(b"caf\xe9.jpg"))
+    for part in ("train", "val"):
+        (tmp_path / part / "red").rename(tmp_path / part / other)
+    (tmp_path / "train" / other / "red_1.png").write_bytes(b"damaged")
+    splits = source(tmp_path, workers=0).load()
+    assert splits.classes == ("blue", "green", "r\\xe9d")
+    everything = splits.train.joined(splits.valid)
+    assert everything.names is not None and b"train/r\xe9d/caf\xe9.jpg" in everything.names.tolist()
+    (batch,) = everything.batches([torch.arange(36)])
+    assert len(batch.labels) == 35
+    assert list(everything.damaged) == ["train/r\\xe9d/red_1.png"] and caplog.text.encode()
+    (tmp_path / "a.txt").write_bytes(
+        codecs.BOM_UTF8 + b"train/r\xe9d/caf\xe9.jpg 0\r\ntrain/blue/blue_0.jpg 1"
+    )
+    (tmp_path / "b.txt").write_text("val/blue/blue_0.jpg 0")
+    listed = source(tmp_path, "a.txt", "b.txt", division=RandomDivision("train", (1, 1)), workers=0).load()
+    read = [list(part.batches([torch.arange(1)])) for part in (listed.train, listed.valid, listed.test)]
+    assert list(map(len, read)) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_where_no_image_can_be_read_nothing_begins(tmp_path: Path, part: str) -> None:
+    write_data(tmp_path)
+    for which in ("train", "val"):
+        names = [f"{path.relative_to(tmp_path)} 0\n" for path in (tmp_path / which / "red").iterdir()]
+        wrong = "wrong/" if which == part else ""
+        (tmp_path / f"{which}.txt").write_text("".join(wrong + name for name in names), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"of \d+ images .* cannot be read, such as .*/wrong/.* \(No such file"
+    ):
+        source(tmp_path, "train.txt", "val.txt", workers=0).load()
+
+
+def test_a_few_damaged_images_are_left_out_and_more_are_an_error(tmp_path: Path) -> None:
+    write_images(tmp_path / "train", 20)
+    write_images(tmp_path / "val", 3, seed=1)
+    files = sorted((tmp_path / "train").rglob("*.png"))
+    for count, file in enumerate(files[:4], start=1):
+        file.write_bytes(b"damaged")
+        if count == 3:  # 5 % of 60
+            everything(tmp_path).check()
+            assert sum(len(batch.labels) for batch in everything(tmp_path).batches([torch.arange(60)])) == 57
+    with pytest.raises(UserError, match=r"4 of 60 images .* cannot be read, .* too many to be left out"):
+        everything(tmp_path).check()
+    with pytest.raises(UserError, match=r"4 of 60 images .* cannot be read"):
+        list(everything(tmp_path).batches([torch.arange(60)], crops=0))
+    with pytest.raises(UserError, match="get it again, or say on_damage=skip"):
+        everything(tmp_path, on_damage="fail").check()
+
+
+def everything(root: Path, **options: Any) -> ImageFiles:
+    """The training images, undivided."""
+    names = [str(path.relative_to(root)).encode() for path in sorted((root / "train").rglob("*.*"))]
+    options = {"crops": Crops(size=8), "workers": 0, "on_damage": "skip", **options}
+    return ImageFiles(root, np.array(names), torch.zeros(len(names), dtype=torch.long), **options)

@@ -86,7 +86,7 @@ def test_an_index_file_that_does_not_fit_says_why(tmp_path: Path, parts: dict[st
 def test_another_format_says_so(tmp_path: Path, content: str) -> None:
     path = tmp_path / "split.txt"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=r"is no JSON|parts by name|has no 'train'|train must be"):
+    with pytest.raises(UserError, match=r"is damaged|parts by name|has no 'train'|train must be"):
         FileDivision("train", path, ("train", "valid")).indices(4)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from acenas.tables import WeakLabels
-from tests.integration.conftest import Command, command, environment, result, run_folders
+from tests.integration.conftest import Command, command, environment, result, run_folders, summary
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +98,28 @@ def test_a_sweep_whose_shell_is_closed_is_collected_by_the_same_command(
     assert alone.returncode == 0, alone.stderr
     (folder,) = run_folders(tmp_path / "alone")
     assert result(folder) == result(tmp_path / "outputs/debug" / folder.name)
+
+
+def test_tasks_of_srun_are_runs_of_their_own(slurm: dict[str, str], tmp_path: Path) -> None:
+    typed = " ".join([*command(*SEARCH), "seed=$SLURM_PROCID"]).replace("logger.mode=disabled", "")
+    srun = ["srun", "--ntasks=4", "--overcommit", "bash", "-c", typed]
+    done = subprocess.run(
+        srun, cwd=tmp_path, env=environment() | slurm, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("4 architectures trained") == 4
+    folders = run_folders(tmp_path / "outputs")
+    assert sorted(summary(folder)["seed"] for folder in folders) == [0, 1, 2, 3]
+    assert all((folder / "metrics.csv").exists() and (folder / "wandb").is_dir() for folder in folders)
+
+
+def test_a_shell_of_an_allocation_starts_ordinary_runs(slurm: dict[str, str], tmp_path: Path) -> None:
+    salloc = ["salloc", "--ntasks=2", *command(*SEARCH, "fresh=true")]
+    done = subprocess.run(
+        salloc, cwd=tmp_path, env=environment() | slurm, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(run_folders(tmp_path / "outputs")) == 1
 
 
 # So long that there is time for a kill in pretraining, and between the first observations and the end.

@@ -1,11 +1,13 @@
 """The command as a user runs it: what it leaves behind, what it says, what it survives."""
 
 import contextlib
+import json
 import os
 import pty
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from acenas.tables import BenchmarkTable, find_table
 from tests.integration.conftest import Command, command, environment, result, run_folders, summary
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
+from tests.shortcuts import acenas_here, without_figures
 
 DEBUG = "experiment=debug"
 
@@ -122,11 +125,11 @@ def kill_when(there: Path, cwd: Path, *overrides: str) -> None:
     ],
 )
 def test_a_run_killed_in_any_stage_ends_as_if_it_had_not_been(
-    there: str, acenas: Command, finished: Path, tmp_path: Path
+    there: str, finished: Path, tmp_path: Path
 ) -> None:
     kill_when(Path(there), tmp_path, DEBUG)
     assert not run_folders(tmp_path / "outputs")
-    done = acenas(DEBUG, cwd=tmp_path)
+    done = acenas_here(DEBUG, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path / "outputs")
     assert folder.name == finished.name
@@ -137,8 +140,10 @@ def test_a_run_killed_in_any_stage_ends_as_if_it_had_not_been(
     pd.testing.assert_frame_equal(left, right, check_like=True)
 
 
-def test_a_sweep_gives_every_configuration_its_own_folder(acenas: Command, tmp_path: Path) -> None:
-    done = acenas("-m", DEBUG, "seed=0,1", "loss=lambdarank,mse", "logger.mode=offline", cwd=tmp_path)
+def test_a_sweep_gives_every_configuration_its_own_folder(tmp_path: Path) -> None:
+    small = ("ranker.pretraining.epochs=1", "ranker.finetuning.passes=2", "logger.mode=offline")
+    with without_figures():
+        done = acenas_here("-m", DEBUG, "seed=0,1", "loss=lambdarank,mse", *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     folders = run_folders(tmp_path / "outputs")
     assert len(folders) == 4
@@ -252,39 +257,62 @@ def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
     assert not (folder / "wandb").exists()
 
 
-@pytest.mark.parametrize(
-    ("overrides", "messages"),
-    [
-        (["search.bugdet=5"], ["search.bugdet", "not in struct"]),
-        (["loss=lambdarnk"], ["lambdarnk", "Available options", "lambdarank"]),
-        (["search.budget=many"], ["search.budget=many is not a whole number", "search.budget=12"]),
-        (["search.budget=3"], ["search.budget=3 must be larger than search.num_final=4"]),
-        (["seed=-1"], ["seed=-1 is below zero"]),
-        (["table=nb201"], ["no table nb201", "data_dir"]),
-        (["table=nb201", "table.dataset=svhn"], ["not a data set of table nb201", "cifar100"]),
-        (["weak_labels=[weak.magic]"], ["no column weak.magic", "or weak_labels=[]"]),
-        (["data_dir=nowhere", "table=nb201"], ["nowhere"]),
-        (["table=none"], ["evaluator needs table", "table=nb201_digits"]),
-        (["evaluator=train", "judge=train"], ["evaluator needs images", "images=digits"]),
-        (["judge=train", "images=digits"], ["judge=train tests what evaluator=train has trained"]),
-    ],
-)
-def test_a_mistake_is_one_message_before_any_heavy_import(
-    overrides: list[str], messages: list[str], acenas: Command, tmp_path: Path
-) -> None:
+MISTAKES = {
+    "search.bugdet=5": ["search.bugdet", "not in struct"],
+    "loss=lambdarnk": ["lambdarnk", "Available options", "lambdarank"],
+    "search.budget=many": ["search.budget=many is not a whole number", "search.budget=12"],
+    "search.budget=3": ["search.budget=3 must be larger than search.num_final=4"],
+    "seed=-1": ["seed=-1 is below zero"],
+    "table=nb201": ["no table nb201", "data_dir"],
+    "table=nb201 table.dataset=svhn": ["not a data set of table nb201", "cifar100"],
+    "weak_labels=[weak.magic]": ["no column weak.magic", "or weak_labels=[]"],
+    "data_dir=nowhere table=nb201": ["nowhere"],
+    "table=none": ["evaluator needs table", "table=nb201_digits"],
+    "evaluator=train judge=train": ["evaluator needs images", "images=digits"],
+    "judge=train images=digits": ["judge=train tests what evaluator=train has trained"],
+}
+HEAVY = ("torch", "pytorch_lightning", "wandb")
+MAKE_MISTAKES = """
+import json, sys, time
+from pathlib import Path
+from tests.shortcuts import acenas_here
+
+told = {}
+for given in sys.argv[3:]:
     start = time.monotonic()
-    done = acenas(DEBUG, *overrides, cwd=tmp_path)
-    seconds = time.monotonic() - start
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    for message in messages:
-        assert message in done.stderr
-    assert seconds < 4, "2 s on an idle machine; torch alone would take longer"
-    assert not list(tmp_path.glob("outputs/*/*")), "a run that never began leaves no folder"
+    done = acenas_here(sys.argv[2], *given.split(), cwd=Path(sys.argv[1]))
+    told[given] = {"code": done.returncode, "said": done.stderr, "seconds": time.monotonic() - start}
+    told[given]["imported"] = list(sys.modules)
+print(json.dumps(told))
+"""
 
 
-def test_a_mistake_that_only_the_parts_can_see_is_one_message_too(acenas: Command, tmp_path: Path) -> None:
-    done = acenas(DEBUG, "ranker.dropout=2", "logger.mode=disabled", cwd=tmp_path)
+@pytest.fixture(scope="module")
+def mistakes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the command says of each of `MISTAKES`, made one after the other in one process that has run nothing yet."""
+    cwd = tmp_path_factory.mktemp("mistakes")
+    code = [sys.executable, "-c", MAKE_MISTAKES, str(cwd), DEBUG, *MISTAKES]
+    made = subprocess.run(code, env=environment(), capture_output=True, text=True, check=True)
+    assert not list(cwd.glob("outputs/*/*")), "a run that never began leaves no folder"
+    told: dict[str, dict[str, Any]] = json.loads(made.stdout)
+    return told
+
+
+@pytest.mark.parametrize("given", MISTAKES)
+def test_a_mistake_is_one_message_before_any_heavy_import(
+    given: str, mistakes: dict[str, dict[str, Any]]
+) -> None:
+    told = mistakes[given]
+    assert told["code"] != 0
+    assert "Traceback" not in told["said"]
+    for message in MISTAKES[given]:
+        assert message in told["said"]
+    assert told["seconds"] < 3, "on a busy machine; less than 1 s on an idle one"
+    assert not set(HEAVY) & set(told["imported"])
+
+
+def test_a_mistake_that_only_the_parts_can_see_is_one_message_too(tmp_path: Path) -> None:
+    done = acenas_here(DEBUG, "ranker.dropout=2", "logger.mode=disabled", cwd=tmp_path)
     assert done.returncode == 2
     assert "dropout lies between 0 and 1" in done.stderr and "Traceback" not in done.stderr
 

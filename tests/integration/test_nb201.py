@@ -16,8 +16,8 @@ from tests.tables.stand_ins import write_nb201
 SMALL = (
     "search.budget=8",
     "search.per_round=3",
-    "ranker.pretraining.epochs=2",
-    "ranker.finetuning.passes=20",
+    "ranker.pretraining.epochs=1",
+    "ranker.finetuning.passes=5",
     "logger.mode=disabled",
 )
 

@@ -24,8 +24,8 @@ from tests.tables.stand_ins import write_nds
 SEARCH = (
     "search.budget=6",
     "search.per_round=3",
-    "ranker.pretraining.epochs=2",
-    "ranker.finetuning.passes=20",
+    "ranker.pretraining.epochs=1",
+    "ranker.finetuning.passes=5",
 )
 SMALL = ("space.variant=cifar10", "space.widths=[2,4]", "space.depths=[3,4]", "space.in_channels=1")
 SUPERNET = ("images=digits", "supernet=digits", "supernet.recipe.warmup_epochs=0", "scoring.batch_size=100")

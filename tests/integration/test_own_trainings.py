@@ -1,14 +1,19 @@
 """Trainings, judges, objectives and configs of the user's own, by command."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from tests.integration.conftest import Command, command, environment, result, run_folders, summary
+from tests.shortcuts import acenas_here
 
 MINE = """
 import numpy as np
@@ -42,6 +47,7 @@ defaults:
 experiment: mine
 weak_labels: []
 search: {budget: 9}
+ranker: {finetuning: {passes: 5}}
 """,
 }
 
@@ -64,6 +70,14 @@ evaluator:
   objective: {name: val_loss, direction: min}
 ranker: {finetuning: {passes: 5}}
 """
+INTERRUPTED = """
+import time
+def train(kernel, width, act):
+    with open("log", "a") as log:
+        log.write("x")
+    time.sleep(60 if len(open("log").read()) == 3 else 0)
+    return kernel + width
+"""
 QUIET = "logger.mode=disabled"
 
 
@@ -80,9 +94,9 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_evaluator_and_a_judge_of_ones_own(acenas: Command, tmp_path: Path) -> None:
+def test_an_evaluator_and_a_judge_of_ones_own(tmp_path: Path) -> None:
     write(tmp_path, {"mine.py": MINE} | {f"conf/{name}": text for name, text in MINE_CONF.items()})
-    done = acenas("--config-dir=conf", "experiment=mine", QUIET, cwd=tmp_path)
+    done = acenas_here("--config-dir=conf", "experiment=mine", QUIET, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path / "outputs")
     found, observations = summary(folder), pd.read_parquet(folder / "observations.parquet")
@@ -183,13 +197,36 @@ def test_a_benchmark_finds_the_configs_of_the_user(own: Path) -> None:
     assert len(run_folders(own / "outputs")) == 2  # the benchmark's own is one
 
 
-def test_a_missing_program_and_a_wrong_objective_are_told(acenas: Command, own: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", [os.killpg, os.kill], ids=["all, as a terminal does", "the command alone"])
+def test_an_interrupt_is_one_sentence_and_the_same_command_goes_on(
+    acenas: Command, own: Path, whom: Callable[[int, int], None]
+) -> None:
+    (own / "losses.py").write_text(INTERRUPTED)
+    overrides = ("--config-dir=conf", "experiment=own", QUIET, "search.budget=6", "search.per_round=2")
+    piped: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = subprocess.Popen(
+        command(*overrides), cwd=own, env=environment(), start_new_session=True, **piped
+    )
+    while not (own / "log").exists() or (own / "log").read_text() != "xxx":
+        assert started.poll() is None, started.communicate()
+        time.sleep(0.1)
+    whom(started.pid, signal.SIGINT)
+    _, stderr = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "acenas: stopped; the same command goes on\n" in stderr and "Traceback" not in stderr
+    done = acenas(*overrides, cwd=own)
+    assert done.returncode == 0, done.stderr
+    assert (own / "log").read_text() == "x" * 7, "what was interrupted is trained again, and nothing else"
+
+
+def test_a_missing_program_and_a_wrong_objective_are_told(own: Path) -> None:
     for override, told in {
         "evaluator.function=???": "evaluator.function has no value",
         "evaluator.objective.direction=up": "direction=up must be max or min",
         "evaluator.on_failure=ignore": "evaluator.on_failure=ignore skip or stop",
     }.items():
-        done = acenas("--config-dir=conf", "experiment=own", override, cwd=own)
+        done = acenas_here("--config-dir=conf", "experiment=own", override, cwd=own)
         assert done.returncode == 2 and told in done.stderr, done.stderr
     assert not list((own / "outputs").glob("*/*"))
 

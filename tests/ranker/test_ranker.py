@@ -16,7 +16,7 @@ from torch import Tensor
 
 from acenas.errors import UserError
 from acenas.ranker import BidirectionalEncoder, Finetuning, GraphRanker, PaperEncoder, Pretraining, Prior
-from acenas.ranker.module import observed_weights, squared_errors
+from acenas.ranker.module import left_out_predictions, observed_weights, squared_errors
 from acenas.ranking import LambdaRankLoss, StandardisedMSELoss, ndcg_at_k, relevance
 from acenas.spaces import GraphBatch
 from tests.ranker.graphs import SPACE, accuracies_of, random_dags
@@ -34,7 +34,7 @@ def small_ranker(**changes: Any) -> GraphRanker:
     groups: dict[str, Any] = {
         "pretraining": Pretraining(epochs=3, batch_size=32),
         "finetuning": Finetuning(passes=10, replay_size=16, fresh_head=False),
-        "prior": Prior(weight=0.0, ridge=None),
+        "prior": Prior(weight=0.0, ridge=None, margin=None),
     }
     options = {"encoder": SMALL, "loss": LambdaRankLoss(scale=20.0), "head_channels": 16, "dropout": 0.1}
     options |= {name: replace(group, **changes.pop(name, {})) for name, group in groups.items()}
@@ -118,6 +118,41 @@ def test_a_prior_that_learns_tells_a_label_that_misleads(tmp_path: Path) -> None
         correlation(ranker.score(GRAPHS[12:]), -ACCURACIES[12:]) for ranker in (fixed, learned)
     )
     assert of_learned > of_fixed + 0.1
+
+
+def test_what_is_left_out_is_predicted_by_the_others() -> None:
+    """scikit-learn's ridge regression, fitted again without each row, is the independent reference."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randn(9, 2, generator=generator, dtype=torch.float64) + 5
+    targets = labels[:, 1] + torch.randn(9, generator=generator, dtype=torch.float64)
+    targets, before = targets - targets.mean(), torch.tensor([1.0, 0.5], dtype=torch.float64)
+    residual = targets - labels @ before
+    for i, predicted in enumerate(left_out_predictions(labels, targets, before, strength=3.0)):
+        others = torch.arange(9) != i
+        fitted = Ridge(alpha=3.0).fit(labels[others].numpy(), residual[others].numpy())
+        expected = labels[i] @ before + fitted.predict(labels[i : i + 1].numpy()).item()
+        torch.testing.assert_close(predicted, expected)
+
+
+def test_the_prior_has_the_weight_that_the_observed_give_it() -> None:
+    prior = Prior(weight=2.0, size=10, margin=1.0)
+    assert prior.weight_after(16) == prior.weight_after(16, 0.75) == 2 * 10 / 26, "0.5 above 1 / sqrt(16)"
+    assert prior.weight_after(16, 0.5) == pytest.approx(0.5 * prior.weight_after(16))
+    assert prior.weight_after(16, 0.25) == prior.weight_after(16, -1.0) == 0.0
+    assert replace(prior, margin=None).weight_after(16, -1.0) == prior.weight_after(16)
+    with pytest.raises(UserError, match=r"prior\.margin must be at least 0"):
+        Prior(margin=-1.0)
+
+
+def test_a_label_that_the_observed_contradict_has_no_say(tmp_path: Path) -> None:
+    """With a margin, shuffled labels give the scores of no prior, and good ones those of the whole prior."""
+    shuffled = WEAK_LABELS[torch.randperm(120, generator=torch.Generator().manual_seed(3))]
+    for labels, like in ((shuffled, {"weight": 0.0}), (WEAK_LABELS, {"weight": 10.0})):
+        asking, reference = (small_ranker(prior=prior) for prior in ({"weight": 10.0, "margin": 1.0}, like))
+        for ranker in (asking, reference):
+            ranker.pretrain(GRAPHS, labels, folder=tmp_path / str(id(ranker)))
+            ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+        torch.testing.assert_close(asking.score(GRAPHS), reference.score(GRAPHS))
 
 
 def test_a_prior_without_replayed_labels_is_an_error() -> None:
@@ -214,7 +249,7 @@ def test_a_file_of_another_ranker_is_refused(tmp_path: Path) -> None:
         small_ranker(head_channels=5).load(tmp_path / "ranker.pt")
     with pytest.raises(UserError, match="remove it to pretrain again"):
         small_ranker().load(tmp_path / "broken.pt")
-    with pytest.raises(UserError, match="pretrain one first"):
+    with pytest.raises(UserError, match=r"there is no file .*absent\.pt"):
         small_ranker().load(tmp_path / "absent.pt")
 
 

@@ -493,3 +493,33 @@ def test_repr_shows_the_parameters() -> None:
         "LambdaRankLoss(sigma=2.0, gain='exponential', scale=2.0, truncation_level=None, "
         "normalise=False, rank_by='score')"
     )
+
+
+@pytest.mark.parametrize("name", ["lambdarank", "listnet", "approx_ndcg"])
+@pytest.mark.parametrize("wrong", [-0.5, math.inf])
+def test_relevance_below_zero_or_infinite_is_refused(name: str, wrong: float) -> None:
+    with pytest.raises(ValueError, match=f"relevance must be at least 0 and finite, not {wrong:g}"):
+        FUNCTIONS[name](torch.zeros(1, 3), torch.tensor([[0.0, 1.0, wrong]]))
+    FUNCTIONS[name](torch.zeros(1, 3), torch.tensor([[0.0, 1.0, math.nan]]))
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "scores", "expected"),
+    [
+        ([0.0, math.inf], [0.0, 1.0], math.log(1 + math.exp(-1))),  # the better one is so for certain
+        ([-math.inf, 0.0], [0.0, 1.0], math.log(1 + math.exp(-1))),
+        ([math.inf, math.inf, 0.0], [2.0, 2.0, 1.0], 2 / 3 * math.log(1 + math.exp(-1))),  # two tie
+        ([0.0, 1e300], [0.0, 1.0], math.log(1 + math.exp(-1))),
+        ([0.0, 1.0], [0.0, math.inf], math.inf),  # what can be was ruled out
+        ([0.0, math.inf], [0.0, math.inf], 0.0),
+    ],
+)
+def test_pairwise_kl_takes_infinities_to_their_limits(
+    accuracies: list[float], scores: list[float], expected: float
+) -> None:
+    given_scores = torch.tensor([scores], requires_grad=True)
+    loss = functional.pairwise_kl_loss(given_scores, torch.tensor([accuracies], dtype=torch.float64))
+    assert loss.item() == pytest.approx(expected)
+    if all(map(math.isfinite, scores)):
+        (gradient,) = torch.autograd.grad(loss, given_scores)
+        assert gradient.isfinite().all()

@@ -312,6 +312,32 @@ def test_other_input_is_refused() -> None:
         ranking_metrics(fine, torch.full((2,), math.nan))
 
 
+@pytest.mark.parametrize("kind", ["exponential", "linear"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ([-0.9, -0.4, 0.5], "must be at least 0 and finite, not -0.9"),
+        ([1.0, math.inf], "must be at least 0 and finite, not inf"),
+        ([0.0, 1e308, 1e308], "1e[+]308 is too large for its"),
+    ],
+)
+def test_relevance_keeps_to_its_range(kind: GainKind, wrong: list[float], message: str) -> None:
+    values = torch.tensor(wrong, dtype=torch.float64)
+    with pytest.raises(ValueError, match=message):
+        gain(values, kind)
+    for metric in (dcg_at_k, ndcg_at_k):
+        with pytest.raises(ValueError, match=message):
+            metric(values, values, 2, gain=kind)
+
+
+def test_infinite_accuracies_have_no_relevance() -> None:
+    fine, infinite = torch.tensor([1.0, 2.0]), torch.tensor([1.0, math.inf])
+    with pytest.raises(ValueError, match="accuracies are infinite"):
+        relevance(infinite)
+    with pytest.raises(ValueError, match="accuracies are infinite"):
+        relevance(fine, reference=infinite)
+
+
 def test_infinite_scores_rank_like_others() -> None:
     scores = torch.tensor([-math.inf, 0.0, math.inf])
     assert ndcg_at_k(scores, torch.tensor([0.0, 1.0, 2.0]), 3) == 1.0

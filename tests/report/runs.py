@@ -1,7 +1,7 @@
 """Run folders as a search leaves them, small and quick to make."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -12,10 +12,19 @@ from acenas.run.folder import finish
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|"
 
 
+LOSS = {"name": "val_loss", "unit": "nats", "direction": "min"}
+
+
 def finished_run(
-    root: Path, number: int, overrides: Sequence[str] = (), returned: str = CELL, **config: object
+    root: Path,
+    number: int,
+    overrides: Sequence[str] = (),
+    returned: str = CELL,
+    objective: Mapping[str, str] | None = None,
+    judged: bool = True,
+    **config: object,
 ) -> Path:
-    """A finished run of one round per training, whose accuracies grow with its number."""
+    """A finished run of one round per training, whose values grow with its number: accuracies, or what is given."""
     folder = root / f"{number:010x}"
     (folder / ".hydra").mkdir(parents=True)
     (folder / runs.LOCK).touch()
@@ -32,8 +41,11 @@ def finished_run(
     (folder / "report.html").write_text("<p>report</p>")
     (folder / "ranking.svg").write_text('<?xml version="1.0"?><svg width="4" height="4"></svg>')
     accuracies = [90.0 + number % 7, 91.0 + number % 7]
+    name = objective["name"] if objective else "accuracy"
+    shown = f"{'test' if judged else 'observed'}_{name}"
     summary = {
         "experiment": "demo",
+        **({"objective": objective} if objective else {}),
         "seed": seed,
         "space": "nasbench201",
         "table": "nb201",
@@ -41,14 +53,15 @@ def finished_run(
         "trained": 20,
         "returned": {
             "arch": returned,
-            "observed_accuracy": 90.0,
-            "test_accuracy": accuracies[-1],
+            f"test_{name}": None,
+            f"observed_{name}": 90.0,
+            shown: accuracies[-1],
             "costs": {"params_m": 1.0 + seed, "latency_ms.pixel3": 2.5},  # type: ignore[operator]
         },
-        "best_known": {"arch": "b", "test_accuracy": 99.0},
+        "best_known": {"arch": "b", f"test_{name}": 99.0} if judged else None,
         "curve": [
-            {"trained": 10, "returned_test_accuracy": accuracies[0], "ndcg@10": None},
-            {"trained": 20, "returned_test_accuracy": accuracies[1], "ndcg@10": 0.5 + number % 3 / 10},
+            {"trained": 10, f"returned_{shown}": accuracies[0], "ndcg@10": None},
+            {"trained": 20, f"returned_{shown}": accuracies[1], "ndcg@10": 0.5 + number % 3 / 10},
         ],
         "cpu_seconds": {"total": 3.0},
     }

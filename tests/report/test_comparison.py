@@ -21,8 +21,12 @@ def results(**accuracies: list[list[float]]) -> pd.DataFrame:
             "budget": len(curve),
             "serves": n in (2, 4),
             "trained": n,
-            "test_accuracy": value,
+            "value": value,
             "regret": 99.0 - value,
+            "kind": "test",
+            "objective": "accuracy",
+            "unit": "%",
+            "direction": "max",
             "ndcg@10": np.nan if n == 1 else value / 100,
             "cpu_seconds": 1.0 + seed,
         }
@@ -37,7 +41,7 @@ SLOW = [[90.0, 90.0, 91.0, 95.0], [89.0, 89.0, 97.0, 93.0]]
 
 
 def test_means_errors_and_counts_add_up() -> None:
-    table = comparison(results(slow=SLOW, fast=FAST), "test_accuracy")
+    table = comparison(results(slow=SLOW, fast=FAST), "value")
     assert list(dict.fromkeys(table["method"])) == ["slow", "fast"], "methods keep their order"
     rows = table.set_index(["method", "trained"]).to_dict("index")
     # The deviation of two values is their distance over the root of 2, the standard error half their distance.
@@ -74,6 +78,20 @@ def test_the_page_tells_of_every_method_and_of_what_is_never_reached() -> None:
     assert "| fast | 93.00 ± 1.00 | 96.00 ± 0.00 |" in text
     assert "| slow | 3 (1.5 ×) | > 4 |" in text
     assert "fast 2, slow 2" in text
+
+
+def test_a_loss_is_better_where_it_is_lower() -> None:
+    losses = results(fast=FAST, slow=SLOW).assign(objective="loss", unit="", direction="min")
+    losses["value"], losses["regret"] = 100 - losses["value"], 99 - losses["value"]
+    assert needed(losses, "fast") == pytest.approx(needed(results(fast=FAST, slow=SLOW), "fast"), nan_ok=True)
+    assert p_values(losses, "fast") == p_values(results(fast=FAST, slow=SLOW), "fast")
+    text = to_markdown(losses, "fast")
+    assert "tests at 1.000" in text and "| fast | 7.000 ± 1.000 | 4.000 ± 0.000 |" in text
+    axes = curves(losses).axes[0]
+    assert (
+        axes.get_ylim()[0] < 1 < 6 < axes.get_ylim()[1]
+        and axes.get_title("left") == "t: test loss of the returned"
+    )
 
 
 def test_curves_show_every_method_of_every_task() -> None:

@@ -1,12 +1,15 @@
 """The front of accuracy and cost, and what summary and page say of constraints."""
 
+from pathlib import Path
+
 import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
-from acenas.report.page import build_page
+from acenas.report.page import write_report
 from acenas.report.runs import headline
-from acenas.report.summary import FinishedSearch, best_architectures, build_summary, pareto_front
+from acenas.report.summary import FinishedSearch, build_summary, pareto_front
 from tests.report.example import finished_search
 
 # Of c, a, <f>, d in order of training; observed accuracies 70, 50, 85, 80.
@@ -65,12 +68,9 @@ def test_summary_and_headline_tell_limits_costs_and_their_origin() -> None:
     assert "constraints" not in build_summary(finished_search())
 
 
-def test_the_page_has_the_front() -> None:
-    search = constrained()
-    best = best_architectures(search)
-    from matplotlib.figure import Figure
-
-    page = build_page(search, best, [Figure() for _ in best["arch"]], "")
+def test_the_page_has_the_front(tmp_path: Path) -> None:
+    write_report(tmp_path, constrained(), lambda _: Figure(figsize=(1, 1)), "")
+    page = (tmp_path / "report.html").read_text()
     assert "<h2>Constraints</h2>" in page and "counted params_m" in page
     assert page.count("<svg") == 3
     assert page.index("<h2>Constraints</h2>") < page.index("<h2>Metrics")

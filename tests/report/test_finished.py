@@ -1,14 +1,16 @@
 """Which runs are compared, and what they are called."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from acenas.errors import UserError
 from acenas.report import runs
 from acenas.report.finished import method_names, read_runs, results_of
 from acenas.run.folder import finish
-from tests.report.runs import finished_run
+from tests.report.runs import LOSS, finished_run
 
 
 def names(root: Path, *group_by: str) -> dict[int, str]:
@@ -49,9 +51,28 @@ def test_results_have_a_row_for_each_round(tmp_path: Path) -> None:
     frame = results_of(found, ["m"])
     assert frame["trained"].to_list() == [10, 20]
     assert frame["serves"].to_list() == [False, True]
-    assert frame["test_accuracy"].to_list() == [91.0, 92.0]
+    assert frame["value"].to_list() == [91.0, 92.0]
     assert frame["regret"].to_list() == [8.0, 7.0]
     assert frame["ndcg@10"].isna().to_list() == [True, False]
+
+
+def test_runs_with_other_objectives_and_unjudged_ones_are_tasks_of_their_own(tmp_path: Path) -> None:
+    finished_run(tmp_path, 0)
+    finished_run(tmp_path, 1, judged=False)
+    finished_run(tmp_path, 2, objective=LOSS, judged=False)
+    finished_run(tmp_path, 3, objective=LOSS)
+    found, _ = read_runs([tmp_path])
+    frame = results_of(found, ["m"] * 4)
+    assert set(frame["task"]) == {
+        "nb201 cifar10, test accuracy (%)",
+        "nb201 cifar10, observed accuracy (%)",
+        "nb201 cifar10, test val_loss (nats)",
+        "nb201 cifar10, observed val_loss (nats)",
+    }
+    ends = frame[frame["serves"]].set_index("seed")
+    assert ends["value"].to_dict() == {seed: 91.0 + seed for seed in range(4)}
+    # The best known is 99 in each: a loss of 94 is better by 5, and what nobody judged has no regret.
+    assert ends["regret"].to_dict() == pytest.approx({0: 8, 1: np.nan, 2: np.nan, 3: -5}, nan_ok=True)
 
 
 def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> None:
@@ -61,13 +82,40 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> Non
     finish(other := finished_run(tmp_path, 3), {"experiment": "nb201_supernet"})
     found, left_out = read_runs([tmp_path])
     assert [run.folder for run in found] == [good]
-    assert left_out[damaged].startswith("damaged: JSONDecodeError")
+    assert "summary.json is damaged" in left_out[damaged]
     assert left_out[unfinished] == "not finished"
     assert left_out[other].startswith("no search")
     with pytest.raises(UserError, match="no finished search"):
         read_runs([unfinished])
     with pytest.raises(UserError, match="no folder"):
         read_runs([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"returned": {}},
+        {"returned": None},
+        {"seed": "1"},
+        {"curve": [{"trained": 10}]},
+        {"best_known": []},
+        {"objective": {"name": "loss", "unit": "", "direction": "min"}},
+        {"table": 3},
+    ],
+)
+@pytest.mark.parametrize("config", [None, "[]", "a: &a\n  b: *a"])
+def test_a_summary_of_other_types_hides_no_other(
+    tmp_path: Path, change: dict[str, object], config: str | None
+) -> None:
+    good, odd = finished_run(tmp_path, 0), finished_run(tmp_path, 1)
+    summary = json.loads((odd / runs.SUMMARY).read_text())
+    if config is None:
+        summary |= change
+    else:
+        (odd / "config.yaml").write_text(config)
+    (odd / runs.SUMMARY).write_text(json.dumps(summary))
+    found, left_out = read_runs([tmp_path])
+    assert [run.folder for run in found] == [good] and list(left_out) == [odd]
 
 
 def test_a_run_below_several_folders_is_read_once(tmp_path: Path) -> None:

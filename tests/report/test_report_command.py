@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from acenas.files import build_trusted
+from acenas import Choices, Study
+from acenas.ranker.baselines import ObservedRanker
 from acenas.report.__main__ import main
+from acenas.trust import build
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
-from tests.report.runs import finished_run
+from tests.report.runs import LOSS, finished_run
 from tests.report.test_page import Page
 
 SEEDS = 5
@@ -59,6 +61,59 @@ def test_tables_agree_with_a_plain_mean(written: Path) -> None:
     assert (written / "curves.png").exists() and (written / "curves.svg").exists()
 
 
+def test_losses_that_nobody_judged_are_compared_beside_accuracies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(4):
+        name = ("a", "b")[number % 2]
+        finished_run(tmp_path / "runs", number, [f"loss={name}"], loss=name, seed=number // 2)
+        finished_run(
+            tmp_path / "runs",
+            10 + number,
+            [f"loss={name}"],
+            loss=name,
+            seed=number // 2,
+            objective=LOSS,
+            judged=False,
+        )
+    assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "Compared within each objective: observed val_loss (nats), test accuracy (%)." in text
+    assert "nobody knows test values, so what was observed is compared" in text
+    # The losses are 94 and 96 (method a), 95 and 97 (b).
+    assert "| loss=a | 95.00 ± 1.00 |" in text and "| loss=b | 96.00 ± 1.00 |" in text
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv").set_index(["metric", "method"])["mean"]
+    assert table["observed_val_loss", "loss=b"] == 96.0 and table["test_accuracy", "loss=b"] == 93.0
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert results["observed_val_loss"].count() == results["test_accuracy"].count() == 8
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert '<td class="best" data-value="95.0">95.00 ± 1.00</td>' in page, "the lower loss is the better one"
+    assert '<td class="best" data-value="93.0">93.00 ± 1.00</td>' in page
+    assert "Nobody knows test values" in page and "observed 94 nats, returned by 4 of 4 runs" in page
+
+
+def test_studies_are_compared_by_what_was_observed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = Choices({"k": [1, 3, 5], "w": [8, 16, 32, 64]})
+    best = []
+    for seed in range(2):
+        folder = tmp_path / "lab" / str(seed)
+        study = Study(
+            space, 2, folder, seed, objective="min loss", weak_labels=[], ranker=ObservedRanker(space)
+        )
+        losses = [1 / trial.choices["k"] + trial.choices["w"] for trial in study.ask()]
+        for trial, loss in zip(study.pending, losses, strict=True):
+            study.tell(trial, loss)
+        study.report()
+        best.append(min(losses))
+    assert main([str(tmp_path / "lab"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "## a study of the space choices" in text and "nobody knows test values" in text
+    results = pd.read_parquet(tmp_path / "out" / "results.parquet")
+    assert results["observed_loss"].to_list() == pytest.approx(best) and set(results["method"]) == {"default"}
+
+
 def test_a_comparison_is_a_wandb_run_that_names_those_it_compares(tmp_path: Path) -> None:
     for number in range(2):
         (finished_run(tmp_path / "runs", number) / "wandb_id.txt").write_text(f"id{number}")
@@ -93,7 +148,7 @@ MOBILE = {
 
 
 def test_a_space_with_a_nested_configuration_is_drawn(tmp_path: Path) -> None:
-    arch = build_trusted(MOBILE, ["acenas.spaces"]).sample(1, torch.Generator().manual_seed(0))[0]
+    arch = build(MOBILE, []).sample(1, torch.Generator().manual_seed(0))[0]
     finished_run(tmp_path / "runs", 0, returned=arch, space=MOBILE)
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
     assert f"; {arch}</figcaption>" in (tmp_path / "out" / "index.html").read_text()
@@ -114,8 +169,15 @@ def test_a_space_with_a_nested_configuration_is_drawn(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("nested", [False, True])
 def test_nothing_that_a_strangers_configuration_names_is_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: dict[str, object], nested: bool
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    target: dict[str, object],
+    nested: bool,
 ) -> None:
+    # Curves take most of the time, and nothing of the configuration is in them.
+    monkeypatch.setattr("acenas.report.__main__.save_figure", lambda *_: b"")
+    monkeypatch.setattr("acenas.report.comparison_page.figure_bytes", lambda *_: b"<svg/>")
     made, evil = tmp_path / "made", tmp_path / "evil.pkl"
     evil.write_bytes(pickle.dumps(Evil(made)))
     named = {

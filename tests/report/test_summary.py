@@ -1,13 +1,13 @@
 import json
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from acenas.evaluation.objective import Objective
-from acenas.report.figures import report_figure
-from acenas.report.page import build_page
+from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
 from tests.report.example import ARCHS, TEST, finished_search
 
@@ -157,10 +157,10 @@ def test_where_nobody_knows_test_values_observed_ones_are_shown() -> None:
 
 
 @pytest.mark.parametrize("test", [pd.Series({"c": 29.0, "<f>": 14.0, "e": 12.0}), None])
-def test_the_page_shows_a_loss_and_what_failed(test: "pd.Series[float] | None") -> None:
+def test_the_page_shows_a_loss_and_what_failed(test: "pd.Series[float] | None", tmp_path: Path) -> None:
     search = lower_is_better(test=test, given=pd.DataFrame({"arch": ["b"], "observed_loss": [40.0]}))
-    best = best_architectures(search)
-    page = build_page(search, best, [Figure() for _ in best["arch"]], "seed: 3")
+    write_report(tmp_path, search, lambda _: Figure(figsize=(1, 1)), "seed: 3")
+    page = (tmp_path / "report.html").read_text()
     for shown in (
         "observed loss",
         "diverged",
@@ -170,4 +170,3 @@ def test_the_page_shows_a_loss_and_what_failed(test: "pd.Series[float] | None") 
     ):
         assert shown in page
     assert "%" not in page.split("<h2>The search</h2>")[0].split("<body>")[1] and "accuracy" not in page
-    report_figure(search, best, [Figure() for _ in best["arch"]])

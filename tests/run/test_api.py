@@ -1,8 +1,7 @@
 """A search from Python is that of the command."""
 
 import json
-import os
-import subprocess
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +12,13 @@ from matplotlib.figure import Figure
 
 import acenas
 from acenas.run import pipeline
+from acenas.run.command_line import checked_config
+from acenas.run.config import other_run
 from acenas.run.folder import only_process
-from tests.integration.conftest import command, environment, result, run_folders
+from tests.integration.conftest import result, run_folders
+from tests.shortcuts import acenas_here
 
-SMALL = ["ranker.pretraining.epochs=2", "ranker.finetuning.passes=20", "logger.mode=disabled"]
+SMALL = ["ranker.pretraining.epochs=1", "ranker.finetuning.passes=5", "logger.mode=disabled"]
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +33,8 @@ def run(root: Path) -> acenas.SearchRun:
 
 def test_the_result_is_that_of_the_command(run: acenas.SearchRun, tmp_path: Path) -> None:
     given = ["experiment=nb201_ltr", "table=nb201_digits", "search.budget=12", "seed=3", *SMALL]
-    data = {
-        name: os.environ[name] for name in ("ACENAS_DATA",) if name in os.environ
-    }  # part of the configuration
-    subprocess.run(command(*given), cwd=tmp_path, env=environment() | data, check=True, capture_output=True)
+    done = acenas_here(*given, cwd=tmp_path, data=True)  # a part of the configuration
+    assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path / "outputs")
     assert run.folder.relative_to(run.folder.parents[1]) == folder.relative_to(folder.parents[1])
     for file in ("observations.parquet", "scores.parquet"):
@@ -49,6 +49,15 @@ def test_it_is_opened_where_it_is_done(
     again = acenas.search("nb201", table="nb201_digits", budget=12, seed=3, folder=root, overrides=SMALL)
     assert again == run
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_the_run_is_known_by_its_configuration_in_a_folder_of_any_name(
+    run: acenas.SearchRun, tmp_path: Path
+) -> None:
+    given = ["experiment=nb201_ltr", "table=nb201_digits", "search.budget=12", *SMALL]
+    shutil.copy(run.folder / "config.yaml", tmp_path)
+    assert other_run(checked_config([*given, "seed=3"]), tmp_path) == ""
+    assert "(seed: 3, not 4" in other_run(checked_config([*given, "seed=4"]), tmp_path)
 
 
 def test_what_came_out(run: acenas.SearchRun) -> None:
@@ -88,7 +97,7 @@ def test_what_came_out(run: acenas.SearchRun) -> None:
             "table.observed has no value",
         ),
         ({"overrides": ["ranker.dropout=2"]}, "dropout lies between 0 and 1"),
-        ({"overrides": ["loss=("]}, "loss="),
+        ({"overrides": ["loss=("]}, "Could not find .loss/\\("),
     ],
 )
 def test_a_mistake_is_an_error_that_leaves_nothing(
@@ -100,6 +109,14 @@ def test_a_mistake_is_an_error_that_leaves_nothing(
         acenas.search(**given)  # type: ignore[call-overload]
     assert not GlobalHydra.instance().is_initialized()
     assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_folder_of_own_configs_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACENAS_CONF", str(tmp_path / "nowhere"))
+    with pytest.raises(acenas.UserError, match=r"ACENAS_CONF=.*nowhere: there is no such folder"):
+        acenas.search(folder=tmp_path)
 
 
 def test_a_run_that_another_process_makes_is_left_alone(run: acenas.SearchRun, root: Path) -> None:

@@ -1,6 +1,8 @@
 """Who works in a run's folder, and when the run is done."""
 
+import errno
 import fcntl
+import os
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from acenas.report import runs
+from acenas.report.live.status import RunStatus
 from acenas.run import folder
 
 
@@ -98,3 +101,61 @@ def test_the_folder_is_locked_where_there_is_no_fcntl(
         assert runs.is_running(tmp_path)
     assert not runs.is_running(tmp_path)
     assert (tmp_path / runs.LOCK).exists()
+
+
+NO_LOCKS = """
+import errno, fcntl, os
+def flock(file, operation):
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+fcntl.flock = flock
+"""
+
+
+def test_where_the_file_system_has_no_locks_a_file_stands_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Lustre without `flock`, and some NFS."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert not runs.is_running(tmp_path)
+    code = (
+        f"{NO_LOCKS}import sys, pathlib; from acenas.run.folder import only_process\n"
+        "with only_process(pathlib.Path(sys.argv[1])):\n    print('locked', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"locked\n"
+        assert runs.is_running(tmp_path)
+        with pytest.raises(folder.FolderInUseError), folder.only_process(tmp_path):
+            pass
+        process.kill()
+    assert not runs.is_running(tmp_path)
+    with folder.only_process(tmp_path):
+        assert runs.is_running(tmp_path)
+    assert not runs.is_running(tmp_path) and (tmp_path / runs.LOCK).exists()
+    assert f"{tmp_path} has no locks (Function not implemented)" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"seconds": {"search": "x"}, "cpu_seconds": {}}'])
+def test_a_damaged_clock_begins_anew(tmp_path: Path, content: str) -> None:
+    (tmp_path / "seconds.json").write_text(content)
+    clock = folder.Clock(tmp_path, RunStatus(tmp_path))
+    with clock.stage("search"):
+        pass
+    assert folder.Clock(tmp_path, RunStatus(tmp_path)).seconds.keys() == {"search"}
+
+
+def test_a_run_is_done_when_all_else_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pretrain").mkdir()
+    (tmp_path / "pretrain" / "ranker.pt").touch()
+    seen: list[tuple[str, bool]] = []
+
+    def sync(path: Path) -> None:
+        seen.append((path.name, (tmp_path / runs.SUMMARY).exists()))
+
+    monkeypatch.setattr("acenas.run.folder.sync", sync)
+    folder.finish(tmp_path, {"seed": 1})
+    assert seen == [("pretrain", False), ("ranker.pt", False)]

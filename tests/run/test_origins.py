@@ -45,6 +45,16 @@ def test_a_search_tells_how_it_found_a_network() -> None:
     assert "No weak labels" in " ".join(origin_of_search(SUMMARY, {**CONFIG, "weak_labels": []}).lines)
 
 
+def test_a_search_for_something_else_than_accuracy_tells_what_it_observed() -> None:
+    summary = {
+        **SUMMARY,
+        "objective": {"name": "perplexity", "unit": "", "direction": "min"},
+        "returned": {"arch": ARCH, "observed_perplexity": 28.125, "test_perplexity": None},
+    }
+    text = " ".join(origin_of_search(summary, CONFIG).lines)
+    assert "the best observed perplexity among them: 28.125 of this one" in text and "%" not in text
+
+
 def test_latencies_come_from_the_table_of_the_search(tmp_path: Path) -> None:
     path = tmp_path / "mine.parquet"
     frame = pd.DataFrame(

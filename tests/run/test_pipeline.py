@@ -1,6 +1,7 @@
 """What a run may know, and what it must not."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ from omegaconf import DictConfig
 from acenas.errors import UserError
 from acenas.evaluation import TableJudge
 from acenas.files import atomic_path
+from acenas.report.summary import FinishedSearch, best_architectures
 from acenas.run import pipeline
 from acenas.run.config import AUTO, check_config, conf_dir, instantiate, run_hash, weak_label_names
 from acenas.run.pipeline import assist, run
 from acenas.run.stages.labels import labels_by_default, labels_from_elsewhere
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable, TableMetadata, WeakLabels, find_table, write_table
+from tests.shortcuts import in_this_process, without_figures
 
 
 def config(*overrides: str) -> DictConfig:
@@ -26,9 +29,13 @@ def config(*overrides: str) -> DictConfig:
         return compose("config", ["experiment=debug", "logger.mode=disabled", *overrides])
 
 
-def run_in(folder: Path, *overrides: str) -> Path:
+QUICK = ("ranker.pretraining.epochs=1", "ranker.finetuning.passes=2")
+
+
+def run_in(folder: Path, *overrides: str, figures: bool = False) -> Path:
     folder.mkdir()
-    run(config(*overrides), folder)
+    with nullcontext() if figures else without_figures(), in_this_process():
+        run(config(*QUICK, *overrides), folder)
     return folder
 
 
@@ -40,7 +47,7 @@ def embedded() -> pd.DataFrame:
 
 def test_test_accuracies_cannot_change_a_search(tmp_path: Path) -> None:
     """The same search on a table whose test accuracies are replaced: other results are reported, none is found."""
-    frame = embedded()
+    frame = embedded()[::4].reset_index(drop=True)
     frame["digits.latency_ms.phone"] = np.where(
         np.arange(len(frame)) % 2, 2.5, np.nan
     )  # not measured everywhere
@@ -88,7 +95,7 @@ def test_the_judge_is_made_after_the_search_has_ended(
     trained_before_judging = []
     made = TableJudge.__init__
 
-    def watched(self: TableJudge, path: str, space: str, test: str) -> None:
+    def watched(self: TableJudge, path: str, space: str, test: str, objective: object) -> None:
         trained_before_judging.append(len(pd.read_parquet(tmp_path / "run" / "observations.parquet")))
         made(self, path, space, test)
 
@@ -97,9 +104,25 @@ def test_the_judge_is_made_after_the_search_has_ended(
     assert set(trained_before_judging) == {12}
 
 
+@pytest.mark.slow
+def test_what_is_returned_need_not_be_among_the_best_observed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def others(search: FinishedSearch) -> pd.DataFrame:
+        best = best_architectures(search)
+        return best[best["arch"] != search.returned]
+
+    monkeypatch.setattr("acenas.run.stages.report.best_architectures", others)
+    run_in(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["returned"]["costs"]["params_m"] > 0
+
+
 def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Path) -> None:
     scores = [
-        pd.read_parquet(run_in(tmp_path / loss, f"loss={loss}") / "scores.parquet")
+        pd.read_parquet(
+            run_in(tmp_path / loss, f"loss={loss}", "search.budget=5", "search.num_final=1")
+            / "scores.parquet"
+        )
         for loss in ("mse", "ranknet")
     ]
     assert np.array_equal(scores[0]["pretrained"], scores[1]["pretrained"])
@@ -131,7 +154,7 @@ def test_the_hash_is_that_of_the_resolved_config() -> None:
 
 
 def test_a_search_keeps_to_its_constraints_and_is_compared_with_what_keeps_them(tmp_path: Path) -> None:
-    folder = run_in(tmp_path / "run", "search.constraints={params_m: 0.004, flops_m: 0.22}")
+    folder = run_in(tmp_path / "run", "search.constraints={params_m: 0.004, flops_m: 0.22}", figures=True)
     frame = embedded().set_index("arch")
     kept = frame[(frame["digits.params_m"] <= 0.004) & (frame["digits.flops_m"] <= 0.22)]
     assert 100 < len(kept) < len(frame) / 2
@@ -228,6 +251,12 @@ def test_a_label_that_cannot_be_counted_is_an_error_before_anything_is_made(
 ) -> None:
     with pytest.raises(UserError, match=message):
         run_in(tmp_path / "run", *LIVE, "weak_labels=[params_m]", given)
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_label_that_nobody_makes_is_an_error_before_the_supernet_is_trained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there is no weak\.supernt; choose from weak\.supernet"):
+        run_in(tmp_path / "run", "experiment=digits_live", "table=none", "weak_labels=[weak.supernt]")
     assert not list((tmp_path / "run").iterdir())
 
 

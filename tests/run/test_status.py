@@ -1,7 +1,10 @@
 """The state of runs as seen from outside, and that looking is quick."""
 
+import errno
 import fcntl
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -103,6 +106,65 @@ def test_the_command_shows_a_line_for_each_run(root: Path, capsys: pytest.Captur
 def test_a_file_that_is_being_written_is_no_error(root: Path) -> None:
     (root / "a" / "stopped" / runs.STATUS).write_text('{"stage": "sea')
     assert status.look_at(root / "a" / "stopped").facts == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        (runs.STATUS, {"trained": "x", "stage": "search"}),
+        (runs.STATUS, {"round": {}, "stage": "search"}),
+        (runs.STATUS, {"best_observed_accuracy": "x", "seconds_left": float("inf"), "time": float("nan")}),
+        (runs.STATUS, {"trained": 10**400, "total": [], "done": None, "stage": ["[red]"], "unit": 3}),
+        (runs.STATUS, []),
+        (runs.SUMMARY, {"returned": None}),
+        (runs.SUMMARY, {"returned": {"observed_accuracy": "x"}}),
+        (runs.SUMMARY, {"objective": [], "trained": {}}),
+        (runs.SUMMARY, None),
+    ],
+)
+def test_one_folder_of_other_types_hides_no_other(
+    root: Path, capsys: pytest.CaptureFixture[str], file: str, content: object
+) -> None:
+    (root / "a" / "stopped" / file).write_text(json.dumps(content))
+    with (root / "a" / "stopped" / runs.LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert status.main([str(root)]) == 0
+    out = capsys.readouterr().out
+    assert "b/done " in out and "a/stopped " in out
+    if file == runs.SUMMARY:
+        assert re.search(r"Failed: .*/a/stopped: .*summary.json is damaged, .*; remove it", out)
+
+
+def test_a_cut_summary_is_not_that_of_a_done_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, content in (("b/done", ""), ("a/stopped", '{"trained": 12')):
+        (root / name / runs.SUMMARY).write_text(content)
+    status.main([str(root)])
+    assert "3 failed, 1 stopped" in capsys.readouterr().out
+
+
+def test_names_are_shown_as_they_are(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_in(root, "[lr=0.1,wd=0]/[bold]", stage="[red]search[/]", unit="[/]", done=1, total=2)
+    status.main([str(root)])
+    out = capsys.readouterr().out
+    assert "[lr=0.1,wd=0]/[bold] " in out and "[red]search[/]" in out and "1 of 2 [/]" in out
+
+
+def test_a_folder_that_cannot_be_read_hides_no_other(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_in(root, os.fsdecode(b"caf\xe9"))
+    read, listed = Path.read_text, Path.iterdir
+
+    def checked(path: Path) -> Path:
+        if path.name == "error.txt" or path == root / "a":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return path
+
+    monkeypatch.setattr(Path, "read_text", lambda path, **more: read(checked(path), **more))
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed(checked(path)))
+    assert status.main([str(root)]) == 0
+    out = capsys.readouterr().out
+    assert "b/done " in out and "b/failed: it cannot be read (Permission denied)" in out and "a/" not in out
 
 
 def test_a_thousand_runs_are_shown_within_two_seconds_without_heavy_imports(tmp_path: Path) -> None:

@@ -10,6 +10,9 @@ from torch import nn
 
 import acenas
 from acenas.evaluation import Evaluator, Observations
+from acenas.run.commands.status import look_at
+from acenas.run.commands.status import main as status
+from acenas.run.folder import only_process
 from acenas.tables import find_table
 from tests.search.test_rounds import LeastSquares
 from tests.search.test_study import OWN, size
@@ -48,6 +51,25 @@ def test_a_function_is_trained_shown_and_raised(tmp_path: Path, capsys: pytest.C
     )
     searched(tmp_path, train, budget=8)
     assert len(called) == 8
+
+
+def test_what_a_function_may_not_do_is_one_sentence(tmp_path: Path) -> None:
+    for train, match in (
+        (lambda width: 1.0, "does not take the choices layer0, .*take them by name"),
+        (
+            lambda **choices: None,
+            "3 of the last 3 trainings failed.* what the function returns must be a number, not None",
+        ),
+        (pd.DataFrame({"arch": OWN.enumerate()[:6], "loss": "fast"}), "loss must be a number, not 'fast'"),
+    ):
+        with pytest.raises(acenas.UserError, match=match):
+            searched(tmp_path / match[:3], train)
+    for arguments, match in (
+        (("nb201", loss), "train is for a space of one's own, not for nb201"),
+        ((OWN, loss, 3, None, 0), "table and overrides are for the name of a space"),
+    ):
+        with pytest.raises(acenas.UserError, match=match):
+            acenas.search(*arguments, overrides=["seed=1"])
 
 
 def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
@@ -106,6 +128,7 @@ def test_the_report_is_in_the_folder_and_in_the_notebook(tmp_path: Path) -> None
     study.give(pd.DataFrame({"arch": OWN.enumerate()[:1], "loss": [9.9]}))
     waiting = study.ask()  # of the second round, which is not complete
     report = study.report()
+    assert look_at(tmp_path).state == "paused" and not (tmp_path / "summary.json").exists()
     page = (tmp_path / "report.html").read_text()
     assert report.returned in page and "nats" in page
     assert report.observed_value == study.observations["observed_loss"].min() and report.test_value is None
@@ -116,6 +139,37 @@ def test_the_report_is_in_the_folder_and_in_the_notebook(tmp_path: Path) -> None
     assert study.pending == waiting, "a report takes nothing back"
     study.fail(waiting[0], "diverged")
     assert "1 of them failed" in study._repr_html_()
+
+
+def status_of(root: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert status([str(root)]) == 0
+    return " ".join(capsys.readouterr().out.splitlines()[1].split())
+
+
+def test_the_status_says_how_far_a_study_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def opened(budget: int) -> acenas.Study:
+        ranker = LeastSquares(OWN.num_node_types)
+        return acenas.Study(
+            OWN, budget, tmp_path / "lab", ranker=ranker, weak_labels=[], objective="min loss"
+        )
+
+    study = opened(4)
+    study.give(pd.DataFrame({"arch": OWN.enumerate()[:2], "loss": [9.5, 9.9]}))
+    first, second, third = study.ask()
+    study.tell(first, 9.25)
+    study.fail(second)
+    assert status_of(tmp_path, capsys) == "lab paused 1 2/4, 1 failed, 2 given, 1 pending loss 9.25"
+    with only_process(tmp_path / "lab"):
+        assert status_of(tmp_path, capsys).startswith("lab running")
+    study.tell(third, 9.0)
+    study.tell(study.ask()[0], 9.125)
+    assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
+    done = study.report()
+    assert "4 architectures trained (1 failed), 2 given, in" in str(done)
+    assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
+    opened(6).ask()
+    assert status_of(tmp_path, capsys) == "lab paused 2 4/6, 1 failed, 2 given, 2 pending loss 9"
 
 
 def test_limits_are_in_the_report(tmp_path: Path) -> None:
@@ -134,4 +188,4 @@ def test_limits_are_in_the_report(tmp_path: Path) -> None:
     assert report.summary["constraints"]["returned"]["params_m"] <= 0.001
     assert study.front("params_m")["params_m"].max() <= 0.001
     study = acenas.Study(space, folder=tmp_path, ranker=LeastSquares(space.num_node_types), weak_labels=[])
-    assert study.limits is not None and study.limits.at_most == {"params_m": 0.001}
+    assert study.limits.at_most == {"params_m": 0.001}

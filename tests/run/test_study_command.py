@@ -57,6 +57,20 @@ def test_asked_and_told_by_csv(lab: Path, capsys: pytest.CaptureFixture[str]) ->
     assert len(asked(capsys, "--budget", "8"))
 
 
+def test_rows_are_found_by_architecture_or_choices(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trials = asked(capsys).assign(perplexity=[10.0, 11.0, 12.0])
+    by_choices = trials.drop(columns=["trial", "arch"])[:1]
+    renumbered = trials.assign(trial=[2.0, 0.0, 1.0])  # as a spreadsheet may write them, and sort them
+    for frame in (by_choices, renumbered):
+        frame.to_csv("results.csv", index=False)
+        assert main(["tell", "lab", "results.csv"]) == 0
+    told = pd.read_parquet(lab / "observations.parquet")
+    assert told["arch"].tolist()[:3] == trials["arch"].tolist()
+    assert told["observed_perplexity"].tolist()[:3] == [10.0, 11.0, 12.0]
+    asked(capsys, "--count", "1")
+    assert main(["fail", "lab", "3"]) == 0
+
+
 def test_what_was_given_costs_nothing(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pd.DataFrame(
         {"width": [16], "block.0.kernel": [3], "block.0.kind": ["conv"], "perplexity": [12.0]}
@@ -77,7 +91,7 @@ def test_mistakes_are_told_and_the_rest_is_kept(lab: Path, capsys: pytest.Captur
     assert "2 told" in captured.out and "row 2: perplexity must be a number, not 'fast'" in captured.err
     Path("other.csv").write_text("a,b\n1,2\n")
     for arguments, message in (
-        (["tell", "lab", "none.csv"], "cannot be read"),
+        (["tell", "lab", "none.csv"], "there is no file none.csv"),
         (["tell", "lab", "other.csv"], "it needs a column trial or arch"),
         (["ask", "none"], "holds no study of this command"),
         (["new", "lab", "--space", "space.yaml"], "holds a study already"),
@@ -96,7 +110,9 @@ def test_mistakes_are_told_and_the_rest_is_kept(lab: Path, capsys: pytest.Captur
     assert "another space" in capsys.readouterr().err
 
 
-def test_a_space_of_a_module_or_of_any_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_space_of_a_module_or_of_any_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path)
     (tmp_path / "my_own_space.py").write_text(
@@ -104,7 +120,10 @@ def test_a_space_of_a_module_or_of_any_class(tmp_path: Path, monkeypatch: pytest
     )
     for name in ("space", "make"):
         assert main(["new", name, "--space", f"my_own_space:{name}", "--budget", "2"]) == 0
-        assert main(["ask", name]) == 0
+        capsys.readouterr()
+        assert main(["ask", name]) == 2
+        assert "is not run; trust its module if you know it" in capsys.readouterr().err
+        assert main(["ask", name, "--trust", "my_own_space"]) == 0
     (tmp_path / "any.yaml").write_text("_target_: acenas.spaces.NasBench201")
     assert main(["new", "any", "--space", "any.yaml", "--budget", "2"]) == 0
     for text in (

@@ -51,7 +51,7 @@ def test_jobs_that_other_commands_start_meanwhile_are_not_counted(
     summary.on_multirun_start(config)
     summary.on_job_start(config)
     context: Any = SimpleNamespace(callbacks=SimpleNamespace(callbacks=[summary]))
-    note_jobs(context, [tmp_path / "elsewhere", tmp_path / "here"])
+    note_jobs(context, {tmp_path / name: config for name in ("elsewhere", "here")})
     for name in ("here", "elsewhere", "of_another_command"):
         with only_process(tmp_path / name):
             finish(tmp_path / name, {})

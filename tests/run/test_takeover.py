@@ -8,21 +8,25 @@ import pytest
 import acenas
 from acenas.run.takeover import take_over
 from tests.integration.conftest import result
+from tests.shortcuts import without_figures
 
 SMALL = ["ranker.pretraining.epochs=1", "ranker.finetuning.passes=5", "logger.mode=disabled"]
 
 
 def searched(root: Path, budget: int, *more: str) -> Path:
-    overrides = [*SMALL, *more]
-    return acenas.search(
-        "nb201", table="nb201_digits", budget=budget, folder=root, overrides=overrides
-    ).folder
+    with without_figures():
+        return acenas.search(
+            "nb201", table="nb201_digits", budget=budget, folder=root, overrides=[*SMALL, *more]
+        ).folder
 
 
 def equal(one: Path, other: Path) -> None:
     for file in ("observations.parquet", "scores.parquet"):
         pd.testing.assert_frame_equal(pd.read_parquet(one / file), pd.read_parquet(other / file))
     assert result(one) == result(other)
+    one_csv, other_csv = (pd.read_csv(run / "metrics.csv") for run in (one, other))
+    pd.testing.assert_frame_equal(one_csv, other_csv)
+    assert one_csv["pretrain/epoch"].notna().any()
 
 
 HALF_BEST = ("search=half_best", "search.per_round=4", "search.num_final=2")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
+from acenas.evaluation.costs import CostModel
 from acenas.ranker import Ranker
 from acenas.search import (
     BestAndRandom,
@@ -22,6 +23,8 @@ from acenas.search import (
     Study,
     run_study,
 )
+from acenas.search.candidates import Pool
+from acenas.search.constraints import Limits
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.spaces import GraphBatch, LabelledGraphs, MobileNet
 from acenas.spaces.mobilenet.network import Skeleton, Stage
@@ -41,8 +44,15 @@ def expansions(archs: Sequence[str]) -> NDArray[np.int64]:
     )
 
 
-def within(archs: Sequence[str]) -> NDArray[np.bool_]:
-    return expansions(archs) <= LIMIT
+class Expansions(CostModel):
+    name, origin = "expansions", "counted"
+
+    def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        return expansions(archs).astype(np.float64)
+
+
+LIMITS = Limits({"expansions": LIMIT}, [Expansions()])
+within = LIMITS.within
 
 
 class CountKernels(Evaluator):
@@ -90,9 +100,9 @@ def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
     return BudgetedSearch(
         12,
         growth=0,
+        num_first=0,
         first=BestAndRandom(0.5),
         confidence=None,
-        constraints={"params_m": 1},
         candidates=candidates,
     )
 
@@ -100,7 +110,14 @@ def budgeted(candidates: Candidates = CANDIDATES) -> BudgetedSearch:
 def run(folder: Path, search: Search, *callbacks: SearchCallback) -> SearchResult:
     archs = search.candidates.sample(SPACE, within, seed=0)
     return run_study(
-        Study(SPACE, folder=folder, search=search, ranker=KnowsKernels(), archs=archs, within=within),
+        Study(
+            SPACE,
+            folder=folder,
+            search=search,
+            ranker=KnowsKernels(),
+            archs=Pool(None, archs),
+            constraints=LIMITS,
+        ),
         CountKernels(),
         callbacks,
     )
@@ -164,7 +181,9 @@ def test_too_few_within_the_limits_is_an_error_that_says_so(tmp_path: Path) -> N
     with pytest.raises(
         UserError, match=r"5 distinct .* within search.constraints, fewer than search.budget=12"
     ):
-        Study(SPACE, folder=tmp_path, search=budgeted(), ranker=KnowsKernels(), archs=archs)
+        Study(
+            SPACE, folder=tmp_path, search=budgeted(), ranker=KnowsKernels(), archs=archs, constraints=LIMITS
+        )
 
 
 def test_impossible_numbers_are_refused() -> None:
@@ -179,5 +198,7 @@ def test_a_space_without_neighbours_keeps_its_sample(tmp_path: Path) -> None:
     everything = lambda archs: np.ones(len(archs), bool)  # noqa: E731
     assert not CANDIDATES.evolve(space, archs, np.arange(2.0), everything, lambda _: np.zeros(0), generator)
     search = RegularisedEvolution(budget=2, population=2, tournament=1)
-    with pytest.raises(UserError, match=r"search=evolution needs neighbours.*nothing but graphs is known"):
+    with pytest.raises(
+        UserError, match=r"search=evolution needs neighbours.*labelled_graphs knows no neighbours"
+    ):
         Study(space, folder=tmp_path, search=search, ranker=KnowsKernels(), archs=archs)

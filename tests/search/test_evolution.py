@@ -66,7 +66,7 @@ def test_evolution_finds_more_than_chance(tmp_path: Path) -> None:
     best: dict[str, list[float]] = {"evolution": [], "chance": []}
     for seed in range(3):
         folder = tmp_path / str(seed)
-        evolved = run(folder / "evolution", RegularisedEvolution(40, 10, 5), seed=seed)
+        evolved = run(folder / "evolution", RegularisedEvolution(40, 10, 5, 2), seed=seed)
         best["evolution"].append(evolved.observations["observed_accuracy"].tail(10).mean())
         ranker = ObservedRanker(SPACE)
         chance = run_study(

@@ -20,7 +20,7 @@ from acenas.search.returned import returned_after_each
 from acenas.spaces import GraphBatch, NasBench201
 
 SPACE = NasBench201()
-ARCHS = SPACE.enumerate()[::7]
+ARCHS = SPACE.enumerate()[::28]
 
 
 class CountConvolutions(Evaluator):
@@ -77,9 +77,13 @@ class Recorder(SearchCallback):
         self.results.append(result)
 
 
-def search(budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0) -> BudgetedSearch:
+def search(
+    budget: int = 30, per_round: int = 8, num_final: int = 5, growth: float = 0.0, num_first: int = 0
+) -> BudgetedSearch:
     half = BestAndRandom(0.5)
-    return BudgetedSearch(budget, per_round, growth, num_final, first=half, acquisition=half, confidence=None)
+    return BudgetedSearch(
+        budget, per_round, growth, num_final, num_first, first=half, acquisition=half, confidence=None
+    )
 
 
 def run(
@@ -118,6 +122,16 @@ def test_the_final_round_takes_the_best_predicted(tmp_path: Path) -> None:
     scores = dict(zip(result.scores["arch"], result.scores["round_4"], strict=True))
     passed_over = [scores[arch] for arch in ARCHS if SPACE.canonical(arch) not in trained]
     assert min(scores[arch] for arch in final) >= max(passed_over)
+
+
+def test_a_raised_budget_is_reported_from_where_it_differs(tmp_path: Path) -> None:
+    whole, raised = Recorder(), Recorder()
+    run(tmp_path / "whole", whole, budget=30, num_final=0)
+    run(tmp_path / "raised", budget=20, num_final=0)
+    run(tmp_path / "raised", raised, budget=30, num_final=0)
+    assert [(r.round, r.trained) for r in raised.results] == [(3, 24), (4, 30)]
+    for one, other in zip(raised.results, whole.results[2:], strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
 
 
 @pytest.mark.parametrize("round_of_death", [1, 3, 5])
@@ -197,22 +211,25 @@ def test_a_confidence_that_means_nothing_is_an_error(confidence: float) -> None:
 @given(st.integers(1, 300), st.integers(1, 50), st.integers(0, 40), st.floats(0, 2))
 def test_rounds_add_up_to_the_budget(budget: int, per_round: int, num_final: int, growth: float) -> None:
     if num_final < budget:
-        sizes = search(budget, per_round, num_final, growth).round_sizes
+        sizes = search(budget, per_round, num_final, growth, 4).round_sizes
         assert sum(sizes) == budget and min(sizes) >= 1
-        assert max(sizes) <= max(per_round, num_final, growth * budget)
+        assert max(sizes[1:], default=0) <= max(per_round, num_final, growth * budget)
+        assert sizes[0] == min(max(per_round, 4), budget - num_final), "the first is of 4, at least"
 
 
 def test_rounds_grow_with_what_is_trained() -> None:
-    assert search(40, per_round=3, num_final=0, growth=0.2).round_sizes == [3] * 7 + [4, 5, 6, 4]
+    assert search(40, 3, num_final=0, growth=0.2).round_sizes == [3] * 7 + [4, 5, 6, 4]
+    assert search(40, 3, num_final=0, growth=0.2, num_first=4).round_sizes == [4] + [3] * 6 + [4, 5, 6, 3]
 
 
 @settings(max_examples=50)
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0, 1), st.data())
+@given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.floats(0, 1), st.floats(0, 1), st.data())
 def test_a_proposal_is_distinct_and_holds_the_best(
-    scores: list[float], share: float, data: st.DataObject
+    scores: list[float], share: float, spread: float, data: st.DataObject
 ) -> None:
     k = data.draw(st.integers(1, len(scores)))
-    chosen, reasons = BestAndRandom(share).propose(np.array(scores), k, np.random.default_rng(0))
+    rule = BestAndRandom(share, spread=spread)
+    chosen, reasons = rule.propose(np.array(scores), k, np.random.default_rng(0))
     assert len(set(chosen.tolist())) == k == len(reasons)
     predicted = [scores[i] for i, reason in zip(chosen, reasons, strict=True) if reason == "predicted"]
     assert len(predicted) == int(np.ceil(share * k))
@@ -250,15 +267,35 @@ def test_all_of_the_upper_part_may_be_chosen() -> None:
     assert seen == set(range(90, 100))
 
 
+def test_what_is_spread_reaches_every_part_of_the_order() -> None:
+    """Half of 12 are from the best tenth; the other 6 leave no third of the order without one, whatever the seed."""
+    rule, scores = BestAndRandom(0.0, 0.1, spread=0.5), np.arange(300.0)[::-1]
+    for seed in range(30):
+        chosen, reasons = rule.propose(scores, 12, np.random.default_rng(seed))
+        spread = chosen[np.array(reasons) == "spread"]
+        assert len(spread) == 6 and reasons[1::2] == ["spread"] * 6, "every second"
+        assert set(spread // 100) == {0, 1, 2}
+        assert set(chosen) - set(spread) <= set(range(30))
+    with pytest.raises(UserError, match="spread over all"):
+        BestAndRandom(spread=1.5)
+
+
 @pytest.mark.parametrize("part", [0.0, -0.1, 1.1])
 def test_a_part_that_is_none_is_refused(part: float) -> None:
     with pytest.raises(UserError, match="above 0"):
         BestAndRandom(0.0, part)
 
 
-@given(st.sampled_from([0.0, 0.3, 0.5, 0.6, 0.75, 1.0]), st.sampled_from([0.3, 1.0]), st.integers(1, 8))
-def test_one_by_one_means_that_fewer_are_the_first_of_more(best: float, part: float, k: int) -> None:
-    rule, scores = BestAndRandom(best, part), np.random.default_rng(1).normal(size=40)
+@given(
+    st.sampled_from([0.0, 0.3, 0.5, 0.6, 0.75, 1.0]),
+    st.sampled_from([0.3, 1.0]),
+    st.sampled_from([0.0, 0.5]),
+    st.integers(1, 8),
+)
+def test_one_by_one_means_that_fewer_are_the_first_of_more(
+    best: float, part: float, spread: float, k: int
+) -> None:
+    rule, scores = BestAndRandom(best, part, spread), np.random.default_rng(1).normal(size=40)
     more, _ = rule.propose(scores, k, np.random.default_rng(2))
     same = [
         rule.propose(scores, fewer, np.random.default_rng(2))[0].tolist() == more[:fewer].tolist()
@@ -281,24 +318,31 @@ def test_a_search_is_anytime_where_no_round_looks_ahead(
 
 
 class Failing(CountConvolutions):
-    """Fails each architecture of `broken` so many times; gives no result at all for those of `silent`."""
+    """Fails some architectures so many times: with an error, with NaN or with no result at all."""
 
-    def __init__(self, times: int = 99, silent: bool = False) -> None:
+    def __init__(self, times: int = 99, how: str = "error") -> None:
         super().__init__()
-        self.times, self.silent = times, silent
+        self.times, self.how = times, how
 
     def results(self, archs: Sequence[str]) -> Iterator[Result]:
         for arch in archs:
             self.asked.append(arch)
             if "skip_connect~2" in arch and self.asked.count(arch) <= self.times:
-                if not self.silent:
-                    yield Result(arch, math.nan, failure="it exploded")
+                if self.how != "silent":
+                    yield Result(arch, math.nan, failure="it exploded" if self.how == "error" else "")
             else:
                 yield Result(arch, float(arch.count("3x3~")), 1.0)
 
 
 @pytest.mark.parametrize(
-    ("evaluator", "attempts"), [(Failing(), 3), (Failing(silent=True), 1), (Failing(times=2), 3)]
+    ("evaluator", "attempts"),
+    [
+        (Failing(), 3),
+        (Failing(how="silent"), 1),
+        (Failing(times=2), 3),
+        (Failing(how="nan"), 3),
+        (Failing(times=1, how="nan"), 2),
+    ],
 )
 def test_what_fails_is_given_up_after_so_many_attempts(
     tmp_path: Path, evaluator: Failing, attempts: int

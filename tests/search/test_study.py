@@ -1,11 +1,13 @@
 """The study: asked and told by several processes, in any order, killed, raised, given."""
 
 import json
+import math
+import os
 import random
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +16,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from acenas.errors import UserError
+from acenas.evaluation import Evaluator, Observations
+from acenas.evaluation.costs import CostModel
 from acenas.evaluation.objective import Objective
-from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial
+from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial, run_study
+from acenas.search.constraints import Limits
+from acenas.search.events import RoundResult, SearchCallback
 from acenas.spaces import Choice, Choices
 from acenas.tables import WeakLabels
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
@@ -101,18 +108,51 @@ def test_what_was_asked_and_not_told_is_not_asked_again(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from tests.search.test_study import accuracy, study
+from tests.search.test_study import share, study
 mine = study(Path(sys.argv[1]))
-while trials := mine.ask(1):
-    mine.tell(trials[0], accuracy(trials[0]))
+first = mine.ask(1)
+print("asked", flush=True)
+print(share(mine, first))
 """
 
 
+def share(mine: Study, trials: list[Trial]) -> int:
+    """Trains what was asked for, and one after the other until nothing is left; returns how many it has trained."""
+    trained = 0
+    while trials:
+        mine.tell(trials[0], accuracy(trials[0]))
+        trained, trials = trained + 1, mine.ask(1)
+    return trained
+
+
 def test_two_processes_share_a_study(tmp_path: Path) -> None:
-    workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)]) for _ in range(2)]
-    assert [worker.wait() for worker in workers] == [0, 0]
+    mine = study(tmp_path)
+    first = mine.ask(1)
+    with subprocess.Popen(
+        [sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None and other.stdout.readline() == "asked\n"
+        here = share(mine, first)
+        there = int(other.stdout.read())
+    assert other.returncode == 0 and here + there == 20 and here > 0 < there
     trained = study(tmp_path).observations
     assert len(trained) == 20 == trained["arch"].nunique() and trained["observed_accuracy"].notna().all()
+
+
+def test_what_is_pending_while_another_process_raises_the_budget_is_not_lost(tmp_path: Path) -> None:
+    one = study(tmp_path / "raised", budget=12)
+    while len(trials := one.ask()) + len(one.observations) < 12:
+        for trial in trials:
+            one.tell(trial, accuracy(trial))
+    other = study(tmp_path / "raised", budget=20)  # the last round is taken back: it is longer now
+    one.tell(trials[0], accuracy(trials[0]))
+    with pytest.raises(UserError, match="another process has raised the budget"):
+        one.ask()
+    for trial in trials[1:]:
+        one.tell(trial, accuracy(trial))
+    fresh = told(study(tmp_path / "fresh", budget=20))
+    pd.testing.assert_frame_equal(told(other).observations, fresh.observations)
+    pd.testing.assert_frame_equal(other.state.scores, fresh.state.scores)
 
 
 def test_a_failed_training_counts_and_is_not_asked_for_again(tmp_path: Path) -> None:
@@ -171,6 +211,38 @@ def test_a_tell_that_nobody_asked_for_is_taken_as_given(tmp_path: Path) -> None:
     assert asked.state.given["arch"].tolist() == [ARCHS[5]]
 
 
+def test_a_tell_takes_what_a_user_has_at_hand(tmp_path: Path) -> None:
+    asked = own(tmp_path)
+    first, _, third = asked.ask()
+    asked.tell(dict(first.choices), np.float32(0.5))
+    asked.tell(np.int64(1), torch.tensor([0.25], requires_grad=True))
+    assert asked.observations["observed_accuracy"].tolist() == [0.5, 0.25]
+    (fourth,) = asked.ask(1)
+    waiting = asked.state.trials["arch"].tolist()[4:]
+    asked.tell(waiting[0], 3.0)  # chosen, and not asked for yet
+    with pytest.warns(UserWarning, match="2 were asked for and count as told"):
+        asked.give(pd.DataFrame([{**trial.choices, "accuracy": 2.0} for trial in (third, fourth)]))
+    assert len(asked.observations) == 5 and asked.state.given.empty
+    with pytest.warns(UserWarning, match="1 without a finite accuracy"):
+        asked.give(pd.DataFrame({"arch": OWN.enumerate()[:1], "accuracy": [math.nan]}))
+    asked.fail(asked.ask(1)[0])
+    assert asked.observations["message"].tolist() == [*[""] * 5, "no reason"]
+    assert len(asked.ask(50)) == 6 and asked.ask(50) == []
+
+
+def test_a_space_may_be_used_up(tmp_path: Path) -> None:
+    small = Choices({"width": [1, 2, 3, 4, 5]})
+    asked = Study(small, 5, tmp_path, ranker=LeastSquares(small.num_node_types), pretrained=False)
+    asked.give(pd.DataFrame({"width": [3, 4], "accuracy": [70, 71]}))
+    with pytest.warns(UserWarning, match="no architecture is left to ask for; 3 of 5 were"):
+        told(asked, lambda trial: 70.0 + trial.number)
+    assert len(asked.observations) == 3
+    with pytest.raises(
+        UserError, match=r"5 distinct architectures to choose from, fewer than search\.budget=6"
+    ):
+        Study(small, 6, tmp_path / "more")
+
+
 def test_bad_tells_are_one_sentence_and_change_nothing(tmp_path: Path) -> None:
     asked = study(tmp_path)
     first, second, _ = asked.ask()
@@ -182,6 +254,8 @@ def test_bad_tells_are_one_sentence_and_change_nothing(tmp_path: Path) -> None:
         (partial(asked.tell, second, cast(float, "good")), "must be a number"),
         (partial(asked.tell, 99, 3.0), "no trial 99"),
         (partial(asked.tell, "no cell", 3.0), "no cell"),
+        (partial(asked.tell, second, torch.zeros(2)), "must be a number"),
+        (partial(asked.ask, 0), "must be at least 1"),
         (partial(asked.fail, ARCHS[5], "x"), "not asked for"),
         (partial(asked.give, pd.DataFrame({"arch": ARCHS[:1], "acc": [1.0]})), "no column accuracy"),
     ):
@@ -197,6 +271,13 @@ def test_fractions_told_where_percent_are_expected_are_noticed(tmp_path: Path) -
             asked.tell(trial, 0.9)
 
 
+class Size(CostModel):
+    name, origin = "size", "counted"
+
+    def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        return np.zeros(len(archs))
+
+
 def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
     told(study(tmp_path, budget=12))
     with pytest.raises(UserError, match="another seed"):
@@ -205,7 +286,63 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
         study(tmp_path, objective=Objective("loss", "", "min"))
     with pytest.raises(UserError, match="raised, not lowered"):
         study(tmp_path, budget=10)
+    with pytest.raises(UserError, match="another set of constraints"):
+        Study(
+            SPACE,
+            12,
+            tmp_path,
+            constraints=Limits({"size": 1.0}, [Size()]),
+            ranker=LeastSquares(),
+            archs=ARCHS,
+        )
+    with pytest.raises(UserError, match="another ranker"):
+        Study(SPACE, 12, tmp_path, archs=ARCHS)
     assert json.loads((tmp_path / "study.json").read_text())["budget"] == 12
+
+
+@pytest.mark.parametrize("file", ["observations.parquet", "scores.parquet", "study.json"])
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_cut_file_is_one_sentence_that_names_it(tmp_path: Path, file: str, length: int) -> None:
+    told(study(tmp_path, budget=12))
+    os.truncate(tmp_path / file, length)
+    with pytest.raises(UserError, match=rf"{file} is damaged, .*; get it back, or remove"):
+        study(tmp_path, budget=12)
+
+
+def test_files_of_two_studies_do_not_go_together(tmp_path: Path) -> None:
+    told(study(tmp_path, budget=12))
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    scores.iloc[:0].to_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(UserError, match=r"scores.parquet lacks .*, which was trained; get it back"):
+        study(tmp_path, budget=20).ask()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"next": "x"}'])
+def test_rounds_are_handed_over_again_where_that_is_not_known(tmp_path: Path, content: str) -> None:
+    evaluator = TableOfAccuracies()
+    run_study(study(tmp_path, budget=12), evaluator)
+    (tmp_path / "rounds_reported.json").write_text(content)
+    seen = Rounds()
+    run_study(study(tmp_path, budget=12), evaluator, [seen])
+    assert seen.numbers == [1, 2, 3, 4]
+
+
+class TableOfAccuracies(Evaluator):
+    def known(self) -> tuple[list[str], NDArray[np.float64]]:
+        return [], np.zeros(0)
+
+    def evaluate(self, archs: Sequence[str]) -> Observations:
+        return Observations(
+            list(archs), np.array([float(arch.count("3x3~")) for arch in archs]), np.ones(len(archs))
+        )
+
+
+class Rounds(SearchCallback):
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def on_round_end(self, result: RoundResult) -> None:
+        self.numbers.append(result.round)
 
 
 def test_nothing_warns_without_a_reason(tmp_path: Path) -> None:
@@ -242,7 +379,7 @@ def test_all_but_the_space_has_a_default(tmp_path: Path) -> None:
     assert trials[0].choices == OWN.choices(trials[0].arch)
     asked.tell(trials[0], 3.0)
     again = Study(OWN, folder=tmp_path)  # weak labels are those of the folder
-    assert again.pretrained and [trial.number for trial in again.pending] == [1, 2]
+    assert again.fitting.pretrained and [trial.number for trial in again.pending] == [1, 2]
     assert len(WeakLabels.load(tmp_path / "pretrain" / "weak_labels.parquet")) == 243
 
 
@@ -332,7 +469,7 @@ def test_what_is_given_at_the_opening_may_be_given_again(tmp_path: Path) -> None
             warnings.simplefilter("error")
             asked = own(tmp_path / "lab", given=file)
     assert len(asked.state.given) == 1 and asked.returned is not None and asked.returned.value == 70
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"there is no file .*none.csv"):
         own(tmp_path / "lab", given=tmp_path / "none.csv")
 
 
@@ -342,6 +479,20 @@ def test_what_was_given_from_outside_the_candidates_is_in_the_ranking(tmp_path: 
     ranking = told(asked, loss).ranking()
     assert ranking.set_index("arch")["observed_accuracy"][archs[-1]] == 70
     assert len(ranking) == 101
+
+
+@pytest.mark.parametrize(
+    ("space", "budget", "match"),
+    [
+        ({"width": [1]}, 1, "is a dict, no SearchSpace"),
+        (OWN, 0, "search.budget=0"),
+        (OWN, 2.5, "whole number"),
+    ],
+)
+def test_a_study_of_something_else_is_refused(tmp_path: Path, space: Any, budget: Any, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        Study(space, budget, tmp_path / "lab")
+    assert not (tmp_path / "lab").exists()
 
 
 def test_an_objective_in_short() -> None:

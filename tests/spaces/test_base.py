@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from acenas.spaces import (
     MobileNet,
     NasBench101,
     NasBench201,
+    Repeated,
     SearchSpace,
 )
 
@@ -89,3 +91,50 @@ def test_networks_of_ones_own_try_an_image() -> None:
         Choices({"width": [4]}, build=lambda width: nn.Conv2d(3, width, 3)).check_images(10, (1, 8, 8))
     for space in (Letters(), Choices({"width": [4]}), LabelledGraphs()):  # nothing can be built, or drawn
         space.check_images(10, (1, 8, 8))
+
+
+GRAMMARS: list[tuple[SearchSpace, str]] = [
+    (NasBench101(), "010001000:input,conv1x1-bn-relu,output"),
+    (NasBench201(), "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|nor_conv_1x1~1|none~2|"),
+    (NDS("enas"), "normal=|skip_connect~0|sep_conv_3x3~1|;reduce=;width=16;depth=20"),
+    (MobileNet(), "0:0:0"),
+    (LabelledGraphs(), "0-1,0-2,1-2:0,4,1;16,20"),
+    (
+        Choices({"width": [1, 2], "block": Repeated({"kernel": [3, 5]}, times=[1, 2])}),
+        "width=1,block=(kernel=3)",
+    ),
+]
+PIECES = (
+    "0",
+    "a",
+    "a=",
+    "a=(",
+    "(a=",
+    "|a~0|+",
+    "0-1,",
+    "9",
+    ":",
+    "%",
+    "=",
+    ",",
+    "(",
+    ")",
+    ";",
+    "~",
+    "\0",
+    "\u0663",
+)
+
+
+@pytest.mark.parametrize(("space", "arch"), GRAMMARS, ids=lambda value: getattr(value, "name", ""))
+def test_long_input_is_read_in_linear_time_and_quoted_in_short(space: SearchSpace, arch: str) -> None:
+    start = time.process_time()
+    for piece in PIECES:
+        for text in (piece * 20_000, arch + piece * 20_000, arch.replace("1", piece * 5_000)):
+            try:
+                space.parse(text)
+            except UserError as error:
+                assert len(str(error)) < 800
+    assert (
+        time.process_time() - start < 5
+    )  # half a second; a regular expression that tries again takes minutes

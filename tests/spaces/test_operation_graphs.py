@@ -1,5 +1,4 @@
 import itertools
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import nn
 
 from acenas.errors import UserError
 from acenas.spaces import Graphs
-from acenas.spaces.operation_graphs import Read, isomorphic
+from acenas.spaces.operation_graphs import Read, isomorphic, read_json
 
 OPERATIONS = ["input", "conv", "pool", "output"]
 
@@ -161,19 +160,19 @@ def test_networks_are_built_by_a_function_of_the_architecture() -> None:
 def test_recurrent_cells_of_nas_bench_nlp() -> None:
     frame = pd.read_parquet(Path(os.environ["ACENAS_DATA"]) / "rnn-wikitext2.parquet")
 
-    def read(arch: str) -> Read:
-        cell = json.loads(arch)
-        edges = [(source, name) for name, node in cell.items() for source in node["input"]]
-        inputs = {source: source for source, _ in edges if source not in cell}
-        return inputs | {name: node["op"] for name, node in cell.items()}, edges
-
     with pytest.raises(UserError, match="disconnected=True allows that"):
-        Graphs(read, frame["arch"])
-    space = Graphs(read, frame["arch"], disconnected=True)
+        Graphs(read_json, frame["arch"])
+    space = Graphs(read_json, frame["arch"], disconnected=True)
     assert len(space.enumerate()) == frame["arch"].nunique() == 291
     assert set(space.operations) >= {"linear", "blend", "x", "h_prev_0"}
     assert len(space.distinct(space.enumerate())) <= 291
     assert len(space.encode(space.enumerate())) == 291
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": {"op": "relu"}}', '{"a": 3}'])
+def test_what_is_no_graph_as_json_is_told(text: str) -> None:
+    with pytest.raises(UserError, match="it is not JSON with op and input of each node"):
+        Graphs(read_json, operations=["relu"], nodes=3).validate(text)
 
 
 def test_a_space_whose_node_types_do_not_agree_is_told() -> None:

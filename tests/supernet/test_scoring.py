@@ -115,6 +115,13 @@ def test_what_is_scored_is_not_scored_again(tmp_path: Path) -> None:
     assert Counted.paths == 3 * distinct, "other weights and other batches are scored anew"
 
 
+@pytest.mark.parametrize("content", ["", "{", '{"archs": [], "scores": "x", "seconds": 1}'])
+def test_a_damaged_chunk_is_scored_again(tmp_path: Path, content: str) -> None:
+    whole = scoring().run(network(), tmp_path, weights="of a test").frame()
+    next((tmp_path / "chunks").iterdir()).write_text(content)
+    assert scoring().run(network(), tmp_path, weights="of a test").frame().equals(whole)
+
+
 def test_the_network_is_left_as_it_was(tmp_path: Path) -> None:
     net = network()
     before = {name: value.clone() for name, value in net.state_dict().items()}

@@ -147,5 +147,5 @@ def test_choices_that_make_no_sense_are_refused(tmp_path: Path) -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"layer": torch.zeros(1)}, tmp_path / "supernet.pt")
-    with pytest.raises(UserError, match="remove its folder to train again"):
+    with pytest.raises(UserError, match="remove its folder to train this super-net again"):
         training().run(tmp_path)

@@ -1,6 +1,7 @@
 """Small tables with the names and columns of real ones, which no test may download; their accuracies are invented."""
 
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -76,6 +77,58 @@ def write_nds(
         )
         frame[f"{dataset}.params_m"], frame[f"{dataset}.flops_m"] = params, params**2
         write_table(frame, folder / f"{space.name}{ending}.parquet", TableMetadata(space.name))
+
+
+def write_suite(folder: Path) -> None:
+    """The files of other benchmarks that `tasks=suite` imports, 30 architectures each; some are there twice."""
+    rng = np.random.default_rng(0)
+
+    def of(*values: object) -> str:
+        return str(values[rng.integers(len(values))])
+
+    def parts(count: int, *choices: tuple[str, Sequence[object]]) -> str:
+        return "-".join("".join(name + of(*values) for name, values in choices) for _ in range(count))
+
+    mobile = (("e", (1, 4, 6)), ("k", (3, 5)), ("l", (1, 2, 3)), ("s", (0, 1)))
+    small = (("k", (1, 3)), ("w", (12, 16, 40)), ("s", (1, 2)), ("", ("", "r")))
+    digits = [[of(0, 1, 2, 3) for _ in range(6)] for _ in range(30)]
+    layers = [10 + i % 3 for i in range(30)]
+    heads = [
+        (",".join(of(4, 8, 12) for _ in range(n)), ",".join(of(2, 3, 4) for _ in range(n))) for n in layers
+    ]
+    cells = [
+        {
+            f"n{i}": {"op": of("linear", "blend"), "input": [f"n{i - 1}" if i else "x"]}
+            for i in range(1 + size % 8)
+        }
+        for size in range(60)
+    ]
+    archs = {
+        "transnas-micro": [f"64-41414-{a}_{b}{c}_{d}{e}{f}" for a, b, c, d, e, f in digits],
+        "naap440-curves": [parts(3 + i % 2, *small) for i in range(30)],
+        "accel-imagenet": [parts(7, *mobile) for _ in range(30)],
+        "gpt-s": [f"d{of(192, 768)}-L{n}-h{h}-m{m}-b0" for n, (h, m) in zip(layers, heads, strict=True)],
+        "rnn-wikitext2": [json.dumps(cell) for cell in cells],
+    }
+    tasks = ("class_scene.{}_top1", "jigsaw.{}_top1", "autoencoder.{}_ssim")
+    columns = {
+        "transnas-micro": [task.format(split) for task in tasks for split in ("valid", "test")],
+        "naap440-curves": ["cifar10.params_m", "cifar10.flops_m", "cifar10.test.90"],
+        "accel-imagenet": ["imagenet.valid.proxy", "imagenet.params_m", "imagenet.flops_m"],
+        "gpt-s": ["supernet.perplexity", "params", "flops"],
+        "rnn-wikitext2": ["wt2.valid_loss.best", "wt2.params_m"],
+    }
+    for name, names in columns.items():
+        frame = pd.DataFrame({"arch": archs[name]})
+        frame = frame if name == "rnn-wikitext2" else frame.drop_duplicates(ignore_index=True)
+        for column in names:
+            frame[column] = 2 + 40 * rng.random(len(frame))
+        if name == "rnn-wikitext2":
+            frame.loc[::9, "wt2.valid_loss.best"] = np.nan  # their trainings have failed
+        if name == "naap440-curves":
+            frame.to_csv(folder / f"{name}.csv", index=False)
+        else:
+            frame.to_parquet(folder / f"{name}.parquet", index=False)
 
 
 def write_tunas_csv(path: Path, archs: list[str]) -> None:

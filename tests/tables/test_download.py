@@ -190,5 +190,5 @@ def test_the_command(
         (["nb101", "--url", server.url], "name the folder"),
         (["nb102", *where], "choose from nb101"),
     ):
-        assert main(["get", *arguments]) == 1
+        assert main(["get", *arguments]) == 2
         assert message in capsys.readouterr().err

@@ -80,13 +80,13 @@ def test_verify_accepts_a_sound_table(data_dir: Path, capsys: pytest.CaptureFixt
         (["info", "nowhere.parquet"], "there is no table nowhere.parquet"),
     ],
 )
-def test_what_is_wrong_is_one_message_and_status_1(
+def test_what_is_wrong_is_one_message_and_status_2(
     data_dir: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
-    assert main([*arguments, "--data-dir", str(data_dir)]) == 1
+    assert main([*arguments, "--data-dir", str(data_dir)]) == 2
     shown = capsys.readouterr()
     assert message in shown.err
-    assert shown.err.startswith("Error: ")
+    assert shown.err.startswith("acenas: error: ")
     assert shown.err.count("\n") == 1
     assert shown.out == ""
 
@@ -96,7 +96,7 @@ def test_the_command_runs_and_explains_itself(tmp_path: Path) -> None:
     done = subprocess.run(
         [*command, "verify", "gone.parquet"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "there is no table gone.parquet" in done.stderr
     assert "Traceback" not in done.stderr
     with pytest.raises(SystemExit) as stop:

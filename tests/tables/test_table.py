@@ -146,7 +146,7 @@ def test_another_space_is_refused(path: Path) -> None:
         ),
         (b"arch,accuracy\na,1\n", "is not a Parquet file"),
         (b"PAR1", "is truncated: its end is missing; fetch"),
-        (b"PAR1" + b"\xff" * 40 + b"\x10\0\0\0PAR1", "is damaged .*; fetch"),
+        (b"PAR1" + b"\xff" * 40 + b"\x10\0\0\0PAR1", "is damaged.*; fetch"),
     ],
 )
 def test_files_that_are_no_parquet_are_told_apart(path: Path, content: bytes, message: str) -> None:
@@ -313,3 +313,13 @@ def test_architectures_that_share_a_hash_are_hashed_differently(monkeypatch: pyt
     assert index.rows(["c", "x", "a"]).tolist() == [2, -1, 0]
     with pytest.raises(UserError, match="architecture a is there twice, in rows 0 and 2"):
         ArchIndex(pa.chunked_array([pa.array(["a", "b", "a"])]))
+
+
+def test_a_file_of_few_bytes_and_too_many_rows_is_refused(tmp_path: Path) -> None:
+    """One value repeated: a kilobyte of Parquet, and gigabytes in memory."""
+    rows = pa.table({"arch": pa.array(["a"]).dictionary_encode().take(pa.array(np.zeros(1 << 20, np.int32)))})
+    with pq.ParquetWriter(tmp_path / "bomb.parquet", rows.schema) as writer:
+        for _ in range(100):
+            writer.write_table(rows)
+    with pytest.raises(UserError, match=r"bomb.parquet has 104,857,600 rows"):
+        BenchmarkTable.open(tmp_path / "bomb.parquet")

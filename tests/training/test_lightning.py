@@ -1,18 +1,37 @@
+import builtins
+import os
+import runpy
 import signal
-import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 
-from acenas.training.lightning import EpochCheckpoint, quiet
+import acenas.training.lightning
+from acenas.errors import UserError
+from acenas.training.lightning import EpochCheckpoint, quiet, resumable
 
 
-def test_rankers_can_use_it_without_images_and_processes() -> None:
-    code = "import acenas.training.lightning, sys; print([m for m in sys.modules if m.startswith('acenas.')])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.strip() == "['acenas.lazy', 'acenas.training', 'acenas.training.lightning']"
+def test_rankers_can_use_it_without_images_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported, really = [], builtins.__import__
+
+    def noted(name: str, *rest: Any) -> ModuleType:
+        imported.append(name)
+        return really(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", noted)
+    for module in (acenas.training, acenas.training.lightning):
+        runpy.run_path(str(module.__file__))
+    assert "pytorch_lightning" in imported
+    assert {name for name in imported if name.startswith("acenas")} <= {
+        "acenas.errors",
+        "acenas.files",
+        "acenas.lazy",
+    }
 
 
 @pytest.mark.parametrize(("seconds", "written"), [(0.0, [0, 1, 2]), (3600.0, [2])])
@@ -45,3 +64,24 @@ def test_an_interrupt_stays_one() -> None:
     assert signal.getsignal(signal.SIGINT) is handler
     with pytest.raises(SystemExit), quiet():
         sys.exit(1)
+
+
+@pytest.mark.parametrize("content", ["nothing", "cut", "other", "code"])
+def test_a_checkpoint_that_cannot_be_read_is_one_sentence(tmp_path: Path, content: str) -> None:
+    module, path = pl.LightningModule(), tmp_path / "training.ckpt"
+    module.layer = torch.nn.Linear(2, 2)
+    assert resumable(path, module) is None
+    whole = {
+        "state_dict": module.state_dict(), "loops": {}, "epoch": 1, "optimizer_states": [], "lr_schedulers": []
+    }  # fmt: skip
+    torch.save(whole, path)
+    assert resumable(path, module) == path
+    if content == "cut":
+        os.truncate(path, path.stat().st_size // 2)
+    else:
+        other = {"nothing": {}, "other": whole | {"state_dict": {}}, "code": Path("a class")}
+        torch.save(other[content], path)
+    with pytest.raises(
+        UserError, match=r"training.ckpt is damaged, .*; remove it to begin this training again"
+    ):
+        resumable(path, module)

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.ranker.data import LabelledGraphs
+from acenas.ranker.data import LabelledGraphs, in_float32
 from acenas.ranker.ranker import Ranker, packed, standardised, unpacked
 from acenas.spaces import GraphBatch, SearchSpace
 
@@ -20,7 +20,7 @@ from acenas.spaces import GraphBatch, SearchSpace
 def graph_keys(graphs: GraphBatch) -> list[bytes]:
     """Returns the content of each architecture's tensors: keys are equal exactly where the graphs are."""
     parts = [
-        graphs.node.short().numpy().reshape(len(graphs), -1).view(np.uint8),
+        graphs.node.short().contiguous().numpy().reshape(len(graphs), -1).view(np.uint8),
         np.packbits(graphs.adjacency.numpy().reshape(len(graphs), -1), axis=1),
         np.packbits(graphs.mask.numpy().reshape(len(graphs), -1), axis=1),
         graphs.globals.float().contiguous().numpy().view(np.uint8).reshape(len(graphs), -1),
@@ -51,7 +51,7 @@ class RememberingRanker(Ranker):
     ) -> None:
         """Stores the weak labels; writes no checkpoint and logs nothing."""
         names = list(label_names) or [f"label_{i}" for i in range(weak_labels.shape[1])]
-        self._remember(graphs, standardised(weak_labels.double(), names))
+        self._remember(graphs, standardised(in_float32(weak_labels).double(), names))
 
     def _remember(self, graphs: GraphBatch, labels: Tensor) -> None:
         self._weakly_labelled = graphs, labels

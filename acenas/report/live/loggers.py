@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path, is_full, write_text
+from acenas.files import is_full, reading, write_text
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -92,13 +92,14 @@ class CSVMetrics(Logger):
             self._read()
 
     def _read(self) -> None:
-        text = self.path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # the kill may have come in the middle of a line
-        reader = csv.DictReader(io.StringIO(whole))
-        self.columns += [name for name in reader.fieldnames or [] if name not in self.columns]
-        for line in reader:
-            key = (line.pop("stage"), int(step) if (step := line.pop("step")) else None)
-            self.rows[key] = {name: float(value) for name, value in line.items() if value}
+        with reading(self.path, "remove it to go on without the metrics so far"):
+            text = self.path.read_text(encoding="utf-8")
+            whole = text[: text.rfind("\n") + 1]  # the kill may have come in the middle of a line
+            reader = csv.DictReader(io.StringIO(whole))
+            self.columns += [name for name in reader.fieldnames or [] if name not in self.columns]
+            for line in reader:
+                key = (line.pop("stage"), int(step) if (step := line.pop("step")) else None)
+                self.rows[key] = {name: float(value) for name, value in line.items() if value}
         if whole != text:
             self._rewrite()
 
@@ -128,10 +129,11 @@ class CSVMetrics(Logger):
             file.write(line.getvalue())
 
     def _rewrite(self) -> None:
-        with atomic_path(self.path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self.columns)
-            writer.writerows(self._line(key) for key in self.rows)
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows(self._line(key) for key in self.rows)
+        write_text(self.path, lines.getvalue(), durable=False)
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Does nothing; the run folder holds the resolved configuration."""
@@ -232,13 +234,16 @@ def run_loggers(
         The loggers, `metrics.csv` first, for the trainers and `RankingMetrics`.
     """
     folder = Path(folder)
+    # Of the processes of a run, the first alone opens loggers. Lightning takes any process for another one in whose
+    # environment a launcher of something else has left RANK, LOCAL_RANK, SLURM_PROCID or JSM_NAMESPACE_RANK.
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
     metrics_csv = CSVMetrics(folder / "metrics.csv")
     loggers: list[Logger] = [metrics_csv]
     wandb_logger = None
     options: dict[str, Any] = {"group": group, "job_type": job_type, "name": name, "project": project}
     options |= {"tags": list(tags), "config": dict(config or {})}
     best_of = BEST_OF | {f"search/{name}_{objective.name}": objective.direction for name in BEST_VALUES}
-    if mode != "disabled" and getattr(rank_zero_only, "rank", 0) == 0:
+    if mode != "disabled":
         wandb_logger = _open_logger(folder, mode, options, metrics_csv, best_of)
     if wandb_logger is not None:
         loggers.append(wandb_logger)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acenas.files import write_text
-from acenas.report.runs import STATUS
+from acenas.report.runs import LOCK, STATUS
 
 
 class RunStatus:
@@ -17,17 +17,21 @@ class RunStatus:
 
     Attributes:
         facts: what was told so far: `stage`; `unit`, `done`, `total` and `seconds_left` of its work; `round`, `rounds`,
-            `trained`, `failed`, `budget` and `best_observed_<objective>` of a search; `time`, the Unix time of writing.
+            `trained`, `failed`, `given`, `budget` and `best_observed_<objective>` of a search; of a study `pending` and
+            `is_done`, too; `time`, the Unix time of writing.
     """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / STATUS
+        self._in_run = (folder / LOCK).exists()
         self._written = 0.0
         self.facts: dict[str, Any] = {}
 
     def tell(self, *, now: bool = False, **facts: Any) -> None:
         """Adds facts. With `now` they are written whenever the last ones were."""
         self.facts |= facts
+        if self._in_run and not (self._file.parent / LOCK).exists():
+            raise FileNotFoundError(f"{self._file.parent} was removed")
         if now or time.monotonic() - self._written >= 1.0:
             self._written = time.monotonic()
-            write_text(self._file, json.dumps(self.facts | {"time": time.time()}))
+            write_text(self._file, json.dumps(self.facts | {"time": time.time()}), durable=False)

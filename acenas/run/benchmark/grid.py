@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -18,12 +19,24 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from acenas.errors import UserError
-from acenas.evaluation import TableJudge
+from acenas.evaluation import Judge
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
+from acenas.files import read_frame
+from acenas.report.finished import FinishedRun, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
-from acenas.run.config import check_config, choice_of, composing, instantiate, run_folder
+from acenas.run.command_line import sentences
+from acenas.run.config import (
+    check_config,
+    check_protocol,
+    choice_of,
+    composing,
+    config_in,
+    instantiate,
+    instantiate_in,
+    run_folder,
+)
 from acenas.search import Search
 from acenas.tables import find_table
 from acenas.training.lightning import one_thread
@@ -66,6 +79,7 @@ class Benchmark:
         seeds: of the runs.
         common: overrides of every run.
         conf_dir: the folder of the configs.
+        most: the largest budget of some of the tasks.
         jobs: runs at a time, each of one thread; None for one per core.
     """
 
@@ -77,6 +91,7 @@ class Benchmark:
         seeds: Sequence[int],
         common: Sequence[str],
         conf_dir: str,
+        most: Mapping[str, int] | None = None,
         jobs: int | None = None,
     ) -> None:
         self.methods = methods
@@ -85,15 +100,20 @@ class Benchmark:
         self.seeds = seeds
         self.common = tuple(common)
         self.conf_dir = conf_dir
+        self.most = most or {}
         self.workers = cpu_count() if jobs is None else jobs
 
     def jobs(self) -> list[Job]:
         """All runs, the seeds outermost: what is interrupted has compared every method on some seeds.
 
         Raises:
-            UserError: where a method or a task cannot be composed or run.
+            UserError: where a method or a task cannot be composed or run, or no task has its table.
         """
-        budgets = {(task, method): self._runs(task, method) for task in self.tasks for method in self.methods}
+        missing = self.without_tables()
+        if len(missing) == len(self.tasks):
+            raise UserError(next(iter(missing.values())))
+        tasks = [task for task in self.tasks if task not in missing]
+        budgets = {(task, method): self._runs(task, method) for task in tasks for method in self.methods}
         return [
             Job(task, method, seed, budget, serves, self._overrides(task, method, budget))
             for seed in self.seeds
@@ -101,12 +121,27 @@ class Benchmark:
             for budget, serves in served.items()
         ]
 
+    def without_tables(self) -> dict[str, str]:
+        """The tasks whose tables are not at hand or lack a column, and why; they are left out."""
+        missing = {}
+        for task in self.tasks:
+            cfg = _composed(self._overrides(task, next(iter(self.methods)), max(self.budgets)), self.conf_dir)
+            try:
+                if cfg.table:
+                    check_protocol(cfg)
+            except UserError as error:
+                missing[task] = str(error)
+        return missing
+
     def run(self, console: Console) -> tuple[pd.DataFrame, dict[Job, str]]:
         """Makes the runs that are not done yet.
 
         Returns:
             The results, see `results_of`, and for each job that failed why.
         """
+        if absent := self.without_tables():
+            why = next(iter(absent.values()))
+            console.print(f"Left out: {', '.join(absent)}; {why}", markup=False, soft_wrap=True)
         jobs = self.jobs()
         done = {job: _finished(job, self.conf_dir) for job in jobs}
         missing = [job for job, folder in done.items() if not folder]
@@ -122,7 +157,7 @@ class Benchmark:
             else:
                 failed[job] = outcome
                 console.print(f"Failed: {job}: {outcome.splitlines()[-1]}", markup=False, soft_wrap=True)
-        judges: dict[str, TableJudge] = {}
+        judges: dict[str, Judge] = {}
         frames = [results_of(job, folder, judges) for job, folder in done.items() if folder]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(), failed
 
@@ -132,65 +167,69 @@ class Benchmark:
 
     def _runs(self, task: str, method: str) -> dict[int, tuple[int, ...]]:
         """The budgets to run, and those that each of them serves."""
-        cfg = _composed(self._overrides(task, method, max(self.budgets)), self.conf_dir)
+        budgets = tuple(budget for budget in self.budgets if budget <= self.most.get(task, budget))
+        if not budgets:
+            raise UserError(f"task {task} has no budget: choose one of {self.most[task]} or less")
+        cfg = _composed(self._overrides(task, method, max(budgets)), self.conf_dir)
         check_config(cfg)
         if not cfg.search:
             raise UserError(f"method {method} on task {task} searches nothing: leave it out")
         search: Search = instantiate(choice_of(cfg, "search"))
         if search.anytime:
-            return {max(self.budgets): self.budgets}
-        return {budget: (budget,) for budget in self.budgets}
+            return {max(budgets): budgets}
+        return {budget: (budget,) for budget in budgets}
 
 
-def results_of(job: Job, folder: Path, judges: dict[str, TableJudge]) -> pd.DataFrame:
+def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame:
     """What a finished run returned after each of its trainings.
 
     Args:
         job: that made it.
         folder: of the run.
-        judges: of the tables opened so far, by file and column; new ones are added.
+        judges: opened so far, by their configuration; new ones are added.
 
     Returns:
-        Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and its
-        `observed_accuracy` in percent.
+        Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and what was observed
+        of it, `observed_<objective>`.
     """
-    cfg = OmegaConf.load(folder / "config.yaml")
-    summary = finished(folder)
-    assert isinstance(cfg, DictConfig) and summary is not None
-    key = f"{cfg.table.path} {cfg.table.test}"
-    if key not in judges:
-        path = find_table(cfg.table.path, cfg.data_dir)
-        judges[key] = TableJudge(str(path), cfg.table.space, cfg.table.test, cfg.table.get("objective"))
-    observations = pd.read_parquet(folder / "observations.parquet")
-    returned = observations["returned"].tolist()
-    test = judges[key].test_accuracy(returned)
-    observed = observations.set_index("arch")["observed_accuracy"]
-    rounds = pd.DataFrame(summary["curve"]).set_index("trained")
+    cfg, summary = config_in(folder), finished(folder)
+    assert summary is not None
+    run = FinishedRun(folder, {}, summary, task=job.task)
+    column = run.objective.column
+    columns = {"arch": "text", "returned": "text", column: "numbers"}
+    observations = read_frame(folder / "observations.parquet", columns, f"remove {folder} to run it again")
+    returned = observations["returned"]
+    observed = returned.map(observations.groupby("arch")[column].last())
+    judge = _judge(cfg, folder, judges)
+    value = observed if judge is None else returned.map(_tested(judge, returned[observed.notna()]))
     trained = np.arange(1, len(returned) + 1)
-    last_fit = rounds.reindex(trained).ffill()
-    return pd.DataFrame(
-        {
-            "task": job.task,
-            "method": job.method,
-            "seed": job.seed,
-            "budget": job.budget,
-            "serves": np.isin(trained, job.serves),
-            "trained": trained,
-            "arch": returned,
-            "observed_accuracy": observed[returned].to_numpy(),
-            "test_accuracy": test,
-            "regret": summary["best_known"]["test_accuracy"] - test,
-            "ndcg@10": last_fit["ndcg@10"].to_numpy(dtype=np.float64),
-            "cpu_seconds": summary["cpu_seconds"]["total"],
-            "folder": str(folder),
-        }
-    )
+    results = results_of_run(run, job.method, trained, value)
+    return results.assign(serves=np.isin(trained, job.serves), arch=returned, **{column: observed})
+
+
+def _judge(cfg: DictConfig, folder: Path, judges: dict[str, Judge]) -> Judge | None:
+    """The judge of a run; None where there is none. One that needs no folder serves all runs with its configuration."""
+    if not cfg.judge:
+        return None
+    if "path" in cfg.judge:
+        cfg.judge.path = str(find_table(cfg.judge.path, cfg.data_dir))
+    if cfg.judge.get("_partial_"):
+        return cast(Judge, instantiate_in(cfg.judge, folder / "trained"))
+    key = OmegaConf.to_yaml(cfg.judge)
+    if key not in judges:
+        judges[key] = instantiate(cfg.judge)
+    return judges[key]
+
+
+def _tested(judge: Judge, archs: pd.Series[str]) -> dict[str, float]:
+    distinct = list(dict.fromkeys(archs))
+    return dict(zip(distinct, judge.test_accuracy(distinct).tolist(), strict=True))
 
 
 @cache
 def _composed(overrides: tuple[str, ...], conf_dir: str) -> DictConfig:
     """The config of runs whatever their seed, composed apart from that of the benchmark."""
-    with composing(conf_dir):
+    with sentences(), composing(conf_dir):
         return compose("config", list(overrides))
 
 
@@ -214,7 +253,7 @@ def _attempt(job: Job, conf_dir: str) -> Path | str:
         check_config(cfg)
         folder = run_folder(cfg)
         with one_thread(), redirect_stdout(None):
-            complete(cfg, folder)
+            complete(cfg, folder, [*job.overrides, f"seed={job.seed}"])
         return folder
     except UserError as error:
         return str(error)

@@ -9,13 +9,19 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
+from acenas.run.command_line import run_application
 from acenas.run.config import conf_dir
 from acenas.run.folder import finish, only_process, remove_if_unused
+
+SUITE = "suite"
+"""`tasks` that stands for all that are defined."""
 
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` where the benchmark asks for what is not defined, or for nothing."""
+    if cfg.tasks == SUITE:
+        cfg.tasks = list(cfg.define.tasks)
     for group in ("methods", "tasks"):
         defined = cfg.define[group]
         if not cfg[group]:
@@ -49,19 +55,26 @@ def search_path() -> list[str]:
     return [f"hydra.searchpath={json.dumps(own)}"] if own else []
 
 
+def main() -> int:
+    """Runs the command; returns its exit status."""
+    return run_application(hydra_main, "stopped; the same command goes on")
+
+
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")
-def main(cfg: DictConfig) -> None:
+def hydra_main(cfg: DictConfig) -> None:
     """Runs a benchmark, goes on with it, or shows it."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    sys.exit(exit_status(lambda: run(cfg, Path(HydraConfig.get().runtime.output_dir))))
+
+
+def run(cfg: DictConfig, folder: Path) -> int:
+    """Runs the benchmark `cfg` in `folder`; returns 1 where a run failed."""
     try:
         check(cfg)
         with only_process(folder):
-            failed = compare(cfg, folder)
-    except UserError as error:
+            return 1 if compare(cfg, folder) else 0
+    except UserError:
         remove_if_unused(folder)
-        print(f"acenas: error: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(1 if failed else 0)
+        raise
 
 
 def compare(cfg: DictConfig, folder: Path) -> int:
@@ -70,7 +83,6 @@ def compare(cfg: DictConfig, folder: Path) -> int:
 
     from acenas.files import write_text
     from acenas.report.__main__ import write_comparison
-    from acenas.report.comparison import to_markdown
     from acenas.report.comparison_page import build_comparison_page
     from acenas.run.benchmark.grid import Benchmark
 
@@ -82,15 +94,14 @@ def compare(cfg: DictConfig, folder: Path) -> int:
         range(cfg.first_seed, cfg.first_seed + cfg.seeds),
         [*common_overrides(cfg), *search_path()],
         conf_dir(),
+        cfg.define.most,
         cfg.jobs,
     )
     results, failed = benchmark.run(console)
     if len(results):
         write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
-        page = build_comparison_page(results, "Benchmark", relative_to=folder)
-        write_comparison(folder, results, cfg.reference, page)
-        text = to_markdown(results, cfg.reference)
-        print(text)
+        page = build_comparison_page(results, "Benchmark", reference=cfg.reference, relative_to=folder)
+        print(write_comparison(folder, results, cfg.reference, page))
     if not failed:
         finish(folder, {"experiment": "benchmark", "methods": list(cfg.methods), "tasks": list(cfg.tasks)})
     for job, reason in failed.items():
@@ -100,4 +111,4 @@ def compare(cfg: DictConfig, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acenas.errors import UserError
+from acenas.errors import exit_status
 from acenas.report.runs import finished
 from acenas.run.networks import open_network, origin_of
 from acenas.training.final.export import FILES, Export
+from acenas.trust import HELP
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,19 +24,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, metavar="FOLDER", help="of a finished run")
     parser.add_argument("--out", type=Path, help="folder to write into (default: export in the run's folder)")
     parser.add_argument("--formats", nargs="+", choices=FILES, default=list(FILES), help="default: all")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=HELP)
     options = parser.parse_args(arguments)
-    try:
-        export = Export(options.formats)
-        cfg, trained = open_network(options.run)
-        origin = origin_of(cfg, options.run, finished(options.run) or {}, trained.facts)
-        out = options.out or options.run / "export"
-        for name, difference in export.run(trained, out, origin).items():
-            print(f"{out / FILES[name]}: differs from the network by {difference:.1g} of the largest logit")
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _export(options))
+
+
+def _export(options: argparse.Namespace) -> None:
+    export = Export(options.formats)
+    cfg, trained = open_network(options.run, trust=options.trust)
+    origin = origin_of(cfg, options.run, finished(options.run) or {}, trained.facts)
+    out = options.out or options.run / "export"
+    for name, difference in export.run(trained, out, origin).items():
+        print(f"{out / FILES[name]}: differs from the network by {difference:.1g} of the largest logit")
     print(f"{out / 'README.md'}: the model card")
-    return 0
 
 
 if __name__ == "__main__":

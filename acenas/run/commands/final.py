@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acenas.errors import UserError
+from acenas.errors import exit_status
 from acenas.images import ImageTask
-from acenas.run.config import instantiate
-from acenas.run.networks import open_network
+from acenas.run.networks import from_folder, open_network
 from acenas.training.processes import Hardware
+from acenas.trust import HELP
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,18 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", choices=("train", "valid", "test"), default="test", help="default: test")
     parser.add_argument("--batch", type=int, default=250, help="images at once (default: 250)")
     parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto", help="default: auto")
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=HELP)
     options = parser.parse_args(arguments)
-    try:
-        device = Hardware(options.accelerator).device(0)
-        cfg, trained = open_network(options.run, options.checkpoint)
-        task: ImageTask = instantiate(cfg.images)
-        accuracy = trained.measured(task, options.part, device, options.batch)
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _measure(options))
+
+
+def _measure(options: argparse.Namespace) -> None:
+    device = Hardware(options.accelerator).device(0)
+    cfg, trained = open_network(options.run, options.checkpoint, options.trust)
+    task: ImageTask = from_folder(options.trust)(cfg.images)
+    accuracy = trained.measured(task, options.part, device, options.batch)
     count = len(getattr(task.splits, options.part).labels)
     print(f"{accuracy:.2f} % of {count} {options.part} images of {task.source.name}: {trained.facts.arch}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,29 +6,31 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
+from acenas.run.command_line import run_application
 from acenas.run.config import conf_dir
 from acenas.tables import parse_column
 from acenas.tables.schema import Latency
 
 
+def main() -> int:
+    """Runs the command; returns its exit status."""
+    return run_application(hydra_main)
+
+
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="latency")
-def main(cfg: DictConfig) -> None:
+def hydra_main(cfg: DictConfig) -> None:
     """Measures, or goes on with it, and tells how well the rest of the space can be predicted from that."""
-    try:
-        column = f"{cfg.dataset}.latency_ms.{cfg.name}"
-        if not isinstance(parse_column(column), Latency):
-            raise UserError(
-                f"dataset={cfg.dataset} and name={cfg.name} must be letters, digits, _ or -, to name the column"
-            )
-        measure(cfg, column)
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_status(lambda: measure(cfg)))  # here: Hydra would tell of errors in its own way
 
 
-def measure(cfg: DictConfig, column: str) -> None:
+def measure(cfg: DictConfig) -> None:
     """Measures and prints a summary."""
+    column = f"{cfg.dataset}.latency_ms.{cfg.name}"
+    if not isinstance(parse_column(column), Latency):
+        raise UserError(
+            f"dataset={cfg.dataset} and name={cfg.name} must be letters, digits, _ or -, to name the column"
+        )
     import numpy as np  # seconds, all of it: after the checks
     from hydra.utils import instantiate
     from rich.console import Console
@@ -72,4 +74,4 @@ def measure(cfg: DictConfig, column: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from acenas.errors import UserError
+from acenas.errors import UserError, exit_status
 from acenas.files import write_text
 
 STARTS = Path(__file__).parents[1] / "starts"
@@ -80,15 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--folder", type=Path, default=Path(), help="for --config-dir (default: the current one)"
     )
     options = parser.parse_args(arguments)
-    try:
-        files = write_start(options.kind, options.name, options.folder)
-    except UserError as error:
-        print(f"acenas: error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(lambda: _write(options))
+
+
+def _write(options: argparse.Namespace) -> None:
+    files = write_start(options.kind, options.name, options.folder)
     print(f"Written: {', '.join(map(str, files))}")
     lines = files[0].read_text(encoding="utf-8").splitlines()
     print("\n".join(line.removeprefix("#   ") for line in lines if line.startswith("#   ")))
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from acenas import __version__
-from acenas.errors import UserError
-from acenas.files import is_full
-from acenas.report.runs import finished, headline
+from acenas.errors import UserError, unwritable
+from acenas.executors.launcher import launched_rank
+from acenas.files import is_full, reading
+from acenas.report.runs import MADE_AGAIN, SUMMARY, finished, headline
 from acenas.run.api import complete
+from acenas.run.command_line import run_application, sentences
 from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
 from acenas.run.folder import FolderInUseError, note_error, remove_if_unused
 
@@ -31,16 +34,16 @@ if TYPE_CHECKING:
     from acenas.run.stages.search import Trial
 
 
-def launched_rank() -> int | None:
-    """The number of this process among those that `torchrun`, or `srun` with several tasks, has started; else None.
+def rank_of(cfg: DictConfig) -> int | None:
+    """The number of this process among those of a launcher that work on one run; None where it runs `cfg` alone.
 
-    `acenas.training.processes.launched` asks the same of Lightning, which is too heavy to import before the checks.
+    What a launcher has put into the environment means something only where the configuration has several processes:
+    `srun -n 4` may as well start four runs of their own.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        return int(os.environ.get("RANK", "0"))
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1:
-        return int(os.environ.get("SLURM_PROCID", "0"))
-    return None
+    groups = ("supernet", "scoring", "final") if cfg.supernet else ("final",)
+    counts = [f"{group}.hardware.{name}" for group in groups for name in ("devices", "num_nodes")]
+    found = {OmegaConf.select(cfg, key, throw_on_resolution_failure=False) for key in counts}
+    return launched_rank() if found - {1, None} else None
 
 
 def trial_of_a_search() -> Trial | None:
@@ -61,9 +64,10 @@ def trial_of_a_search() -> Trial | None:
 def run_or_show(cfg: DictConfig, folder: Path) -> None:
     """Runs what `cfg` asks for in `folder`, goes on with it, or shows it where it is done."""
     hydra_cfg = HydraConfig.get()
-    check_overrides(cfg, hydra_cfg.overrides.task, hydra_cfg.runtime.choices, hydra_cfg.job.config_name)
-    check_config(cfg)
-    rank = launched_rank()
+    with sentences():
+        check_overrides(cfg, hydra_cfg.overrides.task, hydra_cfg.runtime.choices, hydra_cfg.job.config_name)
+        check_config(cfg)
+    rank = rank_of(cfg)
     if cfg.fresh and rank is not None:
         # The first process would clear the folder while the others already read what lies there.
         raise UserError(f"fresh=true works without a launcher only; remove {folder} and start again")
@@ -78,21 +82,19 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
 
             assist(cfg, folder)
         return
-    if summary := complete(cfg, folder, trial_of_a_search()):
-        print(headline(summary))
+    if summary := complete(cfg, folder, hydra_cfg.overrides.task, trial_of_a_search()):
+        with reading(folder / SUMMARY, MADE_AGAIN):
+            print(headline(summary))
     print(f"Run folder: {folder}")
 
 
-def main() -> None:
-    """Runs the command."""
+def main() -> int:
+    """Runs the command; returns its exit status."""
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
-        return
-    try:
-        hydra_main()
-    except KeyboardInterrupt:
-        print("acenas: stopped; the same command goes on", file=sys.stderr)
-        sys.exit(130)
+        return 0
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
+    return run_application(hydra_main, "stopped; the same command goes on")
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
@@ -103,7 +105,7 @@ def hydra_main(cfg: DictConfig) -> None:
     try:
         run_or_show(cfg, folder)
     except Exception as raised:
-        error: Exception = raised
+        error: Exception = unwritable(raised) or raised
         if not isinstance(error, UserError) and folder.exists() and is_full(folder):
             error = UserError(
                 f"the disk of {folder} is full; make room, and the same command goes on ({error})"
@@ -117,11 +119,11 @@ def hydra_main(cfg: DictConfig) -> None:
             if not used_by_another:
                 note_error(folder, error)
             return
-        if not launched_rank() and not used_by_another:
+        if not rank_of(cfg) and not used_by_another:
             remove_if_unused(folder)
         print(f"acenas: error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,32 +4,36 @@ Nothing heavy is imported here: a thousand runs are shown in a second or two.
 """
 
 import argparse
-import json
+import math
 import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from acenas.files import number
+from acenas.errors import UserError, exit_status
+from acenas.files import check_kind, number, read_json
 from acenas.report import runs
 
 STATES = {
     "running": "green",
     "queued": "cyan",
     "done": "blue",
+    "paused": "yellow",
     "pruned": "magenta",
     "failed": "red",
     "stopped": "yellow",
 }
-"""Of a run, and the colour it is shown in. Queued: SLURM has it. Pruned: a hyper-parameter search gave it up. Stopped:
-killed or interrupted; the same command goes on with it."""
+"""Of a run, and the colour it is shown in. Queued: SLURM has it. Paused: a study that has trainings left, and which no
+process runs. Pruned: a hyper-parameter search gave it up. Stopped: killed or interrupted; the same command goes on."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,16 @@ class RunLine:
 
 def look_at(folder: Path) -> RunLine:
     """The state of the run in `folder`."""
-    facts = _read(folder / runs.STATUS)
-    state, problem = runs.state(folder)
-    if state == "done":
-        summary = _read(folder / runs.SUMMARY)
-        facts |= {"trained": summary.get("trained", facts.get("trained")), "failed": summary.get("failed", 0)}
+    facts = _facts(folder / runs.STATUS)
+    try:
+        state, problem = runs.state(folder)
+    except OSError as error:
+        state, problem = "failed", f"it cannot be read ({error.strerror})"
+    if state == "stopped" and "is_done" in facts:  # of a study, whether anything is reported of it yet
+        state = "done" if facts["is_done"] else "paused"
+    elif state == "done":
+        summary = runs.finished(folder) or {}
+        facts |= {key: summary.get(key, facts.get(key)) for key in ("trained", "failed", "given")}
         observed = f"observed_{runs.objective_of(summary)['name']}"
         facts[f"best_{observed}"] = summary.get("returned", {}).get(observed)
     return RunLine(folder, state, facts, problem)
@@ -84,16 +93,18 @@ def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
         name = str(run.folder.relative_to(root)) if run.folder != root else str(run.folder)
         done, total = facts.get("done"), facts.get("total")
         grid.add_row(
-            name,
+            escape(name),
             f"[{STATES[run.state]}]{run.state}[/]",
-            "" if run.state == "done" else str(facts.get("stage") or ""),
-            f"{done:.0f} of {total:.0f} {facts.get('unit')}"
+            "" if run.state == "done" else escape(facts.get("stage", "")),
+            escape(f"{done:.0f} of {total:.0f} {facts.get('unit', '')}")
             if run.state != "done" and done and total
             else "",
             _of(facts.get("round"), facts.get("rounds")) if run.state != "done" else "",
             _of(facts.get("trained"), facts.get("budget"))
-            + (f", {facts['failed']} failed" if facts.get("failed") else ""),
-            _best(facts),
+            + "".join(
+                f", {facts[what]:.0f} {what}" for what in ("failed", "given", "pending") if facts.get(what)
+            ),
+            escape(_best(facts)),
             _duration(_left(facts)) if running else "",
         )
     console.print(grid)
@@ -132,13 +143,19 @@ def _duration(seconds: float | None) -> str:
     return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON file; nothing where there is none, or none that can be read."""
+def _facts(path: Path) -> dict[str, Any]:
+    """What `status.json` tells, as far as it can be shown; nothing where it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        told: dict[str, Any] = read_json(path, {str: object})
+    except UserError:
         return {}
-    return content if isinstance(content, dict) else {}
+    facts = {}
+    for name, value in told.items():
+        with suppress(ValueError):
+            check_kind(value, {"stage": str, "unit": str, "is_done": bool}.get(name, float))
+            if isinstance(value, str) or math.isfinite(value):
+                facts[name] = value
+    return facts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -154,26 +171,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", choices=STATES, help="only runs in this state")
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="look again so often, until Ctrl-C")
     options = parser.parse_args(arguments)
+    return exit_status(lambda: _watch(options))
+
+
+def _watch(options: argparse.Namespace) -> None:
     if not options.folder.is_dir():
-        print(f"acenas: error: there is no folder {options.folder}; name one of runs", file=sys.stderr)
-        return 2
+        raise UserError(f"there is no folder {options.folder}; name one of runs")
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, 160)  # in a file or a pipe nothing needs to be cut
-    try:
-        while True:
-            found = in_queue([look_at(folder) for folder in runs.run_folders(options.folder)])
-            found = [run for run in found if options.state in (None, run.state)]
-            if not found:
-                console.print(f"No runs in {options.folder}.")
-            else:
-                show(found, options.folder, console)
-            if not options.watch:
-                return 0
-            time.sleep(options.watch)
-            console.clear()
-    except KeyboardInterrupt:
-        return 0
+    while True:
+        found = in_queue([look_at(folder) for folder in runs.run_folders(options.folder)])
+        found = [run for run in found if options.state in (None, run.state)]
+        if not found:
+            console.print(f"No runs in {options.folder}.", markup=False)
+        else:
+            show(found, options.folder, console)
+        if not options.watch:
+            return
+        time.sleep(options.watch)
+        console.clear()
 
 
 if __name__ == "__main__":

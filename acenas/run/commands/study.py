@@ -1,12 +1,14 @@
 """The command `python -m acenas.study`: a study for trainings that run by hand, or in another system.
 
 CSV goes in and out: `ask` writes the trials, one a row, with a column for each choice; `tell` reads rows with `trial`
-(its number) or `arch`, and the objective or `failed`, a reason.
+(its number), `arch` or the choices, and the objective or `failed`, a reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from acenas.errors import UserError
-from acenas.files import write_text
+from acenas.errors import UserError, exit_status
+from acenas.files import read_json, reading, write_text
+from acenas.report import runs
+from acenas.trust import HELP, build_kind, import_name, trusting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,59 +49,49 @@ def open_space(text: str) -> tuple[SearchSpace, dict[str, Any]]:
         if not isinstance(described, dict):
             raise UserError(f"{text} is no mapping; give it choices, as in `choices: {{width: [16, 32]}}`")
     elif ":" in text:
-        described = {"object": text, "folder": str(Path.cwd())}
+        described = {"object": text}
     else:
         raise UserError(f"--space {text}: give a YAML file, or module:object")
-    return described_space(described), described
+    return described_space(described, None), described
 
 
-def described_space(described: Mapping[str, Any]) -> SearchSpace:
-    """The space of a description. It runs what this names, so open no study of a stranger."""
-    from acenas.spaces import Choices, SearchSpace
+def described_space(described: Mapping[str, Any], trust: Sequence[str] | None) -> SearchSpace:
+    """The space of a description, which may name code of the modules `trust`; None for any, as the user's own may."""
+    from acenas.spaces import SearchSpace
 
-    sys.path[:0] = [str(Path.cwd()), *([described["folder"]] if "folder" in described else [])]
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     if "object" in described:
-        from pkgutil import resolve_name
-
-        try:
-            found = resolve_name(described["object"])
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(f"the space {described['object']} cannot be imported: {error}") from None
+        with trusting(trust):
+            found = import_name(str(described["object"]))
         space = found() if callable(found) and not isinstance(found, SearchSpace) else found
-    elif "_target_" in described:
-        from omegaconf import OmegaConf
-
-        from acenas.run.config import instantiate
-
-        space = instantiate(OmegaConf.create(dict(described)))
-    elif "choices" in described:
-        try:
-            space = Choices(**described)
-        except TypeError as error:
-            raise UserError(f"the space: {error}") from None
-    else:
+        if not isinstance(space, SearchSpace):
+            raise UserError(f"{described['object']} is no SearchSpace but a {type(space).__name__}")
+        return space
+    if not {"_target_", "choices"} & set(described):
         raise UserError(f"the space has neither choices nor _target_, only {', '.join(map(str, described))}")
-    if not isinstance(space, SearchSpace):
-        raise UserError(f"the space is no SearchSpace but a {type(space).__name__}")
-    return space
+    config = {"_target_": "acenas.spaces.Choices", **described}
+    return build_kind(SearchSpace, config, trust)  # type: ignore[type-abstract]
 
 
-def open_study(folder: Path, budget: int | None = None) -> Study:
-    """The study in `folder`, with a larger budget if one is given. Raises `UserError` where there is none."""
+def open_study(folder: Path, budget: int | None = None, trust: Sequence[str] = ()) -> Study:
+    """The study in `folder`, with a larger budget if one is given; `trust` as in `described_space`.
+
+    Raises:
+        UserError: where there is none.
+    """
     if not (folder / DESCRIPTION).exists():
         raise UserError(
             f"{folder} holds no study of this command; begin one with python -m acenas.study new {folder}"
         )
     from acenas.run.study import Study
 
-    space = described_space(yaml.safe_load((folder / DESCRIPTION).read_text(encoding="utf-8")))
+    space = described_space(runs.config_of(folder, DESCRIPTION), trust)
     return Study(space, budget, folder, seed=_seed(folder))
 
 
 def _seed(folder: Path) -> int:
-    import json
-
-    return int(json.loads((folder / "study.json").read_text(encoding="utf-8"))["seed"])
+    return int(read_json(folder / "study.json", {"seed": int})["seed"])
 
 
 def _new(options: argparse.Namespace) -> None:
@@ -105,7 +99,7 @@ def _new(options: argparse.Namespace) -> None:
     if (options.folder / DESCRIPTION).exists():
         raise UserError(f"{options.folder} holds a study already; raise its budget with ask --budget")
     from acenas.run.study import Study
-    from acenas.search.inputs import read_frame
+    from acenas.search.inputs import frame_of
 
     study = Study(
         space,
@@ -113,12 +107,21 @@ def _new(options: argparse.Namespace) -> None:
         options.folder,
         options.seed,
         objective=options.objective,
-        weak_labels=options.weak_labels if options.weak_labels is None else read_frame(options.weak_labels),
+        weak_labels=options.weak_labels if options.weak_labels is None else frame_of(options.weak_labels),
         given=options.given,
         constraints=dict(_limit(each) for each in options.constraint) or None,
     )
-    write_text(options.folder / DESCRIPTION, yaml.safe_dump(described, sort_keys=False))
-    print(f"A study of {study.budget} trainings in {options.folder}; ask it with python -m acenas.study ask")
+    write_text(options.folder / DESCRIPTION, yaml.dump(described, Dumper=_WithoutReferences, sort_keys=False))
+    trust = f" --trust {options.space.partition(':')[0]}" if "object" in described else ""
+    print(
+        f"A study of {study.budget} trainings in {options.folder}; ask it with "
+        f"python -m acenas.study ask {options.folder}{trust}"
+    )
+
+
+class _WithoutReferences(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
 
 
 def _limit(text: str) -> tuple[str, float]:
@@ -132,7 +135,7 @@ def _limit(text: str) -> tuple[str, float]:
 def _ask(options: argparse.Namespace) -> None:
     import pandas as pd
 
-    study = open_study(options.folder, options.budget)
+    study = open_study(options.folder, options.budget, options.trust)
     trials = study.pending if options.pending else study.ask(options.count)
     rows = [
         {
@@ -172,29 +175,35 @@ def _flat(choices: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _tell(options: argparse.Namespace) -> None:
-    study, frame = open_study(options.folder), _read(options.file)
-    name, told, empty = study.objective.name, 0, []
-    if not {name, "failed"} & set(frame.columns) or not {"trial", "arch"} & set(frame.columns):
+    from acenas.search import Trial
+
+    study, frame = open_study(options.folder, trust=options.trust), _read(options.file)
+    name, told, empty, problems = study.objective.name, 0, 0, []
+    if not {name, "failed"} & set(frame.columns) or not {"trial", "arch", *study.space.choice_columns} & set(
+        frame.columns
+    ):
         raise UserError(
             f"{options.file}: it needs a column trial or arch, and {name} or failed; there are "
             f"{', '.join(map(str, frame.columns))}"
         )
-    problems = []
-    for number, row in enumerate(frame.to_dict("records"), start=1):
-        row = {key: value for key, value in row.items() if str(value).strip() not in ("", "nan")}
+    for number, cells in enumerate(frame.to_dict("records"), start=1):
+        row = {key: value for key, value in cells.items() if str(value).strip()}
         try:
-            which = int(row["trial"]) if "trial" in row else str(row["arch"])
+            which: Any = row.get("arch", row)  # an architecture, or choices
+            if "trial" in row:
+                trial = int(float(row["trial"]))
+                which = Trial(trial, row["arch"]) if "arch" in row else trial
             if "failed" in row:
-                study.fail(which, str(row["failed"]))
-            elif name in row or str(frame[name].iloc[number - 1]).lower() == "nan":
-                study.tell(which, row.get(name, float("nan")))
+                study.fail(which, row["failed"])
+            elif name in row:
+                study.tell(which, row[name])
             else:
-                empty.append(number)
+                empty += 1
                 continue
             told += 1
-        except (UserError, KeyError, ValueError) as error:
+        except (UserError, ValueError) as error:
             problems.append(f"row {number}: {error}")
-    print(f"{told} told" + (f", {len(empty)} rows without a result left out" if empty else ""))
+    print(f"{told} told" + (f", {empty} rows without a result left out" if empty else ""))
     if problems:
         raise UserError("; ".join(problems) + ". The other rows are told")
 
@@ -203,27 +212,30 @@ def _read(file: str) -> pd.DataFrame:
     """Rows of a CSV file, or of the standard input; all as text, so that an empty cell is no NaN."""
     import pandas as pd
 
-    try:
-        return pd.read_csv(sys.stdin if file == "-" else file, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
+    given = "the standard input" if file == "-" else file
+    with reading(given, "name a CSV file with a header"):
+        rows = pd.read_csv(sys.stdin if file == "-" else file, header=None, dtype=str, keep_default_na=False)
+    names = rows.iloc[0].tolist()
+    if doubled := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"{given} has two columns {doubled[0]}; rename one")
+    return rows.iloc[1:].set_axis(names, axis=1).reset_index(drop=True)
 
 
 def _fail(options: argparse.Namespace) -> None:
     trial = int(options.trial) if options.trial.isdigit() else options.trial
-    open_study(options.folder).fail(trial, options.reason)
+    open_study(options.folder, trust=options.trust).fail(trial, options.reason)
 
 
 def _give(options: argparse.Namespace) -> None:
-    from acenas.search.inputs import read_frame
+    from acenas.search.inputs import frame_of
 
-    study = open_study(options.folder)
-    study.give(read_frame(options.file))
+    study = open_study(options.folder, trust=options.trust)
+    study.give(frame_of(options.file))
     print(f"{len(study.state.given)} given in all")
 
 
 def _show(options: argparse.Namespace) -> None:
-    study = open_study(options.folder)
+    study = open_study(options.folder, trust=options.trust)
     told, best = study.observations, study.returned
     failed = int((told["state"] == "failed").sum())
     print(
@@ -236,7 +248,7 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    print(open_study(options.folder).report())
+    print(open_study(options.folder, trust=options.trust).report())
     print(f"Report: {options.folder / 'report.html'}")
 
 
@@ -244,7 +256,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m acenas.study",
         description="Asks what to train next, and is told what the trainings showed, in a folder. CSV in and out.",
-        epilog="Opening a study runs the space that its folder names: open no study of a stranger.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -252,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         added.add_argument("folder", type=Path, help="of the study")
+        added.add_argument("--trust", action="append", default=[], metavar="MODULE", help=HELP)
         return added
 
     new = command("new", _new, "begin a study")
@@ -278,7 +290,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     fail = command("fail", _fail, "note that a training failed")
     fail.add_argument("trial", help="its number or architecture")
-    fail.add_argument("reason")
+    fail.add_argument("reason", nargs="?", default="no reason")
     give = command("give", _give, "read what was trained elsewhere; it costs no budget")
     give.add_argument("file", help="CSV or Parquet: arch or the choices, and the objective")
     show = command("show", _show, "how far it is, and the ranking")
@@ -290,14 +302,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = _parser().parse_args(arguments)
+    atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     with warnings.catch_warnings():
         warnings.showwarning = _warn
-        try:
-            options.run(options)
-        except UserError as error:
-            print(f"acenas: error: {error}", file=sys.stderr)
-            return 2
-    return 0
+        stopped = "stopped; nothing is lost, and the same command can be given again"
+        return exit_status(lambda: options.run(options), stopped)
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,29 +12,11 @@ from acenas.errors import UserError
 from acenas.evaluation import Evaluator, TableEvaluator
 from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, TableCosts
 from acenas.images import ImageTask
-from acenas.run.config import COUNTED_COSTS, constraints_of
+from acenas.run.config import COUNTED_COSTS
 from acenas.search import Candidates
-from acenas.search.candidates import list_space
 from acenas.search.constraints import Limits
-from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable
-
-if TYPE_CHECKING:
-    from acenas.run.parts import Parts
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a search can choose.
-
-    Attributes:
-        listed: All architectures, with those that fail the constraints; None where the space is too large to list.
-        archs: Those that can be chosen from the beginning; a sample where the space is too large to list.
-    """
-
-    listed: Sequence[str] | None
-    archs: Sequence[str]
 
 
 def cost_limits(
@@ -45,15 +25,15 @@ def cost_limits(
     task: ImageTask | None,
     table: BenchmarkTable | None,
     evaluator: Evaluator | None,
-) -> Limits | None:
-    """The constraints of the search with a cost model for each; None where there are none.
+) -> Limits:
+    """The constraints of the search with a cost model for each.
 
     Raises:
         UserError: Where nothing tells a cost.
     """
-    at_most = constraints_of(cfg)
+    at_most = dict((cfg.search and cfg.search.get("constraints")) or {})
     models = [_cost_model(name, cfg, space, task, table, evaluator) for name in at_most]
-    return Limits(at_most, models) if at_most else None
+    return Limits(at_most, models)
 
 
 def _cost_model(
@@ -84,13 +64,8 @@ def _cost_model(
     )
 
 
-def within(limits: Limits | None, archs: Sequence[str]) -> NDArray[np.bool_]:
-    """`[A]`: which of `archs` keep the constraints; all of them where there are none."""
-    return limits.within(archs) if limits else np.ones(len(archs), np.bool_)
-
-
 def known_values(
-    cfg: DictConfig, evaluator: Evaluator | None, limits: Limits | None
+    cfg: DictConfig, evaluator: Evaluator | None, limits: Limits
 ) -> tuple[list[str], NDArray[np.float64]]:
     """What the table, or else the evaluator, knows of the space, observed, as far as it keeps the constraints.
 
@@ -108,10 +83,10 @@ def known_values(
 
 
 def keep(
-    limits: Limits | None, archs: Sequence[str], values: NDArray[np.float64]
+    limits: Limits, archs: Sequence[str], values: NDArray[np.float64]
 ) -> tuple[list[str], NDArray[np.float64]]:
     """The architectures that keep the constraints, with their values: what a search is compared with."""
-    kept = within(limits, archs)
+    kept = limits.within(archs)
     return [arch for arch, fits in zip(archs, kept.tolist(), strict=True) if fits], values[kept]
 
 
@@ -128,22 +103,3 @@ def sample_within(space: SearchSpace, limits: Limits, count: int, seed: int) -> 
             f"fewer than scoring.archs={count}; choose fewer, or higher limits"
         )
     return found
-
-
-def choices(parts: Parts, seed: int) -> Choices:
-    """What a search can choose from the beginning.
-
-    Raises:
-        UserError: Where no architecture keeps the constraints.
-    """
-    assert parts.search is not None and parts.evaluator is not None
-    space, limits = parts.space, parts.limits
-    # An evaluator that knows nothing beforehand trains from scratch: then all of the space can be chosen.
-    listed = parts.evaluator.known()[0] or list_space(space)
-    if listed is None:
-        archs = parts.search.candidates.sample(space, lambda drawn: within(limits, drawn), seed)
-    else:
-        archs = keep(limits, listed, np.zeros(len(listed)))[0]
-    if limits and not archs:
-        raise limits.nothing_left(listed or space.sample(10_000, torch_generator(seed, "candidates")))
-    return Choices(listed, archs)

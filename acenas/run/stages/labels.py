@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,17 +29,15 @@ from acenas.images import ImageTask
 from acenas.ranking import kendall
 from acenas.report.live import RunProgress
 from acenas.run.config import instantiate, weak_label_columns, weak_label_names
-from acenas.run.stages.candidates import Choices, sample_within
-from acenas.search.candidates import list_space
+from acenas.run.parts import Parts
+from acenas.run.stages.candidates import sample_within
+from acenas.search.candidates import Pool, list_space
 from acenas.search.constraints import Limits
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
 from acenas.tables import BenchmarkTable, WeakLabels
 from acenas.tables.weak_labels import COUNTED_PROVENANCE
-
-if TYPE_CHECKING:
-    from acenas.run.parts import Parts
 
 
 def labels_by_default(cfg: DictConfig, space: SearchSpace, task: ImageTask | None) -> list[str]:
@@ -92,7 +89,7 @@ def counted_labels(
     cfg: DictConfig,
     folder: Path,
     parts: Parts,
-    choices: Choices,
+    pool: Pool,
     supernet: WeakLabels | None,
     progress: RunProgress,
     stage: Callable[[str], AbstractContextManager[None]],
@@ -106,8 +103,8 @@ def counted_labels(
     names = [name for name in weak_label_names(cfg) if name not in others]
     if not names:
         return {}
-    space, listed = parts.space, choices.listed
-    archs = choices.archs if listed is None else [listed[i] for i in space.distinct(listed)]
+    space, listed = parts.space, pool.listed
+    archs = pool.archs if listed is None else [listed[i] for i in space.distinct(listed)]
     with stage("weak_labels"):
         counted = {
             name: informative(
@@ -150,7 +147,7 @@ def supernet_labels(
     cfg: DictConfig,
     folder: Path,
     space: SearchSpace,
-    limits: Limits | None,
+    limits: Limits,
     progress: RunProgress,
     stage: Callable[[str], AbstractContextManager[None]],
     loggers: Sequence[Logger] = (),
@@ -217,10 +214,10 @@ def label_quality(
 
 
 def pretraining_archs(
-    cfg: DictConfig, space: SearchSpace, choices: Choices, sources: Mapping[str, WeakLabels]
+    cfg: DictConfig, space: SearchSpace, pool: Pool, sources: Mapping[str, WeakLabels]
 ) -> Sequence[str]:
     """What to pretrain on: the space, or where that is too large to list, everything that has a label."""
-    archs = choices.listed
+    archs = pool.listed
     # A table may know only a part of a space, and a file or a super-net may label more of it.
     measured = cfg.supernet or cfg.weak_labels_file
     if not archs or (measured and list_space(space) is None):
@@ -230,6 +227,6 @@ def pretraining_archs(
 
 
 def label_values(sources: Mapping[str, WeakLabels], archs: Sequence[str]) -> Tensor:
-    """`[A, L]` float32: the labels to pretrain on, NaN where one is missing."""
+    """`[A, L]` float64: the labels to pretrain on, NaN where one is missing."""
     columns = [labels.values(archs)[:, labels.names.index(name)] for name, labels in sources.items()]
-    return torch.from_numpy(np.stack(columns, axis=1)).float()
+    return torch.from_numpy(np.stack(columns, axis=1))

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,15 +19,13 @@ from acenas.report.live import log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
 from acenas.run.config import instantiate_in, objective_of, trains_architectures
+from acenas.run.parts import Parts
 from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
 from acenas.search import SearchResult
 from acenas.search.constraints import Limits
 from acenas.tables import parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
-
-if TYPE_CHECKING:
-    from acenas.run.parts import Parts
 
 PACKAGES = ("acenas", "torch", "pytorch-lightning", "torch-geometric", "numpy")
 """Packages whose versions a summary names."""
@@ -54,16 +52,17 @@ def report(
         loggers: Where metrics go.
     """
     search = finished_search(cfg, folder, parts, known, result, seconds)
-    space = parts.space
     for row in round_metrics(search):
         for logger in loggers:
             logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
     best = best_architectures(search)
-    log_table(loggers, "report/best_architectures", best, [space.draw(arch) for arch in best["arch"]])
     if len(search.failed):
         log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
-    costs = costs_of(best["arch"].to_list(), cfg, parts)
-    write_report(folder, search, space.draw, OmegaConf.to_yaml(cfg, resolve=True), costs)
+    # What is returned need not be among the best observed: the noise of a training is seen through.
+    costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned])), cfg, parts)
+    written = OmegaConf.to_yaml(cfg, resolve=True)
+    pictures = write_report(folder, search, parts.space.draw, written, costs)
+    log_table(loggers, "report/best_architectures", best, pictures)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
     return summary
@@ -87,9 +86,6 @@ def finished_search(
     if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test, cfg.table.get("objective"))
         reference = _series(*keep(limits, *in_table.known()))
-    given = (
-        pd.read_parquet(folder / "given.parquet") if (folder / "given.parquet").exists() else pd.DataFrame()
-    )
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
@@ -106,15 +102,15 @@ def finished_search(
         seconds=seconds,
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
-        limits=limits.at_most if limits else {},
-        costs=limits.costs(archs) if limits else pd.DataFrame(),
-        cost_origins={model.name: model.origin for model in limits.models} if limits else {},
+        limits=limits.at_most,
+        costs=limits.costs(archs),
+        cost_origins=limits.origins,
         objective=objective,
-        given=given,
+        given=result.given,
     )
 
 
-def test_values(judge: Judge, limits: Limits | None, trained: Iterable[str]) -> pd.Series[float]:
+def test_values(judge: Judge, limits: Limits, trained: Iterable[str]) -> pd.Series[float]:
     """What the judge knows of all architectures that keep the constraints, and of those of `trained` in any case."""
     test = _series(*keep(limits, *judge.known()))
     others = [arch for arch in dict.fromkeys(trained) if arch not in test.index]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,14 +16,13 @@ from acenas.evaluation.objective import Objective
 from acenas.report.live import RankingMetrics, RoundTable, RunProgress
 from acenas.run.config import objective_of
 from acenas.run.folder import Clock
-from acenas.run.stages.candidates import Choices, within
+from acenas.run.parts import Parts
 from acenas.run.stages.labels import label_values, pretraining_archs
 from acenas.search import SearchResult, Study, run_study
+from acenas.search.candidates import Pool
 from acenas.search.events import SearchCallback
+from acenas.search.inputs import frame_of
 from acenas.tables import WeakLabels
-
-if TYPE_CHECKING:
-    from acenas.run.parts import Parts
 
 Trial = Callable[[RankingMetrics], SearchCallback]
 """Makes what watches the search for a hyper-parameter search, and may give the run up."""
@@ -34,7 +32,7 @@ def search(
     cfg: DictConfig,
     folder: Path,
     parts: Parts,
-    choices: Choices,
+    pool: Pool,
     sources: Mapping[str, WeakLabels],
     known: tuple[Sequence[str], NDArray[np.float64]],
     progress: RunProgress,
@@ -48,7 +46,7 @@ def search(
         cfg: The configuration.
         folder: Of the run.
         parts: Those of a run with a search.
-        choices: What can be chosen.
+        pool: What can be chosen.
         sources: The labels to pretrain on.
         known: Architectures and their observed values `[A]`: for metrics beside the search.
         progress: The bar.
@@ -63,7 +61,7 @@ def search(
         if sources and done.exists():
             ranker.load(done)
         elif sources:
-            archs = pretraining_archs(cfg, space, choices, sources)
+            archs = pretraining_archs(cfg, space, pool, sources)
             ranker.pretrain(
                 space.canonical_graphs(archs),
                 label_values(sources, archs),
@@ -83,9 +81,9 @@ def search(
             objective=objective_of(cfg),
             search=rounds,
             ranker=ranker,
-            archs=choices.archs,
+            archs=pool,
+            constraints=parts.limits,
             pretrained=bool(sources),
-            within=(lambda archs: within(parts.limits, archs)) if choices.listed is None else None,
         )
         callbacks = [metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])]
         if cfg.search.get("given") and not study.state.last_round and study.state.given.empty:
@@ -107,13 +105,9 @@ def given(cfg: DictConfig, objective: Objective) -> pd.DataFrame:
     Raises:
         UserError: Where the file cannot be read or lacks a column.
     """
-    file, columns = Path(cfg.search.given), cfg.search.get("given_columns") or {}
-    names, arch = {theirs: ours for ours, theirs in columns.items()}, columns.get("arch", "arch")
-    try:
-        # As text, or an architecture of digits would lose its leading zeros.
-        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, dtype={arch: str})
-    except (OSError, ValueError) as error:
-        raise UserError(f"search.given={file} cannot be read: {error}") from None
+    file, columns = cfg.search.given, cfg.search.get("given_columns") or {}
+    names = {theirs: ours for ours, theirs in columns.items()}
+    frame = frame_of(file, columns.get("arch", "arch"))
     if lacking := [name for name in names if name not in frame]:
         raise UserError(
             f"search.given={file} has no column {lacking[0]}; it has {', '.join(map(str, frame))}"

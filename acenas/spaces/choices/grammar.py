@@ -14,8 +14,11 @@ Value = str | int | float | bool | None
 When = tuple[tuple[int, frozenset[int]], ...]
 """Conditions that must all hold: the number of a column, and the codes of which it must have one."""
 
+DEEPEST = 20
+"""Levels of blocks within blocks."""
+
 _MISSING = ("none", "null", "nan", "na", "n/a", "")
-_PART = re.compile(r"([^=,()]+)=([^=,()]*)|(.)", re.DOTALL)
+_PART = re.compile(r"([^=,()]++)(=?)([^=,()]*+)|(.)", re.DOTALL)
 
 
 def escape(text: str) -> str:
@@ -39,13 +42,17 @@ def read_fields(text: str) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     outer: list[tuple[dict[str, Any], str]] = []
     here, name = fields, ""
-    for found, value, sign in _PART.findall(text):
-        if found:
+    for found, equals, value, sign in _PART.findall(text):
+        if equals and found:
             name = _unescaped(found)
             if name in here:
-                raise UserError(f"{name} is there twice in {text!r}")
+                raise UserError(f"{name} is there twice in {text!r:.200}")
             here[name] = _unescaped(value)
-        elif sign == "(" and (here.get(name) == "" or isinstance(here.get(name), list)):
+        elif (
+            sign == "("
+            and len(outer) < DEEPEST
+            and (here.get(name) == "" or isinstance(here.get(name), list))
+        ):
             block: dict[str, Any] = {}
             here[name] = here[name] or []
             here[name].append(block)
@@ -53,11 +60,11 @@ def read_fields(text: str) -> dict[str, Any]:
             here, name = block, ""
         elif sign == ")" and outer:
             here, name = outer.pop()
-        elif sign != ",":
+        elif found or sign != ",":
             outer.append((here, name))
             break
     if outer:
-        raise UserError(f"expected name=value and name=(name=value), joined by commas, not {text!r}")
+        raise UserError(f"expected name=value and name=(name=value), joined by commas, not {text!r:.200}")
     return fields
 
 
@@ -93,7 +100,7 @@ class Column:
         for value in self.values:
             if not isinstance(value, Value) or value != value:
                 raise UserError(
-                    f"space: {place}: a choice is a number, a name, true, false or none, not {value!r}"
+                    f"space: {place}: a choice is a number, a name, true, false or none, not {value!r:.200}"
                 )
         self._exact = {str(value): code for code, value in enumerate(self.values)}
         if not self.values or min(len(self._exact), len(set(self.values))) < len(self.values):
@@ -126,7 +133,7 @@ class Column:
         if self.is_number:
             raise UserError(f"{self.place} has {value} blocks and can have {listed(self.values)}")
         raise UserError(
-            f"{self.place} is {value!r} and can be {listed(self.values)}{near(value, self.values)}"
+            f"{self.place} is {value!r:.200} and can be {listed(self.values)}{near(value, self.values)}"
         )
 
     def absent(self) -> NoReturn:

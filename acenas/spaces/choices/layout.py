@@ -93,7 +93,7 @@ class Layout:
         place: str,
     ) -> list[Item]:
         if not isinstance(choices, Mapping) or not choices:
-            raise UserError(f"space: {place}choices are a mapping of names to values, not {choices!r}")
+            raise UserError(f"space: {place}choices are a mapping of names to values, not {choices!r:.200}")
         if len(set(map(str, choices))) < len(choices) or not all(str(name).strip() for name in choices):
             raise UserError(f"space: {place}choices need names that differ, not {listed(choices)}")
         items, scope = [], dict(scope)
@@ -119,7 +119,7 @@ class Layout:
     ) -> tuple[int, frozenset[int]]:
         if name not in scope:
             hint = near(name, scope)
-            raise UserError(f"space: {place} depends on {name!r}, which is no choice before it{hint}")
+            raise UserError(f"space: {place} depends on {name!r:.200}, which is no choice before it{hint}")
         several = isinstance(values, Iterable) and not isinstance(values, str)
         try:
             codes = frozenset(map(self.columns[scope[name]].code, values if several else [values]))
@@ -169,10 +169,12 @@ class Layout:
 
     def _place(self, items: Sequence[Item], choices: Any, row: Row, place: str) -> None:
         if not isinstance(choices, Mapping):
-            raise UserError(f"{place}expected choices by their names, not {choices!r}")
+            raise UserError(f"{place}expected choices by their names, not {choices!r:.200}")
         names = [item.name for item in items]
         for name in (name for name in choices if name not in names):
-            raise UserError(f"{place}there is no choice {name!r}, but {listed(names)}{near(name, names)}")
+            raise UserError(
+                f"{place}there is no choice {name!r:.200}, but {listed(names)}{near(name, names)}"
+            )
         for name, number, blocks in items:
             column = self.columns[number]
             if column.active(row):
@@ -183,7 +185,7 @@ class Layout:
                     continue
                 value = choices[name] or []
                 if isinstance(value, str) or not isinstance(value, Sequence):
-                    raise UserError(f"{column.place} is a list of blocks, not {value!r}")
+                    raise UserError(f"{column.place} is a list of blocks, not {value!r:.200}")
                 row[number] = column.code(len(value))
                 for i, (block, inner) in enumerate(zip(blocks, value, strict=False), start=1):
                     self._place(block, inner, row, f"{place}{name} {i}: ")
@@ -225,6 +227,13 @@ class Layout:
                 value = self.columns[number].values[row[number]]
                 found[name] = value if blocks is None else [self.choices(row, b) for b in blocks[:value]]
         return found
+
+    def names(self, items: Sequence[Item] | None = None, prefix: str = "") -> Iterator[str]:
+        """Yields the names of columns that `nested` reads."""
+        for name, _, blocks in self.items if items is None else items:
+            yield prefix + name
+            for i, block in enumerate(blocks or []):
+                yield from self.names(block, f"{prefix}{name}.{i}.")
 
     def nested(
         self, cells: Mapping[str, Any], items: Sequence[Item] | None = None, prefix: str = ""
@@ -342,7 +351,7 @@ def _spec(place: str, given: Any) -> Choice | Repeated:
             f"space: {place}: expected values and when, or choices, times and when, not {listed(given)}"
         )
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise UserError(f"space: {place} needs a list of choices, not {given!r}")
+        raise UserError(f"space: {place} needs a list of choices, not {given!r:.200}")
     return Choice(list(given))
 
 
@@ -351,5 +360,5 @@ def _times(place: str, times: Any) -> list[int]:
     if not several or any(
         isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0 for n in several
     ):
-        raise UserError(f"space: {place}: times are whole numbers from 0 on, not {times!r}")
+        raise UserError(f"space: {place}: times are whole numbers from 0 on, not {times!r:.200}")
     return sorted({int(number) for number in several})

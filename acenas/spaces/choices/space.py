@@ -39,8 +39,8 @@ class Choices(CustomSpace):
         canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
             function. Without it, all architectures are different.
         read: from strings in another format to choices, for `parse` and tables: a function, or a regular expression
-            with a named group for each choice. It may match several times: then the groups named as choices of a
-            `Repeated` give a block for each match.
+            with a named group for each choice. Groups named as choices of a `Repeated` give a block for each match, or
+            for each item where they hold lists joined by commas.
         example_input: the input of networks that do not take images, see `count_cost`.
         name: in tables of this space.
 
@@ -75,6 +75,7 @@ class Choices(CustomSpace):
     ) -> None:
         super().__init__(name, build, example_input)
         self._layout = Layout(choices)
+        self.choice_columns = frozenset(self._layout.names())
         self._canonical = named("space.canonical", canonical)
         is_pattern = isinstance(read, str) and "(?P<" in read
         self._read = self._reader(str(read)) if is_pattern else named("space.read", read)
@@ -123,7 +124,7 @@ class Choices(CustomSpace):
         try:
             return self._layout.write(self._layout.row(read()))
         except UserError as error:
-            raise UserError(f"not an architecture of this space: {error}: {told!r}") from None
+            raise UserError(f"not an architecture of this space: {error}: {told!r:.200}") from None
 
     def _reader(self, pattern: str) -> Callable[[str], Mapping[str, Any]]:
         """Returns a function that reads a string by a regular expression, see `Choices`."""
@@ -132,12 +133,15 @@ class Choices(CustomSpace):
         def read(text: str) -> dict[str, Any]:
             matches = [match.groupdict() for match in compiled.finditer(text)]
             if not matches:
-                raise UserError(f"nothing in it matches {pattern!r}")
+                raise UserError(f"nothing in it matches {pattern!r:.200}")
             found: dict[str, Any] = {}
             for name, _, blocks in self._layout.items:
                 if blocks:
-                    names = {item.name for item in blocks[0]} & compiled.groupindex.keys()
-                    found[name] = [{name: match[name] for name in names} for match in matches]
+                    names = [item.name for item in blocks[0] if item.name in compiled.groupindex]
+                    lists = [[one for match in matches for one in (match[n] or "").split(",")] for n in names]
+                    if len(set(map(len, lists))) > 1:
+                        raise UserError(f"the lists of {', '.join(names)} differ in length")
+                    found[name] = [dict(zip(names, block, strict=True)) for block in zip(*lists, strict=True)]
                 elif name in compiled.groupindex:
                     found[name] = matches[0][name]
             return found
@@ -145,7 +149,7 @@ class Choices(CustomSpace):
         return read
 
     def from_choices(self, choices: Mapping[str, Any]) -> str:
-        """Returns the architecture with these choices, nested, or flat as in a row of a frame."""
+        """Returns the architecture with these choices, nested, or flat as in `choice_columns` (`block.0.kernel`)."""
         return self._written(lambda: self._layout.nested(choices), choices)
 
     def choices(self, arch: str) -> dict[str, Any]:
@@ -157,7 +161,7 @@ class Choices(CustomSpace):
             try:
                 self._remember([arch], [self._layout.read(arch)])
             except UserError as error:
-                raise UserError(f"not an architecture of this space: {error}: {arch!r}") from None
+                raise UserError(f"not an architecture of this space: {error}: {arch!r:.200}") from None
         return self._rows[arch]
 
     def _remember(self, archs: Sequence[str], rows: Sequence[Row]) -> None:

@@ -46,12 +46,12 @@ class StageTexts(dict[str, int]):
         return np.array(self._codes, np.int64).reshape(-1, self.depth)
 
     def __missing__(self, text: str) -> int:
-        names, where = text.split(","), f"in stage {self.number} of a network, {text!r}"
+        names, where = text.split(","), f"in stage {self.number} of a network, {text!r:.200}"
         if len(names) != self.depth:
             raise UserError(f"{where}: {len(names)} blocks joined by commas, not {self.depth}")
         for name in names:
             if name not in self.names:
-                raise UserError(f"{where}: unknown block {name!r}; known: {', '.join(self.names)}")
+                raise UserError(f"{where}: unknown block {name!r:.200}; known: {', '.join(self.names)}")
         if names[0] == SKIP:
             raise UserError(f"{where}: the first block of a stage cannot be skipped")
         names.sort(key=SKIP.__eq__)  # stable: skips last

@@ -113,7 +113,7 @@ class MobileNet(SearchSpace):
         if (count := len(numbers)) != (expected := len(self._index_choices)):
             raise UserError(f"{wrong} {count} numbers joined by colons, not {expected}: {indices!r}")
         for place, (number, choices) in enumerate(zip(numbers, self._index_choices, strict=True)):
-            if not (number.isdecimal() and int(number) < choices):
+            if number not in map(str, range(choices)):
                 raise UserError(
                     f"{wrong} number {place} is {number!r}, and can be 0 to {choices - 1}: {indices!r}"
                 )
@@ -287,7 +287,8 @@ class MobileNet(SearchSpace):
         for arch in archs:
             if arch.count(":") != count - 1:
                 raise UserError(
-                    f"not a network of this space: {arch.count(':') + 1} stages joined by colons, not {count}: {arch!r}"
+                    f"not a network of this space: {arch.count(':') + 1} stages joined by colons, not {count}: "
+                    f"{arch!r:.200}"
                 )
         rows = np.zeros((count, len(archs)), np.int64)
         for start in range(0, len(archs), 4096):  # in parts: a million short strings at once cost more

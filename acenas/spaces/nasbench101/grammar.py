@@ -38,7 +38,7 @@ def parse(arch: str) -> int:
         kept, code = _read_matrix(matrix)
         return code | _read_operations(operations, kept)
     except ValueError as error:
-        raise UserError(f"not a NAS-Bench-101 cell: {arch!r}: {error}") from None
+        raise UserError(f"not a NAS-Bench-101 cell: {arch!r:.200}: {error}") from None
 
 
 def parse_all(archs: Sequence[str]) -> Codes:
@@ -102,7 +102,7 @@ def _read_operations(text: str, kept: tuple[int, ...]) -> int:
         raise ValueError(f"the operations after ':' must begin with {INPUT} and end with {OUTPUT}")
     for name in names[1:-1]:
         if name not in OPERATIONS:
-            raise ValueError(f"unknown operation {name!r}; known: {', '.join(OPERATIONS)}")
+            raise ValueError(f"unknown operation {name!r:.200}; known: {', '.join(OPERATIONS)}")
     return _operation_number([OPERATIONS.index(names[vertex]) for vertex in kept[1:-2]])
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from platformdirs import user_cache_path
 from torch import nn
 from typing_extensions import override
 
+from acenas.errors import UserError
 from acenas.files import atomic_path
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost
@@ -79,9 +80,25 @@ class NasBench101(SearchSpace):
         """Returns adjacency ``[V, V]`` and V names after pruning. Raises `UserError` as `validate`."""
         return grammar.to_cell(grammar.parse(arch))
 
-    def from_cell(self, matrix: NDArray[np.bool_], operations: Sequence[str]) -> str:
-        """Returns the architecture with this adjacency ``[V, V]`` and these V names, not pruned."""
-        arch = "".join("01"[int(digit)] for digit in np.asarray(matrix).ravel()) + ":" + ",".join(operations)
+    def from_cell(self, matrix: ArrayLike, operations: Sequence[str]) -> str:
+        """Returns the architecture with this adjacency ``[V, V]`` of 0 and 1, of any type, and these V names.
+
+        Raises:
+            UserError: for another adjacency, and as `validate`.
+        """
+        try:
+            digits = np.asarray(matrix)
+        except ValueError as error:
+            raise UserError(f"the adjacency is no matrix: {error}") from None
+        if digits.ndim != 2 or len(digits) != digits.shape[1]:
+            raise UserError(f"the adjacency is {list(digits.shape)}, and V x V is needed")
+        for row, column in np.argwhere(~((digits == 0) | (digits == 1))).tolist():
+            raise UserError(
+                f"entry ({row}, {column}) of the adjacency is {digits[row, column]!s:.200}, not 0 or 1"
+            )
+        arch = (
+            "".join("1" if digit else "0" for digit in digits.ravel().tolist()) + ":" + ",".join(operations)
+        )
         self.validate(arch)
         return arch
 

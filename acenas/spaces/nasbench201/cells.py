@@ -51,7 +51,7 @@ def number_of(arch: str) -> int:
     try:
         return _numbers()[arch]
     except KeyError:
-        raise UserError(f"not a NAS-Bench-201 cell: {arch!r}: {_what_is_wrong(arch)}") from None
+        raise UserError(f"not a NAS-Bench-201 cell: {arch!r:.200}: {_what_is_wrong(arch)}") from None
 
 
 @cache
@@ -90,9 +90,9 @@ def _what_is_wrong(arch: str) -> str:
         for source, term in enumerate(terms):
             operation, _, origin = term.partition("~")
             if operation not in OPERATIONS:
-                return f"unknown operation {operation!r}; known: {', '.join(OPERATIONS)}"
+                return f"unknown operation {operation!r:.200}; known: {', '.join(OPERATIONS)}"
             if origin != str(source):
-                return f"input {source + 1} of node {number} reads from {origin!r} instead of {source}"
+                return f"input {source + 1} of node {number} reads from {origin!r:.200} instead of {source}"
     return example
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -63,6 +64,12 @@ class NasBench201(SearchSpace):
     @override
     def validate(self, arch: str) -> None:
         cells.number_of(arch)
+
+    def parse(self, text: str) -> str:
+        """Returns the cell of an official string, or of one of TransNAS-Bench-101, such as `64-41414-1_02_333`."""
+        if transnas := re.fullmatch(r"\d+-\d+-([0-3])_([0-3]{2})_([0-3]{3})", text):
+            return cells.write([OPERATIONS[int(code)] for code in "".join(transnas.groups())])
+        return super().parse(text)
 
     def enumerate(self) -> Sequence[str]:
         """All 15,625 cells, the last edge changing fastest."""

@@ -173,12 +173,12 @@ def parse(family: Family, arch: str) -> Architecture:
         if keys != ("normal", "reduce", "width", "depth"):
             raise ValueError("expected the form normal=CELL;reduce=CELL;width=NUMBER;depth=NUMBER")
         for key, number in zip(keys[2:], values[2:], strict=True):
-            if not number.isascii() or not number.isdecimal() or number.startswith("0"):
-                raise ValueError(f"{key}={number} is not a whole number above 0")
+            if not (number.isascii() and number.isdecimal() and len(number) < 10) or number.startswith("0"):
+                raise ValueError(f"{key}={number:.200} is not a whole number from 1 to 999,999,999")
         normal, reduce = (_read(family, key, text) for key, text in zip(keys[:2], values[:2], strict=True))
         return _checked(family, normal, reduce, int(values[2]), int(values[3]))
     except ValueError as error:
-        raise UserError(f"not an architecture of nds_{family.name}: {arch!r}: {error}") from None
+        raise UserError(f"not an architecture of nds_{family.name}: {arch!r:.200}: {error}") from None
 
 
 def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth: int) -> Architecture:
@@ -210,10 +210,10 @@ def from_genotype(family: Family, genotype: Mapping[str, Any], width: int, depth
             cells.append(cell)
         for key, number in (("width", width), ("depth", depth)):
             if type(number) is not int or number < 1:
-                raise ValueError(f"{key} is {number!r}, not a whole number above 0")
+                raise ValueError(f"{key} is {number!r:.200}, not a whole number above 0")
         return _checked(family, cells[0], cells[1], width, depth)
     except (ValueError, TypeError) as error:
-        raise UserError(f"not a genotype of nds_{family.name}: {genotype}: {error}") from None
+        raise UserError(f"not a genotype of nds_{family.name}: {genotype!s:.200}: {error}") from None
 
 
 def _cell(family: Family, key: str, pairs: Sequence[Sequence[Any]]) -> Cell:
@@ -226,9 +226,11 @@ def _cell(family: Family, key: str, pairs: Sequence[Sequence[Any]]) -> Cell:
     for number, (operation, source) in enumerate(pairs):
         node = number // 2
         if operation not in family.operations:
-            raise ValueError(f"{key}: unknown operation {operation!r}; known: {', '.join(family.operations)}")
+            raise ValueError(
+                f"{key}: unknown operation {operation!r:.200}; known: {', '.join(family.operations)}"
+            )
         if type(source) is not int or not 0 <= source < node + 2:
-            raise ValueError(f"{key}: node {node} reads state {source!r}, but may read 0 to {node + 1}")
+            raise ValueError(f"{key}: node {node} reads state {source!r:.200}, but may read 0 to {node + 1}")
         terms.append((str(operation), source))
     return tuple(zip(terms[::2], terms[1::2], strict=True))
 
@@ -245,7 +247,7 @@ def _read(family: Family, key: str, text: str) -> Cell:
     for number, node in enumerate(text.split("+")):
         terms = node[1:-1].split("|")
         if len(node) < 2 or node[0] != "|" or node[-1] != "|" or len(terms) != 2:
-            raise ValueError(f"{key}: node {number} is {node!r}; expected the form |op~state|op~state|")
+            raise ValueError(f"{key}: node {number} is {node!r:.200}; expected the form |op~state|op~state|")
         for term in terms:
             operation, _, source = term.partition("~")
             pairs.append((operation, int(source) if source in _STATES else source))

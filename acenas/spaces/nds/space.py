@@ -229,7 +229,7 @@ class NDS(SearchSpace):
         for name, allowed in (("width", self.widths), ("depth", self.depths)):
             if (value := getattr(whole, name)) not in allowed:
                 raise UserError(
-                    f"not an architecture of this space {self.name}: {arch!r}: its {name} {value} is none of "
+                    f"not an architecture of this space {self.name}: {arch!r:.200}: its {name} {value} is none of "
                     f"{', '.join(map(str, allowed))}; set space.{name}s to have it"
                 )
         return whole

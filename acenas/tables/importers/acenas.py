@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from acenas.errors import UserError
-from acenas.files import load_plain
+from acenas.files import load_plain, reading
 from acenas.tables.importers.files import check_file, reading_record, repeats, sha256
 from acenas.tables.importers.jsonlist import read_items
 from acenas.tables.importers.own import Unit, percent
@@ -130,7 +130,7 @@ def _rows(path: Path, to_arch: ToArch, graphs: list[Graph]) -> dict[str, Row]:
     """Returns the metrics of each architecture, those of equal ones as repeats; appends its graphs to `graphs`."""
     check_file(path, WHAT)
     rows: dict[str, Row] = {}
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         records = read_items(file, str(path)) if path.suffix == ".json" else load_plain(file, path)
         if not isinstance(records, list | tuple | Iterator):
             raise UserError(f"{path} holds a {type(records).__name__}, not a list of records; name {WHAT}")
@@ -157,5 +157,5 @@ def _graph(record: Mapping[str, Any]) -> Graph:
 def _numbers(name: str, value: Any) -> list[float]:
     numbers = [float(one) for one in (value if isinstance(value, list | tuple) else [value])]
     if not numbers or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"metric {name} is {value!r}, not a number or a list of numbers")
+        raise ValueError(f"metric {name} is {value!r:.200}, not a number or a list of numbers")
     return numbers

@@ -5,16 +5,17 @@ import difflib
 import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.progress import DownloadColumn
 
 from acenas.errors import UserError
 from acenas.tables.console import UNCHECKED, find_space, progress_bar, renamed_columns, say
+from acenas.trust import import_name
 
 
 def add_imports(formats: Any) -> None:
@@ -89,8 +90,8 @@ def add_imports(formats: Any) -> None:
     command.add_argument(
         "--space",
         required=True,
-        help="the search space: one of acenas, such as nasbench201; one of yours, as module.Class; or any other name, "
-        "and then the grammar of architectures is not checked",
+        help="the search space: one of acenas, such as nasbench201; one of yours, as module.Class or a YAML file of "
+        "its choices; or any other name, and then the grammar of architectures is not checked",
     )
     command.add_argument(
         "--column",
@@ -129,6 +130,9 @@ def import_nb101(options: argparse.Namespace, console: Console) -> None:
         "Imported",
         f"{imported.cells:,} cells from {trainings} to {options.out}; the file is {official}",
     )
+    if 108 not in imported.epochs:
+        columns = [f"table.{part}=cifar10.{part}.{imported.epochs[-1]}" for part in ("observed", "test")]
+        _then(console, "experiment=nb101_ltr", f"table.path={options.out}", *columns)
 
 
 def import_nb201(options: argparse.Namespace, console: Console) -> None:
@@ -203,19 +207,19 @@ def import_csv(options: argparse.Namespace, console: Console) -> None:
 
 
 def _named_space(name: str) -> Any:
-    """Returns the search space of that name, or the class or object `module.Name`; None for any other name.
+    """Returns the search space of that name, that of a YAML file, or the class or object `module.Name`; else None.
+
+    The YAML file holds the arguments of `acenas.spaces.Choices`, or an experiment that has them as its `space`.
 
     Raises:
         UserError: where `module.Name` is not there, or a name is nearly that of a space of acenas.
     """
     from acenas.spaces.nds.cells import FAMILIES
 
-    module, dot, attribute = name.rpartition(".")
-    if dot:
-        try:
-            found = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UserError(f"there is no search space {name}: {error}") from error
+    if name.endswith((".yaml", ".yml")):
+        return _described_space(Path(name))
+    if "." in name:
+        found = import_name(name)
         return found() if callable(found) else found
     space = find_space(name)
     known = [
@@ -231,6 +235,18 @@ def _named_space(name: str) -> Any:
             "otherwise"
         )
     return space
+
+
+def _described_space(path: Path) -> Any:
+    from acenas.spaces import Choices
+
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Choices(**described.get("space", described))
+    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"--space {path} describes no space ({error}); it needs choices, as in `choices: {{width: [16, 32]}}`"
+        ) from None
 
 
 def _add_unit(command: argparse.ArgumentParser, *more: str) -> None:

@@ -32,15 +32,7 @@ def reading_record(where: str, what: str) -> Iterator[None]:
     """Turns whatever a record of another form leads to into one `UserError`."""
     try:
         yield
-    except (
-        UserError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except Exception as error:
         reason = f"there is no {error}" if isinstance(error, KeyError) else error
         raise UserError(f"{where}: {reason}; is it {what}?") from error
 

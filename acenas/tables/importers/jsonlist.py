@@ -55,7 +55,7 @@ class _Text:
     def __init__(self, file: BinaryIO, where: str, progress: Callable[[int], object] | None) -> None:
         self.items = 0
         self._file, self._where, self._progress = file, where, progress
-        self._json, self._utf8 = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
+        self._json, self._utf8 = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8-sig")()
         self._text, self._place, self._bytes = "", 0, 0
 
     def take(self, expected: str, keep: bool = False) -> str:
@@ -67,7 +67,9 @@ class _Text:
         self._place = self._text.index(rest[0], self._place) + (not keep)
         if rest[0] not in expected:
             due = " or ".join(repr(sign) for sign in expected)
-            raise UserError(f"{self._where}: {rest[0]!r} stands where {due} is due (item {self.items:,})")
+            raise UserError(
+                f"{self._where}: {rest[0]!r:.200} stands where {due} is due (item {self.items:,})"
+            )
         return rest[0]
 
     def value(self) -> Any:

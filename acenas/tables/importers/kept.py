@@ -10,7 +10,8 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from acenas.files import atomic_path, write_text
+from acenas.errors import UserError
+from acenas.files import atomic_path, reading, write_text
 
 
 class KeptParts:
@@ -29,7 +30,7 @@ class KeptParts:
         status = source.stat()
         identity = json.dumps([str(source.resolve()), status.st_size, status.st_mtime_ns])
         source_file = self._folder / "source.json"
-        if not source_file.exists() or source_file.read_text() != identity:
+        if not source_file.exists() or source_file.read_bytes() != identity.encode():
             self._remove()
             write_text(source_file, identity)
         self._count = 0
@@ -46,9 +47,14 @@ class KeptParts:
     def read(self) -> Iterator[tuple[pa.Table, int]]:
         """Yields the parts in order, and the position behind each."""
         while (path := self._path(self._count)).exists():
-            table = pq.read_table(path)
+            try:
+                with reading(path):
+                    table = pq.read_table(path)
+                    position = int(table.schema.metadata[b"position"])
+            except UserError:
+                return  # it is read again from the source
             self._count += 1
-            yield table, int(table.schema.metadata[b"position"])
+            yield table, position
 
     def add(self, rows: pa.Table, position: int) -> None:
         """Adds a part; `read` must be exhausted before."""

@@ -19,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.files import reading
 from acenas.tables.importers.files import check_file, reading_record, sha256
 from acenas.tables.importers.kept import KeptParts
 from acenas.tables.importers.tfrecord import framed_size, read_records
@@ -68,7 +69,8 @@ def import_nasbench101(
     Cells are written in canonical form. For each number of epochs E that the file has, the table has
 
     - `cifar10.observed.E`: validation accuracy of the first training, which is what a search may see,
-    - `cifar10.valid.E`, `cifar10.test.E`: mean accuracy of all trainings, and with `.s0`, `.s1`, `.s2` of each,
+    - `cifar10.valid.E`, `cifar10.test.E`: mean accuracy of all trainings, and with `.s0`, `.s1`, `.s2` of each, where
+      there are several: three in the official files, and as many of each cell in any other,
     - `cifar10.train_seconds.E`: mean seconds of a training,
 
     and `cifar10.params_m` and the official `module_hash`. Memory holds one row per cell, not the file. An import that
@@ -82,11 +84,11 @@ def import_nasbench101(
 
     Raises:
         UserError: as `read_records`, for a pointer file, records of another form or version, accuracies that are not
-            fractions, a hash that is not the cell's, and cells without all of their trainings.
+            fractions, a hash that is not the cell's, and cells with fewer trainings than others.
     """
     path = Path(path)
     check_file(path, WHAT)
-    with KeptParts(path, Path(out)) as kept:
+    with reading(path), KeptParts(path, Path(out)) as kept:
         trainings, records = _read_all(path, kept, progress)
         try:
             archs = trainings.check(cells)
@@ -102,8 +104,12 @@ def import_nasbench101(
                 source="NAS-Bench-101 (Ying et al., 2019, arXiv 1902.09635), "
                 + (f"{official}" if official else f"{path.name}, which is not one of the official files"),
                 date=datetime.date.today().isoformat(),
-                provenance=f"imported by acenas from a file with SHA-256 {digest}; trained on the first 40,000 "
-                "training images of CIFAR-10, validated on the other 10,000",
+                provenance=f"imported by acenas from a file with SHA-256 {digest}; "
+                + (
+                    "trained on the first 40,000 training images of CIFAR-10, validated on the other 10,000"
+                    if official
+                    else f"{trainings.repeats} training(s) of each cell"
+                ),
             ),
         )
     return Imported(records, len(archs), trainings.epochs, official)
@@ -153,6 +159,11 @@ class _Trainings:
     def epochs(self) -> tuple[int, ...]:
         return tuple(sorted(self._values))
 
+    @property
+    def repeats(self) -> int:
+        """Trainings of each cell for so many epochs, after `check`."""
+        return max(int(count.max()) for count in self._count.values())
+
     def add(self, module_hash: bytes, epochs: int, written: str, metrics: Metrics) -> None:
         row = self._row.setdefault(module_hash, len(self._row))
         if row == len(self._written):
@@ -181,11 +192,12 @@ class _Trainings:
         for epochs, count in self._count.items():
             whole = np.zeros(len(self._written), np.uint8)
             whole[: len(count)] = count[: len(whole)]
-            if (whole < 3).any():
-                row = int((whole < 3).argmax())
+            fewer = whole < self.repeats
+            if fewer.any():
+                row = int(fewer.argmax())
                 raise ValueError(
-                    f"it has {whole[row]} of the 3 trainings for {epochs} epochs of cell {self._written[row]} (and "
-                    f"{(whole < 3).sum() - 1:,} more cells lack some)"
+                    f"it has {whole[row]} of the {self.repeats} trainings for {epochs} epochs of cell "
+                    f"{self._written[row]} (and {fewer.sum() - 1:,} more cells lack some)"
                 )
         hashes = _in_parts(cells.hash_all, self._written)
         for cell, given, found in zip(self._written, self._row, hashes, strict=True):
@@ -196,13 +208,13 @@ class _Trainings:
     def table(self, archs: list[str]) -> pa.Table:
         columns = {"arch": pa.array(archs), "module_hash": pa.array([key.hex() for key in self._row])}
         for epochs in self.epochs:
-            values = self._values[epochs][: len(archs)]
+            values = self._values[epochs][: len(archs), : self.repeats]
             # Whole numbers of images and TPU arithmetic lie behind these: six digits keep all of it.
             percent = np.round(100 * values[:, :, :2], 6)
             columns[f"cifar10.observed.{epochs}"] = pa.array(percent[:, 0, 0])
             for place, split in enumerate(("valid", "test")):
                 columns[f"cifar10.{split}.{epochs}"] = pa.array(percent[:, :, place].mean(axis=1))
-                for training in range(3):
+                for training in range(self.repeats if self.repeats > 1 else 0):
                     columns[f"cifar10.{split}.{epochs}.s{training}"] = pa.array(percent[:, training, place])
             columns[f"cifar10.train_seconds.{epochs}"] = pa.array(values[:, :, 2].mean(axis=1))
         columns["cifar10.params_m"] = pa.array(np.array(self._parameters) / 1e6)
@@ -228,7 +240,7 @@ def _read(record: bytes) -> tuple[bytes, int, str, Metrics]:
         raise ValueError(f"it is not [hash, epochs, adjacency, operations, metrics] ({error})") from error
     if epochs not in EPOCHS:
         raise ValueError(
-            f"it is of a training for {epochs!r} epochs, and there are {', '.join(map(str, EPOCHS))}"
+            f"it is of a training for {epochs!r:.200} epochs, and there are {', '.join(map(str, EPOCHS))}"
         )
     if not abs(metrics.epochs - epochs) <= 0.1 * epochs:
         raise ValueError(f"its metrics end after {metrics.epochs:g} of {epochs} epochs")

@@ -6,21 +6,19 @@ of which only plain values and NumPy's scalars are loaded.
 
 import bz2
 import datetime
-import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
 from acenas.errors import UserError
-from acenas.files import PlainUnpickler, load_plain
+from acenas.files import load_plain, reading, unpacked
 from acenas.tables.importers.files import check_file, reading_record
 from acenas.tables.importers.kept import KeptParts
-from acenas.tables.importers.shrinking import ShrinkingUnpickler
 from acenas.tables.schema import ARCH, TableMetadata, write_table
 
 if TYPE_CHECKING:
@@ -79,11 +77,8 @@ def import_nasbench201(
             than it is filed under, or is no accuracy in percent.
     """
     path = Path(path)
-    if path.is_dir():
-        with KeptParts(path, Path(out)) as kept:
-            rows = _read_all(path, space, progress, kept)
-    else:
-        rows = _read_all(path, space, progress)
+    with reading(path), KeptParts(path, Path(out)) if path.is_dir() else nullcontext() as kept:
+        rows = _read_all(path, space, progress, kept)
     if not rows:
         raise UserError(f"{path} holds no cells; name {WHAT}")
     names = sorted({name for row in rows for name in row}, key=_order)
@@ -153,7 +148,7 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
             yield len(meta), index, info, str(file)
         return
     load = _load_pickle if path.name.endswith(".pbz2") else _load_pth
-    content = load(path, partial(ShrinkingUnpickler, shrink=_shrink_trial))
+    content = load(path, _shrink_trial)
     meta = _meta(content, path)
     infos = content.get("arch2infos")
     if not isinstance(infos, Mapping):
@@ -167,17 +162,17 @@ def _cells(path: Path, start: int = 0) -> Iterator[tuple[int, int, Any, str]]:
 
 def _meta(content: Any, path: Path) -> Sequence[str]:
     archs = content.get("meta_archs") if isinstance(content, Mapping) else None
-    if not isinstance(archs, Sequence):
+    if not (isinstance(archs, Sequence) and all(isinstance(arch, str) for arch in archs)):
         raise UserError(f"{path} has no list of its cells (meta_archs); name {WHAT}")
     return archs
 
 
 def _check_arch(info: Any, arch: str, path: Path) -> None:
     for state in info.values() if isinstance(info, Mapping) else ():
-        if isinstance(state, Mapping) and str(state.get("arch_str")) != arch:
-            raise UserError(
-                f"{path} holds cell {state.get('arch_str')}, but {arch} is filed there; get it again"
-            )
+        found = state.get("arch_str") if isinstance(state, Mapping) else arch
+        if not isinstance(found, str) or found != arch:
+            found = found if isinstance(found, str) else type(found).__name__
+            raise UserError(f"{path} holds cell {found}, but {arch} is filed there; get it again")
 
 
 def _shrink_trial(filled: dict[Any, Any]) -> None:
@@ -198,31 +193,37 @@ def _shrink_trial(filled: dict[Any, Any]) -> None:
         times[0] = total
 
 
-def _load_pickle(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler) -> Any:
+Shrink = Callable[[dict[Any, Any]], object]
+"""See `load_plain`."""
+
+
+def _load_pickle(path: Path, shrink: Shrink | None = None) -> Any:
     check_file(path, WHAT)
     with bz2.open(path) as file:
-        return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, unpickler)
+        return load_plain(unpacked(cast(BinaryIO, file), path.stat().st_size), path, shrink)
 
 
-_BUFFER = 1 << 20  # bytes: archives hand out a few at a time slowly
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
-def _load_pth(path: Path, unpickler: Callable[[BinaryIO], Any] = PlainUnpickler) -> Any:
+def _load_pth(path: Path, shrink: Shrink | None = None) -> Any:
     """What `torch.save` wrote: an archive with the pickle `data.pkl`, or, before torch 1.6, pickles in a row."""
     check_file(path, WHAT)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
-            if name is None:
-                raise UserError(f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}")
-            with archive.open(name) as file:
-                return load_plain(io.BufferedReader(cast(io.RawIOBase, file), _BUFFER), path, unpickler)
-    with path.open("rb", buffering=_BUFFER) as file:
+    with reading(path), path.open("rb", buffering=1 << 20) as file:
+        if zipfile.is_zipfile(path) or file.read(2) == b"PK":
+            with zipfile.ZipFile(file) as archive:
+                name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+                if name is None:
+                    raise UserError(
+                        f"{path} is an archive, but none of torch: it has no data.pkl; name {WHAT}"
+                    )
+                with archive.open(name) as member:
+                    return load_plain(unpacked(cast(BinaryIO, member), path.stat().st_size), path, shrink)
+        file.seek(0)
         magic, _version, _system = (load_plain(file, path) for _ in range(3))
         if magic != _LEGACY_MAGIC:
             raise UserError(f"{path} is a pickle, but none that torch saved; name {WHAT}")
-        return load_plain(file, path, unpickler)
+        return load_plain(file, path, shrink)
 
 
 # --- one cell ---
@@ -234,8 +235,10 @@ def _row(index: int, info: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for name, state in info.items():
         if name not in EPOCHS:
             raise ValueError(
-                f"it has trainings called {name!r}, and there are {', '.join(map(repr, EPOCHS))}"
+                f"it has trainings called {name!r:.200}, and there are {', '.join(map(repr, EPOCHS))}"
             )
+        if not isinstance(state["arch_str"], str):
+            raise ValueError(f"its arch_str is a {type(state['arch_str']).__name__}, not text")
         row[ARCH] = str(state["arch_str"])
         for dataset in SPLITS:
             row |= _columns(dataset, EPOCHS[name], state["all_results"])

@@ -7,7 +7,6 @@ images (of ImageNet) after each epoch: there is no other split.
 import datetime
 import math
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from acenas.errors import UserError
+from acenas.files import reading, unpacked
 from acenas.tables.importers.files import check_file, reading_record, repeats, sha256
 from acenas.tables.importers.jsonlist import read_items
 from acenas.tables.schema import ARCH, TableMetadata, write_table
@@ -145,14 +145,13 @@ _IMAGES = {"cifar10": "test images of CIFAR-10", "imagenet": "validation images 
 
 @contextmanager
 def _opened(path: Path, name: str | None) -> Iterator[tuple[BinaryIO, int, str]]:
-    """Yields the JSON file, its size in bytes, and its official name."""
+    """Yields the JSON file, its size in bytes, and its official name; what is wrong with it then is one `UserError`."""
     check_file(path, WHAT)
-    if path.suffix != ".zip":
-        with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
+        if path.suffix != ".zip":
             yield file, path.stat().st_size, name or path.stem
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
+            return
+        with zipfile.ZipFile(file) as archive:
             files = [info for info in archive.infolist() if info.filename.endswith(".json")]
             members = {Path(info.filename).stem: info for info in files}
             if name not in members:
@@ -161,9 +160,7 @@ def _opened(path: Path, name: str | None) -> Iterator[tuple[BinaryIO, int, str]]
                     f"{path}: say which file with --name: {', '.join(cells) or 'it has none of cells'}"
                 )
             with archive.open(members[name]) as member:
-                yield cast(BinaryIO, member), members[name].file_size, name
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise UserError(f"{path} is no whole archive ({error}); get it again") from None
+                yield unpacked(cast(BinaryIO, member), path.stat().st_size), members[name].file_size, name
 
 
 class _Rows:

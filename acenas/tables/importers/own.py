@@ -1,16 +1,21 @@
 """A CSV or Parquet file of one's own: columns are renamed, and accuracies become percent where their unit is known."""
 
-from collections.abc import Mapping
+import bz2
+import gzip
+import lzma
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.files import open_parquet, reading, unpacked
 from acenas.tables.arrow import from_strings, is_number
 from acenas.tables.importers.files import check_file
 from acenas.tables.schema import (
@@ -52,7 +57,7 @@ def import_own(
     """Turns the CSV or Parquet file at `path` into a table at `out`; returns its number of architectures.
 
     Args:
-        path: a Parquet file where its name ends in `.parquet`, else CSV with a header, which may be compressed (`.gz`).
+        path: a Parquet file, or CSV with a header, which may be compressed.
         out: the Parquet file to make or replace.
         space: every architecture is checked against its grammar, and written in it.
         columns: name in the file → name in the table. One of them becomes `arch`, unless the file has a column of that
@@ -70,7 +75,6 @@ def import_own(
             is not of the space or there twice, or accuracies are not in `unit`.
     """
     path = Path(path)
-    check_file(path, "a CSV or Parquet file")
     names = dict(columns) if ARCH in columns.values() else {ARCH: ARCH, **columns}
     for old, new in names.items():
         if unit != "none" and new not in (old, ARCH) and isinstance(parse_column(new), Other):
@@ -86,7 +90,7 @@ def import_own(
     for old, new in names.items():
         values, column = table.column(old), parse_column(new)
         if new != ARCH and (not isinstance(column, Other) or new != old):
-            _check_numbers(old, values)
+            _check_numbers(f"{old} of {path}", values)
         if isinstance(column, Accuracy):
             accuracies = percent(old, as_float64(old, values), unit)
             values = pa.chunked_array([pa.array(accuracies, from_pandas=True)])
@@ -111,7 +115,7 @@ def _distinct(table: pa.Table, repeated: Literal["first", "mean"] | None) -> pa.
     if len(set(rows)) == len(rows):
         return table
     if repeated is None:
-        again = next(arch for arch in rows if rows.count(arch) > 1)
+        again = Counter(rows).most_common(1)[0][0]
         raise UserError(
             f"architecture {again} is there more than once; keep one row of each, or choose --repeated first or mean"
         )
@@ -123,32 +127,51 @@ def _distinct(table: pa.Table, repeated: Literal["first", "mean"] | None) -> pa.
 
 def _read(path: Path, names: dict[str, str]) -> tuple[pa.Table, dict[str, str]]:
     """Returns the columns that are to be taken, and old and new name of each."""
-    parquet = path.suffix.lower() == ".parquet"
-    text = {old: pa.string() for old, new in names.items() if new == ARCH}
-    try:
-        if parquet:
-            with pq.ParquetFile(path) as file:
-                present = file.schema_arrow.names
+    table = read_rows(path, [old for old, new in names.items() if new == ARCH])
+    if missing := [name for name in names if name not in table.column_names]:
+        raise UserError(
+            f"{path} has no column {missing[0]}; it has {', '.join(table.column_names)}. Name those to take with "
+            f"--column OLD=NEW, and the one of the architectures with --column OLD={ARCH}"
+        )
+    if len(names) == 1:
+        names = {name: names.get(name, name) for name in table.column_names}
+    return table.select(list(names)), names
+
+
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+"""What reads a compressed file, by its first two bytes."""
+
+
+def read_rows(path: Path, text: Sequence[str] = (ARCH,)) -> pa.Table:
+    """Reads a CSV file with a header, which may be compressed, or a Parquet file, whatever it is called.
+
+    Args:
+        path: of the file.
+        text: names of columns of a CSV file that are text, also where they look like numbers.
+
+    Raises:
+        UserError: where it cannot be read, or has two columns of one name.
+    """
+    check_file(path, "a CSV or Parquet file")
+    with (
+        reading(path, "name a CSV file with a header, or a Parquet file"),
+        path.open("rb") as file,
+        ExitStack() as opened,
+    ):
+        head = file.read(4)
+        file.seek(0)
+        if head == b"PAR1" or path.suffix.lower() == ".parquet":
+            table = opened.enter_context(open_parquet(path)).read()
         else:
-            with pa.input_stream(path) as stream, pa.csv.open_csv(stream) as reader:
-                present = reader.schema.names
-        if missing := [name for name in names if name not in present]:
-            raise UserError(
-                f"{path} has no column {missing[0]}; it has {', '.join(present)}. Name those to take with "
-                f"--column OLD=NEW, and the one of the architectures with --column OLD={ARCH}"
-            )
-        if len(names) == 1:
-            names = {name: names.get(name, name) for name in present}
-        if doubled := [name for name in names if present.count(name) > 1]:
+            content: BinaryIO = file
+            if unpack := _PACKED.get(head[:2]):
+                content = unpacked(opened.enter_context(unpack(file)), path.stat().st_size)
+            options = pa.csv.ConvertOptions(column_types=dict.fromkeys(text, pa.string()))
+            table = pa.csv.read_csv(content, convert_options=options)
+        named = [name for name in table.column_names if name]
+        if doubled := [name for name in named if named.count(name) > 1]:
             raise UserError(f"{path} has two columns {doubled[0]}; rename one")
-        if parquet:
-            return pq.read_table(path).select(list(names)), names
-        options = pa.csv.ConvertOptions(include_columns=list(names), column_types=text)
-        with pa.input_stream(path) as stream:
-            return pa.csv.read_csv(stream, convert_options=options), names
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read as {'Parquet' if parquet else 'CSV'}: {reason}") from error
+        return table
 
 
 def _check_numbers(name: str, values: pa.ChunkedArray) -> None:
@@ -160,7 +183,7 @@ def _check_numbers(name: str, values: pa.ChunkedArray) -> None:
             float("nan" if value is None else value)
         except (ValueError, TypeError):
             raise UserError(
-                f"column {name} holds text, not numbers, such as {value!r} in row {row}; write numbers alone, and "
+                f"column {name} holds text, not numbers, such as {value!r:.200} in row {row}; write numbers alone, and "
                 "nothing where a value is missing"
             ) from None
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from acenas.errors import UserError
-from acenas.files import atomic_path, write_text
+from acenas.files import atomic_path, read_json, reading, write_text
 from acenas.images import ImageTask
 from acenas.spaces.base import SearchSpace
 from acenas.training.batches import accuracies
@@ -17,6 +17,20 @@ from acenas.training.network import load_weights
 
 WEIGHTS = "network.pt"
 FACTS = "network.json"
+
+
+_FACTS = {
+    **dict.fromkeys(("arch", "space", "dataset", "training"), str),
+    **dict.fromkeys(("num_classes", "seed"), int),
+    **dict.fromkeys(("params_m", "macs_m", "flops_m"), float),
+    "image_shape": [int],
+    "mean": [float],
+    "std": [float],
+    "preparation?": str,
+    "classes?": [str],
+    "accuracy?": {str: float},
+    "damaged?": {str: str},
+}
 
 
 @dataclass(frozen=True)
@@ -80,14 +94,13 @@ class NetworkFacts:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Reads what `save` wrote. Raises `UserError` where there is no such file."""
-        try:
-            read = json.loads(path.read_text(encoding="utf-8"))
-            values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in read.items()}
+        if not path.exists():
+            raise UserError(f"{path} does not describe a trained network; its run must have ended")
+        remedy = "remove its folder to train the network again"
+        read = read_json(path, _FACTS, remedy)
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in read.items()}
+        with reading(path, remedy):
             return cls(**values)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(
-                f"{path} does not describe a trained network ({error}); its run must have ended"
-            ) from None
 
     def save(self, path: Path) -> None:
         """Writes the facts as JSON."""

@@ -26,7 +26,7 @@ from acenas.ranker.baselines import (
 )
 from acenas.ranker.baselines.regression import graded
 from acenas.ranking import PairwiseKLLoss, RankingLoss, StandardisedMSELoss
-from acenas.spaces import GraphBatch, Graphs, NasBench201, SearchSpace
+from acenas.spaces import Choices, GraphBatch, Graphs, NasBench201, Repeated, SearchSpace
 from acenas.spaces.features import Counts, OneHot, Paths
 
 SPACE = NasBench201()
@@ -147,7 +147,7 @@ def test_a_file_of_another_ranker_is_refused(tmp_path: Path) -> None:
     for file in ("broken.pt", "other.pt"):
         with pytest.raises(UserError, match="remove it to pretrain again"):
             GaussianProcessRanker(SPACE).load(tmp_path / file)
-    with pytest.raises(UserError, match="pretrain one first"):
+    with pytest.raises(UserError, match="there is no file"):
         GaussianProcessRanker(SPACE).load(tmp_path / "absent.pt")
 
 
@@ -249,6 +249,14 @@ def test_weak_labels_are_found_again_whatever_the_order() -> None:
     torch.testing.assert_close(torch.from_numpy(memory(GRAPHS[order])).float(), expected[order])
 
 
+def test_graphs_of_any_layout_in_memory_have_their_labels() -> None:
+    space = Choices({"k": [1, 3, 5], "layer": Repeated({"w": [1, 2]}, times=[1, 2])})
+    archs = space.enumerate()
+    ranker = RandomForestRanker(space)
+    ranker.pretrain(space.encode(archs), torch.arange(len(archs))[:, None].float(), folder=Path())
+    assert len(ranker.score(space.encode(archs))) == len(archs)
+
+
 def test_equal_graphs_share_the_mean_of_their_labels_and_missing_ones_are_the_mean_of_all() -> None:
     cell = SPACE.canonical("|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|skip_connect~2|")
     twins = [arch for arch in SPACE.enumerate() if SPACE.canonical(arch) == cell][:2]
@@ -287,7 +295,7 @@ def test_the_observed_ranker_knows_what_was_observed(tmp_path: Path) -> None:
     assert ranker.score(GRAPHS[:3]).tolist() == [0, 0, 0]
     ranker.finetune(GRAPHS[:2], torch.tensor([90.0, 92.0]), round=1)
     assert ranker.score(GRAPHS[:3]).tolist() == [90, 92, 91]
-    with pytest.raises(UserError, match="pretrain one first"):
+    with pytest.raises(UserError, match="there is no file"):
         ranker.load(tmp_path / "absent.pt")
 
 

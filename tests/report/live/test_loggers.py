@@ -16,6 +16,7 @@ import wandb
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import Logger
 
+from acenas.report.figures import figure_bytes
 from acenas.report.live.artifacts import artifact_name, artifacts_of_run, log_artifacts
 from acenas.report.live.loggers import CSVMetrics, SafeWandbLogger, run_loggers
 from acenas.report.live.metrics import RankingMetrics
@@ -95,7 +96,7 @@ def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> N
                 logger.log_metrics(
                     {"search/trained": 6, "search/regret": 1.0, "search/top10_test_accuracy": 93.5}, step=6
                 )
-            pictures = [Figure(figsize=(1, 1)) for _ in range(2)]
+            pictures = [figure_bytes(Figure(figsize=(1, width)), "png") for width in (1, 2)]
             best = pd.DataFrame({"arch": ["arch3", "arch5"], "test_accuracy": [94.5, 93.5]})
             log_table(loggers, "report/best_architectures", best, pictures)
 

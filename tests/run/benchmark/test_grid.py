@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from acenas.errors import UserError
@@ -14,6 +16,8 @@ from acenas.executors import LocalProcesses, Lost
 from acenas.run.benchmark.grid import Benchmark
 from acenas.run.commands.benchmark import check, main
 from acenas.run.config import conf_dir
+from acenas.tables import BenchmarkTable, TableMetadata, find_table, write_table
+from tests.shortcuts import in_this_process, without_figures
 
 TASK = ["experiment=nb201_ltr", "logger.mode=disabled"]
 QUIET = Console(quiet=True)
@@ -28,10 +32,17 @@ RANDOM = ["search=random", "search.per_round=3"]
 RANDOM_AT_LAST = ["search=random", "search.per_round=3", "search.num_final=3"]
 
 
+@pytest.fixture
+def quick() -> Iterator[None]:
+    with without_figures(), in_this_process():
+        yield
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
     folder = tmp_path_factory.mktemp("benchmark")
-    results, failed = benchmark(folder, once=RANDOM, each=RANDOM_AT_LAST).run(QUIET)
+    with without_figures(), in_this_process():
+        results, failed = benchmark(folder, once=RANDOM, each=RANDOM_AT_LAST).run(QUIET)
     assert not failed
     return folder, results
 
@@ -43,13 +54,14 @@ def test_results_are_those_of_the_runs_themselves(found: tuple[Path, pd.DataFram
         assert summary["trained"] == budget == len(rows)
         last = rows.iloc[-1]
         assert last["arch"] == summary["returned"]["arch"]
-        assert last["test_accuracy"] == summary["returned"]["test_accuracy"]
+        assert last["value"] == summary["returned"]["test_accuracy"]
         assert last["regret"] == pytest.approx(summary["regret"])
         assert last["cpu_seconds"] == summary["cpu_seconds"]["total"] > 0
         told = {point["trained"]: point["returned_test_accuracy"] for point in summary["curve"]}
-        assert rows.set_index("trained")["test_accuracy"].loc[list(told)].to_dict() == told
+        assert rows.set_index("trained")["value"].loc[list(told)].to_dict() == told
 
 
+@pytest.mark.usefixtures("quick")
 def test_an_anytime_search_runs_once_and_finds_what_smaller_budgets_find(
     found: tuple[Path, pd.DataFrame],
 ) -> None:
@@ -72,6 +84,65 @@ def test_what_is_done_is_not_done_again(
     pd.testing.assert_frame_equal(again, results)
 
 
+@pytest.mark.usefixtures("quick")
+def test_losses_of_which_some_trainings_fail_and_nobody_judges(tmp_path: Path) -> None:
+    digits = BenchmarkTable.open(find_table("nb201_digits"))
+    losses = 250 - digits.column("digits.observed.10")  # no percentages
+    losses[::3] = np.nan  # the training failed
+    frame = pd.DataFrame({"arch": digits.archs, "loss.best": losses})
+    write_table(frame, tmp_path / "losses.parquet", TableMetadata("nasbench201", unit="none"))
+    objective = "table.objective={name: loss, unit: nats, direction: min}"
+    table = [f"table.path={tmp_path}/losses.parquet", "table.space=nasbench201", "table.observed=loss.best"]
+    tasks = {
+        "judged": [*TASK, "table=own", *table, objective],
+        "unjudged": [*TASK, "table=own", *table, objective, "judge=none"],
+    }
+    common = [f"output_root={tmp_path}/outputs"]
+    found, failed = Benchmark({"random": RANDOM}, tasks, (9,), [7], common, conf_dir(), jobs=1).run(QUIET)
+    assert not failed
+    truth = frame.set_index("arch")["loss.best"]
+    for task, rows in found.groupby("task"):
+        # Nothing is returned before a training has worked.
+        worked = rows.dropna(subset=["value"])
+        assert len(worked) and (rows["value"].isna() == ~rows["arch"].isin(truth.dropna().index)).all()
+        assert (
+            worked["value"].to_list() == truth[worked["arch"]].to_list() == worked["observed_loss"].to_list()
+        )
+        assert worked["value"].is_monotonic_decreasing
+        assert set(rows["kind"]) == {"test" if task == "judged" else "observed"}
+        regret = worked["value"] - truth.min() if task == "judged" else worked["value"] * np.nan
+        assert worked["regret"].to_numpy() == pytest.approx(regret.to_numpy(), nan_ok=True)
+        folder = Path(rows["folder"].iloc[0])
+        assert json.loads((folder / "summary.json").read_text())["failed"] > 0, (
+            "what fails is among the candidates"
+        )
+
+
+@pytest.mark.usefixtures("quick")
+def test_tasks_without_their_data_are_left_out_by_name_and_small_ones_have_small_budgets(
+    found: tuple[Path, pd.DataFrame], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = found
+    tasks = {
+        "digits": TASK,
+        "away": [*TASK, "table.path=nowhere"],
+        "unlabelled": [*TASK, "weak_labels=[weak.nothing]"],
+    }
+    common, most = [f"output_root={folder}"], {"digits": 6}
+    suite = Benchmark({"each": RANDOM_AT_LAST}, tasks, (6, 9), [7], common, conf_dir(), most, jobs=1)
+    told, failed = suite.run(Console(stderr=True))
+    assert not failed and set(told["task"]) == {"digits"} and set(told["budget"]) == {6}
+    assert (
+        "Left out: away, unlabelled; there is no table nowhere; at hand are: nb201_digits"
+        in capsys.readouterr().err
+    )
+    with pytest.raises(UserError, match="there is no table nowhere"):
+        Benchmark({"each": RANDOM}, {"away": tasks["away"]}, (6,), [7], common, conf_dir()).jobs()
+    with pytest.raises(UserError, match="task digits has no budget: choose one of 6 or less"):
+        Benchmark({"each": RANDOM}, {"digits": TASK}, (9,), [7], common, conf_dir(), most).jobs()
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_run_that_fails_does_not_take_the_others_along(found: tuple[Path, pd.DataFrame]) -> None:
     folder, results = found
     one = benchmark(folder, once=RANDOM, broken=["ranker.dropout=2"])
@@ -94,11 +165,11 @@ def test_a_run_whose_process_is_killed_does_not_take_the_others_along(
     pd.testing.assert_frame_equal(again, results[results["method"] == "once"].reset_index(drop=True))
 
 
-def test_the_command_writes_results_and_shows_them(
+def test_the_command_runs_in_processes_writes_results_and_shows_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [
-        *("methods=[random,weak_label]", "reference=random", "budgets=[4]", "seeds=1", "jobs=1"),
+        *("methods=[random]", "reference=random", "budgets=[4]", "seeds=1", "jobs=1"),
         f"output_root={tmp_path}",
     ]
     monkeypatch.setattr(sys, "argv", ["acenas.run.benchmark", *arguments])
@@ -108,7 +179,7 @@ def test_the_command_writes_results_and_shows_them(
     out = capsys.readouterr().out
     folder = Path(out.strip().splitlines()[-1].removeprefix("Benchmark folder: "))
     assert (folder / "comparison.md").read_text().strip() in out
-    assert set(pd.read_parquet(folder / "results.parquet")["method"]) == {"random", "weak_label"}
+    assert set(pd.read_parquet(folder / "results.parquet")["method"]) == {"random"}
     assert (folder / "curves.png").stat().st_size > 10_000 and (folder / "curves.svg").exists()
 
 
@@ -122,10 +193,20 @@ def test_the_command_writes_results_and_shows_them(
     ],
 )
 def test_mistakes_are_one_message(change: dict[str, object], message: str) -> None:
-    from omegaconf import OmegaConf
-
     cfg = OmegaConf.load(Path(conf_dir()) / "benchmark.yaml")
     cfg.methods, cfg.reference = ["random"], "random"
     cfg.merge_with(change)
     with pytest.raises(UserError, match=message):
         check(cfg)  # type: ignore[arg-type]
+
+
+def test_the_suite_is_every_task_there_is() -> None:
+    cfg = OmegaConf.load(Path(conf_dir()) / "benchmark.yaml")
+    cfg.tasks = "suite"
+    check(cfg)  # type: ignore[arg-type]
+    assert (
+        {"digits", "digits_reversed", "gpt_s", "nb201_cifar100_costs"}
+        < set(cfg.tasks)
+        == set(cfg.define.tasks)
+    )
+    assert set(cfg.define.most) < set(cfg.tasks)

@@ -234,6 +234,13 @@ def test_strings_of_others_are_read_by_a_pattern_or_a_function() -> None:
         space.parse("e6k3-e9k5")
     with pytest.raises(UserError, match=r"nothing in it matches .*: 'x'"):
         space.parse("x")
+    lists = Choices(
+        {"block": Repeated({"h": [4, 8], "m": [2, 3]}, times=[1, 2, 3]), "b": [0, 1]},
+        read=r"L\d-h(?P<h>[\d,]+)-m(?P<m>[\d,]+)-b(?P<b>\d)",
+    )
+    assert lists.parse("L3-h4,8,4-m3,3,2-b1") == "block=(h=4,m=3)(h=8,m=3)(h=4,m=2),b=1"
+    with pytest.raises(UserError, match="the lists of h, m differ in length"):
+        lists.parse("L3-h4,8,4-m3,3-b1")
     flat = Choices({"a": [0, 1], "b": [2, 3]}, read=r"(?P<a>\d)_(?P<b>\d)")
     assert flat.parse("64-1_2") == "a=1,b=2"
     assert Choices({"a": [0, 1]}, read=lambda text: {"a": text[-1]}).parse("net1") == "a=1"

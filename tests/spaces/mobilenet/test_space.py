@@ -155,7 +155,7 @@ def test_equal_functions_are_equal_graphs(arch: str) -> None:
 
 
 def test_costs_are_those_of_the_network() -> None:
-    drawn = [M1, *SPACE.sample(3, torch.Generator().manual_seed(1))]
+    drawn = [M1, *SPACE.sample(1, torch.Generator().manual_seed(1))]
     with torch.device("meta"):
         expected = [count_cost(SPACE.build(arch, 1000), (3, 224, 224)) for arch in drawn]
     np.testing.assert_allclose(SPACE.costs(drawn, 1000, (3, 224, 224)), expected, rtol=1e-9)

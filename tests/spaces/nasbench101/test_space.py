@@ -1,5 +1,6 @@
 import hashlib
 import itertools
+import math
 import os
 import random
 import time
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -307,3 +309,24 @@ def test_the_picture_has_every_vertex_and_edge() -> None:
 def test_md5_equals_hashlib(length: int, seed: int) -> None:
     messages = np.random.default_rng(seed).integers(0, 256, (3, length), dtype=np.uint8)
     assert [bytes(row) for row in md5(messages)] == [hashlib.md5(bytes(row)).digest() for row in messages]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float32", "float64", "complex64", "object"])
+def test_an_adjacency_of_any_type_is_read(dtype: str) -> None:
+    matrix = np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]]).astype(dtype)
+    names = ["input", "conv1x1-bn-relu", "output"]
+    assert SPACE.from_cell(matrix, names) == "011001000:input,conv1x1-bn-relu,output"
+    assert SPACE.from_cell(matrix.tolist(), names) == SPACE.from_cell(matrix, names)
+
+
+@pytest.mark.parametrize("wrong", [-1, 0.999, 2, math.nan, math.inf, "1", None, 10**30])
+def test_an_entry_that_is_neither_0_nor_1_is_named(wrong: Any) -> None:
+    matrix = np.array([[0, 1, wrong], [0, 0, 1], [0, 0, 0]], dtype=object)
+    with pytest.raises(UserError, match=r"entry \(0, 2\) of the adjacency is .*, not 0 or 1"):
+        SPACE.from_cell(matrix, ["input", "conv1x1-bn-relu", "output"])
+
+
+@pytest.mark.parametrize("matrix", [[[0, 1, 1], [0, 0, 1]], [0, 1, 0, 0], 1, [[[0]]], [[0, 1], [0]]])
+def test_an_adjacency_is_a_square_matrix(matrix: Any) -> None:
+    with pytest.raises(UserError, match="the adjacency is"):
+        SPACE.from_cell(matrix, ["input", "output"])

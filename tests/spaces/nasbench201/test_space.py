@@ -108,6 +108,13 @@ def test_an_invalid_cell_is_named(arch: str, message: str) -> None:
         SPACE.validate(arch)
 
 
+def test_cells_of_transnas_bench_101_are_read() -> None:
+    cell = "|nor_conv_1x1~0|+|none~0|skip_connect~1|+|nor_conv_3x3~0|none~1|nor_conv_1x1~2|"
+    assert SPACE.parse("64-41414-2_01_302") == SPACE.parse(cell) == cell
+    with pytest.raises(UserError, match="not a NAS-Bench-201 cell"):
+        SPACE.parse("64-41414-4_01_302")  # it has no pooling
+
+
 def test_encoding_the_space_is_fast() -> None:
     space = NasBench201()  # nothing made yet
     start = time.perf_counter()

@@ -137,3 +137,26 @@ def test_the_command_says_how_to_rank_them(tmp_path: Path, capsys: pytest.Captur
     assert "table.epochs=9 space.graphs=2 space.nodes=4 space.tags=4" in shown
     assert main(["verify", str(out), "--space", "labelled_graphs"]) == 0
     assert "was not checked" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        np.zeros(3),
+        np.float64(1),
+        5,
+        [1],
+        {"a": 1},
+        "abc",
+        [{"graphs": 5}],
+        [{"graphs": [{"graph": [1], "node_tags": 3}]}],
+        [{"graphs": [{"graph": {0: [float("inf")]}, "node_tags": [float("inf")]}]}],
+    ],
+)
+@pytest.mark.parametrize("suffix", ["pkl", "json"])
+def test_wrong_values_in_a_sound_file_are_one_sentence(tmp_path: Path, content: Any, suffix: str) -> None:
+    path = tmp_path / f"some_gt_all.{suffix}"
+    plain = content.tolist() if isinstance(content, np.ndarray | np.generic) else content
+    path.write_bytes(pickle.dumps(content) if suffix == "pkl" else json.dumps(plain).encode())
+    with pytest.raises(UserError, match=rf"some_gt_all.{suffix}"):
+        import_acenas(path, tmp_path / "out.parquet", LabelledGraphs.write, "c", 1, "fraction")

@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -147,7 +148,7 @@ def test_an_import_that_was_killed_goes_on_where_it_was(
     assert sorted(tmp_path.iterdir()) == [tmp_path / "nb101.parquet", path]
     with pytest.raises(KeyboardInterrupt):
         imported(path)
-    tfrecords.write(path, records((108,))[:6])
+    tfrecords.write(path, records((108,))[:8])
     with pytest.raises(UserError, match="2 of the 3 trainings"):
         imported(path)
     assert begun[-1] == (0, 0), "what was kept is of another file"
@@ -156,7 +157,7 @@ def test_an_import_that_was_killed_goes_on_where_it_was(
 def test_a_checksum_may_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tfrecords.write(tmp_path / "nb101.tfrecord", records((108,)))
     command = ["import", "nb101", str(path), "--out", str(tmp_path / "out.parquet"), "--sha256"]
-    assert main([*command, "0" * 64]) == 1
+    assert main([*command, "0" * 64]) == 2
     assert "and should be 000" in capsys.readouterr().err
     assert main([*command, hashlib.sha256(path.read_bytes()).hexdigest()]) == 0
 
@@ -220,5 +221,32 @@ def test_the_command_makes_a_table_that_verifies(tmp_path: Path, capsys: pytest.
     shown = capsys.readouterr().out
     assert "3 cells from 9 trainings of 108 epochs" in shown and "not one of the official ones" in shown
     assert main(["verify", str(out), "--space", "nasbench101"]) == 0
-    assert main(["import", "nb101", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert main(["import", "nb101", str(tmp_path / "none"), "--out", str(out)]) == 2
     assert "there is no file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_fewer_trainings_or_epochs_of_every_cell_are_imported_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], repeats: int
+) -> None:
+    path, out = tmp_path / "mine.tfrecord", tmp_path / "mine.parquet"
+    tfrecords.write(path, records((4,))[: 3 * repeats])
+    assert main(["import", "nb101", str(path), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"3 cells from {3 * repeats} trainings of 4 epochs" in said
+    assert "table.observed=cifar10.observed.4 table.test=cifar10.test.4" in said
+    table = BenchmarkTable.open(out, space="nasbench101")
+    table.check()
+    valid = 100 * np.array([[10 * cell + training for training in range(repeats)] for cell in range(3)]) / 64
+    np.testing.assert_allclose(table.column("cifar10.observed.4"), valid[:, 0])
+    np.testing.assert_allclose(table.column("cifar10.valid.4"), valid.mean(axis=1))
+    seeds = [f"cifar10.valid.4.s{number}" for number in range(repeats)] if repeats > 1 else []
+    assert [name for name in table.columns if name.startswith("cifar10.valid.4.s")] == seeds
+    assert f"{repeats} training(s) of each cell" in table.metadata.provenance
+
+
+@pytest.mark.skipif("ACENAS_DATA" not in os.environ, reason="needs the original files in ACENAS_DATA")
+def test_the_retrained_cells_are_imported(tmp_path: Path) -> None:
+    path = Path(os.environ["ACENAS_DATA"]) / "original" / "retrained-5-vertices.tfrecord"
+    found = import_nasbench101(path, tmp_path / "out.parquet", SPACE)
+    assert found == (2532, 2532, (4,), None)

@@ -218,6 +218,14 @@ def to_fractions(folder: Path) -> None:
             dump(path, content)
 
 
+def _laughs() -> list[Any]:
+    """A few bytes in a pickle, and more than can be written as text."""
+    found: list[Any] = []
+    for _ in range(100):
+        found = [found, found]
+    return found
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -225,6 +233,11 @@ def to_fractions(folder: Path) -> None:
         (lambda d: (d / "000001.pickle.pbz2").write_bytes(b"BZh9junk"), "is damaged"),
         (lambda d: (d / "000001.pickle.pbz2").write_bytes(b"version https://git-lfs"), "Git-LFS pointer"),
         (lambda d: (d / "meta.pickle.pbz2").unlink(), "there is no file .*meta"),
+        (lambda d: dump(d / "meta.pickle.pbz2", {"meta_archs": 1}), "no list of its cells"),
+        (lambda d: dump(d / "meta.pickle.pbz2", {"meta_archs": [1]}), "no list of its cells"),
+        (lambda d: dump(d / "meta.pickle.pbz2", {"meta_archs": np.zeros(2)}), "no list of its cells"),
+        (lambda d: change(d, lambda c: c["200"].update(arch_str=np.zeros(3))), "holds cell ndarray"),
+        (lambda d: change(d, lambda c: c["200"].update(arch_str=_laughs())), "holds cell list"),
         (lambda d: dump(d / "meta.pickle.pbz2", [1]), "no list of its cells"),
         (lambda d: dump(d / "000001.pickle.pbz2", Evil()), "asks for builtins.print"),
         (lambda d: change(d, lambda c: c["200"].update(arch_str=ARCHS[0])), "is filed there"),
@@ -312,3 +325,13 @@ def test_the_flops_of_the_official_files_are_multiply_adds(arch: str) -> None:
     cost = count_cost(SPACE.build(arch, num_classes=10), (3, 32, 32))
     assert (cost.params_m, cost.macs_m) == pytest.approx(PUBLISHED[arch])
     assert cost.flops_m > 1.03 * cost.macs_m
+
+
+def test_a_pth_file_damaged_anywhere_is_one_sentence_or_what_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "cells.pth"
+    torch.save({"meta_archs": [ARCHS[0]], "arch2infos": {}}, path)
+    content = path.read_bytes()
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        with pytest.raises(UserError, match=r"cells.pth"):
+            import_nasbench201(path, tmp_path / "out.parquet", SPACE)

@@ -122,7 +122,7 @@ def test_a_file_is_read_out_of_the_archive(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"say which file with --name: ENAS, ENAS_in$"):
             import_nds(path, tmp_path / "no.parquet", to_arch, name=name)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(UserError, match="is no whole archive"):
+    with pytest.raises(UserError, match="is damaged, or not what is due"):
         import_nds(path, tmp_path / "no.parquet", to_arch, name="ENAS")
 
 
@@ -238,3 +238,24 @@ def test_the_command_makes_a_table_that_verifies(tmp_path: Path, capsys: pytest.
     assert "was not checked" not in capsys.readouterr().out
     for name in BenchmarkTable.open(out).archs:
         assert str(parse(FAMILIES["enas"], name)) == name
+
+
+def test_an_archive_damaged_anywhere_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("nds_data/ENAS.json", "[" + "0, " * 100 + "0]")
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
+        with pytest.raises(UserError, match=r"data.zip"):
+            import_nds(path, tmp_path / "out.parquet", to_arch, name="ENAS")
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 10**5, '[{"net": ' + "9" * 10**4 + "}]", '[{"net": ' + "[" * 10**5]
+)
+def test_json_beyond_all_limits_is_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "ENAS.json").write_text(content)
+    with pytest.raises(UserError, match=r"ENAS.json") as error:
+        import_nds(tmp_path / "ENAS.json", tmp_path / "out.parquet", to_arch)
+    assert len(str(error.value)) < 500

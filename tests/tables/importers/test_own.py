@@ -1,6 +1,7 @@
+import gzip
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,11 @@ import pytest
 import torch
 
 from acenas.errors import UserError
-from acenas.spaces import NDS, NasBench201
+from acenas.spaces import NDS, LabelledGraphs, MobileNet, NasBench101, NasBench201, SearchSpace
+from acenas.spaces.nds.space import FamilyName
 from acenas.tables import BenchmarkTable, find_table
 from acenas.tables.__main__ import main
-from acenas.tables.importers.own import Unit, import_own
+from acenas.tables.importers.own import Unit, import_own, read_rows
 
 SPACE = NasBench201()
 ARCHS = SPACE.enumerate()[:3]
@@ -87,7 +89,12 @@ def test_accuracies_of_short_trainings_may_be_declared_weak_labels(tmp_path: Pat
         (FRAME.assign(cell="x"), COLUMNS, "fraction", "row 0: not a NAS-Bench-201 cell"),
         (FRAME.assign(cell=ARCHS[0]), COLUMNS, "fraction", "is there more than once"),
         (FRAME.assign(a="good"), COLUMNS, "fraction", "not numbers"),
-        (FRAME.assign(a=["0.5", "90.5%", "1"]), COLUMNS, "fraction", "not numbers, such as '90.5%' in row 1"),
+        (
+            FRAME.assign(a=["0.5", "90.5%", "1"]),
+            COLUMNS,
+            "fraction",
+            r"column a of .*mine.csv holds text, not numbers, such as '90.5%' in row 1",
+        ),
         (FRAME.assign(a=["0.5", "0.7", "None"]), COLUMNS, "fraction", "not numbers, such as 'None' in row 2"),
         (FRAME.assign(a=[0.5, np.nan, 0.25]), COLUMNS, "fraction", "1 of 3 accuracies are missing"),
     ],
@@ -104,8 +111,16 @@ def test_what_is_wrong_is_said(
     ("name", "content", "message"),
     [
         ("mine.csv", b"", "is empty"),
-        ("mine.csv", b"cell,a,t,p\n1,2\n", "cannot be read as CSV"),
-        ("mine.parquet", b"cell,a\n", "cannot be read as Parquet"),
+        (
+            "mine.csv",
+            b"cell,a,t,p\n1,2\n",
+            r"mine.csv is damaged, .* name a CSV file with a header, or a Parquet file",
+        ),
+        ("mine.parquet", b"cell,a\n", r"mine.parquet is damaged, .*Parquet"),
+        ("mine.csv.gz", b"\x1f\x8bnothing", "mine.csv.gz is damaged"),
+        ("mine.csv", b"cell,a,t,p\n", "2 of 2|names no architecture at all"),
+        ("mine.csv", b"cell,a,t,p\n" + 2 * b"\xff,,,\n", "mine.csv is damaged"),
+        ("mine.csv", f"cell,a,t,p\n{ARCHS[0]},,1,1\n".encode(), "1 of 1 accuracies are missing"),
         ("mine.csv", b"version https://git-lfs.github.com/spec/v1\n", "Git-LFS pointer"),
     ],
 )
@@ -130,16 +145,54 @@ def test_the_command_imports_and_says_what_is_wrong(
         (["--space", "nasbench", *renamed], "there is no search space nasbench"),
         (["--space", "nasbench201", "--column", "cell"], "expected OLD=NEW"),
     ):
-        assert main([*command, *arguments]) == 1
+        assert main([*command, *arguments]) == 2
         assert message in capsys.readouterr().err
 
 
-def test_compressed_files_and_suffixes_in_capitals_are_read(tmp_path: Path) -> None:
+def test_files_are_read_by_what_is_in_them_whatever_they_are_called(tmp_path: Path) -> None:
     FRAME.to_csv(tmp_path / "mine.csv.gz", index=False)
+    FRAME.to_csv(tmp_path / "MINE.CSV.GZ", index=False, compression="gzip")
+    FRAME.to_csv(tmp_path / "packed", index=False, compression="xz")
+    FRAME.to_csv(tmp_path / "excel.csv", index=False, encoding="utf-8-sig")
     FRAME.to_parquet(tmp_path / "MINE.PARQUET", index=False)
-    for name in ("mine.csv.gz", "MINE.PARQUET"):
+    FRAME.to_parquet(tmp_path / "mine", index=False)
+    for name in ("mine.csv.gz", "MINE.CSV.GZ", "packed", "excel.csv", "MINE.PARQUET", "mine"):
         assert import_own(tmp_path / name, tmp_path / "out.parquet", SPACE, COLUMNS, "fraction") == 3
     assert find_table(str(tmp_path / "MINE.PARQUET")) == tmp_path / "MINE.PARQUET"
+
+
+def test_a_bomb_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv.gz").write_bytes(gzip.compress(b"arch,acc\na,1\n" + b"\n" * (1 << 27), 1))
+    with pytest.raises(UserError, match="unpacks to more than a hundred times its size"):
+        read_rows(tmp_path / "mine.csv.gz")
+
+
+SPACES: list[tuple[SearchSpace, str]] = [
+    (NasBench101(), ""),
+    (NasBench201(), ""),
+    (MobileNet(), ""),
+    *((NDS(family), "") for family in get_args(FamilyName)),
+    (LabelledGraphs(), "0-1,0-2,1-2:0,4,1"),
+]
+
+
+@pytest.mark.parametrize(("space", "arch"), SPACES, ids=[space.name for space, _ in SPACES])
+def test_architectures_of_every_space_are_imported_by_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], space: SearchSpace, arch: str
+) -> None:
+    (arch,) = [arch] if arch else space.sample(1, torch.Generator().manual_seed(0))
+    path, out = tmp_path / "mine.csv", tmp_path / "out.parquet"
+    command = ["import", "csv", str(path), "--space", space.name, "--unit", "percent", "--out", str(out)]
+    pd.DataFrame({"arch": [arch], "acc": [90.5]}).to_csv(path, index=False)
+    assert main([*command, "--column", "acc=mine.valid.200"]) == 0
+    assert main(["verify", str(out), "--space", space.name]) == 0
+    assert BenchmarkTable.open(out, space=space.name).lookup([arch], "mine.valid.200") == [90.5]
+    for wrong in (f"{arch}x", "9" * 5000):
+        pd.DataFrame({"arch": [arch, wrong], "acc": [90.5, 91.0]}).to_csv(path, index=False)
+        capsys.readouterr()
+        assert main([*command, "--column", "acc=mine.valid.200"]) == 2
+        message = capsys.readouterr().err
+        assert "mine.csv, row 1: " in message and len(message) < 1000
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -187,6 +240,31 @@ def test_without_a_unit_columns_are_named_freely_and_not_checked(tmp_path: Path)
     assert table.column("lm.valid.1").tolist() == [130, 120]
 
 
+def test_a_space_of_choices_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    choices = "choices: {k: [1, 3], w: [8, 16]}\nread: 'k(?P<k>\\d)w(?P<w>\\d+)'\nname: mine\n"
+    (tmp_path / "space.yaml").write_text(choices)
+    indented = "  " + choices.strip().replace("\n", "\n  ")
+    (tmp_path / "experiment.yaml").write_text(f"experiment: mine\nspace:\n{indented}\n")
+    path = written(tmp_path, pd.DataFrame({"arch": ["k3w8", "k1w16"], "loss": [1.5, 2.5]}))
+    command = [
+        "import",
+        "csv",
+        str(path),
+        "--unit",
+        "none",
+        "--out",
+        str(tmp_path / "out.parquet"),
+        "--space",
+    ]
+    for name in ("space", "experiment"):
+        assert main([*command, str(tmp_path / f"{name}.yaml")]) == 0
+        assert BenchmarkTable.open(tmp_path / "out.parquet", space="mine").archs == ["k=3,w=8", "k=1,w=16"]
+    (tmp_path / "space.yaml").write_text("width: 3")
+    for name in ("space", "none"):
+        assert main([*command, str(tmp_path / f"{name}.yaml")]) == 2
+        assert f"--space {tmp_path / name}.yaml describes no space" in capsys.readouterr().err
+
+
 def test_spaces_are_named_by_class_or_not_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.parquet"
     command = [
@@ -204,9 +282,9 @@ def test_spaces_are_named_by_class_or_not_checked(tmp_path: Path, capsys: pytest
     for space, message in (
         ("acenas.spaces.NasBench201", "row 0: not a NAS-Bench-201 cell"),
         ("nds_darts", "row 0: "),
-        ("no_such_module.Space", "there is no search space no_such_module.Space: No module named"),
+        ("no_such_module.Space", "no_such_module.Space cannot be imported: No module named"),
     ):
-        assert main([*command, space]) == 1
+        assert main([*command, space]) == 2
         assert message in capsys.readouterr().err
     arch = NDS("darts").sample(1, torch.Generator().manual_seed(0))
     path = written(tmp_path, pd.DataFrame({"arch": arch, "d.valid.9": [90.5]}))

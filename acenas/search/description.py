@@ -1,0 +1,48 @@
+"""What a study is, in a file of its folder: another study is refused there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from acenas.errors import UserError
+from acenas.files import read_json, write_text
+
+STUDY = "study.json"
+"""The file: the space, the objective and so on of a study, and its budget."""
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What the folder says of its study; nothing where there is none. Raises `UserError` for a damaged file."""
+    file = folder / STUDY
+    kind = {
+        "budget?": int,
+        "seed?": int,
+        "objective?": {"name": str, "unit": str, "direction": str},
+        "constraints?": {str: float},
+    }
+    remedy = "get it back, or remove the folder to begin again"
+    return read_json(file, kind, remedy) if file.exists() else {}
+
+
+def write_description(folder: Path, description: Mapping[str, Any]) -> None:
+    """Writes what `read_description` reads."""
+    write_text(folder / STUDY, json.dumps(description, indent=2) + "\n")
+
+
+def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    """Raises `UserError` where `folder` holds `theirs`, a study that differs from `mine` in more than the budget."""
+    for name, value in mine.items():
+        if name in theirs and theirs[name] != value and name != "budget":
+            both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]
+            what = {"choices": "space", "constraints": "set of constraints"}.get(name, name)
+            raise UserError(
+                f"{folder} holds a study with another {what} ({both[0]}, not {both[1]}); choose another folder"
+            )
+    if (before := theirs.get("budget", 0)) > mine["budget"]:
+        raise UserError(
+            f"{folder} holds a study of {before} trainings; a budget can be raised, not lowered to {mine['budget']}"
+        )

@@ -1,0 +1,153 @@
+"""The ranker of a study: pretrained on weak labels, fitted to what is known, asked for scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from acenas.errors import UserError
+from acenas.evaluation.labels import counted_by_default, informative
+from acenas.ranker import Ranker
+from acenas.search.inputs import Labels, weak_labels_of
+from acenas.search.state import StudyState
+from acenas.spaces import GraphBatch
+from acenas.tables import WeakLabels
+
+FOLDER = "pretrain"
+"""In the folder of a study: what its ranker is pretrained on, and the pretrained ranker."""
+
+
+class Fitting:
+    """Scores all that can be chosen, by a ranker that is pretrained once and fitted anew after each round.
+
+    Args:
+        ranker: scores architectures.
+        state: what is known of them.
+        folder: of the study.
+        seed: of the sample that is labelled.
+        given: weak labels to pretrain on. Frames are read at once; a function, or names of what can be counted, when
+            the ranker is first used. None for those of the folder, or else for what can be counted.
+        pretrained: whether `ranker` was pretrained already; None for one that is pretrained here.
+
+    Attributes:
+        labels: the weak labels where they are known, else what they are made of.
+        pretrained: whether the ranker is, or will be, pretrained.
+
+    Raises:
+        UserError: where the folder's study has other weak labels.
+    """
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        state: StudyState,
+        folder: Path,
+        seed: int,
+        given: Labels | None,
+        pretrained: bool | None,
+    ) -> None:
+        self.ranker = ranker
+        self.state = state
+        self.seed = seed
+        self.folder = folder / FOLDER
+        self.file = self.folder / "weak_labels.parquet"
+        self.labels: Labels = [] if pretrained is not None else self._read(given)
+        has_labels = not (isinstance(self.labels, Sequence) and not self.labels)
+        self.pretrained = has_labels if pretrained is None else pretrained
+        self._ready = pretrained is not None
+        self._graphs: GraphBatch | None = None
+
+    def _read(self, given: Labels | None) -> Labels:
+        space = self.state.space
+        if given is None:
+            return (
+                WeakLabels.load(self.file, space=space.name)
+                if self.file.exists()
+                else counted_by_default(space)
+            )
+        if isinstance(given, pd.DataFrame | WeakLabels):
+            given = weak_labels_of(space, [], given, self.folder)
+            if self.file.exists() and not WeakLabels.load(self.file).frame().equals(given.frame()):
+                raise UserError(
+                    f"{self.folder.parent} holds a study with other weak labels; choose another folder"
+                )
+        return given
+
+    @property
+    def known_labels(self) -> WeakLabels | None:
+        """The weak labels; None where they are not made yet, or there are none."""
+        return self.labels if isinstance(self.labels, WeakLabels) else None
+
+    def save_labels(self) -> None:
+        """Writes the weak labels into the folder, where they are known."""
+        if self.known_labels is not None:
+            self.known_labels.save(self.file)
+
+    def first_scores(self) -> NDArray[np.floating] | None:
+        """`[A]`: scores of the pretrained ranker; None where there is nothing to pretrain on."""
+        self._pretrain()
+        return self._scores(self.graphs) if self.pretrained else None
+
+    def fit(self, number: int) -> NDArray[np.floating]:
+        """Fits the ranker to all that was told and given, after round `number`; returns `[A]` scores.
+
+        At least one training must have worked. What failed is taken for no better than the worst that worked.
+        """
+        self._pretrain()
+        state = self.state
+        graphs = self.graphs[torch.from_numpy(state.positions_of(state.told["arch"]))]
+        if len(state.given):
+            graphs = GraphBatch.cat([state.space.canonical_graphs(state.given["arch"].tolist()), graphs])
+        _, utilities = state.known
+        observed = np.where(np.isnan(utilities), np.nanmin(utilities), utilities)
+        self.ranker.finetune(graphs, torch.tensor(observed, dtype=torch.float32), round=number)
+        return self._scores(self.graphs)
+
+    def score(self, archs: Sequence[str]) -> NDArray[np.floating]:
+        """`[n]`: scores of other architectures, in canonical form, by the last fit."""
+        return self._scores(self.state.space.encode(archs))
+
+    def _scores(self, graphs: GraphBatch) -> NDArray[np.floating]:
+        return self.ranker.score(graphs).detach().cpu().numpy()
+
+    @property
+    def graphs(self) -> GraphBatch:
+        """Of all that can be scored, in the order of `state.archs`. Equal functions are equal graphs."""
+        archs, done = self.state.archs, 0 if self._graphs is None else len(self._graphs)
+        if done < len(archs):
+            more = self.state.space.canonical_graphs(archs[done:])
+            self._graphs = more if self._graphs is None else GraphBatch.cat([self._graphs, more])
+        assert self._graphs is not None
+        return self._graphs
+
+    def _pretrain(self) -> None:
+        """Pretrains the ranker, or loads it, where that was not done yet; makes the weak labels for it."""
+        if self._ready or not self.pretrained:
+            return
+        space = self.state.space
+        if not isinstance(self.labels, WeakLabels):
+            if not self.file.exists():
+                archs = [self.state.archs[i] for i in self.state.candidates]
+                made = weak_labels_of(space, archs, self.labels, self.folder, self.seed)
+                informative(made).save(self.file)
+            self.labels = WeakLabels.load(self.file, space=space.name)
+        if not self.labels.names:
+            self.pretrained = False
+            return
+        done = self.folder / "ranker.pt"
+        if done.exists():
+            self.ranker.load(done)
+        else:
+            self.ranker.pretrain(
+                space.canonical_graphs(self.labels.archs),
+                torch.tensor(self.labels.frame().to_numpy(), dtype=torch.float32),
+                label_names=self.labels.names,
+                folder=self.folder,
+            )
+            self.ranker.save(done)
+        self._ready = True

@@ -1,0 +1,70 @@
+"""All commands agree on their exit status and on how they tell of what is wrong."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acenas.errors import UserError, exit_status
+from acenas.report.__main__ import main as report
+from acenas.run.commands import benchmark, export, final, latency, new, run, status, study
+from acenas.tables.__main__ import main as tables
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (run.main, ["loss=nothing"], "Could not find 'loss/nothing'"),
+        (run.main, ["search.bugdet=5"], "search.bugdet"),
+        (run.main, ["search.budget=0"], "search.budget=0"),
+        (run.main, ["--config-dir=nowhere"], "not found"),
+        (run.main, ["-m", "loss=nothing,mse", "logger.mode=disabled"], "Could not find 'loss/nothing'"),
+        (benchmark.main, ["methods=[nothing]"], "nothing is not defined"),
+        (benchmark.main, ["metods=[a]"], "metods"),
+        (latency.main, ["name=a b"], "must be letters"),
+        (latency.main, ["nothing=1"], "nothing"),
+        (export.main, ["nowhere"], "nowhere is no run's folder"),
+        (final.main, ["nowhere"], "nowhere is no run's folder"),
+        (new.main, ["space", "a-b"], "must be letters"),
+        (report, ["nowhere"], "there is no folder nowhere"),
+        (status.main, ["nowhere"], "there is no folder nowhere"),
+        (study.main, ["show", "nowhere"], "nowhere holds no study"),
+        (tables, ["info", "nowhere"], "there is no table nowhere"),
+    ],
+)
+def test_a_users_error_is_one_line_and_status_2(
+    main: Callable[..., int],
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["acenas", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "")
+    try:
+        found = main() if main in (run.main, benchmark.main, latency.main) else main(arguments)
+    except SystemExit as exited:  # of the job, within Hydra
+        found = int(str(exited.code))
+    assert found == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert line.startswith("acenas: error: ") and message in line
+    assert [path.name for path in tmp_path.iterdir()] in ([], ["outputs"])
+
+
+def test_an_interrupt_is_status_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert exit_status(interrupted) == 130
+    assert capsys.readouterr().err == "acenas: stopped\n"
+
+
+def test_what_is_quoted_does_not_command_the_terminal() -> None:
+    assert str(UserError("there is no \x1b[2Jtable\r")) == r"there is no \x1b[2Jtable\r"
+
+
+def test_a_long_input_is_quoted_in_part() -> None:
+    assert len(str(UserError(f"arch={'|x~0' * 10_000} is wrong"))) < 250
