@@ -1,6 +1,8 @@
 """Named random generators: one seed drives a run, and no part of it shares a stream with another."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,3 +28,11 @@ def torch_generator(seed: int, *names: str | int) -> torch.Generator:
 def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
     """A NumPy generator for the stream called `names`."""
     return np.random.default_rng(derive_seed(seed, *names))
+
+
+@contextmanager
+def seeded(seed: int, *names: str | int) -> Iterator[None]:
+    """Seeds torch's global state in the block, for weights and dropout, which take no generator; restores it after."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, *names))
+        yield

@@ -57,10 +57,10 @@ class TrainingEvaluator(TrainingJobs):
         executor: see `TrainingJobs`.
         jobs: trainings at once; on a CPU each has one thread. None for one for each GPU of this machine, or as in
             `TrainingJobs` where there is none.
-        accelerator: where to train; GPUs are taken in turn.
+        accelerator: to train on; GPUs are taken in turn.
         precision: of Lightning; validation and test are always in float32.
         channels_last: memory layout of weights and images; faster in mixed precision on a GPU.
-        checkpoint_seconds: a training that is killed loses so many seconds, or an epoch where that is longer.
+        checkpoint_seconds: that a kill costs at most, or an epoch where that is longer.
 
     Raises:
         UserError: where an argument makes no sense.
@@ -141,8 +141,8 @@ class TrainingEvaluator(TrainingJobs):
             fit(
                 module,
                 module.batches,
-                Hardware("gpu" if on_gpu else "cpu"),
                 folder / CHECKPOINT,
+                hardware=Hardware("gpu" if on_gpu else "cpu"),
                 device=device,
                 checkpoint_seconds=self.checkpoint_seconds,
                 max_epochs=self.recipe.epochs,
@@ -156,14 +156,7 @@ class TrainingEvaluator(TrainingJobs):
 
 
 class TrainingJudge(Judge):
-    """Measures the test accuracies of what a `TrainingEvaluator` has trained. Only the report constructs one.
-
-    Args:
-        space: builds the networks.
-        images: with the test images.
-        folder: as the evaluator's.
-        accelerator: where to measure.
-    """
+    """Measures the test accuracies of networks of a `TrainingEvaluator`, in its folder. Only the report has one."""
 
     def __init__(
         self, space: SearchSpace, images: ImageTask, folder: str | Path, *, accelerator: Accelerator = "auto"

@@ -31,15 +31,14 @@ def in_float32(labels: Tensor) -> Tensor:
 class TensorLoader:
     """Splits graphs and their labels into batches by tensor indexing, without collating single items.
 
-    The last architectures of a pass are dropped where they do not fill a batch. As each pass has another order, they
-    are drawn in other passes.
+    `generator` shuffles the architectures before each pass; the last ones are dropped where they do not fill a batch.
 
     Args:
         graphs: A architectures.
         labels: `[A, ...]`.
         batch_size: architectures of a batch; all, where there are fewer.
-        generator: shuffles the architectures before each pass.
-        passes: passes over the architectures.
+        generator: of the order.
+        passes: over the architectures.
     """
 
     def __init__(

@@ -41,15 +41,12 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-        """Returns one vector per graph.
+        """Returns one vector per graph, `[B, graph_channels]`.
 
         Args:
             node: `[B, N]`, long.
             adjacency: `[B, N, N]`, float, 1 from source (row) to target (column).
             mask: `[B, N, 1]`, float, 1 where there is a node.
-
-        Returns:
-            `[B, graph_channels]`.
         """
 
     def forward(self, graphs: GraphBatch) -> Tensor:
@@ -112,8 +109,11 @@ class PaperEncoder(Encoder):
     @override
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
         hidden = F.embedding(node, self.get_buffer("one_hot")) * mask
-        messages = normalised_adjacency(adjacency)
-        # A layer is `conv(hidden, adjacency.mT, mask)`, but with the adjacency normalised once for all layers.
+        # A layer is `conv(hidden, adjacency.mT, mask)`, but with the adjacency normalised once for all layers:
+        # D^-1/2 (A + I) D^-1/2, from targets (rows) to sources.
+        incoming = adjacency.mT + torch.eye(adjacency.shape[1], device=adjacency.device)
+        scale = incoming.sum(dim=2, keepdim=True).rsqrt()
+        messages = scale * incoming * scale.mT
         for conv in cast(Iterable[DenseGCNConv], self.convs):
             assert conv.bias is not None
             hidden = ((messages @ conv.lin(hidden) + conv.bias) * mask).relu()
@@ -123,39 +123,18 @@ class PaperEncoder(Encoder):
         return self.window_map(windows.flatten(2)).relu().flatten(1)  # type: ignore[no-any-return]
 
 
-def normalised_adjacency(adjacency: Tensor) -> Tensor:
-    """Returns the normalised adjacency of a graph convolution, `D^-1/2 (A + I) D^-1/2`, transposed.
-
-    Args:
-        adjacency: `[B, N, N]`, float, 1 from source (row) to target (column).
-
-    Returns:
-        `[B, N, N]`: from targets (rows) to sources; the degree of a node is its incoming edges plus itself.
-    """
-    incoming = adjacency.mT + torch.eye(adjacency.shape[1], device=adjacency.device)
-    scale = incoming.sum(dim=2, keepdim=True).rsqrt()
-    return scale * incoming * scale.mT
-
-
 def sort_pooling(hidden: Tensor, mask: Tensor, k: int) -> Tensor:
     """Sorts the nodes by their last channel, highest first, and keeps the first `k`; fills up with zeros.
 
-    Args:
-        hidden: `[B, N, C]`, float.
-        mask: `[B, N, 1]`, float, 1 where there is a node.
-        k: nodes to keep.
-
-    Returns:
-        `[B, k, C]`. Equal last channels are ordered by the channels before it, so that the result does not
-        depend on the order of the nodes.
+    Takes `[B, N, C]` and a mask `[B, N, 1]`, 1 where there is a node; returns `[B, k, C]`. Equal last channels are
+    ordered by the other channels, so that the result does not depend on the order of the nodes.
 
     >>> sort_pooling(torch.tensor([[[5.0, 0.1], [6.0, 0.7]]]), torch.ones(1, 2, 1), k=3)
     tensor([[[6.0000, 0.7000],
              [5.0000, 0.1000],
              [0.0000, 0.0000]]])
     """
-    # After a ReLU many last channels are 0. A fixed tie-breaker far below float32's resolution of the key orders
-    # such nodes by the rest of their features.
+    # After a ReLU many last channels are 0. A tie-breaker far below float32's resolution orders such nodes.
     key = hidden.detach().double()
     weights = torch.linspace(0.5, 1.0, key.shape[2], dtype=torch.float64, device=key.device)
     key = key[:, :, -1] + 1e-9 * (key @ weights)
@@ -213,10 +192,10 @@ class BidirectionalEncoder(Encoder):
     """Residual message passing along and against the edges; pools the inputs, the outputs, and all nodes.
 
     A layer is `h + ReLU(LayerNorm(W [h, sum over predecessors, sum over successors]))`: torch-geometric's
-    `DenseGraphConv` in both directions of a directed graph (Rossi et al., "Edge directionality improves learning",
-    2023) as one matrix product. Sums distinguish one edge from two, which a normalised convolution does not; messages
-    against the edges inform each operation how its output is used. The vector of a graph concatenates three sums: over
-    the nodes without predecessors (inputs), over those without successors (outputs), and over all nodes.
+    `DenseGraphConv` in both directions (Rossi et al., "Edge directionality improves learning", 2023) as one matrix
+    product. Sums distinguish one edge from two, which a normalised convolution does not; messages against the edges say
+    to each operation how its output is used. The vector of a graph concatenates the sums over nodes without
+    predecessors, over nodes without successors, and over all nodes.
 
     Args:
         num_node_types, num_graphs, num_globals: see `Encoder`.

@@ -3,14 +3,12 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from typing_extensions import override
@@ -28,9 +26,9 @@ from acenas.ranker.module import (
 )
 from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
-from acenas.seeds import derive_seed, torch_generator
+from acenas.seeds import seeded, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
-from acenas.training.lightning import EpochCheckpoint, one_thread, quiet, resumable
+from acenas.training.lightning import fit, one_thread
 
 SCORE_BATCH = 2048
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
@@ -177,15 +175,15 @@ class GraphRanker(Ranker):
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])
-        settings, checkpoint = self.pretraining, folder / "pretrain.ckpt"
+        settings = self.pretraining
         self._fit(
             PretrainingModule(network, graphs, labels, names, settings, self.weight_decay, self.seed),
+            None,
+            folder / "pretrain.ckpt",
+            callbacks,
+            loggers,
             max_epochs=settings.epochs,
-            reload_dataloaders_every_n_epochs=1,
-            callbacks=[*callbacks, EpochCheckpoint(checkpoint)],
-            logger=list(loggers) or False,
             log_every_n_steps=max(len(graphs) // settings.batch_size, 1),  # nothing is logged within an epoch
-            checkpoint=checkpoint,
         )
         if self.finetuning.start_from_label:
             network.ranking_head.copy_from(network.label_heads)
@@ -208,7 +206,7 @@ class GraphRanker(Ranker):
         else:
             network = copy.deepcopy(self._pretrained)
             if settings.fresh_head:
-                with _seeded(self.seed, "finetune", "head", round):
+                with seeded(self.seed, "finetune", "head", round):
                     network.ranking_head.reset_parameters()
         # Computed again although some losses have it in `labels`: theirs is float32, and the last bits would differ.
         graded = relevance(accuracies).float()
@@ -231,8 +229,8 @@ class GraphRanker(Ranker):
         )
         draws = torch_generator(self.seed, "finetune", "replay", round)
         steps = FinetuningLoader(lists, replayed, settings.replay_size, draws)
-        with _seeded(self.seed, "finetune", "dropout", round):
-            self._fit(module, data=steps, max_epochs=1, logger=False)
+        with seeded(self.seed, "finetune", "dropout", round):
+            self._fit(module, steps, None, max_epochs=1)
         self._network = network
 
     @torch.no_grad()
@@ -286,7 +284,7 @@ class GraphRanker(Ranker):
         self._set_pretrained(network, graphs, labels)
 
     def _fresh_network(self, graphs: GraphBatch, num_labels: int) -> RankingNetwork:
-        with _seeded(self.seed, "weights"):
+        with seeded(self.seed, "weights"):
             encoder = self.encoder(
                 num_node_types=self.space.num_node_types,
                 num_graphs=graphs.node.shape[1] if graphs.node.dim() == 3 else 1,
@@ -294,27 +292,11 @@ class GraphRanker(Ranker):
             )
             return RankingNetwork(encoder, num_labels, self.head_channels, self.dropout)
 
-    def _fit(
-        self,
-        module: pl.LightningModule,
-        *,
-        data: FinetuningLoader | None = None,
-        checkpoint: Path | None = None,
-        **options: Any,
-    ) -> None:
-        """Trains with Lightning, without output and without changing the caller's random state."""
-        with quiet(), one_thread(), torch.random.fork_rng(devices=[]):
-            trainer = pl.Trainer(
-                accelerator=self.accelerator,
-                devices=1,
-                plugins=[LightningEnvironment()],  # one process, whatever a cluster's variables say
-                enable_checkpointing=bool(options.get("callbacks")),
-                enable_model_summary=False,
-                enable_progress_bar=False,
-                **options,
-            )
-            module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
-            trainer.fit(module, data, ckpt_path=resumable(checkpoint, module) if checkpoint else None)
+    def _fit(self, module: pl.LightningModule, *args: Any, **options: Any) -> None:
+        """Calls `fit` on one thread."""
+        module.train()  # Lightning leaves modules as they are, and scoring sets them to evaluation
+        with one_thread():
+            fit(module, *args, accelerator=self.accelerator, **options)
         module.cpu()
 
 
@@ -356,11 +338,3 @@ def unpacked(state: dict[str, Any]) -> LabelledGraphs:
 def _correlations(labels: Tensor) -> Tensor:
     """Returns the correlation `[L]` of each standardised label `[A, L]` with the first, 0 where no row has both."""
     return (labels * labels[:, :1]).nanmean(dim=0).nan_to_num(nan=0.0)
-
-
-@contextmanager
-def _seeded(seed: int, *names: str | int) -> Iterator[None]:
-    """Seeds torch's global random state within the context, as weights and dropout take no generator."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, *names))
-        yield

@@ -37,29 +37,26 @@ class Graph(NamedTuple):
 
 
 class Graphs(CustomSpace):
-    """Architectures that are directed graphs of operations without cycles, however they are written.
+    """Architectures that are directed graphs of operations without cycles, in any notation.
 
-    Graphs that are isomorphic (the same operations, joined in the same way) compute the same function. The order in
-    which edges enter a node is not known, so operations should not depend on it.
+    Isomorphic graphs (the same operations, joined in the same way) compute the same function. The order in which edges
+    enter a node is not known, so operations should not depend on it.
 
     Args:
-        read: from an architecture to `(operations, edges)`: a mapping, which is all the space then, or a function.
+        read: from an architecture to `(operations, edges)`: a mapping, which is then the whole space, or a function.
             `operations` holds a name for each node, as a list or by the nodes' own names; `edges` are pairs (source,
             target) of nodes.
-        archs: all architectures where `read` is a function, to be listed, and to tell the operations and the size.
+        archs: the listed architectures, where `read` is a function; they give the operations and the size.
         operations: all there are; those of the listed architectures by default.
         nodes: of the largest graph; that of the listed architectures by default.
         sample: draws an architecture, `sample(rng)` with a `numpy.random.Generator`; a listed one by default.
-        neighbours: from an architecture to those that differ from it a little.
+        neighbours: from an architecture to similar ones.
         build: makes a network, `build(arch=...)`. A parameter `num_classes` is passed the number of classes.
-        example_input: for the costs of networks that do not read images, see `count_cost`.
+        example_input: the input of networks that do not take images, see `count_cost`.
         disconnected: whether graphs may have parts that no edge joins.
-        name: that tables of this space carry.
+        name: in tables of this space.
 
-    In YAML, a function is a dotted name.
-
-    Raises:
-        UserError: for what is listed and no graph of this space, in one sentence.
+    In YAML, a function is a dotted name. Raises `UserError` for listed architectures that are not of this space.
 
     >>> space = Graphs(
     ...     {
@@ -185,7 +182,7 @@ class Graphs(CustomSpace):
         return [self._archs[i] for i in torch.randint(len(self._archs), (n,), generator=generator).tolist()]
 
     def neighbours(self, arch: str) -> list[str]:
-        """Returns what the function `neighbours` returns; without it, 20 samples, always the same for `arch`."""
+        """Returns the result of the function `neighbours`; without it, 20 samples, always the same for `arch`."""
         if self._neighbours is not None:
             found = list(self._neighbours(arch))
         elif self._sample is None:

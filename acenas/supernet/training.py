@@ -144,10 +144,10 @@ def _fit(
     fit(
         module,
         ImageData(training.task, training.recipe.batch_size, training.seed),
-        hardware,
         folder / "supernet.ckpt",
         callbacks,
         loggers,
+        hardware=hardware,
         max_epochs=training.recipe.epochs,
         **trainer_options,
     )

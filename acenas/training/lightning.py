@@ -20,8 +20,7 @@ from typing_extensions import override
 
 from acenas.files import atomic_path, check_kind, read_state, reading
 
-if TYPE_CHECKING:  # rankers use this file too, without images and processes
-    from acenas.images import Images
+if TYPE_CHECKING:  # rankers use this file too, without processes
     from acenas.training.processes import Hardware
 
 
@@ -107,12 +106,12 @@ def one_thread() -> Iterator[None]:
 
 def fit(
     module: pl.LightningModule,
-    data: pl.LightningDataModule | Iterable[Images],
-    hardware: Hardware,
-    checkpoint: Path,
+    data: pl.LightningDataModule | Iterable[Any] | None,
+    checkpoint: Path | None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[Logger] = (),
     *,
+    hardware: Hardware | None = None,
     device: torch.device | None = None,
     checkpoint_seconds: float = 0.0,
     **trainer_options: Any,
@@ -121,29 +120,33 @@ def fit(
 
     Args:
         module: to train.
-        data: its batches.
-        hardware: to train on.
-        checkpoint: the file of `EpochCheckpoint`.
+        data: its batches; None where the module makes them.
+        checkpoint: the file of `EpochCheckpoint`; None for none.
         callbacks: of Lightning.
         loggers: of Lightning.
+        hardware: to train on; None for one CPU.
         device: of a single process; None for the first of `hardware`.
         checkpoint_seconds: see `EpochCheckpoint`.
         trainer_options: further arguments of `pl.Trainer`; with several processes a `strategy`.
     """
+    options: dict[str, Any] = {"accelerator": "cpu", "devices": 1}
+    if hardware is not None:
+        options = {name: getattr(hardware, name) for name in ("devices", "num_nodes", "precision")}
+        options["accelerator"] = "gpu" if hardware.on_gpu else "cpu"
     if "strategy" not in trainer_options:  # one process, whatever the variables of a cluster say
-        strategy = SingleDeviceStrategy(device or hardware.device(0))
-        trainer_options |= {"strategy": strategy, "plugins": [LightningEnvironment()]}
+        options["plugins"] = [LightningEnvironment()]
+        if hardware is not None:
+            options["strategy"] = SingleDeviceStrategy(device or hardware.device(0))
+    written = [] if checkpoint is None else [EpochCheckpoint(checkpoint, checkpoint_seconds)]
     with quiet(), torch.random.fork_rng(devices=[]):
         trainer = pl.Trainer(
-            accelerator="gpu" if hardware.on_gpu else "cpu",
-            devices=hardware.devices,
-            num_nodes=hardware.num_nodes,
-            callbacks=[*callbacks, EpochCheckpoint(checkpoint, checkpoint_seconds)],
+            callbacks=[*callbacks, *written],
             logger=list(loggers) or False,
             reload_dataloaders_every_n_epochs=1,
             use_distributed_sampler=False,
+            enable_checkpointing=bool(written),
             enable_progress_bar=False,
             enable_model_summary=False,
-            **{"precision": hardware.precision, **trainer_options},
+            **options | trainer_options,
         )
-        trainer.fit(module, data, ckpt_path=resumable(checkpoint, module))
+        trainer.fit(module, data, ckpt_path=None if checkpoint is None else resumable(checkpoint, module))

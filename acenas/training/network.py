@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from acenas.files import read_state, reading
 from acenas.images import ImageTask
-from acenas.seeds import derive_seed
+from acenas.seeds import derive_seed, seeded
 from acenas.training.recipe import Recipe
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -18,8 +18,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 def initialised(build: Callable[[], Network], seed: int, stage: str = "training") -> Network:
     """Returns the network of `build`; its weights depend on (seed, stage). Keeps torch's global generator."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, stage, "weights"))
+    with seeded(seed, stage, "weights"):
         return build()
 
 

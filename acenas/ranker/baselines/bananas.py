@@ -20,15 +20,7 @@ from acenas.spaces.features import Features, Paths, Rows
 
 
 class Ensemble(nn.Module):
-    """M multilayer perceptrons with ReLU in one batched pass.
-
-    Args:
-        members: M.
-        in_channels: columns of a row.
-        width: hidden channels of every layer.
-        layers: hidden layers.
-        generator: draws the weights, as Glorot and Bengio (2010).
-    """
+    """M multilayer perceptrons with ReLU in one batched pass; `generator` draws weights as Glorot and Bengio (2010)."""
 
     def __init__(
         self, members: int, in_channels: int, width: int, layers: int, generator: torch.Generator
@@ -56,13 +48,12 @@ class Ensemble(nn.Module):
 class BananasRanker(RowRanker):
     """BANANAS (White et al., arXiv 1910.11858): an ensemble of 5 networks on path encodings, mean absolute error.
 
-    There are two differences from the paper. All architectures of a space are scored, where the paper scores mutations
-    of the best. The networks are wider and less deep: over a whole space, networks of 10 layers of 20 channels disagree
-    too much for Thompson sampling to find the best.
+    Two things differ from the paper. All architectures of a space are scored, not only mutations of the best. The
+    networks are wider and less deep: over a whole space, networks of 10 layers of 20 channels disagree too much for
+    Thompson sampling to find the best.
 
-    The score is an independent Thompson sample: each architecture's is drawn from a normal distribution with the
-    mean and deviation of the members' predictions. The draw is a function of (seed, round, row), so that equal rows
-    have equal scores, whatever the batch. A report ranks by the draw, as the search does.
+    The score is an independent Thompson sample, drawn from a normal distribution with the mean and deviation of the
+    members' predictions. The draw is a function of (seed, round, row), so that equal rows have equal scores.
 
     Attributes:
         members: networks of the ensemble.

@@ -25,7 +25,7 @@ LISTABLE = 200_000
 
 
 class Choices(CustomSpace):
-    """Architectures that take one value for each of some choices.
+    """Architectures with one value for each choice.
 
     An architecture is written `width=32,block=(kernel=3)(kernel=5),kind=conv`: its choices in the order of the space,
     without those that do not exist in it. Characters of names and values other than letters, digits and `_.+:/@*-`
@@ -34,20 +34,17 @@ class Choices(CustomSpace):
     Args:
         choices: for each name a list of values, a `Choice` or a `Repeated`. In YAML these two are mappings:
             `{values: [true, false], when: {kind: mbconv}}` and `{choices: {kernel: [3, 5]}, times: [1, 2, 3]}`.
-        build: makes a network, `build(**choices)`: a value for each name, for a `Repeated` the list of its blocks'
-            mappings; what does not exist is not passed. A parameter `num_classes` is passed the number of classes.
+        build: makes a network, `build(**choices)`: a value for each name, for a `Repeated` a list of mappings. Choices
+            that do not exist are not passed. A parameter `num_classes` is passed the number of classes.
         canonical: from the choices of an architecture (a mapping) to those of the simplest one that computes the same
             function. Without it, all architectures are different.
         read: from strings in another format to choices, for `parse` and tables: a function, or a regular expression
             with a named group for each choice. Groups named as choices of a `Repeated` give a block for each match, or
             for each item where they hold lists joined by commas.
-        example_input: for the costs of networks that do not read images, see `count_cost`.
-        name: that tables of this space carry.
+        example_input: the input of networks that do not take images, see `count_cost`.
+        name: in tables of this space.
 
-    In YAML, a function is a dotted name.
-
-    Raises:
-        UserError: for choices that make no sense, in one sentence.
+    In YAML, a function is a dotted name. Raises `UserError` for invalid choices.
 
     >>> from acenas.spaces import Choice, Repeated
     >>> space = Choices(
@@ -105,17 +102,14 @@ class Choices(CustomSpace):
     # --- grammar ---
 
     def validate(self, arch: str) -> None:
-        """Raises `UserError` that names what is wrong where `arch` is not of this space, or not written as it is."""
+        """Raises `UserError` where `arch` is not of this space, or written in another way; says what is wrong."""
         self._row(arch)
 
     def parse(self, text: str | Mapping[str, Any]) -> str:
         """Returns the architecture of a string, in this grammar or that of `read`, or of a mapping of choices.
 
         The order of choices is free, those that do not exist are ignored, and types may differ: `"16"`, `16.0` and
-        `np.int64(16)` are the choice 16.
-
-        Raises:
-            UserError: for a choice that is unknown or missing, or an unknown value; lists the valid ones.
+        `np.int64(16)` are the choice 16. Raises `UserError` for unknown or missing choices; lists the valid ones.
         """
         if not isinstance(text, str):
             return self._written(lambda: text, text)
@@ -178,7 +172,7 @@ class Choices(CustomSpace):
     # --- equal functions ---
 
     def canonical(self, arch: str) -> str:
-        """Returns what the function `canonical` makes of `arch`; without one, `arch`."""
+        """Returns the result of the function `canonical`; without one, `arch`."""
         self.validate(arch)
         return arch if self._canonical is None else self.parse(self._canonical(self.choices(arch)))
 
@@ -213,9 +207,8 @@ class Choices(CustomSpace):
     def neighbours(self, arch: str) -> list[str]:
         """Returns all architectures that differ from `arch` in one choice.
 
-        The number of blocks of a `Repeated` becomes the next smaller, by leaving some out, or the next larger, by
-        copying one. Choices that exist only after the change take all their values, or the first where that would be
-        more than 64 architectures.
+        The number of blocks of a `Repeated` becomes the next smaller, by removing some, or the next larger, by copying
+        one. Choices that exist only after the change take all their values, or the first one above 64 architectures.
         """
         changed = map(self._layout.write, self._layout.changed(self._row(arch)))
         return [other for other in dict.fromkeys(changed) if other != arch]
@@ -223,12 +216,11 @@ class Choices(CustomSpace):
     # --- graphs ---
 
     def encode(self, archs: Sequence[str]) -> GraphBatch:
-        """Returns a chain of nodes, one for each choice that exists, in each graph at the same position.
+        """Returns a chain of nodes, one for each choice that exists; each choice has a fixed position.
 
         Node types: 0 padding, then one for each value of each choice, the same in all blocks of a `Repeated`. The
-        globals help a ranker that has seen few architectures: the rank of each number among its values, from -1 to 1,
-        0 where it does not exist; and where several choices share their values (a `Repeated`, or names with the same
-        values), the share of them that has each value, and their mean rank.
+        globals are the rank of each number among its values, from -1 to 1 (0 where it does not exist); and for choices
+        with the same values (of a `Repeated`, or of several names) the share of each value, and their mean rank.
         """
         columns = self._layout.columns
         codes = np.array([self._row(arch) for arch in archs], np.int64).reshape(len(archs), len(columns))
@@ -246,7 +238,7 @@ class Choices(CustomSpace):
         return self.choices(arch)
 
     def draw(self, arch: str) -> Figure:
-        """Draws a row for each choice, with a box for each block: the later a value in its list, the darker."""
+        """Draws a row for each choice, with a box for each block; later values of a list are darker."""
         from matplotlib import colormaps  # half a second to import, for those who draw
         from matplotlib.figure import Figure
 

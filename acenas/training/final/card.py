@@ -55,14 +55,20 @@ def model_card(facts: NetworkFacts, origin: Origin, files: Mapping[str, float]) 
         "Accuracy": _accuracy(facts, origin),
         "How it was found": [" ".join(origin.lines)],
         "Cost": _cost(facts, origin),
-        "Training": [f"{facts.training}.", *_damage(facts)],
+        "Training": [f"{facts.training}."],
         "Use": _use(facts, files),
-        "Classes": _classes(facts),
+        "Classes": [f"Numbers from 0 to {facts.num_classes - 1}; the data set tells no names."],
     }
+    if facts.damaged:
+        some = ", ".join(f"`{name}`" for name in list(facts.damaged)[:10])
+        sections["Training"].append(
+            f"{len(facts.damaged)} images could not be read and were left out: {some}."
+        )
+    if facts.classes:
+        sections["Classes"] = [", ".join(f"{label} {name}" for label, name in enumerate(facts.classes)) + "."]
     texts = [
         "\n\n".join([f"{'##' if place else '#'} {title}", *lines])
         for place, (title, lines) in enumerate(sections.items())
-        if lines
     ]
     return "\n\n".join(texts) + "\n"
 
@@ -105,13 +111,6 @@ def _cost(facts: NetworkFacts, origin: Origin) -> list[str]:
     return ["\n".join(rows), about, *(latency or ["Its latency on a device was not measured."])]
 
 
-def _damage(facts: NetworkFacts) -> list[str]:
-    if not facts.damaged:
-        return []
-    some = ", ".join(f"`{name}`" for name in list(facts.damaged)[:10])
-    return [f"{len(facts.damaged)} images could not be read and were left out: {some}."]
-
-
 def _use(facts: NetworkFacts, files: Mapping[str, float]) -> list[str]:
     mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (facts.mean, facts.std))
     prepared = f"First, {facts.preparation}. " if facts.preparation else ""
@@ -126,9 +125,3 @@ def _use(facts: NetworkFacts, files: Mapping[str, float]) -> list[str]:
         held,
         *(EXAMPLES[name] for name in files),
     ]
-
-
-def _classes(facts: NetworkFacts) -> list[str]:
-    if not facts.classes:
-        return [f"Numbers from 0 to {facts.num_classes - 1}; the data set tells no names."]
-    return [", ".join(f"{label} {name}" for label, name in enumerate(facts.classes)) + "."]

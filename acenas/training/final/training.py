@@ -176,10 +176,10 @@ def _fit(
     fit(
         module,
         ImageData(task, training.device_batch, training.seed, images, training.accumulate),
-        hardware,
         folder / "training.ckpt",
         callbacks,
         loggers,
+        hardware=hardware,
         max_epochs=recipe.epochs,
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=recipe.gradient_clip,
