@@ -12,7 +12,7 @@ import acenas
 
 ROOT = Path(acenas.__file__).parent
 FLOORS = {
-    "errors": 0, "files": 0, "lazy": 0, "seeds": 0, "trust": 0, "executors": 0, "ranking": 0,
+    "errors": 0, "files": 0, "lazy": 0, "markup": 0, "seeds": 0, "trust": 0, "executors": 0, "ranking": 0,
     "images": 1, "spaces": 1, "tables": 1, "training": 1,
     "evaluation": 2, "ranker": 2, "supernet": 2,
     "search": 3,

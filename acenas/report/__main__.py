@@ -13,16 +13,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError, exit_status
-from acenas.files import atomic_path, write_text
+from acenas.files import atomic_path, read_frame, reading, write_text
+from acenas.markup import cell
 from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
-from acenas.report.figures import save_figure
+from acenas.report.figures import figure_bytes, save_figure, score_scatter
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
 from acenas.report.page import as_element
 from acenas.report.runs import shown
 from acenas.report.suite import is_suite, suite_figure, suite_tables
-from acenas.report.summary import cost_unit
+from acenas.report.summary import FinishedSearch, cost_unit
 from acenas.spaces import SearchSpace
 from acenas.trust import HELP, build_kind
 
@@ -77,7 +78,9 @@ def _report(options: argparse.Namespace) -> None:
         raise UserError(f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}")
     results = results_of(finished, methods)
     pictures, not_drawn = best_pictures(finished, options.trust)
-    left_out |= not_drawn
+    figures, without = rankings(finished, methods)
+    for folder, why in (*not_drawn.items(), *without.items()):
+        left_out[folder] = f"{left_out[folder]}; {why}" if folder in left_out else why
     out: Path = options.out
     reference = options.reference or methods[0]
     text = write_comparison(
@@ -89,7 +92,7 @@ def _report(options: argparse.Namespace) -> None:
             options.title,
             reference=reference,
             pictures=pictures,
-            rankings=rankings(finished, methods),
+            rankings=figures,
             left_out=left_out,
             relative_to=out,
         ),
@@ -131,10 +134,9 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
         for column in ("value", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results)):
             metric = value if column == "value" else column
             parts.append(comparison(part, column).assign(task=task, metric=metric))
+    table = pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]]
     with atomic_path(out / "comparison.csv") as path:
-        pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]].to_csv(
-            path, index=False
-        )
+        table.map(cell).to_csv(path, index=False)
     with atomic_path(out / "results.parquet") as path:
         results.to_parquet(path, index=False)
     for name, figure in figures.items():
@@ -228,15 +230,47 @@ def _draw(run: FinishedRun, arch: str, trust: Sequence[str]) -> Figure:
     return build_kind(SearchSpace, run.space, trust).draw(arch)  # type: ignore[type-abstract]
 
 
-def rankings(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, str]:
-    """For each method and task the figure of one run: its scores against what was observed."""
-    figures: dict[str, str] = {}
+def rankings(
+    finished: Sequence[FinishedRun], methods: Sequence[str]
+) -> tuple[dict[str, str], dict[Path, str]]:
+    """For each method and task a figure of one run, its scores against what was observed; and where there is none, why.
+
+    It is drawn from the run's data: its own figures may be anything, where the run is a stranger's.
+    """
+    figures: dict[tuple[str, str], tuple[str, str]] = {}
+    not_drawn: dict[Path, str] = {}
     for run, method in zip(finished, methods, strict=True):
-        file = run.folder / "ranking.svg"
-        name = f"{run.task}: {method}, seed {run.summary['seed']}"
-        if file.exists() and not any(shown.startswith(f"{run.task}: {method}, seed") for shown in figures):
-            figures[name] = as_element(file.read_bytes())
-    return figures
+        if (run.task, method) in figures or not (run.folder / "scores.parquet").exists():
+            continue
+        try:
+            with reading(run.folder, "its report.html may have the figure"):
+                figure = as_element(figure_bytes(score_scatter(_search(run)), "svg"))
+        except UserError as error:
+            not_drawn[run.folder] = f"no figure of its ranking: {error}"
+        else:
+            figures[run.task, method] = f"{run.task}: {method}, seed {run.summary['seed']}", figure
+    return dict(figures.values()), not_drawn
+
+
+def _search(run: FinishedRun) -> FinishedSearch:
+    """What the figure of a ranking needs: what was trained, and the scores."""
+    column = run.objective.column
+    kinds = {"arch": "text", "state": "text", "round": "numbers", "returned": "text", column: "numbers"}
+    observations = read_frame(run.folder / "observations.parquet", kinds)
+    observations = observations[observations["state"].isin(["trained", "failed"])]
+    return FinishedSearch(
+        experiment="",
+        seed=0,
+        table="",
+        dataset="",
+        observations=observations,
+        scores=read_frame(run.folder / "scores.parquet", {"arch": "text"}),
+        observed=observations.groupby("arch")[column].last(),
+        test=None,
+        seconds={},
+        versions={},
+        objective=run.objective,
+    )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from acenas.evaluation.objective import Objective
+from acenas.markup import latex, markdown, one_line
 from acenas.report.summary import cost_unit
 
 COSTS = ("params_m", "flops_m")
@@ -175,7 +176,7 @@ def to_markdown(results: pd.DataFrame, reference: str) -> str:
     told = several_objectives(results)
     return "\n\n".join(
         [
-            *([told] if told else []),
+            *([markdown(told)] if told else []),
             *(_task_to_markdown(task, results[results["task"] == task], reference) for task in tasks),
         ]
     )
@@ -202,9 +203,9 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
     fewest, most = seeds.min(), seeds.max()
     budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
     parts = [
-        f"## {task}",
+        f"## {markdown(task)}",
         f"Mean ± standard error over {most if fewest == most else f'{fewest} to {most}'} seeds; "
-        f"{best_sentence(results)}.",
+        f"{markdown(best_sentence(results))}.",
     ]
     for column, (title, digits) in tables(results).items():
         means = comparison(results, column).to_dict("records")
@@ -240,7 +241,7 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
         )
     runs = results.drop_duplicates(["method", "seed", "budget"])
     cost = runs[runs["budget"] == runs["budget"].max()].groupby("method", sort=False)["cpu_seconds"].mean()
-    seconds = ", ".join(f"{method} {mean:.0f}" for method, mean in cost.items())
+    seconds = ", ".join(f"{markdown(method)} {mean:.0f}" for method, mean in cost.items())
     parts.append(f"CPU-seconds of a search with the largest budget, without the trainings: {seconds}.")
     return "\n\n".join(parts)
 
@@ -253,12 +254,10 @@ def _value(mean: float, error: float, digits: int) -> str:
 
 def markdown_table(title: str, columns: Sequence[Any], cells: Mapping[tuple[str, Any], str]) -> str:
     """A Markdown table with a row for each method."""
-    lines = [f"| {title} | " + " | ".join(map(str, columns)) + " |", "|---" * (len(columns) + 1) + "|"]
+    rows = [[title, *columns], ["---"] * (len(columns) + 1)]
     for method in dict.fromkeys(method for method, _ in cells):
-        lines.append(
-            f"| {method} | " + " | ".join(cells.get((method, column), "") for column in columns) + " |"
-        )
-    return "\n".join(lines)
+        rows.append([method, *(cells.get((method, column), "") for column in columns)])
+    return "\n".join(f"| {' | '.join(map(markdown, row))} |" for row in rows)
 
 
 def to_latex(results: pd.DataFrame) -> str:
@@ -282,10 +281,10 @@ def _task_to_latex(task: str, results: pd.DataFrame) -> str:
         for row in comparison(results, column).to_dict("records")
     }
     heads = " & ".join(
-        f"\\multicolumn{{{len(budgets)}}}{{c}}{{{_tex(title)}}}" for title, _ in shown.values()
+        f"\\multicolumn{{{len(budgets)}}}{{c}}{{{latex(title)}}}" for title, _ in shown.values()
     )
     lines = [
-        f"% {task}",
+        f"% {one_line(task)}",
         f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",
         "\\toprule",
         f" & {heads} \\\\",
@@ -298,12 +297,5 @@ def _task_to_latex(task: str, results: pd.DataFrame) -> str:
             row = values.get((column, method, budget))
             text = "–" if row is None else _value(row["mean"], row["standard_error"], digits)
             cells.append(text.replace("±", "$\\pm$").replace("–", "--"))
-        lines.append(f"{_tex(method)} & {' & '.join(cells)} \\\\")
+        lines.append(f"{latex(method)} & {' & '.join(cells)} \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"])
-
-
-def _tex(text: str) -> str:
-    """Text with LaTeX's special characters escaped."""
-    for character in "\\&%$#_{}":
-        text = text.replace(character, f"\\{character}" if character != "\\" else "/")
-    return text

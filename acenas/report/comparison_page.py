@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -169,6 +170,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
 
 def _link(target: Path, place: Path) -> str:
     try:
-        return Path(os.path.relpath(target.resolve(), place.resolve())).as_posix()
+        relative = Path(os.path.relpath(target.resolve(), place.resolve())).as_posix()
+        return f"./{quote(relative)}"  # a folder's name may be javascript:
     except ValueError:  # on another drive
         return target.resolve().as_uri()

@@ -35,6 +35,7 @@ STYLE: Any = {  # of every figure; matplotlib types each key of the settings
     "legend.frameon": False,
     "legend.fontsize": 8,
     "svg.hashsalt": "acenas",  # the same figure is the same file
+    "text.parse_math": False,  # names may have a $
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
 }
 

@@ -128,6 +128,8 @@ def _read(folder: Path) -> FinishedRun:
         config = runs.config_of(folder, *([] if (folder / runs.CONFIG).exists() else [STUDY]))
         task = f"{summary['table']} {summary['dataset']}".strip()
         overrides = method_overrides(folder)
+        # Not every text of JSON is one of UTF-8, which pages are written in.
+        json.dumps([summary, config, overrides], ensure_ascii=False, default=str).encode()
         return FinishedRun(folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task)
     except _LeftOutError:
         raise

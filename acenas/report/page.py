@@ -1,6 +1,7 @@
 """`report.html`: one file that needs nothing else, to be read on a phone and in the dark as well."""
 
 import base64
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from acenas.files import number, write_text
@@ -37,6 +39,14 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 """The templates of all pages; text in them is escaped unless it is marked as safe."""
+
+SCRIPT = PAGES.get_template("comparison.js").render()
+"""The only script that a page may run: browsers compare its hash."""
+
+PAGES.globals["script"] = SCRIPT
+PAGES.globals["script_hash"] = Markup(
+    f"'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
+)
 
 
 def write_report(

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -16,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import number, read_frame, write_text
+from acenas.markup import html_code, html_table
 from acenas.report import runs
 from acenas.report.runs import finished, headline
 from acenas.run.command_line import as_meant, checked_config
@@ -323,8 +323,8 @@ class SearchRun:
         summary, metrics = self.summary, self.summary["metrics"]
         objective, best = self.objective, summary["best_known"]
         name, test = objective.name.replace("_", " "), self.test_value
-        rows = {
-            "returned": f"<code>{escape(self.returned)}</code>",
+        rows: dict[str, str] = {
+            "returned": html_code(self.returned),
             f"observed {name}": objective.show(self.observed_value),
         }
         if test is not None and best is not None:
@@ -335,7 +335,6 @@ class SearchRun:
         rows["architectures trained"] = str(summary["trained"])
         if metrics["ndcg@10"] is not None:
             rows["NDCG@10, Kendall"] = f"{number(metrics['ndcg@10'], 3)}, {number(metrics['kendall'], 3)}"
-        rows["report"] = f"<code>{escape(str(self.folder / 'report.html'))}</code>"
-        cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
+        rows["report"] = html_code(self.folder / "report.html")
         title = f"{summary['experiment']} on {summary['table']} {summary['dataset']}, seed {summary['seed']}"
-        return f"<table><caption>{escape(title)}</caption>{cells}</table>"
+        return html_table(title, rows)

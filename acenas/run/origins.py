@@ -10,6 +10,7 @@ from typing import Any
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import check_kind, reading
+from acenas.markup import code, markdown
 from acenas.report import runs
 from acenas.report.runs import shown
 from acenas.tables import BenchmarkTable
@@ -54,11 +55,14 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
         f", or one better than it with a probability of {confidence:.0%}, noise aside" if confidence else ""
     )
     lines = [
-        f"It was found by the search `{summary['experiment']}` (seed {summary['seed']}) of acenas in the space "
-        f"`{summary['space']}`, with {search['_target_'].rpartition('.')[2]} and the ranker {ranker}.",
-        f"The search trained {summary['trained']} architectures in all ({where}) and returned the one with the best "
-        f"observed {objective.name} among them{unless}: {observed} of this one.",
-        "The ranker learned first from the weak labels " + ", ".join(f"`{label}`" for label in labels) + "."
+        f"It was found by the search `{code(summary['experiment'])}` (seed {summary['seed']}) of acenas in the space "
+        f"`{code(summary['space'])}`, with {markdown(search['_target_'].rpartition('.')[2])} and the ranker "
+        f"{markdown(ranker)}.",
+        f"The search trained {summary['trained']} architectures in all ({markdown(where)}) and returned the one with "
+        f"the best observed {objective.name} among them{unless}: {markdown(observed)} of this one.",
+        "The ranker learned first from the weak labels "
+        + ", ".join(f"`{code(label)}`" for label in labels)
+        + "."
         if labels
         else "No weak labels were used.",
     ]
@@ -66,7 +70,7 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
     if constraints := summary.get("constraints"):
         costs, origins = constraints["returned"], constraints["origins"]
         kept = [
-            f"`{name}` ≤ {limit:g} (it has {costs[name]:.4g}: {origins.get(name, 'of unknown origin')})"
+            f"`{code(name)}` ≤ {limit:g} (it has {costs[name]:.4g}: {markdown(origins.get(name, 'of unknown origin'))})"
             for name, limit in constraints["limits"].items()
         ]
         lines.append(f"Architectures had to keep to {', '.join(kept)}.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from numpy.typing import NDArray
 from rich import get_console
 from typing_extensions import override
@@ -22,6 +23,7 @@ from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.base import Result
 from acenas.evaluation.command import call
 from acenas.evaluation.objective import Objective
+from acenas.markup import html_code, html_table
 from acenas.report.live.status import RunStatus
 from acenas.report.page import write_report
 from acenas.report.runs import SUMMARY
@@ -140,10 +142,9 @@ class Study(SearchStudy):
             "given": str(len(self.state.given)),
         }
         if best is not None:
-            value = escape(self.objective.show(best.value, 4))
-            rows[f"best {self.objective.name}"] = f"{value} of <code>{escape(best.arch)}</code>"
-        cells = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
-        return f"<table><caption>Study in {escape(str(self.folder))}</caption>{cells}</table>"
+            value = self.objective.show(best.value, 4)
+            rows[f"best {self.objective.name}"] = Markup("{} of {}").format(value, html_code(best.arch))
+        return html_table(f"Study in {self.folder}", rows)
 
 
 def run_trainings(

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-_CENTRE: Any = {"ha": "center", "va": "center"}
+_CENTRE: Any = {"ha": "center", "va": "center", "parse_math": False}  # names may have a $
 
 # Colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
 _COLOURS = {
@@ -76,10 +76,10 @@ def draw_vertex_cells(
     heights = [max(2.6, 0.42 * max(map(len, columns)) + 0.8) for columns in layouts]
     figure = Figure(figsize=(1.3 * max(map(len, layouts)) + 0.4, sum(heights)))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.92 if title else 0.99, hspace=0.15)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     grid = figure.subplots(len(cells), 1, height_ratios=heights, squeeze=False)
     for axes, (name, (edges, operations)), columns in zip(grid[:, 0], cells.items(), layouts, strict=True):
-        axes.set_title(name, fontsize=10)
+        axes.set_title(name, fontsize=10, parse_math=False)
         _draw_vertex_cell(axes, edges, operations, columns)
     return figure
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from acenas.report import runs
@@ -22,6 +23,7 @@ def finished_run(
     returned: str = CELL,
     objective: Mapping[str, str] | None = None,
     judged: bool = True,
+    scored: bool = False,
     **config: object,
 ) -> Path:
     """A finished run of one round per training, whose values grow with its number: accuracies, or what is given."""
@@ -39,7 +41,6 @@ def finished_run(
     (folder / "config.yaml").write_text(yaml.safe_dump(content))
     (folder / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump([*overrides, f"seed={seed}"]))
     (folder / "report.html").write_text("<p>report</p>")
-    (folder / "ranking.svg").write_text('<?xml version="1.0"?><svg width="4" height="4"></svg>')
     accuracies = [90.0 + number % 7, 91.0 + number % 7]
     name = objective["name"] if objective else "accuracy"
     shown = f"{'test' if judged else 'observed'}_{name}"
@@ -65,5 +66,12 @@ def finished_run(
         ],
         "cpu_seconds": {"total": 3.0},
     }
+    if scored:
+        archs = [returned, *map("arch {}".format, range(19))]
+        observations = pd.DataFrame({"arch": archs, "round": [1] * 10 + [2] * 10, "state": "trained"})
+        observations["returned"], observations[f"observed_{name}"] = returned, range(20, 0, -1)
+        observations.to_parquet(folder / "observations.parquet")
+        fits = {f"round_{number}": [1.0 * i for i in range(20)] for number in (1, 2)}
+        pd.DataFrame({"arch": archs, **fits}).to_parquet(folder / "scores.parquet")
     finish(folder, json.loads(json.dumps(summary)))
     return folder

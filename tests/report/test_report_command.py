@@ -29,7 +29,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     for number in range(3 * SEEDS):
         loss = ("lambdarank", "ranknet", "mse<i>")[number // SEEDS]
-        finished_run(folder / "runs", number, [f"loss={loss}"], loss=loss, seed=number % SEEDS)
+        finished_run(folder / "runs", number, [f"loss={loss}"], scored=True, loss=loss, seed=number % SEEDS)
     assert main([str(folder / "runs"), "--out", str(folder / "out"), "--title", "A & B"]) == 0
     return folder / "out"
 

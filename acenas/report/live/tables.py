@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from pytorch_lightning.loggers import Logger
 
+from acenas.markup import cell
 from acenas.report.live.loggers import SafeWandbLogger
 
 
@@ -29,7 +30,7 @@ def _log(logger: SafeWandbLogger, name: str, frame: pd.DataFrame, pictures: Sequ
     import wandb  # slow, and never needed where W&B is disabled
     from PIL import Image
 
-    table = wandb.Table(dataframe=frame)
+    table = wandb.Table(dataframe=frame.map(cell))
     if pictures:
         table.add_column("picture", [wandb.Image(Image.open(io.BytesIO(png))) for png in pictures])
     logger.log_metrics({name: table})

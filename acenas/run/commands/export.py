@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acenas.errors import exit_status
-from acenas.report.runs import finished
+from acenas.files import reading
+from acenas.report.runs import CONFIG, finished
 from acenas.run.networks import open_network, origin_of
 from acenas.training.final.export import FILES, Export
 from acenas.trust import HELP
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _export(options: argparse.Namespace) -> None:
     export = Export(options.formats)
     cfg, trained = open_network(options.run, trust=options.trust)
-    origin = origin_of(cfg, options.run, finished(options.run) or {}, trained.facts)
+    with reading(options.run / CONFIG, "name a run of this version"):
+        origin = origin_of(cfg, options.run, finished(options.run) or {}, trained.facts)
     out = options.out or options.run / "export"
     for name, difference in export.run(trained, out, origin).items():
         print(f"{out / FILES[name]}: differs from the network by {difference:.1g} of the largest logit")

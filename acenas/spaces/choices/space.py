@@ -249,6 +249,7 @@ class Choices(CustomSpace):
         width = 1 + max(
             (x for all_of in kinds.values() for x, n in enumerate(all_of) if row[n] >= 0), default=0
         )
+        plain: Any = {"fontsize": 8, "parse_math": False}  # names may have a $
         figure = Figure(figsize=(1.6 + 0.75 * width, 0.4 + 0.36 * len(kinds)), layout="constrained")
         axes = figure.add_subplot()
         for y, numbers in enumerate(kinds.values()):
@@ -257,8 +258,8 @@ class Choices(CustomSpace):
                 shade = 0.1 + 0.7 * code / max(len(values) - 1, 1)
                 axes.barh(y, 0.94, left=x, color=colormaps["viridis_r"](shade))
                 colour = "white" if shade > 0.4 else "black"
-                axes.text(x + 0.47, y, str(values[code]), ha="center", va="center", fontsize=8, color=colour)
-        axes.set_yticks(range(len(kinds)), [".".join(kind) for kind in kinds], fontsize=8)
+                axes.text(x + 0.47, y, str(values[code]), ha="center", va="center", color=colour, **plain)
+        axes.set_yticks(range(len(kinds)), [".".join(kind) for kind in kinds], **plain)
         axes.set_xlim(0, width)
         axes.set_ylim(len(kinds) - 0.4, -0.6)
         axes.xaxis.set_visible(False)

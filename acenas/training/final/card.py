@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from acenas.markup import code, markdown
 from acenas.training.final.network import NetworkFacts
 
 PARTS = {"valid": "validation", "test": "test"}
@@ -47,25 +48,27 @@ def model_card(facts: NetworkFacts, origin: Origin, files: Mapping[str, float]) 
     """
     channels, height, width = facts.image_shape
     sections = {
-        f"A network for {facts.dataset}": [
+        f"A network for {markdown(facts.dataset)}": [
             f"It tells {facts.num_classes} classes apart in images of {channels} x {height} x {width} (channels, "
-            f"height, width). Its architecture is of the search space `{facts.space}`:",
-            f"```\n{facts.arch}\n```",
+            f"height, width). Its architecture is of the search space `{code(facts.space)}`:",
+            f"```\n{code(facts.arch)}\n```",
         ],
         "Accuracy": _accuracy(facts, origin),
         "How it was found": [" ".join(origin.lines)],
         "Cost": _cost(facts, origin),
-        "Training": [f"{facts.training}."],
+        "Training": [f"{markdown(facts.training)}."],
         "Use": _use(facts, files),
         "Classes": [f"Numbers from 0 to {facts.num_classes - 1}; the data set tells no names."],
     }
     if facts.damaged:
-        some = ", ".join(f"`{name}`" for name in list(facts.damaged)[:10])
+        some = ", ".join(f"`{code(name)}`" for name in list(facts.damaged)[:10])
         sections["Training"].append(
             f"{len(facts.damaged)} images could not be read and were left out: {some}."
         )
     if facts.classes:
-        sections["Classes"] = [", ".join(f"{label} {name}" for label, name in enumerate(facts.classes)) + "."]
+        sections["Classes"] = [
+            ", ".join(f"{label} {markdown(name)}" for label, name in enumerate(facts.classes)) + "."
+        ]
     texts = [
         "\n\n".join([f"{'##' if place else '#'} {title}", *lines])
         for place, (title, lines) in enumerate(sections.items())
@@ -105,7 +108,10 @@ def _cost(facts: NetworkFacts, origin: Origin) -> list[str]:
         "For one image. Multiply-adds are those of convolutions and linear layers; operations are those and the "
         "ones of normalisation, activation and pooling."
     )
-    latency = [f"| {device} | {milliseconds:.4g} ms |" for device, milliseconds in origin.latency_ms.items()]
+    latency = [
+        f"| {markdown(device)} | {milliseconds:.4g} ms |"
+        for device, milliseconds in origin.latency_ms.items()
+    ]
     if latency:
         latency = ["\n".join(["| device | latency of one image |", "|---|---|", *latency])]
     return ["\n".join(rows), about, *(latency or ["Its latency on a device was not measured."])]
@@ -113,7 +119,7 @@ def _cost(facts: NetworkFacts, origin: Origin) -> list[str]:
 
 def _use(facts: NetworkFacts, files: Mapping[str, float]) -> list[str]:
     mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (facts.mean, facts.std))
-    prepared = f"First, {facts.preparation}. " if facts.preparation else ""
+    prepared = f"First, {markdown(facts.preparation)}. " if facts.preparation else ""
     shape = ", ".join(map(str, ("batch", *facts.image_shape)))
     held = "\n".join(f"- `{name}`: differs from the network by {files[name]:.1g}" for name in files)
     return [
