@@ -76,7 +76,9 @@ class PaperEncoder(Encoder):
     their order (the authors' code, on DGL, sorts them too).
 
     Args:
-        num_node_types, num_graphs, num_globals: see `Encoder`.
+        num_node_types: values of `GraphBatch.node` are below this.
+        num_graphs: per architecture.
+        num_globals: columns of `GraphBatch.globals`.
         hidden_channels: of every graph convolution.
         layers: graph convolutions.
         pooled_nodes: nodes that sort pooling keeps.
@@ -151,7 +153,9 @@ class GCNEncoder(Encoder):
     dropout.
 
     Args:
-        num_node_types, num_graphs, num_globals: see `Encoder`.
+        num_node_types: values of `GraphBatch.node` are below this.
+        num_graphs: per architecture.
+        num_globals: columns of `GraphBatch.globals`.
         hidden_channels: of every layer; 600 in the paper.
         layers: graph convolutions.
         dropout: after every layer, between 0 and 1.
@@ -198,7 +202,9 @@ class BidirectionalEncoder(Encoder):
     predecessors, over nodes without successors, and over all nodes.
 
     Args:
-        num_node_types, num_graphs, num_globals: see `Encoder`.
+        num_node_types: values of `GraphBatch.node` are below this.
+        num_graphs: per architecture.
+        num_globals: columns of `GraphBatch.globals`.
         hidden_channels: channels of every layer.
         layers: of message passing. Information crosses the graph if this is at least the length of its longest path.
         out_channels: size of an architecture's vector.
