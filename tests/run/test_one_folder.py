@@ -23,6 +23,12 @@ EXPERIMENTS = sorted(path.stem for path in Path(conf_dir(), "experiment").glob("
 GIVEN = ["experiment=debug", "logger.mode=disabled"]
 
 
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `acenas_here` runs its commands: where data lie is a part of the configuration."""
+    monkeypatch.delenv("ACENAS_DATA", raising=False)
+
+
 def folder_of(path: Path, seed: int) -> Path:
     """A folder that a run of this seed has begun or, with a summary in it, is done."""
     path.mkdir(parents=True, exist_ok=True)
