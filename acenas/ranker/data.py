@@ -1,6 +1,6 @@
 """Batches of labelled graphs, in an order that depends on nothing but a seed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,9 @@ from acenas.spaces.graphs import GraphBatch
 
 LabelledGraphs = tuple[GraphBatch, Tensor]
 """B graphs and `[B, L]` or `[B]` values."""
+
+Replayed = tuple[GraphBatch, Tensor, Tensor]
+"""B graphs, their weak labels `[B, L]` and the prior `[B]` of their scores."""
 
 
 def in_float32(labels: Tensor) -> Tensor:
@@ -71,23 +74,25 @@ class FinetuningLoader:
         lists: the graphs of the architectures trained so far, with labels `[n, 2]`: those of the ranking loss
             (`RankingLoss.labels`), and the standardised relevance.
         replayed: weakly labelled architectures and their labels `[A, L]`, or None.
+        prior: of their scores: from positions `[B]` among them to `[B]`.
         replay_size: of them in a step, drawn with replacement.
         generator: draws them.
     """
 
     lists: TensorLoader
     replayed: LabelledGraphs | None
+    prior: Callable[[Tensor], Tensor]
     replay_size: int
     generator: torch.Generator
 
     def __len__(self) -> int:
         return len(self.lists)
 
-    def __iter__(self) -> Iterator[tuple[LabelledGraphs, LabelledGraphs | None]]:
+    def __iter__(self) -> Iterator[tuple[LabelledGraphs, Replayed | None]]:
         for observed in self.lists:
             if self.replayed is None:
                 yield observed, None
             else:
                 graphs, labels = self.replayed
                 index = torch.randint(len(graphs), (self.replay_size,), generator=self.generator)
-                yield observed, (graphs[index], labels[index])
+                yield observed, (graphs[index], labels[index], self.prior(index))

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from acenas.ranker.data import LabelledGraphs, TensorLoader
+from acenas.ranker.data import LabelledGraphs, Replayed, TensorLoader
 from acenas.ranker.encoders import Encoder
 from acenas.ranker.settings import Finetuning, Pretraining
 from acenas.ranking import RankingLoss
@@ -91,47 +91,6 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
     return error / known.sum(dim=0).clamp(min=1)
 
 
-def observed_weights(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
-    """Fits the weights `[L]` of the weak labels to the observations, by ridge regression that shrinks to `before`.
-
-    Args:
-        labels: `[n, L]`, float, of the observed architectures.
-        targets: `[n]`, float, with mean 0: their standardised relevance.
-        before: `[L]`: the weights where nothing is observed.
-        strength: of the ridge penalty on the distance from `before`; above 0.
-    """
-    labels = labels - labels.mean(dim=0)
-    residual = targets - labels @ before
-    penalty = strength * torch.eye(len(before), dtype=labels.dtype)
-    correction: Tensor = torch.linalg.solve(labels.T @ labels + penalty, labels.T @ residual)
-    return before + correction
-
-
-def left_out_predictions(labels: Tensor, targets: Tensor, before: Tensor, strength: float) -> Tensor:
-    """Predicts each target by the regression of `observed_weights`, with an intercept, on all the others.
-
-    No fit is repeated: without its own row the residual of a linear smoother grows by 1 / (1 - h), where h is the
-    weight of a target in its own prediction (Hastie et al., "The elements of statistical learning", section 7.10).
-
-    Args:
-        labels: `[n, L]`, float, of the observed architectures; n is at least 2.
-        targets: `[n]`, float, with mean 0.
-        before: `[L]`: the weights where nothing is observed.
-        strength: of the ridge penalty on the distance from `before`; above 0.
-
-    Returns:
-        `[n]`.
-    """
-    centred = labels - labels.mean(dim=0)
-    penalty = strength * torch.eye(len(before), dtype=labels.dtype)
-    own = 1 / len(labels) + (centred * torch.linalg.solve(centred.T @ centred + penalty, centred.T).T).sum(
-        dim=1
-    )
-    residual = targets - centred @ observed_weights(labels, targets, before, strength)
-    predictions: Tensor = targets - residual / (1 - own)
-    return predictions
-
-
 class PretrainingModule(pl.LightningModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 
@@ -207,7 +166,7 @@ class FinetuningModule(pl.LightningModule):
 
     The loss of a step is the ranking loss of a list, plus `regression_weight` times the mean squared error of the
     scores against the standardised relevance, plus `replay_weight` times that of the weak labels, plus `prior_weight`
-    times RankNet's loss of the scores against the prior, the weighted sum of the weak labels.
+    times RankNet's loss of the scores against the prior.
 
     Args:
         network: is trained in place.
@@ -215,10 +174,7 @@ class FinetuningModule(pl.LightningModule):
         settings: learning rates, with warm-up and decay as in pretraining, and weights of the losses.
         weight_decay: AdamW's.
         prior_weight: of the prior's loss; 0 for none.
-        label_weights: `[L]`, of the standardised weak labels in the prior.
     """
-
-    label_weights: Tensor
 
     def __init__(
         self,
@@ -227,7 +183,6 @@ class FinetuningModule(pl.LightningModule):
         settings: Finetuning,
         weight_decay: float,
         prior_weight: float,
-        label_weights: Tensor,
     ) -> None:
         super().__init__()
         self.network = network
@@ -235,9 +190,8 @@ class FinetuningModule(pl.LightningModule):
         self.settings = settings
         self.weight_decay = weight_decay
         self.prior_weight = prior_weight
-        self.register_buffer("label_weights", label_weights)
 
-    def training_step(self, batch: tuple[LabelledGraphs, LabelledGraphs | None], batch_index: int) -> Tensor:
+    def training_step(self, batch: tuple[LabelledGraphs, Replayed | None], batch_index: int) -> Tensor:
         """The loss of one list, and of what is replayed beside it."""
         (graphs, observed), replayed = batch
         labels, targets = observed.unbind(dim=1)
@@ -254,10 +208,8 @@ class FinetuningModule(pl.LightningModule):
             errors = squared_errors(network.label_heads(encoded[len(graphs) :]), replayed[1])
             loss = loss + settings.replay_weight * errors.mean()
             if self.prior_weight:
-                prior = (
-                    replayed[1].nan_to_num(nan=0.0) @ self.label_weights
-                )  # a missing label counts as the mean
-                loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior.unsqueeze(0))
+                prior = replayed[2].unsqueeze(0)
+                loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -21,11 +21,10 @@ from acenas.ranker.module import (
     FinetuningModule,
     PretrainingModule,
     RankingNetwork,
-    left_out_predictions,
-    observed_weights,
 )
+from acenas.ranker.prior import EXPECTED_AGREEMENT, CorrectedPrior
 from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
-from acenas.ranking import LambdaRankLoss, RankingLoss, relevance, spearman
+from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
 from acenas.seeds import seeded, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
 from acenas.training.lightning import fit, one_thread
@@ -153,6 +152,8 @@ class GraphRanker(Ranker):
         self._pretrained: RankingNetwork | None = None
         self._weakly_labelled: LabelledGraphs | None = None
         """The pretraining data with standardised labels: replayed in finetuning."""
+        self._predicted_labels: Tensor | None = None
+        """`[A, L]`: of these, as predicted by the pretrained network; made when the prior needs them."""
         self._label_weights = torch.zeros(0)
         """`[L]`: weights of the labels in the prior where nothing is observed, and in the scores before finetuning."""
         self._network: RankingNetwork | None = None
@@ -192,7 +193,7 @@ class GraphRanker(Ranker):
     def _set_pretrained(self, network: RankingNetwork, graphs: GraphBatch, labels: Tensor) -> None:
         """Takes a pretrained network, and the standardised labels that it was trained on."""
         self._pretrained, self._network = network, network
-        self._weakly_labelled = (graphs, labels)
+        self._weakly_labelled, self._predicted_labels = (graphs, labels), None
         first = torch.eye(labels.shape[1])[0]
         self._label_weights = _correlations(labels) if self.prior.weight else first
 
@@ -213,12 +214,11 @@ class GraphRanker(Ranker):
         targets = (graded - graded.mean()) / graded.std(correction=0).clamp(min=1e-6)
         labels = self.loss.labels(accuracies[None], reference=accuracies)[0]
         replayed = self._weakly_labelled if settings.replay_size and settings.replay_weight else None
+        prior: Callable[[Tensor], Tensor] = torch.zeros_like  # of positions: nothing is said of any
+        if replayed is not None and self.prior.weight:
+            prior = self._prior_of_replayed(graphs, targets)
         module = FinetuningModule(
-            network,
-            self.loss,
-            settings,
-            self.weight_decay,
-            *self._fitted_prior(graphs, accuracies, targets),
+            network, self.loss, settings, self.weight_decay, self.prior.weight_after(len(graphs))
         )
         lists = TensorLoader(
             graphs,
@@ -228,32 +228,47 @@ class GraphRanker(Ranker):
             settings.passes,
         )
         draws = torch_generator(self.seed, "finetune", "replay", round)
-        steps = FinetuningLoader(lists, replayed, settings.replay_size, draws)
+        steps = FinetuningLoader(lists, replayed, prior, settings.replay_size, draws)
         with seeded(self.seed, "finetune", "dropout", round):
             self._fit(module, steps, None, max_epochs=1)
         self._network = network
 
     @torch.no_grad()
-    def _fitted_prior(self, graphs: GraphBatch, accuracies: Tensor, targets: Tensor) -> tuple[float, Tensor]:
-        """Returns the weight of the prior's loss, and the weights `[L]` of the weak labels in it.
+    def _prior_of_replayed(self, graphs: GraphBatch, targets: Tensor) -> Callable[[Tensor], Tensor]:
+        """Returns the prior: from positions `[B]` among the weakly labelled architectures to `[B]`.
 
         Args:
             graphs: the n observed architectures.
-            accuracies: `[n]`, percent.
             targets: `[n]`, their standardised relevance.
         """
-        prior, weights, agreement = self.prior, self._label_weights, None
-        if self._pretrained is not None:
-            network = self._pretrained.eval()
-            labels = network.label_heads(network.encoder(graphs))  # as predicted by the pretrained network
-            predicted = labels @ weights
-            if prior.ridge is not None:
-                if prior.margin is not None and len(graphs) > 1:
-                    predicted = left_out_predictions(labels, targets, weights, prior.ridge)
-                weights = observed_weights(labels, targets, weights, prior.ridge)
-            if prior.margin is not None and len(set(accuracies.tolist())) > 2:
-                agreement = spearman(predicted, accuracies)
-        return prior.weight_after(len(graphs), agreement), weights
+        assert self._pretrained is not None and self._weakly_labelled is not None
+        pool, labels = self._weakly_labelled
+        if not self.prior.corrected:
+            summed = labels.nan_to_num(nan=0.0) @ self._label_weights  # a missing label counts as the mean
+            return lambda index: summed[index]
+        if self._predicted_labels is None:
+            self._predicted_labels = self._predict_labels(pool)
+        predicted, weights = self._predicted_labels, self._label_weights.double()
+        before = predicted @ weights
+        weights *= EXPECTED_AGREEMENT / before.std().clamp(min=1e-6)
+        features = self.space.features(self.space.num_node_types)
+        features.fit(graphs)
+
+        def inputs(graphs: GraphBatch, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            return torch.from_numpy(features.rows(graphs)), labels, labels @ weights
+
+        observed = inputs(graphs, self._predict_labels(graphs))
+        corrected = CorrectedPrior(*observed, targets.double())
+        return lambda index: corrected.predict(*inputs(pool[index], predicted[index])).float()
+
+    def _predict_labels(self, graphs: GraphBatch) -> Tensor:
+        """Returns the standardised weak labels `[B, L]`, float64, that the pretrained network predicts."""
+        assert self._pretrained is not None
+        network = self._pretrained.eval()
+        labels = torch.zeros(len(graphs), len(self._label_weights), dtype=torch.float64)
+        for index, part in _by_size(graphs, SCORE_BATCH):
+            labels[index] = network.label_heads(network.encoder(part)).double()
+        return labels
 
     @override
     @torch.inference_mode()

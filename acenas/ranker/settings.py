@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from acenas.errors import UserError, require_at_least
@@ -87,48 +86,26 @@ class Finetuning:
 class Prior:
     """The order of the weak labels as a prior of the scores: a loss on replayed architectures while finetuning.
 
-    The prior is a weighted sum of the standardised weak labels. Before anything is observed, the weight of a label is
-    its correlation with the first one. From then on a ridge regression around these correlations can fit the weights
-    to the observations, so that a label that misleads at the top loses its weight.
-
-    RankNet's loss sees nothing but the order of the prior, so small weights order as firmly as large ones. What the
-    labels are worth is therefore measured, too: the rank correlation of what was observed with what the prior, fitted
-    without it, predicts for it. The prior has no weight where this is at the margin or below, and its full weight from
-    0.5 above the margin on.
+    Before anything is observed, the prior is a weighted sum of the standardised weak labels; the weight of each is its
+    correlation with the first one. From then on a Gaussian process can correct it, see `CorrectedPrior`, so that labels
+    that mislead at the top lose their say.
 
     Attributes:
         weight: of RankNet's loss of the replayed scores against the prior, beside the ranking loss, where nothing is
             observed; 0 for none. With a prior, its order is also that of the scores before the first finetuning.
         size: the number of observed architectures at which the prior's weight is halved.
-        ridge: the strength of the regression towards the correlations, see `observed_weights`; above 0. None for
-            weights that do not follow the observations.
-        margin: by how many standard errors, 1/√n of n observed architectures, the rank correlation must exceed 0 for
-            the prior to count. Above 0, good labels can lose their say, too: among the best of a search, which are all
-            alike in the label, the correlation is small. None (the default) believes the labels whatever is observed.
+        corrected: whether the observations correct the prior.
     """
 
     weight: float = 1.0
     size: float = 10.0
-    ridge: float | None = 3.0
-    margin: float | None = None
+    corrected: bool = True
 
     def __post_init__(self) -> None:
         require_at_least(0, "ranker.prior.", weight=self.weight)
         if self.weight and not self.size > 0:
             raise UserError(f"ranker.prior.size must be above 0, not {self.size}")
-        if self.ridge is not None and not self.ridge > 0:
-            raise UserError(f"ranker.prior.ridge must be above 0, or null, not {self.ridge}")
-        require_at_least(0, "ranker.prior.", margin=self.margin)
 
-    def weight_after(self, observed: int, agreement: float | None = None) -> float:
-        """Returns the weight of the prior where so many architectures are observed.
-
-        Args:
-            observed: n, their number.
-            agreement: the rank correlation of what they showed with what the prior predicts for each without it; None
-                where they tell nothing, as where all showed the same.
-        """
-        weight = self.weight * self.size / (self.size + observed)
-        if self.margin is None or agreement is None:
-            return weight
-        return weight * min(max(2 * (agreement - self.margin / math.sqrt(observed)), 0.0), 1.0)
+    def weight_after(self, observed: int) -> float:
+        """Returns the weight of the prior where so many architectures are observed."""
+        return self.weight * self.size / (self.size + observed)

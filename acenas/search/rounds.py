@@ -145,8 +145,8 @@ class BudgetedSearch(Search):
     per_round: int = 3
     growth: float = 0.15
     num_final: int = 0
-    num_first: int = 0
-    first: Acquisition = BestAndRandom(best=0.0, part=0.1)  # noqa: RUF009 (frozen)
+    num_first: int = 4
+    first: Acquisition = BestAndRandom(best=0.0, part=0.1, spread=0.5)  # noqa: RUF009 (frozen)
     acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     confidence: float | None = 0.95

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from acenas.spaces import GraphBatch, SearchSpace
+from acenas.spaces.features import OneHot
 
 NUM_NODE_TYPES = 6
-SPACE = cast(SearchSpace, SimpleNamespace(num_node_types=NUM_NODE_TYPES))
+SPACE = cast(SearchSpace, SimpleNamespace(num_node_types=NUM_NODE_TYPES, features=OneHot))
 """All that a ranker reads of a space."""
 
 

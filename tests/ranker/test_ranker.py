@@ -11,12 +11,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import CSVLogger
 from scipy.stats import kendalltau
-from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from acenas.errors import UserError
 from acenas.ranker import BidirectionalEncoder, Finetuning, GraphRanker, PaperEncoder, Pretraining, Prior
-from acenas.ranker.module import left_out_predictions, observed_weights, squared_errors
+from acenas.ranker.module import squared_errors
 from acenas.ranking import LambdaRankLoss, StandardisedMSELoss, ndcg_at_k, relevance
 from acenas.spaces import GraphBatch
 from tests.ranker.graphs import SPACE, accuracies_of, random_dags
@@ -34,7 +33,7 @@ def small_ranker(**changes: Any) -> GraphRanker:
     groups: dict[str, Any] = {
         "pretraining": Pretraining(epochs=3, batch_size=32),
         "finetuning": Finetuning(passes=10, replay_size=16, fresh_head=False),
-        "prior": Prior(weight=0.0, ridge=None, margin=None),
+        "prior": Prior(weight=0.0, corrected=False),
     }
     options = {"encoder": SMALL, "loss": LambdaRankLoss(scale=20.0), "head_channels": 16, "dropout": 0.1}
     options |= {name: replace(group, **changes.pop(name, {})) for name, group in groups.items()}
@@ -94,23 +93,9 @@ def test_the_prior_says_what_few_observations_leave_open(tmp_path: Path) -> None
     assert correlation(strong.score(GRAPHS[3:]), together[3:]) < of_strong, "it fades with what is observed"
 
 
-def test_the_labels_of_the_prior_weigh_what_the_observed_say() -> None:
-    """scikit-learn's ridge regression of what the weights of before do not explain is the independent reference."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randn(12, 3, generator=generator, dtype=torch.float64) + 5
-    targets = labels[:, 1] + 0.1 * torch.randn(12, generator=generator, dtype=torch.float64)
-    targets, before = targets - targets.mean(), torch.tensor([1.0, 0.5, -0.2], dtype=torch.float64)
-    weights = observed_weights(labels, targets, before, strength=3.0)
-    fitted = Ridge(alpha=3.0).fit(labels.numpy(), (targets - labels @ before).numpy())
-    torch.testing.assert_close(weights, before + torch.from_numpy(fitted.coef_))
-    assert weights.argmax() == 1, "the label that the observed follow"
-    held = observed_weights(labels, targets, before, strength=1e9)
-    torch.testing.assert_close(held, before, atol=1e-6, rtol=0)
-
-
 def test_a_prior_that_learns_tells_a_label_that_misleads(tmp_path: Path) -> None:
     """What is observed contradicts the first label: the scores of the others follow it sooner."""
-    fixed, learned = (small_ranker(prior={"weight": 10.0, "ridge": ridge}) for ridge in (None, 1.0))
+    fixed, learned = (small_ranker(prior={"weight": 10.0, "corrected": each}) for each in (False, True))
     for number, ranker in enumerate((fixed, learned)):
         ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / str(number))
         ranker.finetune(GRAPHS[:12], -ACCURACIES[:12], round=1)
@@ -120,46 +105,9 @@ def test_a_prior_that_learns_tells_a_label_that_misleads(tmp_path: Path) -> None
     assert of_learned > of_fixed + 0.1
 
 
-def test_what_is_left_out_is_predicted_by_the_others() -> None:
-    """scikit-learn's ridge regression, fitted again without each row, is the independent reference."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randn(9, 2, generator=generator, dtype=torch.float64) + 5
-    targets = labels[:, 1] + torch.randn(9, generator=generator, dtype=torch.float64)
-    targets, before = targets - targets.mean(), torch.tensor([1.0, 0.5], dtype=torch.float64)
-    residual = targets - labels @ before
-    for i, predicted in enumerate(left_out_predictions(labels, targets, before, strength=3.0)):
-        others = torch.arange(9) != i
-        fitted = Ridge(alpha=3.0).fit(labels[others].numpy(), residual[others].numpy())
-        expected = labels[i] @ before + fitted.predict(labels[i : i + 1].numpy()).item()
-        torch.testing.assert_close(predicted, expected)
-
-
-def test_the_prior_has_the_weight_that_the_observed_give_it() -> None:
-    prior = Prior(weight=2.0, size=10, margin=1.0)
-    assert prior.weight_after(16) == prior.weight_after(16, 0.75) == 2 * 10 / 26, "0.5 above 1 / sqrt(16)"
-    assert prior.weight_after(16, 0.5) == pytest.approx(0.5 * prior.weight_after(16))
-    assert prior.weight_after(16, 0.25) == prior.weight_after(16, -1.0) == 0.0
-    assert replace(prior, margin=None).weight_after(16, -1.0) == prior.weight_after(16)
-    with pytest.raises(UserError, match=r"prior\.margin must be at least 0"):
-        Prior(margin=-1.0)
-
-
-def test_a_label_that_the_observed_contradict_has_no_say(tmp_path: Path) -> None:
-    """With a margin, shuffled labels give the scores of no prior, and good ones those of the whole prior."""
-    shuffled = WEAK_LABELS[torch.randperm(120, generator=torch.Generator().manual_seed(3))]
-    for labels, like in ((shuffled, {"weight": 0.0}), (WEAK_LABELS, {"weight": 10.0})):
-        asking, reference = (small_ranker(prior=prior) for prior in ({"weight": 10.0, "margin": 1.0}, like))
-        for ranker in (asking, reference):
-            ranker.pretrain(GRAPHS, labels, folder=tmp_path / str(id(ranker)))
-            ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
-        torch.testing.assert_close(asking.score(GRAPHS), reference.score(GRAPHS))
-
-
 def test_a_prior_without_replayed_labels_is_an_error() -> None:
     with pytest.raises(UserError, match=r"prior\.weight needs"):
         small_ranker(prior={"weight": 1.0}, finetuning={"replay_size": 0})
-    with pytest.raises(UserError, match=r"prior\.ridge must be above 0"):
-        small_ranker(prior={"ridge": 0.0})
     with pytest.raises(UserError, match=r"prior\.size must be above 0"):
         small_ranker(prior={"weight": 1.0, "size": 0.0})
 
