@@ -143,7 +143,7 @@ def test_what_the_default_choices_refer_to_is_the_default_in_python() -> None:
 
 def test_the_comparison_notices_another_default() -> None:
     search = {"_target_": "acenas.search.BudgetedSearch", "budget": 100, "per_round": 4}
-    rule = {"_target_": "acenas.search.BestAndRandom", "best": 0.5, "part": 0.1}
+    rule = {"_target_": "acenas.search.BestAndRandom", "best": 0.5, "part": 0.1, "spread": 0.5}
     assert list(differences(search)) == ["per_round: 4, not 3"]
     assert len(list(differences({**search, "per_round": 3, "first": rule}))) == 1
     assert not list(differences({**search, "per_round": 3, "first": {**rule, "best": 0.0}}))

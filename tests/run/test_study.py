@@ -58,7 +58,7 @@ def test_what_a_function_may_not_do_is_one_sentence(tmp_path: Path) -> None:
         (lambda width: 1.0, "does not take the choices layer0, .*take them by name"),
         (
             lambda **choices: None,
-            "3 of the last 3 trainings failed.* what the function returns must be a number, not None",
+            "4 of the last 4 trainings failed.* what the function returns must be a number, not None",
         ),
         (pd.DataFrame({"arch": OWN.enumerate()[:6], "loss": "fast"}), "loss must be a number, not 'fast'"),
     ):
@@ -133,7 +133,7 @@ def test_the_report_is_in_the_folder_and_in_the_notebook(tmp_path: Path) -> None
     page = (tmp_path / "report.html").read_text()
     assert report.returned in page and "nats" in page
     assert report.observed_value == study.observations["observed_loss"].min() and report.test_value is None
-    assert len(report.observations) == 3 and report.summary["given"] == 1
+    assert len(report.observations) == 4 and report.summary["given"] == 1
     for shown in (report._repr_html_(), study._repr_html_()):
         assert report.returned in shown
     report.plot(), report.draw(), str(report)
@@ -155,22 +155,23 @@ def test_the_status_says_how_far_a_study_is(tmp_path: Path, capsys: pytest.Captu
             OWN, budget, tmp_path / "lab", ranker=ranker, weak_labels=[], objective="min loss"
         )
 
-    study = opened(4)
+    study = opened(5)
     study.give(pd.DataFrame({"arch": OWN.enumerate()[:2], "loss": [9.5, 9.9]}))
-    first, second, third = study.ask()
+    first, second, third, fourth = study.ask()
     study.tell(first, 9.25)
     study.fail(second)
-    assert status_of(tmp_path, capsys) == "lab paused 1 2/4, 1 failed, 2 given, 1 pending loss 9.25"
+    assert status_of(tmp_path, capsys) == "lab paused 1 2/5, 1 failed, 2 given, 2 pending loss 9.25"
     with only_process(tmp_path / "lab"):
         assert status_of(tmp_path, capsys).startswith("lab running")
     study.tell(third, 9.0)
+    study.tell(fourth, 9.5)
     study.tell(study.ask()[0], 9.125)
-    assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
+    assert status_of(tmp_path, capsys) == "lab done 5/5, 1 failed, 2 given loss 9"
     done = study.report()
-    assert "4 architectures trained (1 failed), 2 given, in" in str(done)
-    assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
-    opened(6).ask()
-    assert status_of(tmp_path, capsys) == "lab paused 2 4/6, 1 failed, 2 given, 2 pending loss 9"
+    assert "5 architectures trained (1 failed), 2 given, in" in str(done)
+    assert status_of(tmp_path, capsys) == "lab done 5/5, 1 failed, 2 given loss 9"
+    opened(7).ask()
+    assert status_of(tmp_path, capsys) == "lab paused 2 5/7, 1 failed, 2 given, 2 pending loss 9"
 
 
 def test_limits_are_in_the_report(tmp_path: Path) -> None:

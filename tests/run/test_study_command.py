@@ -37,19 +37,20 @@ def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> pd.DataFrame:
 
 
 def test_asked_and_told_by_csv(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trials = asked(capsys, "--count", "3")
+    trials = asked(capsys, "--count", "4")
     assert {"trial", "width", "block.0.kernel", "arch", "perplexity", "failed"} <= set(trials.columns)
-    assert trials["trial"].tolist() == [0, 1, 2]
+    assert trials["trial"].tolist() == [0, 1, 2, 3]
     assert asked(capsys, "--pending")["arch"].tolist() == trials["arch"].tolist()
-    trials["perplexity"] = [30.5, None, None]
-    trials["failed"] = ["", "out of memory", ""]
+    trials["perplexity"] = [30.5, None, None, None]
+    trials["failed"] = ["", "out of memory", "", ""]
     trials.to_csv("results.csv", index=False)
     assert main(["tell", "lab", "results.csv"]) == 0
-    assert capsys.readouterr().out == "2 told, 1 rows without a result left out\n"
-    assert main(["fail", "lab", "2", "diverged"]) == 0
+    assert capsys.readouterr().out == "2 told, 2 rows without a result left out\n"
+    for trial in "23":
+        assert main(["fail", "lab", trial, "diverged"]) == 0
     assert main(["show", "lab"]) == 0
     out = capsys.readouterr().out
-    assert "3 of 6 trainings told, 2 of them failed" in out and "perplexity 30.5000" in out
+    assert "4 of 6 trainings told, 3 of them failed" in out and "perplexity 30.5000" in out
     assert main(["report", "lab"]) == 0 and (lab / "report.html").exists()
     while len(trials := asked(capsys)):
         trials.assign(perplexity=20.0).to_csv("results.csv", index=False)
@@ -58,17 +59,17 @@ def test_asked_and_told_by_csv(lab: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_rows_are_found_by_architecture_or_choices(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    trials = asked(capsys).assign(perplexity=[10.0, 11.0, 12.0])
+    trials = asked(capsys).assign(perplexity=[10.0, 11.0, 12.0, 13.0])
     by_choices = trials.drop(columns=["trial", "arch"])[:1]
-    renumbered = trials.assign(trial=[2.0, 0.0, 1.0])  # as a spreadsheet may write them, and sort them
+    renumbered = trials.assign(trial=[3.0, 2.0, 0.0, 1.0])  # as a spreadsheet may write them, and sort them
     for frame in (by_choices, renumbered):
         frame.to_csv("results.csv", index=False)
         assert main(["tell", "lab", "results.csv"]) == 0
     told = pd.read_parquet(lab / "observations.parquet")
-    assert told["arch"].tolist()[:3] == trials["arch"].tolist()
-    assert told["observed_perplexity"].tolist()[:3] == [10.0, 11.0, 12.0]
+    assert told["arch"].tolist()[:4] == trials["arch"].tolist()
+    assert told["observed_perplexity"].tolist()[:4] == [10.0, 11.0, 12.0, 13.0]
     asked(capsys, "--count", "1")
-    assert main(["fail", "lab", "3"]) == 0
+    assert main(["fail", "lab", "4"]) == 0
 
 
 def test_what_was_given_costs_nothing(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,12 +84,12 @@ def test_what_was_given_costs_nothing(lab: Path, capsys: pytest.CaptureFixture[s
 
 def test_mistakes_are_told_and_the_rest_is_kept(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trials = asked(capsys)
-    trials["perplexity"] = ["12.5", "fast", "nan"]
-    trials["trial"] = [0, 1, 2]
+    trials["perplexity"] = ["12.5", "fast", "nan", "nan"]
+    trials["trial"] = [0, 1, 2, 3]
     trials.to_csv("results.csv", index=False)
     assert main(["tell", "lab", "results.csv"]) == 2
     captured = capsys.readouterr()
-    assert "2 told" in captured.out and "row 2: perplexity must be a number, not 'fast'" in captured.err
+    assert "3 told" in captured.out and "row 2: perplexity must be a number, not 'fast'" in captured.err
     Path("other.csv").write_text("a,b\n1,2\n")
     for arguments, message in (
         (["tell", "lab", "none.csv"], "there is no file none.csv"),

@@ -157,7 +157,7 @@ def test_what_is_pending_while_another_process_raises_the_budget_is_not_lost(tmp
 
 def test_a_failed_training_counts_and_is_not_asked_for_again(tmp_path: Path) -> None:
     asked = study(tmp_path)
-    first, second, third = asked.ask()
+    first, second, third = asked.ask(3)
     asked.fail(first, "diverged")
     asked.tell(second, float("nan"))
     asked.tell(third, 3.0)
@@ -213,21 +213,22 @@ def test_a_tell_that_nobody_asked_for_is_taken_as_given(tmp_path: Path) -> None:
 
 def test_a_tell_takes_what_a_user_has_at_hand(tmp_path: Path) -> None:
     asked = own(tmp_path)
-    first, _, third = asked.ask()
+    first, _, third, fourth = asked.ask()
     asked.tell(dict(first.choices), np.float32(0.5))
     asked.tell(np.int64(1), torch.tensor([0.25], requires_grad=True))
-    assert asked.observations["observed_accuracy"].tolist() == [0.5, 0.25]
-    (fourth,) = asked.ask(1)
-    waiting = asked.state.trials["arch"].tolist()[4:]
+    asked.tell(fourth, 0.75)
+    assert asked.observations["observed_accuracy"].tolist() == [0.5, 0.25, 0.75]
+    (fifth,) = asked.ask(1)
+    waiting = asked.state.trials["arch"].tolist()[5:]
     asked.tell(waiting[0], 3.0)  # chosen, and not asked for yet
     with pytest.warns(UserWarning, match="2 were asked for and count as told"):
-        asked.give(pd.DataFrame([{**trial.choices, "accuracy": 2.0} for trial in (third, fourth)]))
-    assert len(asked.observations) == 5 and asked.state.given.empty
+        asked.give(pd.DataFrame([{**trial.choices, "accuracy": 2.0} for trial in (third, fifth)]))
+    assert len(asked.observations) == 6 and asked.state.given.empty
     with pytest.warns(UserWarning, match="1 without a finite accuracy"):
         asked.give(pd.DataFrame({"arch": OWN.enumerate()[:1], "accuracy": [math.nan]}))
     asked.fail(asked.ask(1)[0])
-    assert asked.observations["message"].tolist() == [*[""] * 5, "no reason"]
-    assert len(asked.ask(50)) == 6 and asked.ask(50) == []
+    assert asked.observations["message"].tolist() == [*[""] * 6, "no reason"]
+    assert len(asked.ask(50)) == 5 and asked.ask(50) == []
 
 
 def test_a_space_may_be_used_up(tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_a_space_may_be_used_up(tmp_path: Path) -> None:
 
 def test_bad_tells_are_one_sentence_and_change_nothing(tmp_path: Path) -> None:
     asked = study(tmp_path)
-    first, second, _ = asked.ask()
+    first, second, _ = asked.ask(3)
     asked.tell(first, 3.0)
     asked.tell(first, 3.0)  # the same again is no harm
     before = asked.observations
@@ -375,11 +376,11 @@ def test_all_but_the_space_has_a_default(tmp_path: Path) -> None:
     asked = Study(OWN, folder=tmp_path, weak_labels=size)
     assert asked.budget == 50 and asked.objective == Objective()
     trials = asked.ask()
-    assert {trial.reason for trial in trials} == {"random among the best"}, "it goes by the weak labels"
+    assert [trial.reason for trial in trials] == ["random among the best", "spread"] * 2, "by the weak labels"
     assert trials[0].choices == OWN.choices(trials[0].arch)
     asked.tell(trials[0], 3.0)
     again = Study(OWN, folder=tmp_path)  # weak labels are those of the folder
-    assert again.fitting.pretrained and [trial.number for trial in again.pending] == [1, 2]
+    assert again.fitting.pretrained and [trial.number for trial in again.pending] == [1, 2, 3]
     assert len(WeakLabels.load(tmp_path / "pretrain" / "weak_labels.parquet")) == 243
 
 
