@@ -162,11 +162,8 @@ def get_file(options: argparse.Namespace, console: Console) -> None:
 
 def _ask(concern: str) -> None:
     """Asks whether to go on all the same; raises `UserError` where the answer is no, or nobody is there to give one."""
-    agreed = sys.stdin.isatty() and input(f"{concern}. Download it all the same? [y/N] ").strip().lower() in (
-        "y",
-        "yes",
-    )
-    if not agreed:
+    question = f"{concern}. Download it all the same? [y/N] "
+    if not (sys.stdin.isatty() and input(question).strip().lower() in ("y", "yes")):
         raise UserError(f"{concern}: give one with --sha256, or go on without with --yes")
 
 

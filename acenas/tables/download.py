@@ -95,8 +95,8 @@ def download(
         progress: see `Progress`.
 
     Raises:
-        UserError: where `url` is not https, the server cannot be reached or refuses, the connection breaks repeatedly, the disk is full, or
-            a checksum is wrong (the bytes received are removed then).
+        UserError: where `url` is not https, the server cannot be reached or refuses, the connection breaks repeatedly,
+            the disk is full, or a checksum is wrong (the bytes received are removed then).
     """
     _check_encrypted(url)
     part = path.with_name(path.name + ".part")
