@@ -5,7 +5,7 @@
 Each kill is a line in FOLDER/kills.jsonl, so that the same command goes on where it was stopped. After each kill no
 process may be left within `PATIENCE` seconds; after a run that was killed up to `KILLS_A_RUN` times every file that two
 undisturbed runs have in common, bit for bit, must be the same, and nothing may be left in the run, in the folder for
-temporary files or in /dev/shm. Three of four commands are forked from a process that has imported what they need
+temporary files or in /dev/shm. Four of five commands are forked from a process that has imported what they need
 (`zygote`), the others are started as a user does. Prints counts by stage and signal; the exit status is 1 where
 something was wrong, which FOLDER/failures.jsonl tells.
 """
@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ from tests.integration.local_slurm import local_slurm, why_not
 
 KILLS_A_RUN = 4
 """At most; then a run may end, so that the next one is killed early, too."""
+
+FRESH = 0.2
+"""The share of commands that are started as a user does; the others are forked."""
 
 PATIENCE = 20.0
 """Seconds within which no process may be left; a loaded machine needs some of them."""
@@ -60,7 +64,7 @@ _RANKER = (
     "search.per_round=2",
     "search.num_final=2",
 )
-_TABLE = ("acenas", "experiment=debug", "logger.mode=offline", *_RANKER)
+_TABLE = ("acenas", "experiment=debug", "logger.mode=disabled", *_RANKER)
 _LIVE = (
     "acenas",
     "experiment=digits_live",
@@ -106,6 +110,7 @@ JOBS = {
     "table": Job(_TABLE, 3),
     "live": Job(_LIVE, 4),
     "final": Job(_FINAL, 2),
+    "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
     "export": Job(("acenas.export", "{final}", "--out", "exported")),
     "report": Job(("acenas.report", "{table}", "--out", "page")),
     "joblib": Job((*_TABLE, "-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 2),
@@ -231,7 +236,7 @@ class Faults:
             f"outputs/*/*/{STATUS}"
         ):  # what a status file says is of the command that runs
             status.unlink()
-        return Command(self, name, cwd, fresh=self.chance.random() < 0.25)
+        return Command(self, name, cwd, fresh=self.chance.random() < FRESH)
 
     def kill(self, name: str, command: "Command", expected: dict[str, Any]) -> "Command":
         """Kills the command at a moment of chance and starts it again; returns it where it has ended before."""
@@ -416,6 +421,13 @@ def _read(path: Path, cwd: Path) -> bytes:
         return repr(list(frame.columns)).encode() + pd.util.hash_pandas_object(frame).to_numpy().tobytes()
     if path.suffix == ".json":
         return json.dumps(_without_clocks(json.loads(path.read_text())), sort_keys=True).encode()
+    if path.suffix in (".pt", ".ckpt") and zipfile.is_zipfile(
+        path
+    ):  # torch names the folder in it after the file
+        with zipfile.ZipFile(path) as parts:
+            return b"".join(
+                part.partition("/")[2].encode() + parts.read(part) for part in sorted(parts.namelist())
+            )
     return path.read_bytes().replace(str(cwd).encode(), b"CWD")
 
 
@@ -428,7 +440,9 @@ def _without_clocks(value: Any) -> Any:
 def left_behind(cwd: Path, before: set[Path]) -> Iterator[Path]:
     """Temporary files of a run that has ended, and what is new in /dev/shm and of no process that lives."""
     yield from cwd.rglob("*.tmp")
-    yield from cwd.with_name(f"{cwd.name}.tmp").iterdir()
+    for path in cwd.with_name(f"{cwd.name}.tmp").iterdir():
+        if not path.name.startswith("torchinductor"):  # torch's cache, made by undisturbed runs as well
+            yield path
     for path in set(SHM.iterdir()) - before:
         if not any(Path("/proc", number).exists() for number in re.findall(r"\d+", path.name)):
             yield path

@@ -13,18 +13,28 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-import acenas.run.commands.export
-import acenas.run.commands.run
-import acenas.run.stages.final
-import acenas.run.stages.report
-import acenas.run.stages.search  # noqa: F401 (imported for the commands)
+IMPORTED = (
+    "acenas.run.pipeline",
+    "acenas.report.__main__",
+    "acenas.evaluation.from_scratch",
+    "matplotlib.backends.backend_agg",
+    "wandb",
+    "onnxruntime",
+    "torch.onnx",
+)
+"""What commands import while they run; modules that are not installed are left out."""
 
 
 def main() -> None:
     """Runs what is asked for until nobody asks any more."""
+    for module in IMPORTED:
+        with suppress(ImportError):
+            import_module(module)
     asked = Connection(int(sys.argv[1]))
     while True:
         try:
