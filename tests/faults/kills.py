@@ -79,6 +79,7 @@ _LIVE = (
     "logger.mode=disabled",
     *_RANKER,
 )
+_SWEEP = ("acenas", "-m", *_TABLE[1:], "seed=0,1")
 _CELL = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 _FINAL = (
     "acenas",
@@ -113,10 +114,8 @@ JOBS = {
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
     "export": Job(("acenas.export", "{final}", "--out", "exported")),
     "report": Job(("acenas.report", "{table}", "--out", "page")),
-    "joblib": Job((*_TABLE, "-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 2),
-    "slurm": Job(
-        (*_TABLE, "-m", "seed=0,1", "hydra/launcher=slurm", "hydra.launcher.retries=100"), 2, slurm=True
-    ),
+    "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 2),
+    "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), 2, slurm=True),
 }
 """Those that others read come first."""
 
