@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from typing_extensions import override
 
 from acenas.errors import UserError, require_at_least, require_one_of
@@ -272,9 +273,9 @@ def _other(
     _leave()
 
 
-def _store(port: int, world_size: int, listening: int | None = None) -> dist.TCPStore:
+def _store(port: int, world_size: int, listening: int | None = None) -> TCPStore:
     """Returns where the processes meet; the first of them gives the socket that listens at `port`."""
-    return dist.TCPStore(
+    return TCPStore(
         LocalEnvironment.main_address,
         port,
         world_size,

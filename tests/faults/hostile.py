@@ -3,8 +3,9 @@
     python -m tests.faults.hostile [--inputs 100000] [--targets table,images] [--seed 0]
 
 Inputs are valid ones that are cut, flipped and joined, or in which values of other types stand, and text of any kind.
-Each reader has a process of its own, so that a crash of a library is seen. What was neither read nor refused is kept in tests/faults/corpus, whose files `test_hostile` gives to the same readers. Prints counts; the exit status is 1
-where anything was kept.
+Each reader has a process of its own, so that a crash of a library is seen. What was neither read nor refused is kept in
+tests/faults/corpus, whose files `test_hostile` gives to the same readers. Prints counts; the exit status is 1 where
+anything was kept.
 """
 
 import argparse
@@ -229,11 +230,11 @@ def importers(folder: Path) -> Iterator[tuple[str, Target]]:
     yield "acenas bytes", Target(cut_and_flipped([as_pickle(test_acenas.KNOWN)]), read)
     yield "acenas values", Target(with_odd_values([test_acenas.KNOWN]).map(as_pickle), read)
     table = test_own.FRAME.to_csv(index=False).encode()
-    own = (out, test_own.SPACE, test_own.COLUMNS, "fraction")
-    yield (
-        "csv",
-        Target(cut_and_flipped([table]), reads_file(folder, "x.csv", lambda path: import_own(path, *own)), 3),
-    )
+
+    def read_own(path: Path) -> int:
+        return import_own(path, out, test_own.SPACE, test_own.COLUMNS, "fraction")
+
+    yield "csv", Target(cut_and_flipped([table]), reads_file(folder, "x.csv", read_own), 3)
 
 
 def tables(folder: Path) -> Iterator[tuple[str, Target]]:
@@ -377,7 +378,7 @@ KINDS = (importers, tables, configurations, run_files, images, pages, architectu
 
 def targets(folder: Path) -> dict[str, Target]:
     """All readers by name; their files lie in `folder`."""
-    found = {}
+    found: dict[str, Target] = {}
     for number, kind in enumerate(KINDS):
         (own := folder / str(number)).mkdir()
         found |= dict(kind(own))

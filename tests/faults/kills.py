@@ -154,8 +154,7 @@ class Faults:
             self.killed_run(name, min(1 + self.chance.randrange(KILLS_A_RUN), kills - done.total()))
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / f"{name}.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return rows(self.folder, name)
 
     def filled(self, word: str) -> str:
         """`{final}` and `{table}` in `word` as folders."""
@@ -220,7 +219,7 @@ class Faults:
         if command.status() != 0:
             wrong.append(f"exit status {command.status()}: {command.output()}")
         else:
-            wrong += self.differences(cwd, expected)
+            wrong += differences(cwd, expected)
         wrong += [f"left behind: {path}" for path in left_behind(cwd, before)]
         wrong += [f"still running: {process}" for process in self.orphans()]
         for what in wrong:
@@ -268,15 +267,18 @@ class Faults:
             "until_alone": round(time.monotonic() - start, 2),
         }
         self.note("kills", job=name, **row)
-        if status is None or orphans:
-            what = [
-                f"{how} in {stage}: {who}" for who in ([] if status is not None else ["goes on"]) + orphans
-            ]
-            self.note("failures", job=name, folder=str(command.cwd), what="; ".join(what))
-            print(f"{command.cwd}: {'; '.join(what)}")
-            for process in self.processes():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
+        wrong = [*([] if status is not None else ["goes on"]), *orphans]
+        try:
+            content(command.cwd)
+        except Exception as error:  # whatever its reader raises
+            wrong.append(f"torn: {type(error).__name__}: {error}")
+        if wrong:
+            what = "; ".join(f"{how} in {stage}: {each}" for each in wrong)
+            self.note("failures", job=name, folder=str(command.cwd), what=what)
+            print(f"{command.cwd}: {what}")
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         return self.start(name, command.cwd)
 
     def kill_job(self) -> bool:
@@ -311,29 +313,18 @@ class Faults:
             time.sleep(0.05)
         return [f"process {number}: {words}" for number, words in found.items()]
 
-    def differences(self, cwd: Path, expected: dict[str, Any]) -> list[str]:
-        found = content(cwd)
-        known = expected["same"].keys() | set(expected["differ"])
-        wrong = [f"missing: {file}" for file in sorted(known - found.keys())]
-        wrong += [f"not in an undisturbed run: {file}" for file in sorted(found.keys() - known)]
-        return wrong + [
-            f"another content: {file}"
-            for file, digest in expected["same"].items()
-            if found.get(file, digest) != digest
-        ]
-
     def summary(self) -> str:
         """Counts by stage and signal."""
-        rows = pd.DataFrame(self.rows("kills"))
-        if rows.empty:
+        found = pd.DataFrame(self.rows("kills"))
+        if found.empty:
             return "no kills"
-        table = rows.groupby(["job", "stage", "signal"]).size().unstack(fill_value=0)
+        table = found.groupby(["job", "stage", "signal"]).size().unstack(fill_value=0)
         table["all"] = table.sum(axis=1)
         table.loc[("all", ""), :] = table.sum()
         runs, failures = len(self.rows("runs")), len(self.rows("failures"))
-        slowest = rows["until_alone"].max()
+        slowest = found["until_alone"].max()
         return (
-            f"{table.astype(int).to_string()}\n{len(rows)} kills of {runs} runs, each alone within {slowest:.1f} s; "
+            f"{table.astype(int).to_string()}\n{len(found)} kills of {runs} runs, each alone within {slowest:.1f} s; "
             f"{failures} failures"
         )
 
@@ -436,6 +427,22 @@ def _without_clocks(value: Any) -> Any:
     return [_without_clocks(each) for each in value] if isinstance(value, list) else value
 
 
+def differences(cwd: Path, expected: dict[str, Any]) -> list[str]:
+    """What is not as in undisturbed runs, in which some files are the `same` and some `differ`."""
+    found = content(cwd)
+    known = expected["same"].keys() | set(expected["differ"])
+    wrong = [f"missing: {file}" for file in sorted(known - found.keys())]
+    wrong += [f"not in an undisturbed run: {file}" for file in sorted(found.keys() - known)]
+    same = expected["same"].items()
+    return wrong + [f"another content: {file}" for file, digest in same if found.get(file, digest) != digest]
+
+
+def rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """What is noted in a file of `folder`: `kills`, `runs` or `failures`."""
+    path = folder / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def left_behind(cwd: Path, before: set[Path]) -> Iterator[Path]:
     """Temporary files of a run that has ended, and what is new in /dev/shm and of no process that lives."""
     yield from cwd.rglob("*.tmp")
@@ -461,9 +468,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else [name for name in JOBS if name != "slurm" or not why_not()]
     )
     options.folder.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the second is ignored in the background of a shell
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     variables = environment() | {TOKEN: secrets.token_hex(8), "OMP_NUM_THREADS": "1"}
-    with local_slurm() if "slurm" in jobs else contextlib.nullcontext({}) as cluster:
-        variables |= cluster
+    with contextlib.ExitStack() as stack:
+        if "slurm" in jobs:
+            variables |= stack.enter_context(local_slurm())
         zygote = Zygote(variables)
         faults = Faults(options.folder.absolute(), random.Random(options.seed), variables, zygote)
         try:
