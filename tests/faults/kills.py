@@ -114,8 +114,8 @@ JOBS = {
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
     "export": Job(("acenas.export", "{final}", "--out", "exported")),
     "report": Job(("acenas.report", "{table}", "--out", "page")),
-    "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 2),
-    "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), 2, slurm=True),
+    "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")),
+    "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), slurm=True),
 }
 """Those that others read come first."""
 
