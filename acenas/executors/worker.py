@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import suppress
 
 IDLE = 300.0
 """Seconds without work after which a process ends."""
@@ -22,8 +23,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, lambda *_: None)  # the other end decides; it closes the socket
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     connection = Connection(channel)
-    while connection.poll(IDLE):
-        connection.send_bytes(_answer(connection.recv_bytes()))
+    with suppress(EOFError, OSError):  # the other end is closed, which this thread may see first
+        while connection.poll(IDLE):
+            connection.send_bytes(_answer(connection.recv_bytes()))
 
 
 def _end_with(channel: int) -> None:

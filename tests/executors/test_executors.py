@@ -150,6 +150,12 @@ def test_processes_that_import_still_end_with_the_one_that_started_them(
     assert not [name for name in names if str(parent.pid) in name or name.startswith("sem.mp")]
 
 
+def test_processes_that_are_not_needed_any_more_end_without_a_word() -> None:
+    code = "from acenas.executors.local import in_processes; list(in_processes([(i, int) for i in range(20)], 2))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def children(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
