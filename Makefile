@@ -1,12 +1,13 @@
 # A fresh machine needs Python 3.11 or newer, pip and make: `make run` and `make test` set up what is missing.
 PYTHON ?= python3
 VENV := .venv
+FAULTS ?= outputs/faults
 BIN := $(VENV)/bin
 # Files of tests side by side, one on each core, each of one thread; in their order, where the longest are not last.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all lint types check wheel docs clean
+.PHONY: help setup setup-dev run test test-all faults lint types check wheel docs clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -35,6 +36,10 @@ test: setup-dev ## pass the tests (the slow ones apart)
 
 test-all: setup-dev ## pass all tests, the slow ones too
 	$(PYTEST) -m 'slow or not slow'
+
+faults: setup-dev ## kill runs 1,000 times and read 100,000 hostile inputs (hours; FAULTS=folder to go on in)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.hostile --inputs 100000
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.kills $(FAULTS) --kills 1000
 
 lint: setup-dev ## ruff: rules and format
 	$(BIN)/ruff check .

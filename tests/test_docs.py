@@ -32,10 +32,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
-from joblib.externals.loky import get_reusable_executor
 from markdown_it import MarkdownIt
 
 import acenas
+from acenas.executors.local import end_idle
 from acenas.run.config import check_config, conf_dir
 from acenas.spaces import MobileNet, NasBench201
 from tests.integration.conftest import environment
@@ -248,7 +248,7 @@ def reader(
     own |= {"VIRTUAL_ENV": sys.prefix}
     monkeypatch.setenv("ACENAS_DATA", own["ACENAS_DATA"])
     yield environment() | own | {"MPLBACKEND": "Agg"}
-    get_reusable_executor().shutdown()  # joblib's processes would keep these variables
+    end_idle()  # other processes would keep these variables
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)

@@ -15,7 +15,7 @@ from typing import Any
 
 from acenas.errors import UserError
 from acenas.evaluation.jobs import TrainingJobs
-from acenas.executors import Executor
+from acenas.executors import Executor, supervise
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.custom import named
 
@@ -188,10 +188,14 @@ def _filled(word: str, values: Mapping[str, str]) -> str:
 
 
 def _run(words: list[str], log: Path, time_limit: float | None) -> int | None:
-    """Returns the exit status of a program whose output goes to `log`; None where it was killed by the time limit."""
+    """Returns the exit status of a program whose output goes to `log`; None where it was killed by the time limit.
+
+    It ends with this process, even by a kill, and all that it has started.
+    """
+    command = [sys.executable, "-I", "-S", supervise.__file__, *words]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
             return process.wait(time_limit)

@@ -8,23 +8,25 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky.backend.reduction import dumps
+from cloudpickle import dumps
+from joblib import cpu_count
 from rich import get_console
 from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.evaluation.command import call
 from acenas.evaluation.zero_cost import Batch, grad_norm, naswot, noise, prepared, synflow
+from acenas.executors import Lost
+from acenas.executors.local import in_processes
 from acenas.executors.progress import show_progress
 from acenas.files import check_kind
 from acenas.images import ImageTask
@@ -400,15 +402,13 @@ class _Measure:
     def _in_processes(self, archs: Sequence[str], jobs: int, rate: float) -> Iterator[tuple[str, _Found]]:
         count = max(min(int(1 / rate), len(archs) // (4 * jobs)), 1)
         parts = [archs[start : start + count] for start in range(0, len(archs), count)]
-        parallel = Parallel(jobs, "loky", return_as="generator_unordered", pre_dispatch="2 * n_jobs")
-        try:
-            for part, found in parallel(delayed(_with_archs)(self, part) for part in parts):
-                yield from zip(part, found, strict=True)
-        except BrokenProcessPool:
-            raise UserError(
-                f"weak labels: a process that measured {self.name} was killed, for want of memory perhaps; the same "
-                "again goes on where it was, with fewer jobs, or leave this label out"
-            ) from None
+        for part, found in in_processes(((part, partial(self, part, meta=True)) for part in parts), jobs):
+            if isinstance(found, Lost):
+                raise UserError(
+                    f"weak labels: a process that measured {self.name} was killed, for want of memory perhaps; the "
+                    "same again goes on where it was, with fewer jobs, or leave this label out"
+                )
+            yield from zip(part, found, strict=True)
 
     def _can_be_sent(self) -> bool:
         """Returns whether this can be sent to other processes."""
@@ -468,10 +468,6 @@ def _counting(measure: str, space: SearchSpace, images: ImageTask | None, seed: 
         first = next(iter(splits.train.batches([torch.arange(count)])))
         batch = Batch([splits.normalise(first.images)], {}, count, first.labels)
     return _Measure(measure, space, shape, num_classes, batch=batch, seed=seed)
-
-
-def _with_archs(measure: _Measure, archs: Sequence[str]) -> tuple[Sequence[str], list[_Found]]:
-    return archs, measure(archs, meta=True)
 
 
 def _lines(file: Path) -> Iterator[tuple[str, _Found]]:

@@ -6,19 +6,21 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, cpu_count, delayed
+from joblib import cpu_count
 from rich.console import Console
 from scipy.stats import spearmanr
 
 from acenas.errors import UserError, require_at_least
 from acenas.evaluation.zero_cost import grad_norm, naswot, synflow
+from acenas.executors import Lost
+from acenas.executors.local import in_processes
 from acenas.executors.progress import show_progress
 from acenas.files import parse_json, reading
 from acenas.images import ImageTask
@@ -104,7 +106,6 @@ class BenchmarkMeasurement:
             raise UserError(f"seeds must be different from one another and from {WEAK_SEED}: {self.seeds}")
         limits = {"jobs": self.jobs, "short_epochs": self.short_epochs, "limit": self.limit}
         require_at_least(1, "measurement: ", **limits)
-        self.jobs = self.jobs or cpu_count()
         self.table_name = self.table_name or f"{self.space.name}_{self.images.source.name}"
 
     def run(self, folder: str | Path) -> Path:
@@ -120,12 +121,17 @@ class BenchmarkMeasurement:
         archs = self.architectures()
         done = self._finished(folder)
         missing = [arch for arch in archs if arch not in done]
-        # Not joblib's default: in other processes it takes threads, and they share torch's random numbers.
-        parallel = Parallel(self.jobs, "loky", return_as="generator_unordered", pre_dispatch="2 * n_jobs")
-        rows = parallel(delayed(self.measure_one)(arch) for arch in missing)
+        alone = ((arch, self.measure_one(arch)) for arch in missing)
+        pieces = ((arch, partial(self.measure_one, arch)) for arch in missing)
+        rows = alone if self.jobs == 1 else in_processes(pieces, self.jobs or cpu_count())
         finished = len(archs) - len(missing)
         with (folder / ROWS).open("a", encoding="utf-8") as lines:
-            for row in show_progress(rows, len(archs), finished, Console(stderr=True), "measured"):
+            for arch, row in show_progress(rows, len(archs), finished, Console(stderr=True), "measured"):
+                if isinstance(row, Lost):
+                    raise UserError(
+                        f"measurement: the process of {arch} was killed ({row.why}), for want of memory perhaps; the "
+                        "same command goes on, with fewer measurement.jobs"
+                    )
                 lines.write(json.dumps(row) + "\n")
                 lines.flush()
         return self.write_table(folder)

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 
 
@@ -27,3 +28,21 @@ def end_with_parent(parent: int, worker: int = 0) -> None:
 
     if sys.platform != "win32":
         threading.Thread(target=watch, daemon=True).start()
+
+
+class EndWithParent(str):
+    """The name of a process to spawn, which makes it end with its maker.
+
+    It is the first thing that the process unpickles, before the imports of a script or of its target, which take
+    seconds in which the maker may be killed.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Callable[[int, str], str], tuple[int, str]]:
+        return _named, (os.getpid(), str(self))
+
+
+def _named(parent: int, name: str) -> str:
+    end_with_parent(parent)
+    return name

@@ -142,6 +142,12 @@ def get_file(options: argparse.Namespace, console: Console) -> None:
         raise UserError(f"name the folder that {source.file} goes to with --data-dir or {DATA_VARIABLE}")
     changes = {"url": options.url, "sha256": options.sha256, "md5": "" if options.sha256 else None}
     source = replace(source, **{key: value for key, value in changes.items() if value is not None})
+    if source.url and not (
+        source.sha256 or source.md5 or options.yes or (Path(folder) / source.file).exists()
+    ):
+        _ask(
+            f"no checksum of {source.file} is known, so nothing shows whether what comes is the official file"
+        )
     with progress_bar(source.file, DownloadColumn(), TransferSpeedColumn()) as progress:
         path, digest = get(source, Path(folder), progress)
     if options.sha256:
@@ -152,6 +158,13 @@ def get_file(options: argparse.Namespace, console: Console) -> None:
         checked = f"no official checksum is known to compare with; its SHA-256 is {digest}"
     say(console, "Got", f"{path}; {checked}")
     console.print(f"Then: {escape(source.then.format(file=path, folder=folder))}", soft_wrap=True)
+
+
+def _ask(concern: str) -> None:
+    """Asks whether to go on all the same; raises `UserError` where the answer is no, or nobody is there to give one."""
+    question = f"{concern}. Download it all the same? [y/N] "
+    if not (sys.stdin.isatty() and input(question).strip().lower() in ("y", "yes")):
+        raise UserError(f"{concern}: give one with --sha256, or go on without with --yes")
 
 
 def _statistics(table: BenchmarkTable, name: str) -> list[str]:
@@ -197,8 +210,9 @@ def _parser() -> argparse.ArgumentParser:
         help="download an official file, or check one that was fetched by hand; without a name: show what there is",
     )
     command.add_argument("name", nargs="?", metavar="NAME", help="such as nb101; none shows them all")
-    command.add_argument("--url", help="another place to download from, such as a mirror")
+    command.add_argument("--url", help="another place (https) to download from, such as a mirror")
     command.add_argument("--sha256", metavar="HEX", help="that the file must have instead of the known one")
+    command.add_argument("--yes", action="store_true", help="download although no checksum is known")
     command.set_defaults(run=get_file)
     command = commands.add_parser(
         "import", help="make a table of a benchmark's official file, or of your own"

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import yaml
@@ -94,9 +95,10 @@ def download(
         progress: see `Progress`.
 
     Raises:
-        UserError: where the server cannot be reached or refuses, the connection breaks repeatedly, the disk is full, or
-            a checksum is wrong (the bytes received are removed then).
+        UserError: where `url` is not https, the server cannot be reached or refuses, the connection breaks repeatedly,
+            the disk is full, or a checksum is wrong (the bytes received are removed then).
     """
+    _check_encrypted(url)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +150,9 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
     headers = {"Accept-Encoding": "identity"}  # bytes as they are: compressed ones could not be counted
     if start and kept.get("url") == url and kept.get("version"):
         headers |= {"Range": f"bytes={start}-", "If-Range": kept["version"]}
-    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+    with requests.get(
+        url, headers=headers, stream=True, timeout=_TIMEOUT, hooks={"response": _encrypted}
+    ) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             if response.headers.get("Content-Range") == f"bytes */{start}":
                 return  # it was whole already
@@ -174,6 +178,21 @@ def _fetch(url: str, part: Path, progress: Progress) -> None:
                 progress(done, total)
         if total is not None and done < total:
             raise requests.ConnectionError(f"{total - done:,} bytes did not come")
+
+
+def _encrypted(response: requests.Response, **_: object) -> None:
+    """Checks where a server sends on to."""
+    if response.is_redirect:
+        _check_encrypted(urljoin(response.url, response.headers["Location"]))
+
+
+def _check_encrypted(url: str) -> None:
+    """Raises `UserError` unless `url` is https, or of this machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise UserError(
+            f"{url[:200]}: only https is downloaded from, where nobody on the way can change what comes"
+        )
 
 
 def _validator(part: Path) -> Path:

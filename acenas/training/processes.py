@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.synchronize import Semaphore
+from multiprocessing.connection import Connection
 from typing import Literal
 
 import torch
@@ -16,11 +16,12 @@ from pytorch_lightning.plugins.environments import (  # type: ignore[attr-define
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from typing_extensions import override
 
 from acenas.errors import UserError, require_at_least, require_one_of
 from acenas.executors.launcher import launched_rank
-from acenas.executors.parent import end_with_parent
+from acenas.executors.parent import EndWithParent
 
 Precision = Literal["32-true", "bf16-mixed", "64-true"]
 
@@ -166,7 +167,7 @@ def processes(
             f"num_nodes={hardware.num_nodes}: start the command on all machines with srun or torchrun, one task for "
             "each device"
         )
-    with _local(hardware.devices, target, args) as local:
+    with _local(hardware.devices, hardware.backend, target, args) as local:
         yield local
 
 
@@ -188,33 +189,42 @@ def launched() -> ClusterEnvironment | None:
 
 @contextmanager
 def _local(
-    world_size: int, target: Callable[..., object], args: tuple[object, ...]
+    world_size: int, backend: str, target: Callable[..., object], args: tuple[object, ...]
 ) -> Iterator[LocalEnvironment]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as listening:  # the store by itself, and gloo, would listen on all networks
+        listening.bind((LocalEnvironment.main_address, 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        store = _store(port, world_size, os.dup(listening.fileno()))
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
     spawn = multiprocessing.get_context("spawn")  # a fork copies the locks of threads and breaks CUDA
-    here = spawn.Semaphore(0)
     threads = torch.get_num_threads()
     share = max(threads // world_size, 1)
+    pipes = [spawn.Pipe(duplex=False) for _ in range(1, world_size)]  # semaphores would lie in /dev/shm
     others = [
         spawn.Process(
+            name=EndWithParent(f"process {rank} of {world_size}"),
             target=_other,
-            args=(os.getpid(), here, LocalEnvironment(rank, world_size, port), share, target, args),
-            daemon=False,  # a daemon may not start the workers that read images; `end_with_parent` ends it
+            args=(here, LocalEnvironment(rank, world_size, port), backend, share, target, args),
+            daemon=False,  # a daemon may not start the workers that read images; its name ends it
         )
-        for rank in range(1, world_size)
+        for rank, (_, here) in enumerate(pipes, start=1)
     ]
-    before = {name: os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT")}
+    before = {name: os.environ.get(name) for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")}
+    if loopback is not None:
+        os.environ |= dict.fromkeys(before, loopback)
     torch.set_num_threads(share)
     try:
         with _spawning():
             for process in others:
                 process.start()
-        for process in others:  # one that never started would be waited for forever
-            while not here.acquire(timeout=0.1):
-                if process.exitcode is not None:
-                    raise RuntimeError("another process could not start; its own message says why")
+        for there, here in pipes:  # a process that never started would be waited for forever
+            here.close()
+            try:
+                there.recv()
+            except EOFError:
+                raise RuntimeError("another process could not start; its own message says why") from None
+        dist.init_process_group(backend, store=store, rank=0, world_size=world_size)
         yield LocalEnvironment(0, world_size, port)
         _leave()
         for process in others:
@@ -246,19 +256,34 @@ def _spawning() -> Iterator[None]:
 
 
 def _other(
-    parent: int,
-    here: Semaphore,
+    here: Connection,
     environment: LocalEnvironment,
+    backend: str,
     threads: int,
     target: Callable[..., object],
     args: tuple[object, ...],
 ) -> None:
     """Runs `target` in another process than the first."""
-    end_with_parent(parent)
-    here.release()
+    here.send(None)
+    here.close()
     torch.set_num_threads(threads)
+    store = _store(environment.main_port, environment.size)
+    dist.init_process_group(backend, store=store, rank=environment.rank, world_size=environment.size)
     target(environment, *args)
     _leave()
+
+
+def _store(port: int, world_size: int, listening: int | None = None) -> TCPStore:
+    """Returns where the processes meet; the first of them gives the socket that listens at `port`."""
+    return TCPStore(
+        LocalEnvironment.main_address,
+        port,
+        world_size,
+        is_master=listening is not None,
+        wait_for_workers=False,
+        master_listen_fd=listening,
+        use_libuv=False,
+    )
 
 
 def _leave() -> None:

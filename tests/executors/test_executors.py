@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from joblib import Parallel, delayed
 
 from acenas.errors import UserError
 from acenas.executors import Executor, LocalProcesses, Lost, Ray, Slurm
-from tests.executors.work import most_at_once, own_and_others, process_of, square
+from tests.executors.work import is_alive, most_at_once, own_and_others, process_of, square, wait_until
 
 
 def work(root: Path, deaths: dict[int, int], count: int) -> dict[Path, Callable[[], int]]:
@@ -123,19 +122,42 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path, count: int
     wait_until(lambda: not any(is_alive(int(file.read_text())) for file in files))
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+SHM = Path("/dev/shm")
 
 
-def is_alive(process: int) -> bool:
-    """Whether it runs still; one that has ended may wait for good to be asked how."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+@pytest.mark.skipif(not SHM.is_dir(), reason="it is Linux's")
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_processes_that_import_still_end_with_the_one_that_started_them(
+    tmp_path: Path, whole_group: bool
+) -> None:
+    before = set(SHM.iterdir())
+    folders = [str(tmp_path / name) for name in "ab"]
+    parent = subprocess.Popen([sys.executable, "-c", SCRIPT, *folders], process_group=0)
+    started: list[int] = []
+
+    def two_started() -> bool:
+        started[:] = children(parent.pid)
+        return len(started) == 2
+
+    wait_until(two_started)
+    if whole_group:
+        os.killpg(parent.pid, signal.SIGKILL)
+    else:
+        parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(map(is_alive, started)), 5)
+    names = (path.name for path in set(SHM.iterdir()) - before)
+    assert not [name for name in names if str(parent.pid) in name or name.startswith("sem.mp")]
+
+
+def test_processes_that_are_not_needed_any_more_end_without_a_word() -> None:
+    code = "from acenas.executors.local import in_processes; list(in_processes([(i, int) for i in range(20)], 2))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 class Stopped(BaseException):

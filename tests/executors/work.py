@@ -55,3 +55,19 @@ def process_of(folder: Path, seconds: float = 0.0) -> int:
     (folder / "process").write_text(f"{os.getpid()}\n")
     time.sleep(seconds)
     return os.getpid()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Waits, and fails where the condition does not come true within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(process: int) -> bool:
+    """Whether it runs still; one that has ended may wait for good to be asked how."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -163,12 +163,14 @@ def test_a_job_whose_process_is_killed_is_started_again_and_takes_no_other_with_
     with subprocess.Popen(
         command(*sweep), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE
     ) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not list(tmp_path.glob("outputs/*/*/observations.parquet")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.01)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        workers = [int(c) for c in children if "LokyProcess" in Path(f"/proc/{c}/cmdline").read_text()]
+        workers = [
+            int(c) for c in children if "acenas.executors.worker" in Path(f"/proc/{c}/cmdline").read_text()
+        ]
         os.kill(workers[0], signal.SIGKILL)
         out, _ = process.communicate(timeout=120)
     assert process.returncode == 0

@@ -1,5 +1,6 @@
 """Hyper-parameter search with Optuna: trials are given up early, and a study that was killed goes on."""
 
+import shlex
 import signal
 import subprocess
 import time
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
+import acenas.run.config  # noqa: F401 (it knows `sqlite`)
 from tests.integration.conftest import Command, command, environment
 
 optuna = pytest.importorskip("optuna", reason="needs the extra sweeps")
@@ -80,3 +83,31 @@ def test_a_trial_that_failed_is_tried_again_by_the_same_command(acenas: Command,
         done = acenas(*search, "hydra.sweeper.trials=1", cwd=tmp_path)
         assert done.returncode == 1 and "dropout lies between 0 and 1" in done.stdout + done.stderr
         assert "0 of 1 jobs done; the same command goes on" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["x?1", "a%3Fb#c", "[1]=@:,", "lr 0.1"])
+def test_a_database_has_the_name_of_its_folder(name: str) -> None:
+    from sqlalchemy import make_url
+
+    path = f"/outputs/{name}/debug/optuna.db"
+    url = OmegaConf.create({"path": path, "url": "${sqlite:${path}}"}).url
+    assert make_url(url).database == path
+
+
+@pytest.mark.slow
+def test_a_folder_with_a_question_mark_holds_all_of_a_search(acenas: Command, tmp_path: Path) -> None:
+    names = (
+        "experiment=debug",
+        "loss.scale=interval(1,20)",
+        "output_root='OUT/x?1'",
+        "ranker.finetuning.passes=5",
+    )
+    done = acenas("-m", "hydra/sweeper=optuna", "hydra.sweeper.trials=2", *names, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["OUT"]
+    assert [path.name for path in (tmp_path / "OUT").iterdir()] == ["x?1"]
+    assert (tmp_path / "OUT/x?1/debug/optuna.db").stat().st_size > 0
+    (best,) = (line for line in done.stdout.splitlines() if line.startswith("python -m acenas "))
+    again = acenas(*shlex.split(best)[3:], cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(list((tmp_path / "OUT/x?1/debug").glob("*/summary.json"))) == 2, "it is one of the trials"

@@ -31,11 +31,18 @@ class Server:
     ranges: bool = True
     fails: list[int] = field(default_factory=list)  # statuses of the first answers
     seen: list[str | None] = field(default_factory=list)  # the ranges asked for
+    sends_on_to: str = ""
     url: str = ""
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         wanted = request.headers["Range"]
         self.seen.append(wanted)
+        if self.sends_on_to:
+            request.send_response(302)
+            request.send_header("Location", self.sends_on_to)
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         if self.fails:
             request.send_error(self.fails.pop(0))
             return
@@ -170,6 +177,37 @@ def test_every_source_is_whole() -> None:
         assert source.then.format(file="F", folder="D").startswith(("python -m acenas", "tar xf F"))
 
 
+@pytest.mark.parametrize(
+    "url", ["http://example.org/file", "ftp://127.0.0.1.example.org/file", "file:///etc/passwd"]
+)
+def test_only_what_is_encrypted_is_downloaded(server: Server, tmp_path: Path, url: str) -> None:
+    with pytest.raises(UserError, match=f"{url}: only https"):
+        download(url, tmp_path / "file", SHA256)
+    server.sends_on_to = url
+    with pytest.raises(UserError, match=f"{url}: only https"):
+        download(server.url, tmp_path / "file", SHA256)
+    assert not list(tmp_path.glob("file*")) and len(server.seen) == 1
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y", 0), ("", 2), ("no", 2)])
+def test_where_no_checksum_is_known_a_person_is_asked(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, status: int
+) -> None:
+    asked: list[str] = []
+
+    def reply(question: str) -> str:
+        asked.append(question)
+        return answer
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", reply)
+    for _ in range(2):
+        assert main(["get", "nds", "--url", server.url, "--data-dir", str(tmp_path)]) == status
+    assert (tmp_path / "nds_data.zip").exists() == (status == 0)
+    assert len(asked) == (1 if status == 0 else 2), "what is there already is not asked about"
+    assert all(question.endswith("Download it all the same? [y/N] ") for question in asked)
+
+
 def test_the_command(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +216,9 @@ def test_the_command(
     shown = capsys.readouterr().out
     assert all(name in shown for name in sources())
     where = ["--data-dir", str(tmp_path)]
-    assert main(["get", "nds", "--url", server.url, *where]) == 0
+    assert main(["get", "nds", "--url", server.url, *where]) == 2
+    assert "no checksum of nds_data.zip is known" in capsys.readouterr().err and not server.seen
+    assert main(["get", "nds", "--url", server.url, *where, "--yes"]) == 0
     shown = capsys.readouterr().out
     assert f"its SHA-256 is {SHA256}" in shown
     assert f"Then: python -m acenas.tables import nds {tmp_path}/nds_data.zip" in shown

@@ -93,6 +93,33 @@ def test_a_process_that_fails_is_noticed(capfd: pytest.CaptureFixture[str]) -> N
     assert "on purpose" in capfd.readouterr().err
 
 
+def together(environment: object) -> None:
+    dist.barrier()
+    dist.barrier()
+
+
+def listens_at(process: int) -> set[str]:
+    """The addresses, in hexadecimal as Linux writes them, at which a process waits for connections."""
+    sockets = {str(path.readlink()) for path in Path(f"/proc/{process}/fd").iterdir() if path.is_symlink()}
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()
+    ]
+    return {row[1].split(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's list of connections")
+def test_the_processes_of_one_machine_are_not_to_be_reached_from_others() -> None:
+    with processes(Hardware(devices=2), together):
+        dist.barrier()
+        others = [pid for pid in children(os.getpid()) if "spawn_main" in command(pid)]
+        found = set[str]().union(*map(listens_at, [os.getpid(), *others]))
+        dist.barrier()
+    assert len(others) == 1 and found == {"0100007F"}
+
+
 TRAIN = """
 import sys, time
 import pytorch_lightning as pl
@@ -118,7 +145,7 @@ def command(pid: int) -> str:
     return path.read_bytes().decode() if path.exists() else ""
 
 
-def wait_for(condition: object, seconds: float = 90.0) -> None:
+def wait_for(condition: object, seconds: float = 300.0) -> None:
     assert callable(condition)
     deadline = time.monotonic() + seconds
     while not condition():
@@ -136,7 +163,7 @@ def test_kill_and_resume_with_two_processes_gives_the_same_weights(tmp_path: Pat
     first = subprocess.Popen(
         [sys.executable, str(script), str(folder)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-        start_new_session=True,
+        process_group=0,
     )
     try:
         wait_for((folder / "supernet.ckpt").exists)

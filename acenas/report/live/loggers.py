@@ -10,6 +10,8 @@ import logging
 import os
 import secrets
 import shutil
+import sys
+import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -305,6 +307,23 @@ def _environment(name: str, value: str) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+@contextmanager
+def _temporary_folders() -> Iterator[None]:
+    """Names the temporary folders that W&B makes while it is imported by this process; removes those of killed ones."""
+    for left in () if sys.platform == "win32" else Path(tempfile.gettempdir()).glob("acenas-*-*wandb-*"):
+        try:
+            os.kill(int(left.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+        except (ValueError, OSError):
+            continue  # it is another user's, or somebody else's name
+    template, tempfile.template = tempfile.template, f"acenas-{os.getpid()}-"
+    try:
+        yield
+    finally:
+        tempfile.template = template
+
+
 def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[str, Any]) -> "Run | None":
     """Opens a W&B run; offline where online fails. Returns None where both fail."""
     id_file = folder / "wandb_id.txt"
@@ -317,7 +336,8 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
     )
     for attempt in modes:
         try:
-            import wandb
+            with _temporary_folders():
+                import wandb
 
             settings = wandb.Settings(
                 console="off",  # the terminal shows a live bar, and W&B's capture would tear it

@@ -1,0 +1,32 @@
+"""Runs a program that ends with the process that started this, as does whatever the program itself has started.
+
+    python -I -S supervise.py PROGRAM ARGUMENTS...
+
+Standard input is a pipe whose other end is closed when its process ends, even by a kill. This process must be the first
+of a session. It is a file rather than a module of acenas since it starts in a hundredth of a second so.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+
+def main() -> None:
+    """Ends as the program does: with its status, or by the same signal."""
+    threading.Thread(target=_end_with_starter, daemon=True).start()
+    status = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+def _end_with_starter() -> None:
+    os.read(0, 1)
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
