@@ -168,6 +168,7 @@ def test_the_status_says_how_far_a_study_is(tmp_path: Path, capsys: pytest.Captu
     assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
     done = study.report()
     assert "4 architectures trained (1 failed), 2 given, in" in str(done)
+    assert f"Of the given, {OWN.enumerate()[0]} has 9.5" in str(done), "it is no training of the study"
     assert status_of(tmp_path, capsys) == "lab done 4/4, 1 failed, 2 given loss 9"
     opened(6).ask()
     assert status_of(tmp_path, capsys) == "lab paused 2 4/6, 1 failed, 2 given, 2 pending loss 9"
