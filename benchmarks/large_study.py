@@ -62,7 +62,11 @@ def many_observations(folder: str) -> dict[str, Any]:
     told = pd.DataFrame({"arch": [archs[i] for i in some], "round": 1, "reason": "random", "repeat": 0})
     study.state.trials = told.assign(state="trained", observed_accuracy=observed, seconds=1.0, message="")
     study.state.write()
-    calls = {"ask": study.ask, "returned": lambda: study.returned, "close": study.close}
+    calls: dict[str, Callable[[], Any]] = {
+        "ask": study.ask,
+        "returned": lambda: study.returned,
+        "close": study.close,
+    }
     found: dict[str, Any] = {name: seconds(call) for name, call in calls.items()}
     top = values[np.argsort(-study.state.last_scores)[:10]].mean()
     returned = study.returned

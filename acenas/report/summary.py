@@ -248,7 +248,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
 
 def _best_given(search: FinishedSearch) -> dict[str, Any]:
     values = search.given.set_index("arch")[search.objective.column]
-    best = (search.objective.sign * values).idxmax()
+    best = str((search.objective.sign * values).idxmax())
     return {"arch": best, search.objective.column: float(values[best])}
 
 
