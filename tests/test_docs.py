@@ -7,7 +7,8 @@ stand-ins. What is special about a block stands in a comment above it:
     <!-- test: [slow] [root] [needs PROGRAM] [with ARGUMENTS] -->    or    <!-- test: compose; WHY -->
 
 `slow`: runs in the slow tests alone. `root`: runs in the clone's root. `needs`: is skipped where there is no such
-program, or no cluster (`slurm`). `with`: these arguments are added to every command, mostly to make it small.
+program, or no cluster (`slurm`). `with`: these arguments are added to every command, in place of its own of the same
+name, mostly to make it small.
 `compose`: is not run, since WHY; its configuration is composed and checked. The fast tests compose that of every other
 command, too.
 """
@@ -72,9 +73,11 @@ class Block:
         return [line for line in (re.sub(r"(^|\s+)# .*$", "", line) for line in lines) if line]
 
     def script(self) -> str:
-        """What bash gets: the commands, each with the arguments that the test adds."""
-        commands = self.commands()
-        return "\n".join(c if re.match(r"\w+=\$\(", c) else f"{c} {self.extra or ''}" for c in commands)
+        """What bash gets: the commands, each with the arguments that the test adds, for its own of that name."""
+        commands, extra = self.commands(), self.extra or ""
+        for name in re.findall(r"(\S+)=", extra):  # two sweeps of one key would be multiplied
+            commands = [re.sub(rf" {re.escape(name)}=\S+", "", command) for command in commands]
+        return "\n".join(c if re.match(r"\w+=\$\(", c) else f"{c} {extra}" for c in commands)
 
 
 def blocks_of(path: Path) -> Iterator[Block]:

@@ -62,3 +62,14 @@ def test_a_configuration_is_checked_before_heavy_imports() -> None:
     code = f"import acenas.run.commands.run, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_a_run_can_be_read_in_one_sitting() -> None:
+    """What runs the stages in order fits on a page, and no class of a run does everything."""
+    run = ROOT / "run"
+    assert len((run / "pipeline.py").read_text().splitlines()) < 120
+    classes = [n for path in run.rglob("*.py") for n in ast.walk(ast.parse(path.read_text()))]
+    lengths = {
+        n.name: n.end_lineno - n.lineno for n in classes if isinstance(n, ast.ClassDef) and n.end_lineno
+    }
+    assert len(lengths) > 10 and max(lengths.values()) < 150, lengths

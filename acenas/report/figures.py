@@ -1,7 +1,7 @@
 """Figures of a finished search. Colours are Okabe and Ito's, which colour-blind readers can tell apart."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path
 from acenas.report.runs import shown
 from acenas.report.summary import FinishedSearch, pareto_front, round_metrics
@@ -48,6 +49,37 @@ def search_curve(search: FinishedSearch) -> Figure:
         _draw_returned(above, search)
         _draw_ndcg(below, search)
         return figure
+
+
+def value_curve(
+    values: "pd.Series[float]", curve: Sequence[Mapping[str, Any]], objective: Objective
+) -> Figure:
+    """What each training showed, the best so far, and how well each round ranked; for a notebook.
+
+    Args:
+        values: of the trainings, in their order; NaN for those that failed.
+        curve: of the summary.
+        objective: what the values are of.
+    """
+    from matplotlib import pyplot  # not the bare class: notebooks show its figures
+
+    trained = range(1, len(values) + 1)
+    best = objective.sign * (objective.sign * values).cummax()
+    worst = values.quantile(0.1 if objective.sign > 0 else 0.9)  # the worst are left out of the picture
+    with mpl.rc_context(STYLE):
+        figure, (above, below) = pyplot.subplots(
+            2, 1, sharex=True, figsize=(5.6, 4.6), height_ratios=[3, 2], layout="constrained"
+        )
+        above.scatter(trained, values, s=16, color=ORANGE, label="trained")
+        above.step(trained, best, where="post", color=BLUE, label="best so far")
+        ylim = (worst, None) if objective.sign > 0 else (None, worst)
+        above.set(ylabel=objective.label("observed").replace("_", " "), ylim=ylim)
+        above.legend(loc="lower right" if objective.sign > 0 else "upper right")
+        ndcg = [float("nan") if point["ndcg@10"] is None else point["ndcg@10"] for point in curve]
+        below.plot([point["trained"] for point in curve], ndcg, marker="o", color=GREEN)
+        below.set(xlabel="architectures trained", ylabel="NDCG@10", ylim=(0, 1.02))
+        pyplot.close(figure)  # shown once, as what the cell returns
+    return figure
 
 
 def score_scatter(search: FinishedSearch) -> Figure:

@@ -102,6 +102,8 @@ def _page(
         facts["regret"] = shown(summary["regret"], unit).removesuffix(" %")
     facts["architectures trained"] = str(summary["trained"])
     facts |= {what: str(summary[what]) for what in ("failed", "given") if summary[what]}
+    if len(search.given):
+        facts["best given"] = shown(summary["best_given"][search.objective.column], unit)
     top = {key.split("_")[0].removeprefix("top"): key for key in summary["metrics"] if key.startswith("top")}
     ndcg = {key.removeprefix("ndcg@"): key for key in summary["metrics"] if key.startswith("ndcg@")}
     best_of_top = f"test {name} of the best observed{f' ({unit})' if unit else ''}"

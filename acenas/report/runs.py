@@ -91,6 +91,7 @@ _SUMMARY = {
     "trained?": int,
     "failed?": int,
     "given?": int,
+    "best_given?": {"arch?": str, str: _MAYBE},
     "returned?": {"arch?": str, "costs?": {str: _MAYBE}, str: _MAYBE},
     "best_known?": ({"arch?": str, str: _MAYBE}, type(None)),
     "regret?": _MAYBE,
@@ -194,6 +195,11 @@ def headline(summary: Mapping[str, Any]) -> str:
             if best is None
             else f"{observed}, test {name} {shown(returned[f'test_{name}'], unit)}; the best known has "
             f"{shown(best[f'test_{name}'], unit)} (regret {shown(summary['regret'], unit).removesuffix(' %')}).",
+            *(
+                f"Of the given, {best_given['arch']} has {shown(best_given[f'observed_{name}'], unit)}."
+                for best_given in [summary.get("best_given")]
+                if best_given
+            ),
             *(
                 f"Constraint {name} <= {limit:g}: {summary['constraints']['returned'][name]:.4g} "
                 f"({summary['constraints']['origins'][name]})."

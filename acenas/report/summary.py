@@ -222,6 +222,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
         "trained": len(search.observations),
         "failed": len(search.failed),
         "given": len(search.given),
+        **({} if search.given.empty else {"best_given": _best_given(search)}),
         "returned": {
             "arch": returned,
             search.objective.column: float(observed[returned]),
@@ -243,6 +244,12 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
         "versions": dict(search.versions),
     }
     return {name: _without_nan(value) for name, value in summary.items()}
+
+
+def _best_given(search: FinishedSearch) -> dict[str, Any]:
+    values = search.given.set_index("arch")[search.objective.column]
+    best = str((search.objective.sign * values).idxmax())
+    return {"arch": best, search.objective.column: float(values[best])}
 
 
 def _constraints(search: FinishedSearch) -> dict[str, Any]:

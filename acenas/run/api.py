@@ -276,32 +276,9 @@ class SearchRun:
 
     def plot(self) -> Figure:
         """What each training showed, the best so far, and how well each round ranked what is known of the space."""
-        import matplotlib as mpl
-        from matplotlib import pyplot  # not the bare class: notebooks show its figures
+        from acenas.report.figures import value_curve  # takes a second
 
-        from acenas.report.figures import BLUE, GREEN, ORANGE, STYLE
-
-        objective = self.objective
-        values = self.observations[objective.column]
-        trained = range(1, len(values) + 1)
-        best = objective.sign * (objective.sign * values).cummax()
-        unit = f" ({objective.unit})" if objective.unit else ""
-        worst = values.quantile(0.1 if objective.sign > 0 else 0.9)  # the worst are left out of the picture
-        with mpl.rc_context(STYLE):
-            figure, (above, below) = pyplot.subplots(
-                2, 1, sharex=True, figsize=(5.6, 4.6), height_ratios=[3, 2], layout="constrained"
-            )
-            above.scatter(trained, values, s=16, color=ORANGE, label="trained")
-            above.step(trained, best, where="post", color=BLUE, label="best so far")
-            ylim = (worst, None) if objective.sign > 0 else (None, worst)
-            above.set(ylabel=f"observed {objective.name.replace('_', ' ')}{unit}", ylim=ylim)
-            above.legend(loc="lower right" if objective.sign > 0 else "upper right")
-            curve = self.summary["curve"]
-            ndcg = [float("nan") if point["ndcg@10"] is None else point["ndcg@10"] for point in curve]
-            below.plot([point["trained"] for point in curve], ndcg, marker="o", color=GREEN)
-            below.set(xlabel="architectures trained", ylabel="NDCG@10", ylim=(0, 1.02))
-            pyplot.close(figure)  # shown once, as what the cell returns
-        return figure
+        return value_curve(self.observations[self.objective.column], self.summary["curve"], self.objective)
 
     def draw(self, arch: str | None = None) -> Figure:
         """A picture of an architecture; by default of the returned one.

@@ -31,15 +31,9 @@ from acenas.run.takeover import take_over
 
 
 def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
-    """Runs what `cfg` asks for in `folder`, or goes on with it.
+    """Runs what `cfg` asks for in `folder`, or goes on with it. Raises `UserError` where it cannot run.
 
-    Args:
-        cfg: The configuration.
-        folder: Of the run.
-        trial: Makes what watches the search for a hyper-parameter search, and may give the run up.
-
-    Raises:
-        UserError: Where the configuration cannot run.
+    `trial` makes what watches the search for a hyper-parameter search, and may give the run up.
     """
     check_arguments(OmegaConf.to_container(cfg, resolve=True))
     written = OmegaConf.to_yaml(cfg, resolve=True)
@@ -58,8 +52,7 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
     merged = OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels})
-    written = OmegaConf.to_yaml(merged, resolve=True)
-    write_text(folder / "config.yaml", written)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(merged, resolve=True))
     if cfg.search and cfg.take_over and not cfg.fresh:
         take_over(folder)
     try:

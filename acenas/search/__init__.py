@@ -6,12 +6,13 @@ from acenas.lazy import lazy
 
 if TYPE_CHECKING:
     from acenas.search.acquisition import Acquisition, BestAndRandom
+    from acenas.search.answers import Trial
     from acenas.search.candidates import Candidates
     from acenas.search.evolution import RegularisedEvolution
     from acenas.search.loop import SearchResult, run_study
     from acenas.search.rounds import BudgetedSearch, Search
     from acenas.search.state import StudyState
-    from acenas.search.study import Returned, Study, Trial
+    from acenas.search.study import Returned, Study
 
 __all__ = [
     "Acquisition",
@@ -39,6 +40,7 @@ __getattr__, __dir__ = lazy(
         **dict.fromkeys(("SearchResult", "run_study"), "acenas.search.loop"),
         **dict.fromkeys(("BudgetedSearch", "Search"), "acenas.search.rounds"),
         "StudyState": "acenas.search.state",
-        **dict.fromkeys(("Returned", "Study", "Trial"), "acenas.search.study"),
+        **dict.fromkeys(("Returned", "Study"), "acenas.search.study"),
+        "Trial": "acenas.search.answers",
     },
 )

@@ -96,7 +96,8 @@ class Fitting:
     def fit(self, number: int) -> NDArray[np.floating]:
         """Fits the ranker to all that was told and given, after round `number`; returns `[A]` scores.
 
-        At least one training must have worked. What failed is taken for no better than the worst that worked.
+        At least one training must have worked. What failed is taken for the worst that worked, and for worse where all
+        that worked are alike: with one alone, nothing would tell it from the failures.
         """
         self._pretrain()
         state = self.state
@@ -104,7 +105,10 @@ class Fitting:
         if len(state.given):
             graphs = GraphBatch.cat([state.space.canonical_graphs(state.given["arch"].tolist()), graphs])
         _, utilities = state.known
-        observed = np.where(np.isnan(utilities), np.nanmin(utilities), utilities)
+        failed = worst = np.nanmin(utilities)
+        if worst == np.nanmax(utilities):
+            failed -= max(abs(worst), 1.0)
+        observed = np.where(np.isnan(utilities), failed, utilities)
         self.ranker.finetune(graphs, torch.tensor(observed, dtype=torch.float32), round=number)
         return self._scores(self.graphs)
 

@@ -13,9 +13,10 @@ import pandas as pd
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
 from acenas.files import read_json, write_text
+from acenas.search.answers import Trial
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.state import FAILED
-from acenas.search.study import Study, Trial
+from acenas.search.study import Study
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -19,6 +19,7 @@ from acenas.evaluation.objective import Objective
 from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
 from acenas.search.acquisition import Acquisition
+from acenas.search.answers import Answers, Named, Trial
 from acenas.search.candidates import Pool
 from acenas.search.constraints import Limits, non_dominated
 from acenas.search.description import check_same_study, read_description, write_description
@@ -31,31 +32,6 @@ from acenas.spaces import Choices, SearchSpace
 
 BUDGET = 50
 """Trainings of a study that says nothing else."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training that a study asks for.
-
-    Attributes:
-        number: of the trial, from 0, in the order in which they were chosen.
-        arch: what to train.
-        round: in which it was chosen, from 1.
-        reason: why, such as `predicted` or `random`.
-        repeat: which training of this architecture it is, from 0.
-        choices: the architecture as a mapping, where its space is one of choices.
-    """
-
-    number: int
-    arch: str
-    round: int = 0
-    reason: str = ""
-    repeat: int = 0
-    choices: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-
-Named = Trial | int | np.integer[Any] | str | Mapping[str, Any]
-"""A trial, its number, its architecture or its choices."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +112,13 @@ class Study:
         limits = kept.get("constraints") if constraints is None else constraints
         self.limits = limits_of(space, limits, self.fitting.known_labels)
         self._lock = lock_of(self.folder / ".study.lock")
+        self._answers = Answers(self.state, self.budget)
         with self._transaction():
             self._open(archs)
         if given is not None:
-            self._give(*self._given_of(frame_of(given)), again=True)
+            archs_and_values = self._answers.read(frame_of(given))
+            with self._transaction():
+                self._answers.give(*archs_and_values, again=True)
 
     def _open(self, archs: Sequence[str] | Pool | None) -> None:
         """Begins the study, goes on with it, or raises its budget."""
@@ -221,12 +200,11 @@ class Study:
         observed = as_number(value, name)
         state, message = (TRAINED, "") if math.isfinite(observed) else (FAILED, f"{name} is {observed}")
         with self._transaction():
-            if (found := self._find(trial)) is not None:
-                self._settle(*found, state, observed, seconds, message)
+            if self._answers.tell(trial, state, observed, seconds, message):
                 return
-            arch = self._arch(trial)
+            arch = self._answers.arch(trial)
             warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
-            self._give([arch], [observed])
+            self._answers.give([arch], [observed])
 
     def fail(
         self,
@@ -236,9 +214,8 @@ class Study:
     ) -> None:
         """Notes that a training failed: it counts, ranks below all that worked, and is not asked for again."""
         with self._transaction():
-            if (found := self._find(trial)) is None:
+            if not self._answers.tell(trial, FAILED, math.nan, seconds, str(reason)):
                 raise UserError(f"{trial} was not asked for, so it cannot fail")
-            self._settle(*found, FAILED, math.nan, seconds, str(reason))
 
     def give(self, observed: pd.DataFrame) -> None:
         """Takes in what was trained elsewhere: it is learned from, costs no budget, and is never asked for.
@@ -253,44 +230,9 @@ class Study:
         Raises:
             UserError: where a column is missing, a value is no number, or an architecture is not of the space.
         """
-        self._give(*self._given_of(observed))
-
-    def _given_of(self, observed: pd.DataFrame) -> tuple[list[str], list[float]]:
-        name = self.objective.name
-        if name not in observed.columns:
-            raise UserError(
-                f"given: there is no column {name}; rename the one that holds it (there are "
-                f"{', '.join(map(str, observed.columns))})"
-            )
-        return self.space.read_frame(observed.drop(columns=name)), [
-            as_number(value, f"row {row}: {name}") for row, value in enumerate(observed[name])
-        ]
-
-    def _give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
-        rows = [(arch, value) for arch, value in zip(archs, values, strict=True) if math.isfinite(value)]
-        if len(rows) < len(values):
-            warnings.warn(
-                f"given: {len(values) - len(rows)} without a finite {self.objective.name} are left out",
-                stacklevel=3,
-            )
+        archs_and_values = self._answers.read(observed)
         with self._transaction():
-            trials = self.state.trials
-            open_ones = trials.index[trials["state"].isin([QUEUED, PENDING])]
-            forms = self.space.canonical_all(trials["arch"][open_ones].tolist())
-            numbers = dict(zip(forms, open_ones.tolist(), strict=True))
-            given, asked = [], []
-            for row, form in zip(rows, self.space.canonical_all([arch for arch, _ in rows]), strict=True):
-                if form in numbers:
-                    asked.append(row[0])
-                    self._settle("observations", numbers.pop(form), TRAINED, row[1])
-                else:
-                    given.append(row)
-            if asked:
-                warnings.warn(
-                    f"given: {len(asked)} were asked for and count as told, such as {asked[0]}", stacklevel=3
-                )
-            self.state.add_given([arch for arch, _ in given], [value for _, value in given], again)
-            self._warn_of_fractions([value for _, value in given])
+            self._answers.give(*archs_and_values)
 
     @property
     def pending(self) -> list[Trial]:
@@ -477,54 +419,3 @@ class Study:
                     raise
         except Timeout:
             raise UserError(f"another process has held the lock of {self.folder} for ten minutes") from None
-
-    def _arch(self, trial: Named) -> str:
-        if isinstance(trial, Mapping):
-            return self.space.from_choices(trial)
-        return self.space.parse(trial.arch if isinstance(trial, Trial) else str(trial))
-
-    def _find(self, trial: Named) -> tuple[str, int] | None:
-        """The file that a trial is in, `observations` or `answers`, and its row; None where it was not asked for."""
-        trials = self.state.trials
-        if isinstance(trial, int | np.integer):
-            if not 0 <= trial < len(trials) or trials["state"][int(trial)] == QUEUED:
-                raise UserError(f"there is no trial {trial}; the study asked for {len(trials)}")
-            return "observations", int(trial)
-        # Where the budget was raised since it was asked for, its number may be that of another one.
-        if isinstance(trial, Trial) and trials["arch"].get(trial.number) == trial.arch:
-            return "observations", trial.number
-        form = self.space.canonical(self._arch(trial))
-        for name, frame in (("observations", trials), ("answers", self.state.answers)):
-            forms = self.space.canonical_all(frame["arch"].tolist())
-            rows = [row for row, other in zip(frame.index, forms, strict=True) if other == form]
-            if rows:
-                return name, next((row for row in rows if frame["state"][row] in (QUEUED, PENDING)), rows[0])
-        return None
-
-    def _settle(
-        self, name: str, row: int, state: str, value: float, seconds: float = math.nan, message: str = ""
-    ) -> None:
-        """Takes in the end of a training, of a row of `observations` or `answers`."""
-        column = self.objective.column
-        before = (self.state.trials if name == "observations" else self.state.answers).loc[row]
-        if before["state"] in (TRAINED, FAILED):
-            if before["state"] != state or (state == TRAINED and before[column] != value):
-                was = before[column] if before["state"] == TRAINED else "failed"
-                raise UserError(
-                    f"trial {row} ({before['arch']}) was told before: {was}; that stands, not {value}"
-                )
-            return
-        observed = value if state == TRAINED else math.nan
-        self.state.update([row], name, state=state, seconds=seconds, message=message, **{column: observed})
-        self.state.write(name)
-        told = self.state.told[column].dropna()
-        if len(told) == min(3, self.budget):
-            self._warn_of_fractions(told)
-
-    def _warn_of_fractions(self, values: Collection[float]) -> None:
-        if self.objective.unit == "%" and len(values) and 0 <= min(values) <= max(values) <= 1:
-            warnings.warn(
-                f"all {self.objective.name} values so far lie between 0 and 1, and the unit is percent; were fractions "
-                "told?",
-                stacklevel=4,
-            )

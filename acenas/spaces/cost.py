@@ -2,8 +2,8 @@
 
 Tables of this field mean two things by "FLOPs". Neither counts a multiply-add as two:
 
-- Multiply-adds, `Cost.macs_m` here: "flops" in the official files of NAS-Bench-201, NDS and AceNAS. A table imported
-  from such a file has them as `<dataset>.flops_m`.
+- Multiply-adds, `Cost.macs_m` here: "flops" in the official files of NAS-Bench-201 and AceNAS (those of NDS do not say
+  what theirs are). A table imported from such a file has them as `<dataset>.flops_m`.
 - `Cost.flops_m`, which adds normalisation, ReLU and average pools, as Archai's counter does: in some collections of
   NAS-Bench-201 figures. Tables measured by acenas and the labels that it counts have these as `<dataset>.flops_m`.
 

@@ -165,6 +165,7 @@ def test_the_page_shows_a_loss_and_what_failed(test: "pd.Series[float] | None", 
         "observed loss",
         "diverged",
         "<h2>Given</h2>",
+        "best given",
         "15",
         *([] if test is not None else ["nobody knows it"]),
     ):

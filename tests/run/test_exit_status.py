@@ -19,6 +19,7 @@ from acenas.tables.__main__ import main as tables
         (run.main, ["search.bugdet=5"], "search.bugdet"),
         (run.main, ["search.budget=0"], "search.budget=0"),
         (run.main, ["--config-dir=nowhere"], "not found"),
+        (run.main, ["~experiment"], "the experiment has no name"),
         (run.main, ["-m", "loss=nothing,mse", "logger.mode=disabled"], "Could not find 'loss/nothing'"),
         (benchmark.main, ["methods=[nothing]"], "nothing is not defined"),
         (benchmark.main, ["metods=[a]"], "metods"),

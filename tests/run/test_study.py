@@ -169,6 +169,7 @@ def test_the_status_says_how_far_a_study_is(tmp_path: Path, capsys: pytest.Captu
     assert status_of(tmp_path, capsys) == "lab done 5/5, 1 failed, 2 given loss 9"
     done = study.report()
     assert "5 architectures trained (1 failed), 2 given, in" in str(done)
+    assert f"Of the given, {OWN.enumerate()[0]} has 9.5" in str(done), "it is no training of the study"
     assert status_of(tmp_path, capsys) == "lab done 5/5, 1 failed, 2 given loss 9"
     opened(7).ask()
     assert status_of(tmp_path, capsys) == "lab paused 2 5/7, 1 failed, 2 given, 2 pending loss 9"

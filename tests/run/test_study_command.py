@@ -127,6 +127,10 @@ def test_a_space_of_a_module_or_of_any_class(
         assert main(["ask", name, "--trust", "my_own_space"]) == 0
     (tmp_path / "any.yaml").write_text("_target_: acenas.spaces.NasBench201")
     assert main(["new", "any", "--space", "any.yaml", "--budget", "2"]) == 0
+    (tmp_path / "conf/space").mkdir(parents=True)
+    (tmp_path / "any.yaml").rename("conf/space/mine.yaml")
+    monkeypatch.setenv("ACENAS_CONF", "conf")
+    assert main(["new", "named", "--space", "mine", "--budget", "2"]) == 0
     for text in (
         "[1]",
         "{a: 1}",

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
@@ -26,7 +26,7 @@ from acenas.evaluation.objective import Objective
 from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial, run_study
 from acenas.search.constraints import Limits
 from acenas.search.events import RoundResult, SearchCallback
-from acenas.spaces import Choice, Choices
+from acenas.spaces import Choice, Choices, GraphBatch
 from acenas.tables import WeakLabels
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
@@ -167,6 +167,24 @@ def test_a_failed_training_counts_and_is_not_asked_for_again(tmp_path: Path) -> 
     assert observed["state"].tolist() == ["failed", "failed", *["trained"] * 18]
     assert observed["message"].tolist()[:2] == ["diverged", "accuracy is nan"]
     assert asked.returned is not None and np.isfinite(asked.returned.value)
+
+
+def test_what_failed_ranks_below_the_only_one_that_worked(tmp_path: Path) -> None:
+    """Where all else failed, or all that worked are alike."""
+    fits: list[list[float]] = []
+
+    class Watched(LeastSquares):
+        def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
+            fits.append(accuracies.tolist())
+            super().finetune(graphs, accuracies, round=round)
+
+    def values(trial: Trial) -> float:
+        return 7e9 if trial.number in (1, 3) else 6e9 if trial.number == 5 else math.nan
+
+    asked = Study(SPACE, 9, tmp_path, ranker=Watched(), archs=ARCHS, weak_labels=[])
+    told(asked, values).ranking()
+    first, second, *_ = fits
+    assert first[0] == first[2] < first[1] and second[0] == second[2] == second[4] < second[1] == second[3]
 
 
 def test_a_study_in_which_all_failed_goes_on(tmp_path: Path) -> None:

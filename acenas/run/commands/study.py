@@ -20,62 +20,19 @@ import yaml
 from acenas.errors import UserError, exit_status
 from acenas.files import read_json, reading, write_text
 from acenas.report import runs
-from acenas.trust import HELP, build_kind, import_name, trusting
+from acenas.trust import HELP
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from acenas.run.study import Study
-    from acenas.spaces import SearchSpace
 
 DESCRIPTION = "space.yaml"
 """In the folder of a study that the command made: its space."""
 
 
-def open_space(text: str) -> tuple[SearchSpace, dict[str, Any]]:
-    """The space of a YAML file or of `module:object`, and its description for the study's folder.
-
-    A YAML file holds `choices` and other arguments of `Choices`, or `_target_` and the arguments of any space, as in
-    the configuration. An object is a space, or a function that makes one.
-
-    Raises:
-        UserError: where there is no such file or object, or it describes no space.
-    """
-    if Path(text).suffix in (".yaml", ".yml"):
-        try:
-            described = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise UserError(f"{text} cannot be read: {error}") from None
-        if not isinstance(described, dict):
-            raise UserError(f"{text} is no mapping; give it choices, as in `choices: {{width: [16, 32]}}`")
-    elif ":" in text:
-        described = {"object": text}
-    else:
-        raise UserError(f"--space {text}: give a YAML file, or module:object")
-    return described_space(described, None), described
-
-
-def described_space(described: Mapping[str, Any], trust: Sequence[str] | None) -> SearchSpace:
-    """The space of a description, which may name code of the modules `trust`; None for any, as the user's own may."""
-    from acenas.spaces import SearchSpace
-
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    if "object" in described:
-        with trusting(trust):
-            found = import_name(str(described["object"]))
-        space = found() if callable(found) and not isinstance(found, SearchSpace) else found
-        if not isinstance(space, SearchSpace):
-            raise UserError(f"{described['object']} is no SearchSpace but a {type(space).__name__}")
-        return space
-    if not {"_target_", "choices"} & set(described):
-        raise UserError(f"the space has neither choices nor _target_, only {', '.join(map(str, described))}")
-    config = {"_target_": "acenas.spaces.Choices", **described}
-    return build_kind(SearchSpace, config, trust)  # type: ignore[type-abstract]
-
-
 def open_study(folder: Path, budget: int | None = None, trust: Sequence[str] = ()) -> Study:
-    """The study in `folder`, with a larger budget if one is given; `trust` as in `described_space`.
+    """The study in `folder`, with a larger budget if one is given; `trust` as in `acenas.spaces.described.space_of`.
 
     Raises:
         UserError: where there is none.
@@ -85,8 +42,9 @@ def open_study(folder: Path, budget: int | None = None, trust: Sequence[str] = (
             f"{folder} holds no study of this command; begin one with python -m acenas.study new {folder}"
         )
     from acenas.run.study import Study
+    from acenas.spaces.described import space_of
 
-    space = described_space(runs.config_of(folder, DESCRIPTION), trust)
+    space = space_of(runs.config_of(folder, DESCRIPTION), trust)
     return Study(space, budget, folder, seed=_seed(folder))
 
 
@@ -95,7 +53,14 @@ def _seed(folder: Path) -> int:
 
 
 def _new(options: argparse.Namespace) -> None:
-    space, described = open_space(options.space)
+    from acenas.spaces.described import open_space
+
+    opened = open_space(options.space)
+    if opened is None:
+        raise UserError(
+            f"--space {options.space}: give a YAML file, module:object, or a name in the folder space of ACENAS_CONF"
+        )
+    space, described = opened
     if (options.folder / DESCRIPTION).exists():
         raise UserError(f"{options.folder} holds a study already; raise its budget with ask --budget")
     from acenas.run.study import Study
@@ -267,7 +232,9 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     new = command("new", _new, "begin a study")
-    new.add_argument("--space", required=True, help="a YAML file with choices, or module:object")
+    new.add_argument(
+        "--space", required=True, help="a YAML file with choices, module:object, or a name in ACENAS_CONF"
+    )
     new.add_argument("--budget", type=int, help="trainings in all (default: 50)")
     new.add_argument(
         "--objective", default="accuracy", help="such as 'min perplexity' (default: accuracy, percent)"

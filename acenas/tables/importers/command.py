@@ -9,13 +9,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.progress import DownloadColumn
 
 from acenas.errors import UserError
 from acenas.tables.console import UNCHECKED, find_space, progress_bar, renamed_columns, say
-from acenas.trust import import_name
 
 
 def add_imports(formats: Any) -> None:
@@ -90,8 +88,8 @@ def add_imports(formats: Any) -> None:
     command.add_argument(
         "--space",
         required=True,
-        help="the search space: one of acenas, such as nasbench201; one of yours, as module.Class or a YAML file of "
-        "its choices; or any other name, and then the grammar of architectures is not checked",
+        help="the search space: one of acenas, such as nasbench201; one of yours, as module.Class, a YAML file of its "
+        "choices or its name in ACENAS_CONF; or any other name, and then the grammar of architectures is not checked",
     )
     command.add_argument(
         "--column",
@@ -207,20 +205,16 @@ def import_csv(options: argparse.Namespace, console: Console) -> None:
 
 
 def _named_space(name: str) -> Any:
-    """Returns the search space of that name, that of a YAML file, or the class or object `module.Name`; else None.
-
-    The YAML file holds the arguments of `acenas.spaces.Choices`, or an experiment that has them as its `space`.
+    """Returns the search space that `open_space` opens, or that of acenas of that name; else None.
 
     Raises:
-        UserError: where `module.Name` is not there, or a name is nearly that of a space of acenas.
+        UserError: as `open_space`, or where a name is nearly that of a space of acenas.
     """
+    from acenas.spaces.described import open_space
     from acenas.spaces.nds.cells import FAMILIES
 
-    if name.endswith((".yaml", ".yml")):
-        return _described_space(Path(name))
-    if "." in name:
-        found = import_name(name)
-        return found() if callable(found) else found
+    if opened := open_space(name):
+        return opened[0]
     space = find_space(name)
     known = [
         "nasbench101",
@@ -235,18 +229,6 @@ def _named_space(name: str) -> Any:
             "otherwise"
         )
     return space
-
-
-def _described_space(path: Path) -> Any:
-    from acenas.spaces import Choices
-
-    try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Choices(**described.get("space", described))
-    except (OSError, yaml.YAMLError, AttributeError, TypeError) as error:
-        raise UserError(
-            f"--space {path} describes no space ({error}); it needs choices, as in `choices: {{width: [16, 32]}}`"
-        ) from None
 
 
 def _add_unit(command: argparse.ArgumentParser, *more: str) -> None:

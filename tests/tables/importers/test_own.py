@@ -240,7 +240,9 @@ def test_without_a_unit_columns_are_named_freely_and_not_checked(tmp_path: Path)
     assert table.column("lm.valid.1").tolist() == [130, 120]
 
 
-def test_a_space_of_choices_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_space_of_choices_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     choices = "choices: {k: [1, 3], w: [8, 16]}\nread: 'k(?P<k>\\d)w(?P<w>\\d+)'\nname: mine\n"
     (tmp_path / "space.yaml").write_text(choices)
     indented = "  " + choices.strip().replace("\n", "\n  ")
@@ -259,6 +261,11 @@ def test_a_space_of_choices_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
     for name in ("space", "experiment"):
         assert main([*command, str(tmp_path / f"{name}.yaml")]) == 0
         assert BenchmarkTable.open(tmp_path / "out.parquet", space="mine").archs == ["k=3,w=8", "k=1,w=16"]
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space/own.yaml").write_text(f"_target_: acenas.Choices\n_convert_: all\n{choices}")
+    monkeypatch.setenv("ACENAS_CONF", str(tmp_path))
+    assert main([*command, "own"]) == 0
+    assert BenchmarkTable.open(tmp_path / "out.parquet", space="mine").archs == ["k=3,w=8", "k=1,w=16"]
     (tmp_path / "space.yaml").write_text("width: 3")
     for name in ("space", "none"):
         assert main([*command, str(tmp_path / f"{name}.yaml")]) == 2

@@ -1,0 +1,155 @@
+"""What a study is told: finds the trial that is meant, and keeps the answer in the study's state."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from acenas.errors import UserError
+from acenas.search.inputs import as_number
+from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training that a study asks for.
+
+    Attributes:
+        number: of the trial, from 0, in the order in which they were chosen.
+        arch: what to train.
+        round: in which it was chosen, from 1.
+        reason: why, such as `predicted` or `random`.
+        repeat: which training of this architecture it is, from 0.
+        choices: the architecture as a mapping, where its space is one of choices.
+    """
+
+    number: int
+    arch: str
+    round: int = 0
+    reason: str = ""
+    repeat: int = 0
+    choices: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+
+Named = Trial | int | np.integer[Any] | str | Mapping[str, Any]
+"""A trial, its number, its architecture or its choices."""
+
+
+class Answers:
+    """Takes in what trainings showed, of trials that the study asked for and of what was trained elsewhere.
+
+    Args:
+        state: of the study, which keeps them. Whoever calls `tell` or `give` holds the lock of its folder.
+        budget: of the study.
+    """
+
+    def __init__(self, state: StudyState, budget: int) -> None:
+        self.state, self.budget = state, budget
+        self.space, self.objective = state.space, state.objective
+
+    def tell(self, trial: Named, state: str, value: float, seconds: float, message: str) -> bool:
+        """Takes in the end of a training, in one of the states `TRAINED` and `FAILED`; False where nobody asked for it.
+
+        Raises:
+            UserError: where it was told to have ended in another way, or there is no such trial or architecture.
+        """
+        found = self._find(trial)
+        if found is not None:
+            self._settle(*found, state, value, seconds, message)
+        return found is not None
+
+    def arch(self, trial: Named) -> str:
+        """The architecture that is meant. Raises `UserError` where it is none of the space."""
+        if isinstance(trial, Mapping):
+            return self.space.from_choices(trial)
+        return self.space.parse(trial.arch if isinstance(trial, Trial) else str(trial))
+
+    def read(self, observed: pd.DataFrame) -> tuple[list[str], list[float]]:
+        """The architectures and values of a frame as `Study.give` takes it. Raises `UserError` as that does."""
+        name = self.objective.name
+        if name not in observed.columns:
+            raise UserError(
+                f"given: there is no column {name}; rename the one that holds it (there are "
+                f"{', '.join(map(str, observed.columns))})"
+            )
+        return self.space.read_frame(observed.drop(columns=name)), [
+            as_number(value, f"row {row}: {name}") for row, value in enumerate(observed[name])
+        ]
+
+    def give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
+        """Takes in what was trained elsewhere, as `Study.give` says; `again` as in `StudyState.add_given`."""
+        rows = [(arch, value) for arch, value in zip(archs, values, strict=True) if math.isfinite(value)]
+        if len(rows) < len(values):
+            warnings.warn(
+                f"given: {len(values) - len(rows)} without a finite {self.objective.name} are left out",
+                stacklevel=3,
+            )
+        trials = self.state.trials
+        open_ones = trials.index[trials["state"].isin([QUEUED, PENDING])]
+        forms = self.space.canonical_all(trials["arch"][open_ones].tolist())
+        numbers = dict(zip(forms, open_ones.tolist(), strict=True))
+        given, asked = [], []
+        for row, form in zip(rows, self.space.canonical_all([arch for arch, _ in rows]), strict=True):
+            if form in numbers:
+                asked.append(row[0])
+                self._settle("observations", numbers.pop(form), TRAINED, row[1])
+            else:
+                given.append(row)
+        if asked:
+            warnings.warn(
+                f"given: {len(asked)} were asked for and count as told, such as {asked[0]}", stacklevel=3
+            )
+        self.state.add_given([arch for arch, _ in given], [value for _, value in given], again)
+        self._warn_of_fractions([value for _, value in given])
+
+    def _find(self, trial: Named) -> tuple[str, int] | None:
+        """The file that a trial is in, `observations` or `answers`, and its row; None where it was not asked for."""
+        trials = self.state.trials
+        if isinstance(trial, int | np.integer):
+            if not 0 <= trial < len(trials) or trials["state"][int(trial)] == QUEUED:
+                raise UserError(f"there is no trial {trial}; the study asked for {len(trials)}")
+            return "observations", int(trial)
+        # Where the budget was raised since it was asked for, its number may be that of another one.
+        if isinstance(trial, Trial) and trials["arch"].get(trial.number) == trial.arch:
+            return "observations", trial.number
+        form = self.space.canonical(self.arch(trial))
+        for name, frame in (("observations", trials), ("answers", self.state.answers)):
+            forms = self.space.canonical_all(frame["arch"].tolist())
+            rows = [row for row, other in zip(frame.index, forms, strict=True) if other == form]
+            if rows:
+                return name, next((row for row in rows if frame["state"][row] in (QUEUED, PENDING)), rows[0])
+        return None
+
+    def _settle(
+        self, name: str, row: int, state: str, value: float, seconds: float = math.nan, message: str = ""
+    ) -> None:
+        """Takes in the end of a training, of a row of `observations` or `answers`."""
+        column = self.objective.column
+        before = (self.state.trials if name == "observations" else self.state.answers).loc[row]
+        if before["state"] in (TRAINED, FAILED):
+            if before["state"] != state or (state == TRAINED and before[column] != value):
+                was = before[column] if before["state"] == TRAINED else "failed"
+                raise UserError(
+                    f"trial {row} ({before['arch']}) was told before: {was}; that stands, not {value}"
+                )
+            return
+        observed = value if state == TRAINED else math.nan
+        self.state.update([row], name, state=state, seconds=seconds, message=message, **{column: observed})
+        self.state.write(name)
+        told = self.state.told[column].dropna()
+        if len(told) == min(3, self.budget):
+            self._warn_of_fractions(told)
+
+    def _warn_of_fractions(self, values: Collection[float]) -> None:
+        if self.objective.unit == "%" and len(values) and 0 <= min(values) <= max(values) <= 1:
+            warnings.warn(
+                f"all {self.objective.name} values so far lie between 0 and 1, and the unit is percent; were fractions "
+                "told?",
+                stacklevel=4,
+            )
