@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from acenas.errors import shortened
 from acenas.report.comparison import best_known, label, objective_of
 from acenas.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION
 
@@ -42,7 +43,8 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10"))
                 )
                 axes.set(title=f"{task}: {title}", xlabel="architectures trained")
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        widest = max(len(label) for label in labels)
+        labels = [shortened(label) for label in labels]
+        widest = max(map(len, labels))
         fitting = max(1, int(14 * len(columns) * 4 / (widest + 6)))
         figure.legend(handles, labels, loc="outside lower center", ncols=min(fitting, len(methods)))
         return figure

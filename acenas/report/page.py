@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from acenas.errors import shortened
 from acenas.files import number, write_text
 from acenas.report.figures import (
     INK,
@@ -22,7 +23,8 @@ from acenas.report.figures import (
     score_scatter,
     search_curve,
 )
-from acenas.report.runs import shown
+from acenas.report.identity import Identity, identity_of, seconds_in_words
+from acenas.report.runs import difference, shown
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,
@@ -39,6 +41,8 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 """The templates of all pages; text in them is escaped unless it is marked as safe."""
+
+PAGES.filters["short"] = shortened
 
 SCRIPT = PAGES.get_template("comparison.js").render()
 """The only script that a page may run: browsers compare its hash."""
@@ -78,11 +82,14 @@ def write_report(
         plots["costs"] = cost_fronts(search)
     elements = {name: as_element(save_figure(plot, folder / f"{name}.svg")) for name, plot in plots.items()}
     save_figure(report_figure(search, best, pictures), folder / "report.png")
-    write_text(folder / "report.html", _page(search, best, elements, pictures, configuration, properties))
+    write_text(
+        folder / "report.html", _page(folder, search, best, elements, pictures, configuration, properties)
+    )
     return pictures
 
 
 def _page(
+    folder: Path,
     search: FinishedSearch,
     best: pd.DataFrame,
     plots: Mapping[str, str],
@@ -99,15 +106,14 @@ def _page(
     else:
         facts[f"test {name}"] = shown(returned[search.test_column], unit)
         facts["best known, test"] = shown(summary["best_known"][search.test_column], unit)
-        facts["regret"] = shown(summary["regret"], unit).removesuffix(" %")
+        facts["test regret"] = difference(summary["regret"], unit)
     facts["architectures trained"] = str(summary["trained"])
     facts |= {what: str(summary[what]) for what in ("failed", "given") if summary[what]}
     top = {key.split("_")[0].removeprefix("top"): key for key in summary["metrics"] if key.startswith("top")}
     ndcg = {key.removeprefix("ndcg@"): key for key in summary["metrics"] if key.startswith("ndcg@")}
-    best_of_top = f"test {name} of the best observed{f' ({unit})' if unit else ''}"
+    best_of_top = f"test {name} of the best observed of them{f' ({unit})' if unit else ''}"
     return PAGES.get_template("report.html").render(
-        title=f"{summary['experiment']} · {summary['table']} {summary['dataset']}".rstrip(),
-        subtitle=f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds",
+        **heads(identity_of(folder, summary), summary["seconds"]["total"]),
         returned=returned["arch"],
         facts=facts,
         figures=[plots["search_curve"], plots["ranking"]],
@@ -146,6 +152,17 @@ def _page(
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
         configuration=configuration,
     )
+
+
+def heads(who: Identity, seconds: float) -> dict[str, str]:
+    """What a page of one run begins with: its name, and how it came about."""
+    came = [
+        *([] if who.seed is None else [f"seed {who.seed}"]),
+        *([f"began {who.date} UTC"] if who.date else []),
+        f"took {seconds_in_words(seconds)}",
+        *([who.code] if who.code else []),
+    ]
+    return {"title": who.title, "subtitle": " · ".join(came), "command": who.command}
 
 
 def _constraints(search: FinishedSearch) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from acenas.errors import shortened
 from acenas.files import write_text
-from acenas.report.finished import method_overrides
+from acenas.report.identity import Identity, identity
 from acenas.report.live import RunProgress, artifacts_of_run, log_artifacts
 from acenas.report.live.status import RunStatus
 from acenas.report.runs import PRUNED
@@ -24,19 +26,22 @@ from acenas.run.pruning import PrunedError
 from acenas.run.stages import final
 from acenas.run.stages.candidates import known_values
 from acenas.run.stages.labels import counted_labels, label_quality, label_sources, supernet_labels
-from acenas.run.stages.report import report
+from acenas.run.stages.report import report, task_of
 from acenas.run.stages.search import Trial, search
 from acenas.run.stages.setup import make_parts
 from acenas.run.takeover import take_over
 
 
-def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
+def run(
+    cfg: DictConfig, folder: Path, trial: Trial | None = None, named: tuple[str, str] | None = None
+) -> None:
     """Runs what `cfg` asks for in `folder`, or goes on with it.
 
     Args:
         cfg: The configuration.
         folder: Of the run.
         trial: Makes what watches the search for a hyper-parameter search, and may give the run up.
+        named: Method and task, where the run is one of a benchmark.
 
     Raises:
         UserError: Where the configuration cannot run.
@@ -47,45 +52,54 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     if cfg.measurement:
         measurement = instantiate(cfg.measurement)
         write_text(folder / "config.yaml", written)
+        identity(folder, cfg.experiment, "", cfg.seed, _options()).write(folder)
         with clock.stage("measurement"):
             measured = {"measured": str(measurement.run(folder))}
         finish(
             folder, {"experiment": str(cfg.experiment), "seed": int(cfg.seed)} | measured | clock.summary()
         )
         return
-    # Names are those of the configuration as it was given: the path of the table, set below, depends on the machine.
-    group, name = run_hash(cfg, without=["seed"]), f"{run_hash(cfg)}-seed{cfg.seed}"
-    names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
+    hashes = {"hash": run_hash(cfg), "hash_without_seed": run_hash(cfg, without=["seed"])}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
     merged = OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels})
     written = OmegaConf.to_yaml(merged, resolve=True)
     write_text(folder / "config.yaml", written)
+    who = identity(folder, cfg.experiment, task_of(cfg, parts), cfg.seed, _options(), named)
+    who.write(folder)
     if cfg.search and cfg.take_over and not cfg.fresh:
         take_over(folder)
     try:
-        finish(folder, _stages(cfg, folder, parts, clock, names, trial) | clock.summary())
+        finish(folder, _stages(cfg, folder, parts, clock, who, hashes, trial) | clock.summary())
     except PrunedError as reason:
         write_text(folder / PRUNED, f"{reason}\n")
         print(f"Given up: {reason}.")
 
 
 def _stages(
-    cfg: DictConfig, folder: Path, parts: Parts, clock: Clock, names: Mapping[str, str], trial: Trial | None
+    cfg: DictConfig,
+    folder: Path,
+    parts: Parts,
+    clock: Clock,
+    who: Identity,
+    hashes: Mapping[str, str],
+    trial: Trial | None,
 ) -> dict[str, Any]:
     """Every stage that is not done yet; returns the summary."""
     space, limits, progress = parts.space, parts.limits, RunProgress(status=clock.status)
-    # What sets the run apart, in the words of its user: W&B groups and filters by it.
-    method = [override for override in method_overrides(folder) if override != f"experiment={cfg.experiment}"]
     config: Any = OmegaConf.to_container(cfg, resolve=True)
+    # W&B takes no tags that are longer, and no names beyond `_name`.
+    told = {"method": who.method, "task": who.task, "version": who.version, "commit": who.commit}
     run_loggers = instantiate(cfg.logger, _partial_=True)(
         folder=folder,
-        **names,
+        group=_name(who.title, hashes["hash_without_seed"]),
+        name=_name(f"{who.title}, seed {who.seed}", hashes["hash"]),
+        notes=f"{who.command}\n{who.code}",
         job_type="search" if cfg.search else "supernet" if cfg.supernet else "train",
-        tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
-        config=config | {"method": ", ".join(method) or "default"},
+        tags=[*cfg.logger.get("tags", []), *(shortened(tag, 64) for tag in who.words)],
+        config=config | hashes | told,
         objective=objective_of(cfg),
     )
-    identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
+    is_of = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
     result: dict[str, Any] = {}
     known = known_values(cfg, parts.evaluator, limits)
     # Before anything is trained in vain.
@@ -109,10 +123,21 @@ def _stages(
                 result["final"] = final.train(cfg, folder, result, progress, loggers)
         if cfg.export:
             with clock.stage("export"):
-                result["export"] = final.export(cfg, folder, identity | result)
+                result["export"] = final.export(cfg, folder, is_of | result)
         uses = [("weak_labels", [Path(cfg.weak_labels_file)])] if cfg.weak_labels_file else []
         log_artifacts(loggers, artifacts_of_run(folder), uses)
-    return identity | result
+    return is_of | result
+
+
+def _options() -> list[str]:
+    """The options of the command that name configs of one's own."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    return [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+
+
+def _name(words: str, unlike: str) -> str:
+    """What W&B calls a run or a group: the words, shortened where it takes no more, and then with what none shares."""
+    return words if len(words) <= 128 else f"{shortened(words, 115)} ({unlike})"
 
 
 def assist(cfg: DictConfig, folder: Path) -> None:

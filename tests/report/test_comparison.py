@@ -72,6 +72,20 @@ def test_chances_are_paired_by_seed() -> None:
     assert chances["slow", 4] == pytest.approx(2 / 2**6)
 
 
+def test_too_few_seeds_tell_nothing_of_chance() -> None:
+    shifted = [[value - 0.5 - 0.1 * i for value in FAST[0]] for i in range(5)]
+    few = {count: results(fast=[FAST[0]] * count, slow=shifted[:count]) for count in (2, 4, 5)}
+    chances = {count: p_values(found, "fast")["slow", 4] for count, found in few.items()}
+    assert np.isnan([chances[2], chances[4]]).all() and chances[5] == pytest.approx(2 / 2**5)
+    assert "| slow | – | – |" in to_markdown(few[2], "fast")
+
+
+def test_small_costs_have_digits_that_say_something() -> None:
+    found = results(fast=FAST, slow=SLOW).assign(params_m=0.0123)
+    found["params_m"] += 0.0001 * found["seed"]
+    assert "| fast | 0.0123 ± 0.0001 |" in to_markdown(found, "fast")
+
+
 def test_the_page_tells_of_every_method_and_of_what_is_never_reached() -> None:
     text = to_markdown(results(fast=FAST, slow=SLOW), "fast")
     assert "over 2 seeds" in text and "tests at 99.00" in text
@@ -84,7 +98,9 @@ def test_a_loss_is_better_where_it_is_lower() -> None:
     losses = results(fast=FAST, slow=SLOW).assign(objective="loss", unit="", direction="min")
     losses["value"], losses["regret"] = 100 - losses["value"], 99 - losses["value"]
     assert needed(losses, "fast") == pytest.approx(needed(results(fast=FAST, slow=SLOW), "fast"), nan_ok=True)
-    assert p_values(losses, "fast") == p_values(results(fast=FAST, slow=SLOW), "fast")
+    six = results(fast=FAST * 3, slow=SLOW * 3)
+    of_losses = six.assign(objective="loss", unit="", direction="min", value=100 - six["value"])
+    assert p_values(of_losses, "fast") == pytest.approx(p_values(six, "fast"))
     text = to_markdown(losses, "fast")
     assert "tests at 1.000" in text and "| fast | 7.000 ± 1.000 | 4.000 ± 0.000 |" in text
     axes = curves(losses).axes[0]
@@ -104,7 +120,7 @@ def test_curves_show_every_method_of_every_task() -> None:
 
 
 def test_chances_are_of_the_seeds_and_budgets_that_both_have() -> None:
-    both = results(fast=FAST, slow=SLOW)
+    both = results(fast=FAST * 3, slow=SLOW * 3)
     apart = both[(both["method"] == "fast") | (both["trained"] <= 2)]
     chances = p_values(apart, "fast")
     assert chances["slow", 2] == p_values(both, "fast")["slow", 2] and np.isnan(chances["slow", 4])
@@ -113,7 +129,7 @@ def test_chances_are_of_the_seeds_and_budgets_that_both_have() -> None:
 
 
 def test_runs_of_one_seed_count_once() -> None:
-    both = results(fast=FAST, slow=SLOW)
+    both = results(fast=FAST * 3, slow=SLOW * 3)
     repeated = pd.concat([both, both[both["method"] == "slow"].assign(folder="again")])
     assert p_values(repeated, "fast") == p_values(both, "fast")
     assert "p-value" in to_markdown(repeated, "fast")
