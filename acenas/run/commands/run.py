@@ -98,7 +98,7 @@ def _begins(cfg: DictConfig, folder: Path) -> str:
     """What is said at once, before all that takes time is imported."""
     where = f" on {cfg.table.name} {cfg.table.dataset}" if cfg.table and cfg.search else ""
     budget = f": {cfg.search.budget} architectures to train" if cfg.search else ""
-    verb = "Going on with" if (folder / STATUS).exists() else "Running"
+    verb = "Going on with" if (folder / STATUS).exists() and not cfg.fresh else "Running"
     return f"{verb} {cfg.experiment}{where}, seed {cfg.seed}{budget}.\nRun folder: {folder}"
 
 
@@ -115,7 +115,6 @@ def main() -> int:
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
         return 0
-    # Hydra composes the whole configuration for its help, of which a screen says what matters.
     if "--help-all" in sys.argv:
         sys.argv[sys.argv.index("--help-all")] = "--help"
         sys.argv.append("hydra/help=all")
