@@ -252,7 +252,8 @@ def rankings(
             continue
         try:
             with reading(run.folder, "its report.html may have the figure"):
-                figure = as_element(figure_bytes(score_scatter(_search(run)), "svg"))
+                told = f"Observed {run.objective.name} against predicted rank: {method} on {run.task}"
+                figure = as_element(figure_bytes(score_scatter(_search(run)), "svg"), told)
         except UserError as error:
             not_drawn[run.folder] = f"no figure of its ranking: {error}"
         else:

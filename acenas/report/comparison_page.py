@@ -85,7 +85,10 @@ def build_comparison_page(
 
 def _suite(results: pd.DataFrame, reference: str) -> dict[str, Any]:
     return {
-        "figure": as_element(figure_bytes(suite_figure(results), "svg")),
+        "figure": as_element(
+            figure_bytes(suite_figure(results), "svg"),
+            "Mean ranks of the methods over the tasks, and their regret against trainings, as the tables below",
+        ),
         "tables": [
             (
                 table.title,
@@ -109,7 +112,11 @@ def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
         "means_header": [*first, label(results), _regret(results), "NDCG@10", "CPU-seconds"],
         "means": _means(results, {"value": digits, "regret": digits, "ndcg@10": 3, "cpu_seconds": 0}),
         "curves": [
-            as_element(figure_bytes(curves(results, [column]), "svg")) for column in ("value", "ndcg@10")
+            as_element(
+                figure_bytes(curves(results, [column]), "svg"),
+                f"{what} of each method against trainings on {task}: the table above has its values",
+            )
+            for column, what in (("value", label(results)), ("ndcg@10", "NDCG@10"))
         ],
         "costs_header": [*first, *map(cost_unit, costs)],
         "costs": _means(results, {cost: decimals(results[cost], 3) for cost in costs}),

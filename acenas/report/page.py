@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from acenas.errors import shortened
@@ -31,6 +31,7 @@ from acenas.report.summary import (
     build_summary,
     cost_unit,
     pareto_front,
+    round_metrics,
 )
 
 PAGES = Environment(
@@ -80,7 +81,11 @@ def write_report(
     plots = {"search_curve": search_curve(search), "ranking": score_scatter(search)}
     if search.limits:
         plots["costs"] = cost_fronts(search)
-    elements = {name: as_element(save_figure(plot, folder / f"{name}.svg")) for name, plot in plots.items()}
+    told = _told(search)
+    elements = {
+        name: as_element(save_figure(plot, folder / f"{name}.svg"), told[name])
+        for name, plot in plots.items()
+    }
     save_figure(report_figure(search, best, pictures), folder / "report.png")
     write_text(
         folder / "report.html", _page(folder, search, best, elements, pictures, configuration, properties)
@@ -154,6 +159,21 @@ def _page(
     )
 
 
+def _told(search: FinishedSearch) -> dict[str, str]:
+    """What each figure shows, in words."""
+    label, count = search.objective.label(search.kind), len(search.observations)
+    last = round_metrics(search)[-1]
+    value, rank = search.values[search.returned], search.last_fit.rank(ascending=False, method="min")
+    return {
+        "search_curve": f"Curves over {count} trainings: {label} of what the search would return, {value:.5g} at the "
+        f"end, and how well each round ranks the space, NDCG@10 {number(last['search/ndcg@10'], 3)} at the end.",
+        "ranking": f"Observed {search.objective.name} against predicted rank, of {len(rank)} architectures, with the "
+        f"{count} that were trained; the returned one has rank {number(rank.get(search.returned), 0)}.",
+        "costs": f"Observed {search.objective.name} of what was trained against {', '.join(search.limits)}, with the "
+        "limit and the front of both.",
+    }
+
+
 def heads(who: Identity, seconds: float) -> dict[str, str]:
     """What a page of one run begins with: its name, and how it came about."""
     came = [
@@ -221,8 +241,13 @@ def inline_png(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def as_element(file: bytes) -> str:
-    """Turns the SVG file of a figure into an element of the page, with lines and text in the page's text colour."""
-    svg = file.decode()
+def as_element(file: bytes, told: str = "a figure") -> str:
+    """Turns the SVG file of a figure into an element of the page, with lines and text in the page's text colour.
+
+    Args:
+        file: the SVG.
+        told: what it shows, for those who do not see it.
+    """
+    svg = file.decode().replace("<svg", f'<svg role="img" aria-label="{escape(told)}"', 1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     return svg.replace(INK, "currentColor")

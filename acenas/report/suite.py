@@ -195,9 +195,9 @@ def _draw_ranks(axes: Axes, results: pd.DataFrame) -> None:
     by_budget = ranks(results).groupby("trained")
     for place, (_, ranked) in enumerate(by_budget):
         means = ranked.mean()
-        for method, (colour, _) in looks(list(means.index)).items():
+        for method, look in looks(list(means.index)).items():
             label = method if place == 0 else None
-            axes.plot(means[method], place, "o", color=colour, markersize=8, label=label, zorder=3)
+            axes.plot(means[method], place, **look | {"linestyle": ""}, markersize=8, label=label, zorder=3)
         nearer = critical_difference(len(means), len(ranked))
         ordered, last = np.sort(means.to_numpy()), -np.inf
         for number, start in enumerate(ordered):
@@ -218,11 +218,12 @@ def _draw_regret(axes: Axes, results: pd.DataFrame) -> None:
     frame = normalised_regret(results)
     largest = frame.groupby(["task", "method"])["budget"].transform("max")
     frame = frame[(frame["budget"] == largest) & (largest == frame["budget"].max())]
-    for method, (colour, line) in looks(list(dict.fromkeys(results["method"]))).items():
+    for method, look in looks(list(dict.fromkeys(results["method"]))).items():
         curves = frame[frame["method"] == method].groupby(["trained", "task"])["regret"].mean()
         mean = curves.groupby("trained").mean()
         mean = mean[mean.index >= 5]  # the first few find anything
-        axes.plot(mean.index, mean, line, color=colour, linewidth=1.4)
+        every = max(1, len(mean) // 8)
+        axes.plot(mean.index, mean, **look, linewidth=1.4, markersize=4, markevery=every)
     axes.set(xlabel="architectures trained", ylabel=_regret_name(results).lower(), yscale="log")
     axes.set_title(
         f"{_regret_name(results)}; 1: mean at the smallest budget ({frame['task'].nunique()} tasks)"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from acenas.report.comparison import comparison, needed, p_values, paired_p_value, to_markdown
-from acenas.report.curves import curves
+from acenas.report.curves import curves, looks
 
 
 def results(**accuracies: list[list[float]]) -> pd.DataFrame:
@@ -133,3 +133,21 @@ def test_runs_of_one_seed_count_once() -> None:
     repeated = pd.concat([both, both[both["method"] == "slow"].assign(folder="again")])
     assert p_values(repeated, "fast") == p_values(both, "fast")
     assert "p-value" in to_markdown(repeated, "fast")
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#f4f4f6", "#16161a", "#232329"])
+def test_lines_stand_out_from_the_ground_and_differ_in_more_than_colour(ground: str) -> None:
+    look = looks([f"method {number}" for number in range(28)])
+    for each in look.values():
+        light, dark = sorted((luminance(each["color"]), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3, each
+    assert len({(each["linestyle"], each["marker"]) for each in look.values()}) >= 8
+    assert len({tuple(each.values()) for each in look.values()}) == 28

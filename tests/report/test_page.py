@@ -96,6 +96,12 @@ def test_the_page_begins_with_what_the_run_is_called_and_how_it_came_about(tmp_p
     assert body.index(told) < body.index("<h2>")
 
 
+def test_figures_say_what_they_show_to_those_who_do_not_see_them(tmp_path: Path) -> None:
+    write_report(tmp_path, finished_search(), draw, "")
+    told = re.findall(r'<svg role="img" aria-label="([^"]*)"', (tmp_path / "report.html").read_text())
+    assert len(told) == 2 and "86 at the end" in told[0] and "the returned one has rank 2" in told[1]
+
+
 def test_the_figures_are_written_and_stay_the_same(tmp_path: Path) -> None:
     search = finished_search()
     write_report(tmp_path, search, draw, "seed: 3\n")

@@ -304,6 +304,9 @@ def test_the_page_works_in_a_browser(written: Path, browser: Any) -> None:
     assert head.get_attribute("aria-sort") == "descending" and shown() == sorted(shown(), reverse=True)
     head.press("Enter")
     assert head.get_attribute("aria-sort") == "ascending" and shown() == sorted(shown())
+    head.press(" ")
+    assert head.get_attribute("aria-sort") == "descending" and shown() == sorted(shown(), reverse=True)
+    assert page.evaluate("scrollY") == 0 or head.is_visible()
 
     page.fill("#filter", "RANKNET")
     visible = [text for text in methods.all_inner_texts() if text]
