@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -51,7 +52,7 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10"))
         return figure
 
 
-def looks(methods: Sequence[str]) -> dict[str, dict[str, str]]:
+def looks(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour, dashes and marker of each method, as `plot` takes them: any two differ in more than the colour."""
     return {
         method: {

@@ -189,7 +189,9 @@ def _commit() -> str:
         return ""
     try:
         told = [
-            subprocess.run(["git", "-C", checkout, *asked], capture_output=True, timeout=2, check=True).stdout
+            subprocess.run(
+                ["git", "-C", str(checkout), *asked], capture_output=True, timeout=2, check=True
+            ).stdout
             for asked in (["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         ]
     except (OSError, subprocess.SubprocessError):

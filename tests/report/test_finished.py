@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_keys_of_ones_own_group_whatever_else_differs(tmp_path: Path) -> None:
         names(tmp_path, "los")
 
 
-def of_benchmark(root: Path, number: int, method: str, task: str = "digits", **config: object) -> Path:
+def of_benchmark(root: Path, number: int, method: str, task: str = "digits", **config: Any) -> Path:
     folder = finished_run(root, number, [f"k{number}=1", "logger.mode=disabled"], **config)
     Identity(method, task, number, benchmark=True).write(folder)
     return folder

@@ -240,10 +240,8 @@ def of_benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("benchmark")
     for number in range(57):
         method, task = number % 19, f"task{number // 19}"
-        settings = {f"key{key}": method for key in range(60)}
-        run = finished_run(
-            folder / "runs", number, scored=True, seed=0, **{f"group{method}": settings}, table={"name": task}
-        )
+        own: Any = {f"group{method}": {f"key{key}": method for key in range(60)}}
+        run = finished_run(folder / "runs", number, scored=True, seed=0, table={"name": task}, **own)
         name = f"method_{method}" + "_of_a_long_name" * 10 * (method == 3)
         Identity(name, task, 0, command=f"python -m acenas seed={number}", benchmark=True).write(run)
     assert main([str(folder / "runs"), "--out", str(folder / "out"), "--reference", "method_0"]) == 0

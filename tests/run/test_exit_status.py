@@ -15,7 +15,7 @@ from acenas.tables.__main__ import main as tables
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
-        (run.main, ["loss=nothing"], "there is no loss=nothing; choose approxndcg,"),
+        (run.main, ["loss=nothing"], "choose approxndcg, brp_kl,"),
         (run.main, ["search.bugdet=5"], "no key search.bugdet (did you mean search.budget?)"),
         (run.main, ["rankr=gp"], "no key rankr (did you mean ranker?)"),
         (run.main, ["budget=5"], "no key budget (did you mean search.budget?)"),
