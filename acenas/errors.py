@@ -24,13 +24,19 @@ class UserError(Exception):
             each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in message
         )
         long_word = rf"\S{{{LONGEST_WORD + 1},}}"
-        super().__init__(_cut(re.sub(long_word, lambda word: _cut(word[0], LONGEST_WORD), message), LONGEST))
+        super().__init__(
+            shortened(re.sub(long_word, lambda word: shortened(word[0], LONGEST_WORD), message), LONGEST)
+        )
 
 
-def _cut(text: str, length: int) -> str:
-    """Returns `text` without its middle where it is longer than `length`."""
-    half = (length - 5) // 2
-    return text if len(text) <= length else f"{text[:half]} ... {text[-half:]}"
+def shortened(text: str, length: int = 48) -> str:
+    """Returns `text` without its middle where it is longer than `length`.
+
+    >>> shortened("search.acquisition.best=0.6", 15)
+    'search … st=0.6'
+    """
+    half = (length - 3) // 2
+    return text if len(text) <= length else f"{text[: length - 3 - half]} … {text[-half:]}"
 
 
 def first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from acenas.executors import Slurm
 from acenas.ranker import GraphRanker
 from acenas.ranking import LambdaRankLoss
-from acenas.run.config import OF_THE_RUN, conf_dir
+from acenas.run.config import OF_THE_RUN, check_config, conf_dir
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable, find_table
 
@@ -150,6 +150,16 @@ def test_the_comparison_notices_another_default() -> None:
     ranker = {"_target_": "acenas.ranker.GraphRanker", "loss": "${loss}", "seed": "${seed}"}
     encoder = {"_target_": "acenas.ranker.BidirectionalEncoder", "_partial_": True, "layers": 4}
     assert list(differences({**ranker, "encoder": encoder})) == ["encoder.layers: 4, not 3"]
+
+
+@pytest.mark.parametrize("group", ["ranker", "search"])
+def test_debug_takes_every_ranker_and_search(group: str) -> None:
+    for path in sorted((CONF / group).glob("*.yaml")):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("config", overrides=["experiment=debug", f"{group}={path.stem}"])
+        check(OmegaConf.to_container(cfg[group], resolve=False))
+        assert cfg.search.budget == 12
+        check_config(cfg)
 
 
 def test_the_check_notices_an_unknown_key() -> None:

@@ -27,8 +27,8 @@ from acenas.report.summary import FinishedSearch, cost_unit
 from acenas.spaces import SearchSpace
 from acenas.trust import HELP, build_kind
 
-PICTURES = 6
-"""Architectures that are drawn."""
+PICTURES, RANKINGS = 6, 12
+"""Architectures, and scores against what was observed, that are drawn: more would make a page that nobody reads."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,12 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="MODULE",
         help=HELP,
     )
+    parser.add_argument(
+        "--benchmark",
+        action="store_true",
+        help="compare the runs that benchmarks have made, which are left out where there are others",
+    )
     options = parser.parse_args(arguments)
     return exit_status(lambda: _report(options))
 
 
 def _report(options: argparse.Namespace) -> None:
-    finished, left_out = read_runs(options.runs)
+    finished, left_out = read_runs(options.runs, options.benchmark)
     methods = method_names(finished, options.group_by)
     if options.reference and options.reference not in methods:
         raise UserError(f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}")
@@ -132,7 +137,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
         value = f"{part['kind'].iloc[0]}_{part['objective'].iloc[0]}"  # such as test_accuracy
         results.loc[part.index, value] = part["value"]
         for column in ("value", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results)):
-            metric = value if column == "value" else column
+            metric = {"value": value, "regret": f"{part['kind'].iloc[0]}_regret"}.get(column, column)
             parts.append(comparison(part, column).assign(task=task, metric=metric))
     table = pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]]
     with atomic_path(out / "comparison.csv") as path:
@@ -235,16 +240,20 @@ def rankings(
 ) -> tuple[dict[str, str], dict[Path, str]]:
     """For each method and task a figure of one run, its scores against what was observed; and where there is none, why.
 
-    It is drawn from the run's data: its own figures may be anything, where the run is a stranger's.
+    There are `RANKINGS` at most; the pages of the runs have the others. They are drawn from the runs' data: the figures
+    in their folders may be anything, where a run is a stranger's.
     """
     figures: dict[tuple[str, str], tuple[str, str]] = {}
     not_drawn: dict[Path, str] = {}
     for run, method in zip(finished, methods, strict=True):
+        if len(figures) == RANKINGS:
+            break
         if (run.task, method) in figures or not (run.folder / "scores.parquet").exists():
             continue
         try:
             with reading(run.folder, "its report.html may have the figure"):
-                figure = as_element(figure_bytes(score_scatter(_search(run)), "svg"))
+                told = f"Observed {run.objective.name} against predicted rank: {method} on {run.task}"
+                figure = as_element(figure_bytes(score_scatter(_search(run)), "svg"), told)
         except UserError as error:
             not_drawn[run.folder] = f"no figure of its ranking: {error}"
         else:

@@ -12,6 +12,7 @@ All functions take results: a frame with one row for each number of architecture
 - `objective`, `unit`, `direction`: what `value` is, see `Objective`; one for a task.
 - `ndcg@10`: of the last fit by then, over the space; NaN before the first.
 - `cpu_seconds`: of the whole run, without the trainings; NaN where it is not known.
+- `seconds`: that the whole run took, where they are known.
 - `folder`: of the run.
 - costs of what the run returned, where they are known, in its last row: `params_m`, `flops_m`, `latency_ms.<device>`.
 """
@@ -33,6 +34,9 @@ from acenas.report.summary import cost_unit
 
 COSTS = ("params_m", "flops_m")
 
+LEAST_SEEDS = 5
+"""For a test of significance: from four, even differences that all point one way have a p-value of 0.125."""
+
 
 def objective_of(results: pd.DataFrame) -> Objective:
     """The objective of the results of one task."""
@@ -51,8 +55,17 @@ def labels(results: pd.DataFrame) -> list[str]:
 
 def digits_of(results: pd.DataFrame) -> int:
     """Decimals of `value` and `regret` in tables: two of percent, else four significant ones."""
-    size = results["value"].abs().median()
-    return 2 if results["unit"].iloc[0] == "%" or not size > 0 else max(0, 3 - math.floor(math.log10(size)))
+    return 2 if results["unit"].iloc[0] == "%" else decimals(results["value"], 4)
+
+
+def decimals(values: pd.Series[float], significant: int) -> int:
+    """With so many decimals a value of middling size has `significant` digits; two where all are 0 or unknown.
+
+    >>> decimals(pd.Series([0.0123, 0.0456]), 3), decimals(pd.Series([1234.5]), 3)
+    (4, 0)
+    """
+    size = values.abs().median()
+    return max(0, significant - 1 - math.floor(math.log10(size))) if size > 0 else 2
 
 
 def best_known(results: pd.DataFrame) -> float:
@@ -146,8 +159,8 @@ def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], flo
         reference: a method.
 
     Returns:
-        For each other method and budget, of the means over the runs of a seed; NaN where fewer than two seeds have
-        both.
+        For each other method and budget, of the means over the runs of a seed; NaN where fewer seeds than `LEAST_SEEDS`
+        have both.
     """
     asked = results[results["serves"]]
     chances = {}
@@ -156,7 +169,7 @@ def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], flo
         for method in _others(results, reference):
             # A method that does not have the budget has no column.
             both = means.reindex(columns=[reference, method]).dropna().to_numpy()
-            chances[method, budget] = paired_p_value(*both.T) if len(both) > 1 else np.nan
+            chances[method, budget] = paired_p_value(*both.T) if len(both) >= LEAST_SEEDS else np.nan
     return chances
 
 
@@ -231,8 +244,9 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
         parts.append(markdown_table(title, budgets, chances))
     if costs := cost_columns(results):
         shown = {
-            (row["method"], cost_unit(cost)): _value(row["mean"], row["standard_error"], 2)
+            (row["method"], cost_unit(cost)): _value(row["mean"], row["standard_error"], digits)
             for cost in costs
+            for digits in [decimals(results[cost], 3)]
             for row in comparison(results, cost).to_dict("records")
             if row["trained"] == budgets[-1]
         }

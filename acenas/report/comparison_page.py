@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from acenas.report.comparison import (
     best_sentence,
     comparison,
     cost_columns,
+    decimals,
     digits_of,
     label,
     objective_of,
@@ -24,7 +26,9 @@ from acenas.report.comparison import (
 )
 from acenas.report.curves import curves
 from acenas.report.figures import figure_bytes
+from acenas.report.identity import identity_of
 from acenas.report.page import PAGES, as_element, inline_png
+from acenas.report.runs import points
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
@@ -38,6 +42,8 @@ class Cell(NamedTuple):
     best: bool = False
     """Whether no other method is better after as many trainings."""
     link: str | None = None
+    hint: str = ""
+    """What is said on hover."""
 
 
 def build_comparison_page(
@@ -79,7 +85,10 @@ def build_comparison_page(
 
 def _suite(results: pd.DataFrame, reference: str) -> dict[str, Any]:
     return {
-        "figure": as_element(figure_bytes(suite_figure(results), "svg")),
+        "figure": as_element(
+            figure_bytes(suite_figure(results), "svg"),
+            "Mean ranks of the methods over the tasks, and their regret against trainings, as the tables below",
+        ),
         "tables": [
             (
                 table.title,
@@ -103,16 +112,20 @@ def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
         "means_header": [*first, label(results), _regret(results), "NDCG@10", "CPU-seconds"],
         "means": _means(results, {"value": digits, "regret": digits, "ndcg@10": 3, "cpu_seconds": 0}),
         "curves": [
-            as_element(figure_bytes(curves(results, [column]), "svg")) for column in ("value", "ndcg@10")
+            as_element(
+                figure_bytes(curves(results, [column]), "svg"),
+                f"{what} of each method against trainings on {task}: the table above has its values",
+            )
+            for column, what in (("value", label(results)), ("ndcg@10", "NDCG@10"))
         ],
         "costs_header": [*first, *map(cost_unit, costs)],
-        "costs": _means(results, dict.fromkeys(costs, 2)),
+        "costs": _means(results, {cost: decimals(results[cost], 3) for cost in costs}),
     }
 
 
 def _regret(results: pd.DataFrame) -> str:
-    unit = objective_of(results).unit.replace("%", "points")
-    return f"regret ({unit})" if unit else "regret"
+    unit = points(objective_of(results).unit)
+    return f"{results['kind'].iloc[0]} regret{f' ({unit})' if unit else ''}"
 
 
 def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]]:
@@ -146,10 +159,12 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
     ends = results[results["trained"] == results["budget"]].drop_duplicates("folder")
     costs = [cost for cost in cost_columns(results) if cost in COSTS]
     digits = {str(task): digits_of(part) for task, part in results.groupby("task")}
+    of_costs = {cost: decimals(ends[cost], 3) for cost in costs}
     rows = []
     for row in ends.to_dict("records"):
         report = Path(row["folder"]) / "report.html"
         link = _link(report, relative_to) if relative_to is not None and report.exists() else None
+        who = identity_of(report.parent)
         rows.append(
             [
                 Cell(row["task"]),
@@ -158,14 +173,17 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
                 Cell(str(row["trained"]), row["trained"]),
                 *(Cell(number(row[name], digits[row["task"]]), row[name]) for name in ("value", "regret")),
                 Cell(number(row["ndcg@10"], 3), row["ndcg@10"]),
-                *(Cell(number(row[cost]), row[cost]) for cost in costs),
-                Cell(report.parent.name, link=link),
+                *(Cell(number(row[cost], of_costs[cost]), row[cost]) for cost in costs),
+                Cell(number(row.get("seconds"), 0), row.get("seconds", math.nan)),
+                Cell(who.date),
+                Cell(" ".join(filter(None, [who.version, who.commit]))),
+                Cell(report.parent.name, link=link, hint=who.command),
             ]
         )
     names = {label(part): _regret(part) for _, part in results.groupby("task")}
     value, regret = names.popitem() if len(names) == 1 else ("value", "regret")
     header = ["task", "method", "seed", "trained", value, regret, "NDCG@10"]
-    return [*header, *map(cost_unit, costs), "folder"], rows
+    return [*header, *map(cost_unit, costs), "seconds", "began (UTC)", "acenas", "folder"], rows
 
 
 def _link(target: Path, place: Path) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from acenas.errors import shortened
 from acenas.report.comparison import best_known, label, objective_of
 from acenas.report.figures import BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION
 
-COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#F0E442", GREY)
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#C06A9A", "#2B8FC9", GREY)
 LINES = ("-", "--", ":", "-.")
+MARKERS = "os^DvPX*"
 
 
 def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10")) -> Figure:
@@ -42,16 +45,21 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10"))
                 )
                 axes.set(title=f"{task}: {title}", xlabel="architectures trained")
         handles, labels = grid[0, 0].get_legend_handles_labels()
-        widest = max(len(label) for label in labels)
+        labels = [shortened(label) for label in labels]
+        widest = max(map(len, labels))
         fitting = max(1, int(14 * len(columns) * 4 / (widest + 6)))
         figure.legend(handles, labels, loc="outside lower center", ncols=min(fitting, len(methods)))
         return figure
 
 
-def looks(methods: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """The colour and the line style of each method."""
+def looks(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour, dashes and marker of each method, as `plot` takes them: any two differ in more than the colour."""
     return {
-        method: (COLOURS[i % len(COLOURS)], LINES[i // len(COLOURS) % len(LINES)])
+        method: {
+            "color": COLOURS[i % len(COLOURS)],
+            "linestyle": LINES[i % len(LINES)],
+            "marker": MARKERS[i % len(MARKERS)],
+        }
         for i, method in enumerate(methods)
     }
 
@@ -76,10 +84,13 @@ def _frame(axes: Axes, results: pd.DataFrame, column: str) -> None:
 
 
 def _draw(axes: Axes, results: pd.DataFrame, methods: list[str], column: str) -> None:
-    for method, (colour, line) in looks(methods).items():
+    for method, look in looks(methods).items():
         mine = results[results["method"] == method]
         mine = mine[mine["budget"] == mine["budget"].max()]
         curve = mine.groupby("trained")[column].agg(["mean", "sem"])
-        axes.plot(curve.index, curve["mean"], line, color=colour, label=method, linewidth=1.4)
+        every = max(1, len(curve) // 8)
+        axes.plot(
+            curve.index, curve["mean"], **look, label=method, linewidth=1.4, markersize=4, markevery=every
+        )
         low, high = curve["mean"] - curve["sem"], curve["mean"] + curve["sem"]
-        axes.fill_between(curve.index, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(curve.index, low, high, color=look["color"], alpha=0.15, linewidth=0)

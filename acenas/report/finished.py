@@ -10,26 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import ArrayLike
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import check_kind
 from acenas.report import runs
+from acenas.report.identity import Identity, identity_of, is_chance, key_of, method_overrides
 from acenas.search.description import STUDY
 
-NO_DIFFERENCE = (
-    "seed",
-    "output_root",
-    "data_dir",
-    "fresh",
-    "logger",
-    "trainer",
-    "table.path",
-    "evaluator.executor",
-)
-"""Keys of a configuration in which runs of one method may differ: seeds, and what concerns the machine."""
+DEFAULT = "default"
+"""The name of a method of which nothing is said that is not said of all."""
+
+OF_THE_TABLE = ("table", "table.dataset")
+"""Overrides that say on what methods are compared."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,9 @@ class FinishedRun:
         overrides: that were given for it, but for those of `NO_DIFFERENCE`; none where they are not known.
         space: the configuration of its search space, as it is in the file. It may come from a stranger: see
             `acenas.trust.build`.
-        task: table and data set, and the objective where other runs on these have another one.
+        task: table and data set (of a benchmark's run: what that calls them), and the objective where other runs on
+            these have another one.
+        identity: what it is called.
     """
 
     folder: Path
@@ -52,6 +48,7 @@ class FinishedRun:
     overrides: Sequence[str] = ()
     space: Any = None
     task: str = ""
+    identity: Identity = Identity("")  # noqa: RUF009 (frozen)
 
     @property
     def objective(self) -> Objective:
@@ -74,16 +71,22 @@ class FinishedRun:
         return self.objective.label(self.kind)
 
 
-def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]]:
+def read_runs(roots: Sequence[Path], benchmarks: bool = False) -> tuple[list[FinishedRun], dict[Path, str]]:
     """Reads the finished searches at or below `roots`, ordered by overrides and seeds; returns why others are left out.
 
     A run that lies below several roots is read once. Runs on the same table with different objectives, or of which only
     some were judged, are of different tasks.
 
+    Args:
+        roots: folders.
+        benchmarks: whether to read the runs that benchmarks have made, rather than a person's own. They are read in
+            any case where there are no others.
+
     Raises:
         UserError: where a root is missing or there is no finished search.
     """
     finished: list[FinishedRun] = []
+    found: dict[Path, list[FinishedRun]] = {}
     left_out: dict[Path, str] = {}
     seen: set[Path] = set()
     for root in roots:
@@ -94,9 +97,16 @@ def read_runs(roots: Sequence[Path]) -> tuple[list[FinishedRun], dict[Path, str]
                 continue
             seen.add(folder.resolve())
             try:
-                finished.append(_read(folder))
+                found.setdefault(root, []).append(_read(folder))
             except _LeftOutError as reason:
                 left_out[folder] = str(reason)
+    kinds = {run.identity.benchmark for its in found.values() for run in its}
+    for root, its in found.items():
+        chosen = [run for run in its if len(kinds) == 1 or run.identity.benchmark == benchmarks]
+        finished += chosen
+        if len(chosen) < len(its):
+            whose = "a person's own, compared without" if benchmarks else "of benchmarks, compared with"
+            left_out[root] = f"{len(its) - len(chosen)} runs {whose} --benchmark"
     if not finished:
         names = ", ".join(str(root) for root in roots)
         raise UserError(f"no finished search in {names}; python -m acenas.status shows how far runs are")
@@ -126,11 +136,14 @@ def _read(folder: Path) -> FinishedRun:
         check_kind(summary, {"returned": {column: float}, "curve": [{f"returned_{column}": maybe}]})
         check_kind(summary["best_known"], ({column: float}, type(None)), "best_known")
         config = runs.config_of(folder, *([] if (folder / runs.CONFIG).exists() else [STUDY]))
-        task = f"{summary['table']} {summary['dataset']}".strip()
+        identity = identity_of(folder, summary)
+        task = identity.task if identity.benchmark else f"{summary['table']} {summary['dataset']}".strip()
         overrides = method_overrides(folder)
         # Not every text of JSON is one of UTF-8, which pages are written in.
         json.dumps([summary, config, overrides], ensure_ascii=False, default=str).encode()
-        return FinishedRun(folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task)
+        return FinishedRun(
+            folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task, identity
+        )
     except _LeftOutError:
         raise
     except Exception as error:  # damaged files can fail in any way, and must not hide other runs
@@ -151,18 +164,6 @@ _COMPARED = {
 """What is compared of the summaries of searches."""
 
 
-def method_overrides(folder: Path) -> list[str]:
-    """Returns the overrides of a run without those of `NO_DIFFERENCE`; empty where they are not known."""
-    given = folder / runs.OVERRIDES
-    overrides = yaml.safe_load(given.read_text(encoding="utf-8")) if given.exists() else []
-    return [override for override in map(str, overrides or []) if not _is_chance(_key(override))]
-
-
-def _key(override: str) -> str:
-    """What it sets; that of a group (`evaluator/executor=slurm`) as in the configuration."""
-    return override.split("=")[0].lstrip("+~").replace("/", ".")
-
-
 def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) -> list[str]:
     """Names each run by its differences to the others; runs of the same name differ at most in `NO_DIFFERENCE`.
 
@@ -172,7 +173,8 @@ def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) 
 
     Returns:
         The overrides that were given for a run and not for all, as in `loss=ranknet, search.budget=50`, and `default`
-        where there are none. Where that is ambiguous, and with `group_by`, the values of the keys.
+        where there are none; of a benchmark's runs the names of its methods. Where that is ambiguous on a task, with
+        the values of the keys in which runs of that name differ. With `group_by`, the values of its keys alone.
 
     Raises:
         UserError: for a key that no run has.
@@ -183,24 +185,38 @@ def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) 
     if group_by:
         return [_by_values(run, group_by) for run in finished]
     common = set.intersection(*(set(run.overrides) for run in finished))
-    names = [", ".join(o for o in run.overrides if o not in common) or "default" for run in finished]
-    configs: dict[str, set[str]] = {}
-    for run, name in zip(finished, names, strict=True):
-        configs.setdefault(name, set()).add(_without_chance(run))
-    first = {_without_chance(run): name for run, name in reversed(list(zip(finished, names, strict=True)))}
-    if all(len(different) == 1 for different in configs.values()):
-        return [first[_without_chance(run)] for run in finished]  # one configuration, one name
-    keys = sorted({key for run in finished for key in run.config})
-    differing = [
-        key
-        for key in keys
-        if not _is_chance(key) and len({_written(_value(run, key)) for run in finished}) > 1
+    names = [
+        run.identity.method
+        if run.identity.benchmark
+        else ", ".join(o for o in run.overrides if o not in common and key_of(o) not in OF_THE_TABLE)
+        or DEFAULT
+        for run in finished
     ]
-    return [_by_values(run, differing) for run in finished]
+    alike: dict[tuple[str, str], list[int]] = {}
+    for number, (run, name) in enumerate(zip(finished, names, strict=True)):
+        alike.setdefault((run.task, name), []).append(number)
+    for (_, name), its in alike.items():
+        if len({_without_chance(finished[number]) for number in its}) > 1:
+            keys = _differing([finished[number] for number in its])
+            for number in its:
+                values = _by_values(finished[number], keys)
+                names[number] = f"{name}, {values}" if name != DEFAULT and values else values or DEFAULT
+    # One configuration has one name, however it was written.
+    first = {_without_chance(run): name for run, name in reversed(list(zip(finished, names, strict=True)))}
+    return [first[_without_chance(run)] for run in finished]
+
+
+def _differing(finished: Sequence[FinishedRun]) -> list[str]:
+    keys = sorted({key for run in finished for key in run.config})
+    differing = [key for key in keys if len({_written(_value(run, key)) for run in finished}) > 1]
+    return [key for key in differing if not _is_no_difference(finished[0], key)]
 
 
 def _by_values(run: FinishedRun, keys: Sequence[str]) -> str:
-    return ", ".join(f"{key.removesuffix('._target_')}={_written(_value(run, key))}" for key in keys)
+    """The values of those of `keys` that the run has."""
+    values = {key: _value(run, key) for key in keys}
+    there = [key for key in keys if values[key] is not None or key in run.config] or keys
+    return ", ".join(f"{key.removesuffix('._target_')}={_written(values[key])}" for key in there)
 
 
 def _value(run: FinishedRun, key: str) -> Any:
@@ -209,16 +225,17 @@ def _value(run: FinishedRun, key: str) -> Any:
     return run.config.get(key, below or None)
 
 
-def _is_chance(key: str) -> bool:
-    return key.endswith(".seed") or any(
-        key == other or key.startswith(f"{other}.") for other in NO_DIFFERENCE
-    )
-
-
 def _without_chance(run: FinishedRun) -> str:
     return json.dumps(
-        {key: value for key, value in run.config.items() if not _is_chance(key)}, sort_keys=True, default=str
+        {key: value for key, value in run.config.items() if not _is_no_difference(run, key)},
+        sort_keys=True,
+        default=str,
     )
+
+
+def _is_no_difference(run: FinishedRun, key: str) -> bool:
+    """Whether runs of one method may differ in it; a benchmark's method is tried with several budgets."""
+    return is_chance(key) or (run.identity.benchmark and key == "search.budget")
 
 
 def _written(value: Any) -> str:
@@ -271,6 +288,7 @@ def results_of_run(run: FinishedRun, method: str, trained: ArrayLike, value: Arr
         "direction": objective.direction,
         "ndcg@10": last_fit.reindex(frame["trained"], method="ffill").to_numpy(),
         "cpu_seconds": summary.get("cpu_seconds", {}).get("total", np.nan),
+        "seconds": summary.get("seconds", {}).get("total", np.nan),
         "folder": str(run.folder),
     }
     return frame.assign(**columns)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from acenas.errors import shortened
 from acenas.files import number, write_text
 from acenas.report.figures import (
     INK,
@@ -22,13 +23,15 @@ from acenas.report.figures import (
     score_scatter,
     search_curve,
 )
-from acenas.report.runs import shown
+from acenas.report.identity import Identity, identity_of, seconds_in_words
+from acenas.report.runs import difference, shown
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,
     build_summary,
     cost_unit,
     pareto_front,
+    round_metrics,
 )
 
 PAGES = Environment(
@@ -39,6 +42,8 @@ PAGES = Environment(
     lstrip_blocks=True,
 )
 """The templates of all pages; text in them is escaped unless it is marked as safe."""
+
+PAGES.filters["short"] = shortened
 
 SCRIPT = PAGES.get_template("comparison.js").render()
 """The only script that a page may run: browsers compare its hash."""
@@ -76,13 +81,20 @@ def write_report(
     plots = {"search_curve": search_curve(search), "ranking": score_scatter(search)}
     if search.limits:
         plots["costs"] = cost_fronts(search)
-    elements = {name: as_element(save_figure(plot, folder / f"{name}.svg")) for name, plot in plots.items()}
+    told = _told(search)
+    elements = {
+        name: as_element(save_figure(plot, folder / f"{name}.svg"), told[name])
+        for name, plot in plots.items()
+    }
     save_figure(report_figure(search, best, pictures), folder / "report.png")
-    write_text(folder / "report.html", _page(search, best, elements, pictures, configuration, properties))
+    write_text(
+        folder / "report.html", _page(folder, search, best, elements, pictures, configuration, properties)
+    )
     return pictures
 
 
 def _page(
+    folder: Path,
     search: FinishedSearch,
     best: pd.DataFrame,
     plots: Mapping[str, str],
@@ -99,17 +111,16 @@ def _page(
     else:
         facts[f"test {name}"] = shown(returned[search.test_column], unit)
         facts["best known, test"] = shown(summary["best_known"][search.test_column], unit)
-        facts["regret"] = shown(summary["regret"], unit).removesuffix(" %")
+        facts["test regret"] = difference(summary["regret"], unit)
     facts["architectures trained"] = str(summary["trained"])
     facts |= {what: str(summary[what]) for what in ("failed", "given") if summary[what]}
     if len(search.given):
         facts["best given"] = shown(summary["best_given"][search.objective.column], unit)
     top = {key.split("_")[0].removeprefix("top"): key for key in summary["metrics"] if key.startswith("top")}
     ndcg = {key.removeprefix("ndcg@"): key for key in summary["metrics"] if key.startswith("ndcg@")}
-    best_of_top = f"test {name} of the best observed{f' ({unit})' if unit else ''}"
+    best_of_top = f"test {name} of the best observed of them{f' ({unit})' if unit else ''}"
     return PAGES.get_template("report.html").render(
-        title=f"{summary['experiment']} · {summary['table']} {summary['dataset']}".rstrip(),
-        subtitle=f"seed {summary['seed']}, {summary['seconds']['total']:.0f} seconds",
+        **heads(identity_of(folder, summary), summary["seconds"]["total"]),
         returned=returned["arch"],
         facts=facts,
         figures=[plots["search_curve"], plots["ranking"]],
@@ -148,6 +159,32 @@ def _page(
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
         configuration=configuration,
     )
+
+
+def _told(search: FinishedSearch) -> dict[str, str]:
+    """What each figure shows, in words."""
+    label, count = search.objective.label(search.kind), len(search.observations)
+    last = round_metrics(search)[-1]
+    value, rank = search.values[search.returned], search.last_fit.rank(ascending=False, method="min")
+    return {
+        "search_curve": f"Curves over {count} trainings: {label} of what the search would return, {value:.5g} at the "
+        f"end, and how well each round ranks the space, NDCG@10 {number(last['search/ndcg@10'], 3)} at the end.",
+        "ranking": f"Observed {search.objective.name} against predicted rank, of {len(rank)} architectures, with the "
+        f"{count} that were trained; the returned one has rank {number(rank.get(search.returned), 0)}.",
+        "costs": f"Observed {search.objective.name} of what was trained against {', '.join(search.limits)}, with the "
+        "limit and the front of both.",
+    }
+
+
+def heads(who: Identity, seconds: float) -> dict[str, str]:
+    """What a page of one run begins with: its name, and how it came about."""
+    came = [
+        *([] if who.seed is None else [f"seed {who.seed}"]),
+        *([f"began {who.date} UTC"] if who.date else []),
+        f"took {seconds_in_words(seconds)}",
+        *([who.code] if who.code else []),
+    ]
+    return {"title": who.title, "subtitle": " · ".join(came), "command": who.command}
 
 
 def _constraints(search: FinishedSearch) -> dict[str, Any]:
@@ -206,8 +243,13 @@ def inline_png(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def as_element(file: bytes) -> str:
-    """Turns the SVG file of a figure into an element of the page, with lines and text in the page's text colour."""
-    svg = file.decode()
+def as_element(file: bytes, told: str = "a figure") -> str:
+    """Turns the SVG file of a figure into an element of the page, with lines and text in the page's text colour.
+
+    Args:
+        file: the SVG.
+        told: what it shows, for those who do not see it.
+    """
+    svg = file.decode().replace("<svg", f'<svg role="img" aria-label="{escape(told)}"', 1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     return svg.replace(INK, "currentColor")

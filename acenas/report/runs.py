@@ -20,6 +20,9 @@ SUMMARY = "summary.json"
 OVERRIDES = ".hydra/overrides.yaml"
 """What the configuration was composed with; Hydra's own name, as in the folders of other programs."""
 
+IDENTITY = "run.json"
+"""What a person calls the run, and how it came about: `acenas.report.identity`."""
+
 CONFIG = "config.yaml"
 """The resolved configuration."""
 
@@ -152,17 +155,33 @@ def shown(value: float | None, unit: str) -> str:
     return f"{value:.2f} %" if unit == "%" else f"{value:.5g} {unit}".rstrip()
 
 
+def points(unit: str) -> str:
+    """The unit of differences of values: of percent it is points."""
+    return "points" if unit == "%" else unit
+
+
+def difference(value: float | None, unit: str) -> str:
+    """A difference of two values, as `shown` writes these.
+
+    >>> difference(1.438, "%"), difference(0.5, "ms")
+    ('1.44 points', '0.5 ms')
+    """
+    return shown(value, unit).replace("%", "points")
+
+
 def objective_of(summary: Mapping[str, Any]) -> dict[str, str]:
     """`name`, `unit` and `direction` of what a run searched for."""
     return {"name": "accuracy", "unit": "%", "direction": "max", **summary.get("objective", {})}
 
 
-def headline(summary: Mapping[str, Any]) -> str:
+def headline(summary: Mapping[str, Any], method: str = "") -> str:
     """The result of a finished run in a few lines of plain text.
 
     Args:
         summary: the content of `summary.json`.
+        method: what the run is called; its experiment by default.
     """
+    method = method or summary["experiment"]
     seconds = f"{summary['seconds']['total']:.0f} s"
     lines = [
         f"Weak label {name}: Kendall {number(label['kendall'], 3)} over {label['architectures']} known architectures."
@@ -178,7 +197,7 @@ def headline(summary: Mapping[str, Any]) -> str:
     if "export" in summary:
         lines.append(f"Exported: {', '.join(summary['export'])}, which answer as the network does.")
     if "returned" not in summary:
-        return "\n".join([f"{summary['experiment']}, seed {summary['seed']}: {seconds}", *lines])
+        return "\n".join([f"{method}, seed {summary['seed']}: {seconds}", *lines])
     returned, best, metrics = summary["returned"], summary["best_known"], summary["metrics"]
     name, unit, _ = objective_of(summary).values()
     observed = f"Observed {name} {shown(returned[f'observed_{name}'], unit)}"
@@ -187,14 +206,14 @@ def headline(summary: Mapping[str, Any]) -> str:
     given = f", {summary['given']} given," if summary.get("given") else ""
     return "\n".join(
         [
-            f"{summary['experiment']} on {where}, seed {summary['seed']}: "
+            f"{method} on {where}, seed {summary['seed']}: "
             f"{summary['trained']} architectures trained{failed}{given} in {seconds}",
             *lines,
             f"Returned: {returned['arch']}",
             f"{observed}; nobody knows a test value."
             if best is None
             else f"{observed}, test {name} {shown(returned[f'test_{name}'], unit)}; the best known has "
-            f"{shown(best[f'test_{name}'], unit)} (regret {shown(summary['regret'], unit).removesuffix(' %')}).",
+            f"{shown(best[f'test_{name}'], unit)} (test regret {difference(summary['regret'], unit)}).",
             *(
                 f"Of the given, {best_given['arch']} has {shown(best_given[f'observed_{name}'], unit)}."
                 for best_given in [summary.get("best_given")]

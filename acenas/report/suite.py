@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import studentized_range
 
+from acenas.errors import shortened
 from acenas.report.comparison import best_known, digits_of, objective_of, p_values, trainings_for
 from acenas.report.curves import looks
 from acenas.report.figures import GREY, STYLE
@@ -95,7 +96,7 @@ def suite_tables(results: pd.DataFrame, reference: str) -> list[Table]:
     """Mean ranks, regret, NDCG@10 and cost of the methods; `reference` beside the best of the others."""
     frames = {
         "Mean rank over the tasks (1 is best), after": ranks(results),
-        "Regret, 1 being the mean of all methods after the first of these": _by_task(
+        f"{_regret_name(results)}, 1 being the mean of all methods after the first of these": _by_task(
             normalised_regret(results), "regret"
         ),
         "NDCG@10, after": _by_task(results, "ndcg@10"),
@@ -158,6 +159,11 @@ def _beside_the_best(results: pd.DataFrame, reference: str) -> Iterator[Table]:
     yield Table(title, heads, {key: trainings[key] for key in order})
 
 
+def _regret_name(results: pd.DataFrame) -> str:
+    kinds = results["kind"].unique()
+    return f"{kinds[0].capitalize()} regret" if len(kinds) == 1 else "Regret (test, else observed)"
+
+
 def _by_task(results: pd.DataFrame, column: str) -> pd.DataFrame:
     """The mean of `column`: a row for each budget (`trained`) and task, a column for each method."""
     means = results[results["serves"]].pivot_table(column, ["trained", "task"], "method", sort=False)
@@ -179,7 +185,9 @@ def suite_figure(results: pd.DataFrame) -> Figure:
         _draw_ranks(left, results)
         _draw_regret(right, results)
         handles, names = left.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=min(6, len(names)))
+        figure.legend(
+            handles, list(map(shortened, names)), loc="outside lower center", ncols=min(6, len(names))
+        )
         return figure
 
 
@@ -187,9 +195,9 @@ def _draw_ranks(axes: Axes, results: pd.DataFrame) -> None:
     by_budget = ranks(results).groupby("trained")
     for place, (_, ranked) in enumerate(by_budget):
         means = ranked.mean()
-        for method, (colour, _) in looks(list(means.index)).items():
+        for method, look in looks(list(means.index)).items():
             label = method if place == 0 else None
-            axes.plot(means[method], place, "o", color=colour, markersize=8, label=label, zorder=3)
+            axes.plot(means[method], place, **look | {"linestyle": ""}, markersize=8, label=label, zorder=3)
         nearer = critical_difference(len(means), len(ranked))
         ordered, last = np.sort(means.to_numpy()), -np.inf
         for number, start in enumerate(ordered):
@@ -210,12 +218,15 @@ def _draw_regret(axes: Axes, results: pd.DataFrame) -> None:
     frame = normalised_regret(results)
     largest = frame.groupby(["task", "method"])["budget"].transform("max")
     frame = frame[(frame["budget"] == largest) & (largest == frame["budget"].max())]
-    for method, (colour, line) in looks(list(dict.fromkeys(results["method"]))).items():
+    for method, look in looks(list(dict.fromkeys(results["method"]))).items():
         curves = frame[frame["method"] == method].groupby(["trained", "task"])["regret"].mean()
         mean = curves.groupby("trained").mean()
         mean = mean[mean.index >= 5]  # the first few find anything
-        axes.plot(mean.index, mean, line, color=colour, linewidth=1.4)
-    axes.set(xlabel="architectures trained", ylabel="regret", yscale="log")
-    axes.set_title(f"Regret; 1: mean at the smallest budget ({frame['task'].nunique()} tasks)")
+        every = max(1, len(mean) // 8)
+        axes.plot(mean.index, mean, **look, linewidth=1.4, markersize=4, markevery=every)
+    axes.set(xlabel="architectures trained", ylabel=_regret_name(results).lower(), yscale="log")
+    axes.set_title(
+        f"{_regret_name(results)}; 1: mean at the smallest budget ({frame['task'].nunique()} tasks)"
+    )
     for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
         axis(lambda value, _: f"{value:g}")

@@ -17,6 +17,7 @@ from acenas.evaluation.objective import Objective
 from acenas.files import number, read_frame, write_text
 from acenas.markup import html_code, html_table
 from acenas.report import runs
+from acenas.report.identity import identity_of
 from acenas.report.runs import finished, headline
 from acenas.run.command_line import as_meant, checked_config
 from acenas.run.config import config_in, instantiate, other_run, run_folder
@@ -128,7 +129,11 @@ def _as_the_command(given: Sequence[str], root: str | Path) -> SearchRun:
 
 
 def complete(
-    cfg: DictConfig, folder: Path, overrides: Sequence[str] = (), trial: Trial | None = None
+    cfg: DictConfig,
+    folder: Path,
+    overrides: Sequence[str] = (),
+    trial: Trial | None = None,
+    named: tuple[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """Runs a checked `cfg` in `folder`, goes on with it, or does nothing where it is done.
 
@@ -137,6 +142,7 @@ def complete(
         folder: Of the run.
         overrides: That `cfg` was composed with; reports name the run by them.
         trial: Of a hyper-parameter search; see `acenas.run.pipeline.run`.
+        named: Method and task, where the run is one of a benchmark.
 
     Returns:
         The summary; None where a hyper-parameter search gave the run up.
@@ -158,7 +164,7 @@ def complete(
 
                 if collecting:
                     gc.enable()
-                run(cfg, folder, trial)
+                run(cfg, folder, trial, named)
     except FolderRemovedError:
         if not (folder / runs.LOCK).exists():  # what was written since is not whole
             shutil.rmtree(folder, ignore_errors=True)
@@ -294,7 +300,7 @@ class SearchRun:
         return f"{type(self).__name__}({str(self.folder)!r})"
 
     def __str__(self) -> str:
-        return headline(self.summary)
+        return headline(self.summary, identity_of(self.folder, self.summary).method)
 
     def _repr_html_(self) -> str:
         summary, metrics = self.summary, self.summary["metrics"]

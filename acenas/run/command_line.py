@@ -1,6 +1,7 @@
 """What a user gives as `KEY=VALUE`: read as it was meant, and refused in one sentence where Hydra cannot read it."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +13,12 @@ from typing import Any
 from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
-from hydra.errors import HydraException
-from omegaconf import DictConfig, flag_override
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from acenas.errors import UserError, exit_status, unwritable
-from acenas.run.config import TEXTS, check_config, check_overrides, composing, conf_dir
+from acenas.errors import UserError, exit_status, listed, near, unwritable
+from acenas.run.config import TEXTS, check_config, check_overrides, composing, conf_dir, values_in
 
 
 def as_meant(overrides: Sequence[str], sweep: bool = False) -> list[str]:
@@ -68,7 +69,7 @@ def checked_config(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: Where it cannot run.
     """
-    with sentences(), composing():
+    with sentences(overrides=overrides), composing():
         cfg = compose("config", list(overrides), return_hydra_config=True)
         groups = cfg.hydra.runtime.choices
         with flag_override(cfg, ["struct", "readonly"], False):
@@ -79,11 +80,15 @@ def checked_config(overrides: Sequence[str]) -> DictConfig:
 
 
 @contextmanager
-def sentences(job: CodeType | None = None) -> Iterator[None]:
+def sentences(
+    job: CodeType | None = None, overrides: Sequence[str] = (), config: str = "config"
+) -> Iterator[None]:
     """Raises `UserError` in place of Hydra's errors about a configuration.
 
     Args:
         job: The code that Hydra runs with the configuration; its own errors stay as they are.
+        overrides: That it is composed with; of wrong keys similar ones are named.
+        config: The name of the primary one.
     """
     own = os.environ.get("ACENAS_CONF")
     if own and not Path(own).expanduser().is_dir():
@@ -95,9 +100,30 @@ def sentences(job: CodeType | None = None) -> Iterator[None]:
         if _is_of(job, error):
             raise
         told = unwritable(error.__cause__ or error)
-        raise (
-            told or UserError("; ".join(map(_sentence, filter(None, (error, error.__cause__)))))
-        ) from error
+        raise (told or UserError(_in_words(error, overrides, config))) from error
+
+
+def _in_words(error: BaseException, overrides: Sequence[str], config: str) -> str:
+    if isinstance(error, MissingConfigException) and error.options and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"there is no {group}={name}{near(name, error.options)}; choose {listed(sorted(error.options), 40)}"
+    if found := re.match(r"Could not override '([^']+)'", str(error)):
+        return f"there is no key {found[1]}{_similar(found[1], overrides, config)}; --help names the most important"
+    return "; ".join(map(_sentence, filter(None, (error, error.__cause__))))
+
+
+def _similar(key: str, overrides: Sequence[str], config: str) -> str:
+    """A hint at a key or a group that is similar to `key`, in the configuration with the groups that are chosen."""
+    chosen = [each for each in overrides if (Path(conf_dir()) / each.partition("=")[0]).is_dir()]
+    try:
+        with composing():
+            cfg = compose(config, [each for each in chosen if not each.startswith(key)])
+    except (HydraException, OmegaConfBaseException):
+        return ""
+    keys = [name for name, _ in values_in(OmegaConf.to_container(cfg, resolve=False))]
+    inner = [name for name in keys if name.endswith(f".{key}")]
+    groups = [path.name for path in Path(conf_dir()).iterdir() if path.is_dir()]
+    return f" (did you mean {inner[0]}?)" if inner else near(key, [*keys, *groups])
 
 
 def _is_of(job: CodeType | None, error: BaseException) -> bool:
@@ -111,12 +137,13 @@ def _sentence(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def run_application(application: Callable[[], Any], stopped: str = "stopped") -> int:
+def run_application(application: Callable[[], Any], stopped: str = "stopped", config: str = "config") -> int:
     """Runs what `hydra.main` has decorated, with the arguments of the command; returns its exit status.
 
     Args:
         application: Of a command.
         stopped: Is said after an interrupt.
+        config: The name of the primary configuration.
     """
     job: CodeType = application.__wrapped__.__code__  # type: ignore[attr-defined]
 
@@ -126,7 +153,7 @@ def run_application(application: Callable[[], Any], stopped: str = "stopped") ->
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # errors are raised, so that all commands tell of them in the same way
         )
-        with sentences(job):
+        with sentences(job, sys.argv[1:], config):
             try:
                 application()
             except (OSError, ValueError) as error:

@@ -332,7 +332,7 @@ def check_config(cfg: DictConfig) -> None:
     """
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
-    for key, value in _values(OmegaConf.to_container(cfg, resolve=False)):
+    for key, value in values_in(OmegaConf.to_container(cfg, resolve=False)):
         if value == MISSING:
             raise UserError(f"{key} has no value; give it one, as in {key}=...")
     unresolved = None
@@ -372,7 +372,7 @@ def _check_values(values: Any, is_search: bool) -> None:
     for group in ("space", "logger", *(("search", "evaluator", "ranker") if is_search else ())):
         if "_target_" not in (values.get(group) or {}):
             raise UserError(f"{group} names no class; choose one of its names")
-    for key, value in _values(values):
+    for key, value in values_in(values):
         if key.endswith("_target_") and "." not in str(value):
             raise UserError(f"{key}={value} names no class; it is such as acenas.ranking.RankNetLoss")
         kind, words = KINDS.get(re.sub(r"\.\d+$", ".N", key), (object, ""))
@@ -385,13 +385,13 @@ def _check_values(values: Any, is_search: bool) -> None:
             raise UserError(f"{key}={value} is no number below {largest:,}")
 
 
-def _values(content: object, key: str = "") -> Iterator[tuple[str, object]]:
+def values_in(content: object, key: str = "") -> Iterator[tuple[str, object]]:
     """Yields all values within `content`, mappings and lists among them, with their dotted keys."""
     if key:
         yield key, content
     if isinstance(content, dict | list):
         for name, value in content.items() if isinstance(content, dict) else enumerate(content):
-            yield from _values(value, f"{key}.{name}" if key else str(name))
+            yield from values_in(value, f"{key}.{name}" if key else str(name))
 
 
 def _check_evaluator(cfg: DictConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from acenas.files import write_text
-from acenas.report.finished import method_overrides
 from acenas.report.live import RunProgress, artifacts_of_run, log_artifacts
 from acenas.report.live.status import RunStatus
 from acenas.report.runs import PRUNED
 from acenas.run.arguments import check_arguments
-from acenas.run.config import instantiate, objective_of, run_hash
+from acenas.run.config import instantiate, run_hash
 from acenas.run.folder import Clock, finish
 from acenas.run.networks import final_training
 from acenas.run.parts import Parts
@@ -24,16 +22,19 @@ from acenas.run.pruning import PrunedError
 from acenas.run.stages import final
 from acenas.run.stages.candidates import known_values
 from acenas.run.stages.labels import counted_labels, label_quality, label_sources, supernet_labels
-from acenas.run.stages.report import report
+from acenas.run.stages.report import report, task_of
 from acenas.run.stages.search import Trial, search
-from acenas.run.stages.setup import make_parts
+from acenas.run.stages.setup import loggers_of, make_parts, name_run
 from acenas.run.takeover import take_over
 
 
-def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
+def run(
+    cfg: DictConfig, folder: Path, trial: Trial | None = None, named: tuple[str, str] | None = None
+) -> None:
     """Runs what `cfg` asks for in `folder`, or goes on with it. Raises `UserError` where it cannot run.
 
-    `trial` makes what watches the search for a hyper-parameter search, and may give the run up.
+    `trial` makes what watches the search for a hyper-parameter search, and may give the run up; `named` are method and
+    task, where the run is one of a benchmark.
     """
     check_arguments(OmegaConf.to_container(cfg, resolve=True))
     written = OmegaConf.to_yaml(cfg, resolve=True)
@@ -41,44 +42,36 @@ def run(cfg: DictConfig, folder: Path, trial: Trial | None = None) -> None:
     if cfg.measurement:
         measurement = instantiate(cfg.measurement)
         write_text(folder / "config.yaml", written)
+        name_run(cfg, folder, "", named)
         with clock.stage("measurement"):
             measured = {"measured": str(measurement.run(folder))}
         finish(
             folder, {"experiment": str(cfg.experiment), "seed": int(cfg.seed)} | measured | clock.summary()
         )
         return
-    # Names are those of the configuration as it was given: the path of the table, set below, depends on the machine.
-    group, name = run_hash(cfg, without=["seed"]), f"{run_hash(cfg)}-seed{cfg.seed}"
-    names = {"group": f"{cfg.experiment}-{group}", "name": f"{cfg.experiment}-{name}"}
+    # Of the configuration as it was given: the path of the table, set below, depends on the machine.
+    hashes = {"hash": run_hash(cfg), "hash_without_seed": run_hash(cfg, without=["seed"])}
     parts = make_parts(cfg, folder)  # before the first file: a run that lacks something leaves no folder
     merged = OmegaConf.merge(OmegaConf.create(written), {"weak_labels": cfg.weak_labels})
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(merged, resolve=True))
+    written = OmegaConf.to_yaml(merged, resolve=True)
+    write_text(folder / "config.yaml", written)
+    who = name_run(cfg, folder, task_of(cfg, parts), named)
     if cfg.search and cfg.take_over and not cfg.fresh:
         take_over(folder)
+    loggers = loggers_of(cfg, folder, who, hashes)
     try:
-        finish(folder, _stages(cfg, folder, parts, clock, names, trial) | clock.summary())
+        finish(folder, _stages(cfg, folder, parts, clock, loggers, trial) | clock.summary())
     except PrunedError as reason:
         write_text(folder / PRUNED, f"{reason}\n")
         print(f"Given up: {reason}.")
 
 
 def _stages(
-    cfg: DictConfig, folder: Path, parts: Parts, clock: Clock, names: Mapping[str, str], trial: Trial | None
+    cfg: DictConfig, folder: Path, parts: Parts, clock: Clock, run_loggers: Any, trial: Trial | None
 ) -> dict[str, Any]:
     """Every stage that is not done yet; returns the summary."""
     space, limits, progress = parts.space, parts.limits, RunProgress(status=clock.status)
-    # What sets the run apart, in the words of its user: W&B groups and filters by it.
-    method = [override for override in method_overrides(folder) if override != f"experiment={cfg.experiment}"]
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    run_loggers = instantiate(cfg.logger, _partial_=True)(
-        folder=folder,
-        **names,
-        job_type="search" if cfg.search else "supernet" if cfg.supernet else "train",
-        tags=[*cfg.logger.get("tags", []), *(tag[:64] for tag in method)],  # W&B takes no longer ones
-        config=config | {"method": ", ".join(method) or "default"},
-        objective=objective_of(cfg),
-    )
-    identity = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
+    is_of = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
     result: dict[str, Any] = {}
     known = known_values(cfg, parts.evaluator, limits)
     # Before anything is trained in vain.
@@ -102,10 +95,10 @@ def _stages(
                 result["final"] = final.train(cfg, folder, result, progress, loggers)
         if cfg.export:
             with clock.stage("export"):
-                result["export"] = final.export(cfg, folder, identity | result)
+                result["export"] = final.export(cfg, folder, is_of | result)
         uses = [("weak_labels", [Path(cfg.weak_labels_file)])] if cfg.weak_labels_file else []
         log_artifacts(loggers, artifacts_of_run(folder), uses)
-    return identity | result
+    return is_of | result
 
 
 def assist(cfg: DictConfig, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.progress import DownloadColumn, TransferSpeedColumn
 from rich.table import Table
 
-from acenas.errors import UserError, exit_status
+from acenas.errors import UserError, exit_status, shortened
 from acenas.tables.catalogue import DATA_VARIABLE, available_tables, find_table
 from acenas.tables.console import UNCHECKED, find_space, open_console, progress_bar, renamed_columns, say
 from acenas.tables.importers.command import add_imports
@@ -66,23 +67,25 @@ def show_table(options: argparse.Namespace, console: Console) -> None:
     """Shows what a table holds."""
     table = BenchmarkTable.open(find_table(options.table, options.data_dir))
     metadata = table.metadata
+    longest = 10**6 if options.all else 2 * console.width
     facts = Table.grid(padding=(0, 2))
     facts.add_row("file", escape(str(table.path)))
     facts.add_row("architectures", f"{len(table):,}, all distinct")
     for name in ("space", "unit", "source", "licence", "date", "provenance"):
-        facts.add_row(name, escape(getattr(metadata, name) or "not recorded"))
+        facts.add_row(name, escape(shortened(getattr(metadata, name) or "not recorded", longest)))
     facts.add_row("data sets", ", ".join(table.datasets) or "none")
     facts.add_row("checksums", "yes" if table.has_checksums else "none: an edited value would not be noticed")
     console.print(facts)
     grid = Table("column", "missing", "min", "mean", "max")
     for shown in grid.columns[1:]:
         shown.justify = "right"
-    for name in table.columns:
-        grid.add_row(escape(name), *_statistics(table, name))
+    for line, names in _alike(table, options.all).items():
+        grid.add_row(escape(line), *_statistics(table, names))
     console.print(grid)
-    for name, origin in metadata.columns.items():
-        text = f"images {origin.images}; weights {origin.weights}; duration {origin.duration}"
-        say(console, escape(name), text, "bold")
+    for line, names in _alike(table, options.all).items():
+        if origin := metadata.columns.get(names[0]):
+            text = f"images {origin.images}; weights {origin.weights}; duration {origin.duration}"
+            say(console, escape(line), shortened(text, longest - len(line) - 2), "bold")
 
 
 def verify_table(options: argparse.Namespace, console: Console) -> None:
@@ -167,10 +170,22 @@ def _ask(concern: str) -> None:
         raise UserError(f"{concern}: give one with --sha256, or go on without with --yes")
 
 
-def _statistics(table: BenchmarkTable, name: str) -> list[str]:
-    if not table.is_numeric(name):
+def _alike(table: BenchmarkTable, each: bool) -> dict[str, list[str]]:
+    """The columns whose names differ in numbers alone, such as epochs and seeds, by what stands for them in a line."""
+    alike: dict[str, list[str]] = {}
+    for name in table.columns:
+        pattern = name if each or not table.is_numeric(name) else re.sub(r"\.(s?)\d+(?=\.|$)", r".\1*", name)
+        alike.setdefault(pattern, []).append(name)
+    return {
+        names[0] if len(names) == 1 else f"{pattern} ({len(names)} columns)": names
+        for pattern, names in alike.items()
+    }
+
+
+def _statistics(table: BenchmarkTable, names: Sequence[str]) -> list[str]:
+    if not table.is_numeric(names[0]):
         return ["", "", "text", ""]
-    values = table.column(name)
+    values = np.concatenate([table.column(name) for name in names])
     present = values[~np.isnan(values)]
     missing = f"{values.size - present.size:,}"
     if not present.size:
@@ -196,6 +211,11 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("list", parents=[folder], help="show the tables at hand")
     command.set_defaults(run=list_tables)
     command = commands.add_parser("info", parents=[named, folder], help="show what a table holds")
+    command.add_argument(
+        "--all",
+        action="store_true",
+        help="each column, those that differ in epochs or seeds alone, too, and all that is known of it",
+    )
     command.set_defaults(run=show_table)
     command = commands.add_parser(
         "verify",

@@ -70,6 +70,6 @@ def test_a_run_logs_whatever_rank_the_environment_says(
     monkeypatch.setattr(rank_zero_only, "rank", 3)  # as Lightning sets it where RANK or another variable is 3
     with run_loggers(tmp_path, mode="offline") as loggers:
         for logger in loggers:
-            logger.log_metrics({"search/regret": 0.5, "search/trained": 4}, step=4)
+            logger.log_metrics({"search/observed_regret": 0.5, "search/trained": 4}, step=4)
     assert "0.5" in (tmp_path / "metrics.csv").read_text()
     assert len(loggers) == 2 and list(tmp_path.glob("wandb/offline-run-*/*.wandb"))

@@ -15,6 +15,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from acenas import __version__
+from acenas.report.identity import read_identity
+from acenas.run.config import conf_dir
 from acenas.tables import BenchmarkTable, find_table
 from tests.integration.conftest import Command, command, environment, result, run_folders, summary
 from tests.report.live.wandb_offline import offline_folders, read_offline_run
@@ -49,6 +52,30 @@ def test_a_run_leaves_everything_in_its_folder(finished: Path) -> None:
     assert not list(finished.rglob("*.tmp")), "a temporary file was left"
 
 
+def test_a_run_knows_what_it_is_called_and_how_it_came_about(finished: Path) -> None:
+    found = read_identity(finished)
+    assert found is not None
+    assert (found.method, found.task, found.seed) == ("debug", "nb201_digits digits", 0)
+    assert found.command == "python -m acenas experiment=debug" and found.version == __version__
+    page = (finished / "report.html").read_text()
+    assert "<h1>debug on nb201_digits digits</h1>" in page and found.command in page
+    (offline,) = offline_folders(finished)
+    run = read_offline_run(offline)
+    assert (run.name, run.group) == ("debug on nb201_digits digits, seed 0", "debug on nb201_digits digits")
+    assert run.notes == f"{found.command}\n{found.code}"
+    summary_of = summary(finished)
+    expected = {f"report/{name}": value for name, value in summary_of["metrics"].items()}
+    expected |= {
+        "report/returned": summary_of["returned"]["arch"],
+        "report/test_accuracy": summary_of["returned"]["test_accuracy"],
+        "report/test_regret": summary_of["regret"],
+    }
+    assert {name: run.summary[name] for name in expected} == pytest.approx(expected)
+    assert {"report/returned_picture", "report/page"} <= {name.partition("/_type")[0] for name in run.summary}
+    told = {"method": "debug", "task": found.task, "version": __version__, "commit": found.commit}
+    assert run.config.items() >= {**told, "hash": finished.name}.items()
+
+
 def test_the_summary_adds_up(finished: Path) -> None:
     found = summary(finished)
     observations = pd.read_parquet(finished / "observations.parquet")
@@ -70,7 +97,7 @@ def test_the_offline_wandb_files_hold_the_metrics(finished: Path) -> None:
     history = wandb_history(finished)
     found = summary(finished)
     by_trained = {row["search/trained"]: row for row in history if "search/ndcg@10" in row}
-    assert sorted(by_trained) == [4, 8, 12]
+    assert sorted(by_trained) == [0, 4, 8, 12], "pretraining is where the curve begins"
     for point in found["curve"]:
         assert by_trained[point["trained"]]["search/ndcg@10"] == pytest.approx(point["ndcg@10"])
     last = {name: value for row in history for name, value in row.items()}
@@ -78,7 +105,7 @@ def test_the_offline_wandb_files_hold_the_metrics(finished: Path) -> None:
         assert last[f"search/top{k}_test_accuracy"] == pytest.approx(
             found["metrics"][f"top{k}_test_accuracy"]
         )
-    assert {"pretrain/kendall", "search/regret", "report/best_architectures/path"} <= last.keys()
+    assert {"pretrain/kendall", "search/observed_regret", "report/best_architectures/path"} <= last.keys()
 
 
 def test_the_csv_holds_the_same_metrics(finished: Path) -> None:
@@ -260,8 +287,11 @@ def test_fresh_starts_again(acenas: Command, tmp_path: Path) -> None:
 
 
 MISTAKES = {
-    "search.bugdet=5": ["search.bugdet", "not in struct"],
-    "loss=lambdarnk": ["lambdarnk", "Available options", "lambdarank"],
+    "search.bugdet=5": ["no key search.bugdet (did you mean search.budget?)"],
+    "budget=5": ["no key budget (did you mean search.budget?)"],
+    "rankr=gp": ["no key rankr (did you mean ranker?)"],
+    "loss=lambdarnk": ["no loss=lambdarnk (did you mean lambdarank?); choose approxndcg"],
+    "experiment=nb201": ["no experiment=nb201 (did you mean nb201_ltr?)"],
     "search.budget=many": ["search.budget=many is not a whole number", "search.budget=12"],
     "search.budget=3": ["search.budget=3 must be larger than search.num_final=4"],
     "seed=-1": ["seed=-1 is below zero"],
@@ -306,7 +336,7 @@ def test_a_mistake_is_one_message_before_any_heavy_import(
 ) -> None:
     told = mistakes[given]
     assert told["code"] != 0
-    assert "Traceback" not in told["said"]
+    assert len(told["said"].splitlines()) == 1 and told["said"].startswith("acenas: error: ")
     for message in MISTAKES[given]:
         assert message in told["said"]
     assert told["seconds"] < 3, "on a busy machine; less than 1 s on an idle one"
@@ -319,8 +349,21 @@ def test_a_mistake_that_only_the_parts_can_see_is_one_message_too(tmp_path: Path
     assert "dropout lies between 0 and 1" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_help_explains_the_groups(acenas: Command, tmp_path: Path) -> None:
+def test_help_is_a_screen_that_names_experiments_and_keys(acenas: Command, tmp_path: Path) -> None:
     shown = acenas("--help", cwd=tmp_path).stdout
+    lines = shown.strip("\n").splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) <= 84
+    for words in ("experiment=nb201_ltr", "search.budget", "--help-all", "acenas.status"):
+        assert words in shown
+    experiments = {path.stem for path in (Path(conf_dir()) / "experiment").glob("*.yaml")}
+    named = set(re.findall(r"[a-z0-9_]+", shown)) & experiments
+    assert len(named) >= 10
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_help_all_explains_the_groups(acenas: Command, tmp_path: Path) -> None:
+    shown = acenas("--help-all", cwd=tmp_path).stdout
     for words in (
         "python -m acenas experiment=nb201_ltr",
         "ranker ",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from acenas.report.comparison import comparison, needed, p_values, paired_p_value, to_markdown
-from acenas.report.curves import curves
+from acenas.report.curves import curves, looks
 
 
 def results(**accuracies: list[list[float]]) -> pd.DataFrame:
@@ -72,6 +72,20 @@ def test_chances_are_paired_by_seed() -> None:
     assert chances["slow", 4] == pytest.approx(2 / 2**6)
 
 
+def test_too_few_seeds_tell_nothing_of_chance() -> None:
+    shifted = [[value - 0.5 - 0.1 * i for value in FAST[0]] for i in range(5)]
+    few = {count: results(fast=[FAST[0]] * count, slow=shifted[:count]) for count in (2, 4, 5)}
+    chances = {count: p_values(found, "fast")["slow", 4] for count, found in few.items()}
+    assert np.isnan([chances[2], chances[4]]).all() and chances[5] == pytest.approx(2 / 2**5)
+    assert "| slow | – | – |" in to_markdown(few[2], "fast")
+
+
+def test_small_costs_have_digits_that_say_something() -> None:
+    found = results(fast=FAST, slow=SLOW).assign(params_m=0.0123)
+    found["params_m"] += 0.0002 * found["seed"]
+    assert "| fast | 0.0124 ± 0.0001 |" in to_markdown(found, "fast")
+
+
 def test_the_page_tells_of_every_method_and_of_what_is_never_reached() -> None:
     text = to_markdown(results(fast=FAST, slow=SLOW), "fast")
     assert "over 2 seeds" in text and "tests at 99.00" in text
@@ -84,7 +98,9 @@ def test_a_loss_is_better_where_it_is_lower() -> None:
     losses = results(fast=FAST, slow=SLOW).assign(objective="loss", unit="", direction="min")
     losses["value"], losses["regret"] = 100 - losses["value"], 99 - losses["value"]
     assert needed(losses, "fast") == pytest.approx(needed(results(fast=FAST, slow=SLOW), "fast"), nan_ok=True)
-    assert p_values(losses, "fast") == p_values(results(fast=FAST, slow=SLOW), "fast")
+    six = results(fast=FAST * 3, slow=SLOW * 3)
+    of_losses = six.assign(objective="loss", unit="", direction="min", value=100 - six["value"])
+    assert p_values(of_losses, "fast") == pytest.approx(p_values(six, "fast"))
     text = to_markdown(losses, "fast")
     assert "tests at 1.000" in text and "| fast | 7.000 ± 1.000 | 4.000 ± 0.000 |" in text
     axes = curves(losses).axes[0]
@@ -104,7 +120,7 @@ def test_curves_show_every_method_of_every_task() -> None:
 
 
 def test_chances_are_of_the_seeds_and_budgets_that_both_have() -> None:
-    both = results(fast=FAST, slow=SLOW)
+    both = results(fast=FAST * 3, slow=SLOW * 3)
     apart = both[(both["method"] == "fast") | (both["trained"] <= 2)]
     chances = p_values(apart, "fast")
     assert chances["slow", 2] == p_values(both, "fast")["slow", 2] and np.isnan(chances["slow", 4])
@@ -113,7 +129,25 @@ def test_chances_are_of_the_seeds_and_budgets_that_both_have() -> None:
 
 
 def test_runs_of_one_seed_count_once() -> None:
-    both = results(fast=FAST, slow=SLOW)
+    both = results(fast=FAST * 3, slow=SLOW * 3)
     repeated = pd.concat([both, both[both["method"] == "slow"].assign(folder="again")])
     assert p_values(repeated, "fast") == p_values(both, "fast")
     assert "p-value" in to_markdown(repeated, "fast")
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#f4f4f6", "#16161a", "#232329"])
+def test_lines_stand_out_from_the_ground_and_differ_in_more_than_colour(ground: str) -> None:
+    look = looks([f"method {number}" for number in range(28)])
+    for each in look.values():
+        light, dark = sorted((luminance(each["color"]), luminance(ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3, each
+    assert len({(each["linestyle"], each["marker"]) for each in look.values()}) >= 8
+    assert len({tuple(each.values()) for each in look.values()}) == 28

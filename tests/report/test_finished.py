@@ -1,7 +1,9 @@
 """Which runs are compared, and what they are called."""
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from acenas.errors import UserError
 from acenas.report import runs
 from acenas.report.finished import method_names, read_runs, results_of
+from acenas.report.identity import Identity
 from acenas.run.folder import finish
 from tests.report.runs import LOSS, finished_run
 
@@ -43,6 +46,47 @@ def test_keys_of_ones_own_group_whatever_else_differs(tmp_path: Path) -> None:
     assert names(tmp_path, "loss") == {0: "loss=hinge", 1: "loss=mse", 2: "loss=hinge", 3: "loss=mse"}
     with pytest.raises(UserError, match="no run has a key los;"):
         names(tmp_path, "los")
+
+
+def of_benchmark(root: Path, number: int, method: str, task: str = "digits", **config: Any) -> Path:
+    folder = finished_run(root, number, [f"k{number}=1", "logger.mode=disabled"], **config)
+    Identity(method, task, number, benchmark=True).write(folder)
+    return folder
+
+
+def test_runs_of_a_benchmark_have_its_names_and_do_not_mix_with_ones_own(tmp_path: Path) -> None:
+    own = finished_run(tmp_path, 0, ["loss=mse"], loss="mse")
+    for number, method in enumerate(["ace", "random", "random"], 1):
+        of_benchmark(
+            tmp_path, number, method, f"digits_{method}", search={"budget": 10 * number, "of": method}
+        )
+    found, left_out = read_runs([tmp_path])
+    assert [run.folder for run in found] == [own]
+    assert left_out == {tmp_path: "3 runs of benchmarks, compared with --benchmark"}
+    found, left_out = read_runs([tmp_path], benchmarks=True)
+    assert method_names(found) == ["ace", "random", "random"], "whatever the budget"
+    assert {run.task for run in found} == {"digits_ace", "digits_random"} and list(left_out) == [tmp_path]
+    shutil.rmtree(own)
+    found, left_out = read_runs([tmp_path])
+    assert len(found) == 3 and not left_out
+
+
+def test_methods_of_one_name_are_told_apart_by_what_differs_among_them_alone(tmp_path: Path) -> None:
+    many = {f"key{number}": number for number in range(50)}
+    of_benchmark(tmp_path, 1, "ace", search={"budget": 20, "best": 0.6})
+    of_benchmark(tmp_path, 2, "ace", search={"budget": 30, "best": 0.7})
+    of_benchmark(tmp_path, 3, "forest", search={"budget": 20, **many}, trees=many)
+    found, _ = read_runs([tmp_path])
+    assert method_names(found) == ["ace, search.best=0.6", "ace, search.best=0.7", "forest"]
+
+
+def test_tables_tell_tasks_apart_and_not_methods(tmp_path: Path) -> None:
+    for number in range(4):
+        given = [f"table.dataset=d{number // 2}", f"loss={number % 2}"]
+        folder = finished_run(tmp_path, number, given, loss=number % 2, table={"dataset": f"d{number // 2}"})
+        summary = json.loads((folder / runs.SUMMARY).read_text()) | {"dataset": f"d{number // 2}"}
+        (folder / runs.SUMMARY).write_text(json.dumps(summary))
+    assert names(tmp_path) == {0: "loss=0", 1: "loss=1", 2: "loss=0", 3: "loss=1"}
 
 
 def test_results_have_a_row_for_each_round(tmp_path: Path) -> None:

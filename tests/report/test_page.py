@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from acenas.report.figures import save_figure, search_curve
+from acenas.report.identity import Identity
 from acenas.report.page import write_report
 from tests.report.example import finished_search
 
@@ -62,7 +63,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "@import" not in content
     assert "<script" not in content
     for expected in (
-        "debug · nb201 cifar10",
+        "debug on nb201 cifar10",
         "<f>",
         "86.00 %",
         "88.00 %",
@@ -74,6 +75,31 @@ def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in content
     assert 'name="viewport"' in content
     assert content.count("currentColor") > 20  # the plots' ink is the page's
+
+
+def test_the_page_begins_with_what_the_run_is_called_and_how_it_came_about(tmp_path: Path) -> None:
+    Identity(
+        "debug, loss=<b>",
+        "nb201 cifar10",
+        3,
+        command="python -m acenas loss='<b>'",
+        date="2026-11-30 07:31",
+        version="0.2.0",
+        commit="1919a27+",
+    ).write(tmp_path)
+    write_report(tmp_path, finished_search(), draw, "")
+    content = (tmp_path / "report.html").read_text()
+    body = content[content.index("<body>") :]
+    assert "<h1>debug, loss=&lt;b&gt; on nb201 cifar10</h1>" in body and "<b>'" not in body
+    told = "seed 3 · began 2026-11-30 07:31 UTC · took 6 s · acenas 0.2.0 (commit 1919a27+)"
+    assert told in body and "python -m acenas loss=&#39;&lt;b&gt;&#39;" in body
+    assert body.index(told) < body.index("<h2>")
+
+
+def test_figures_say_what_they_show_to_those_who_do_not_see_them(tmp_path: Path) -> None:
+    write_report(tmp_path, finished_search(), draw, "")
+    told = re.findall(r'<svg role="img" aria-label="([^"]*)"', (tmp_path / "report.html").read_text())
+    assert len(told) == 2 and "86 at the end" in told[0] and "the returned one has rank 2" in told[1]
 
 
 def test_the_figures_are_written_and_stay_the_same(tmp_path: Path) -> None:

@@ -9,6 +9,6 @@ def test_the_headline_says_what_came_out() -> None:
     assert lines[1] == "Returned: <f>"
     assert (
         lines[2]
-        == "Observed accuracy 85.00 %, test accuracy 86.00 %; the best known has 88.00 % (regret 2.00)."
+        == "Observed accuracy 85.00 %, test accuracy 86.00 %; the best known has 88.00 % (test regret 2.00 points)."
     )
     assert lines[3] == "Ranking of the space: NDCG@10 1.000, Kendall 1.000."

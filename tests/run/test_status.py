@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import io
 import json
 import os
 import re
@@ -11,10 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from acenas.errors import UserError
 from acenas.executors.slurm import NOTE
 from acenas.report import runs
+from acenas.report.identity import Identity
 from acenas.report.live.status import RunStatus
 from acenas.run.commands import status
 from acenas.run.folder import finish, only_process
@@ -95,12 +98,29 @@ def test_the_command_shows_a_line_for_each_run(root: Path, capsys: pytest.Captur
         ["b/done", "done"],
         ["b/failed", "failed"],
     ]
-    assert lines[1].split()[2:] == ["search", "1", "of", "4", "rounds", "1/4", "3/12", "90.25"]
+    assert lines[1].split()[2:] == ["search", "1/4", "3/12", "90.25"]
     assert problem.endswith("b/failed: UserError: the table is gone")
     assert counts == "1 done, 1 failed, 2 stopped"
     assert status.main([str(root), "--state", "done"]) == 0
     assert "a/running" not in capsys.readouterr().out
     assert status.main([str(root / "nowhere")]) == 2
+
+
+def test_eighty_columns_show_each_run_in_a_line_with_method_and_seed(root: Path) -> None:
+    method = "nb201_ltr, search.acquisition.best=0.6, loss=ranknet, search.budget=50"
+    for name in ("a/running", "b/failed"):
+        Identity(method, "nb201 cifar10", seed=17, experiment="nb201_ltr").write(root / name)
+    found = [status.look_at(folder) for folder in runs.run_folders(root)]
+    told = io.StringIO()
+    status.show(found, root, Console(file=told, width=80))
+    head, *lines = told.getvalue().splitlines()[: len(found) + 1]
+    assert [line.split()[0] for line in lines] == ["a/running", "a/stopped", "b/done", "b/failed"]
+    assert all(len(line) <= 80 for line in [head, *lines]) and head.split()[:3] == ["run", "method", "seed"]
+    (shown,) = re.findall(r"a/running +(search\S* … \S*get=50) +17 ", lines[0])
+    assert shown.partition(" … ")[0] in method and " 17 " in lines[3]
+    told = io.StringIO()
+    status.show(found, root, Console(file=told, width=160))
+    assert method.partition(", ")[2] in told.getvalue(), "where there is room, it is whole"
 
 
 def test_a_file_that_is_being_written_is_no_error(root: Path) -> None:
@@ -143,10 +163,10 @@ def test_a_cut_summary_is_not_that_of_a_done_run(root: Path, capsys: pytest.Capt
 
 
 def test_names_are_shown_as_they_are(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_in(root, "[lr=0.1,wd=0]/[bold]", stage="[red]search[/]", unit="[/]", done=1, total=2)
+    run_in(root, "[lr=0.1,wd=0]/[bold]", stage="[red]search[/]", unit="rounds", done=1, total=2)
     status.main([str(root)])
     out = capsys.readouterr().out
-    assert "[lr=0.1,wd=0]/[bold] " in out and "[red]search[/]" in out and "1 of 2 [/]" in out
+    assert "[lr=0.1,wd=0]/[bold] " in out and "[red]search[/] 1/2" in out
 
 
 def test_a_folder_that_cannot_be_read_hides_no_other(

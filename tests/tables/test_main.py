@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from acenas.tables import BenchmarkTable, find_table
 from acenas.tables.__main__ import main
 from acenas.tables.schema import Provenance, TableMetadata, write_table
 
@@ -44,6 +46,21 @@ def test_list_names_the_tables_at_hand(data_dir: Path, capsys: pytest.CaptureFix
         "broken.parquet is truncated",
     ):
         assert text in shown
+
+
+def test_info_of_a_table_of_many_epochs_and_seeds_is_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "nb201_digits"]) == 0
+    shown = capsys.readouterr().out
+    columns = BenchmarkTable.open(find_table("nb201_digits")).columns
+    several = re.findall(r"(\S+) \((\d+) columns\)", shown)
+    assert len(shown.splitlines()) < 40 and several
+    assert all(len(line) <= 320 for line in shown.splitlines()), "two lines of the console at most"
+    for pattern, count in several:
+        named = re.compile(re.escape(pattern).replace(r"\*", r"\d+"))
+        assert sum(bool(named.fullmatch(column)) for column in columns) == int(count) > 1
+    assert main(["info", "nb201_digits", "--all"]) == 0
+    shown = capsys.readouterr().out
+    assert all(column in shown for column in columns)
 
 
 def test_info_shows_metadata_and_columns(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from acenas.report.live.artifacts import artifacts_of_run, log_artifacts
 from acenas.report.live.loggers import CSVMetrics, SafeWandbLogger, run_loggers
 from acenas.report.live.metrics import RankingMetrics
-from acenas.report.live.tables import log_table
+from acenas.report.live.tables import log_result, log_table
 from acenas.report.live.terminal import RoundTable, RunProgress
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "SafeWandbLogger",
     "artifacts_of_run",
     "log_artifacts",
+    "log_result",
     "log_table",
     "run_loggers",
 ]

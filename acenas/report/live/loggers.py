@@ -38,7 +38,7 @@ STEP_METRIC = {
 """The step metric of each stage in W&B."""
 
 BEST_OF = {
-    "search/regret": "min",
+    "search/observed_regret": "min",
     "search/ndcg@10": "max",
     "search/kendall": "max",
     "pretrain/ndcg@10": "max",
@@ -50,6 +50,9 @@ BEST_OF = {
 BEST_VALUES = ("best_observed", "top10_observed", "top10_test", "returned_test")
 """Metrics of a search that are values of its objective; W&B keeps the best of them in the objective's direction."""
 
+FORMER_NAMES = {"search/regret": "search/observed_regret"}
+"""Of metrics in the CSV of runs that an earlier version began."""
+
 RowKey = tuple[str, int | None]
 """Stage and step, which identify a row of `metrics.csv`."""
 
@@ -59,8 +62,8 @@ def by_stage(metrics: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
     >>> by_stage({"pretrain/loss": 0.5, "epoch": 3})
     {'pretrain': {'pretrain/loss': 0.5, 'pretrain/epoch': 3}}
-    >>> by_stage({"search/regret": 0.1, "pretrain/loss": 0.5})
-    {'search': {'search/regret': 0.1}, 'pretrain': {'pretrain/loss': 0.5}}
+    >>> by_stage({"search/best": 0.1, "pretrain/loss": 0.5})
+    {'search': {'search/best': 0.1}, 'pretrain': {'pretrain/loss': 0.5}}
     """
     stages = list(dict.fromkeys(name.split("/")[0] for name in metrics if "/" in name))
     rows: dict[str, dict[str, Any]] = {stage: {} for stage in stages}
@@ -98,11 +101,13 @@ class CSVMetrics(Logger):
             text = self.path.read_text(encoding="utf-8")
             whole = text[: text.rfind("\n") + 1]  # the kill may have come in the middle of a line
             reader = csv.DictReader(io.StringIO(whole))
-            self.columns += [name for name in reader.fieldnames or [] if name not in self.columns]
+            names = [FORMER_NAMES.get(name, name) for name in reader.fieldnames or []]
+            renamed, reader.fieldnames = names != reader.fieldnames, names
+            self.columns += [name for name in names if name not in self.columns]
             for line in reader:
                 key = (line.pop("stage"), int(step) if (step := line.pop("step")) else None)
                 self.rows[key] = {name: float(value) for name, value in line.items() if value}
-        if whole != text:
+        if whole != text or renamed:
             self._rewrite()
 
     @rank_zero_only
@@ -162,11 +167,16 @@ class SafeWandbLogger(WandbLogger):
     Args:
         run: the open W&B run.
         logged: metrics that W&B has from earlier, interrupted runs; they are not logged again.
+        best_of: metrics whose best value is kept beside the last one, with `min` or `max`.
     """
 
-    def __init__(self, run: "Run", logged: Mapping[RowKey, Mapping[str, float]]) -> None:
+    def __init__(
+        self, run: "Run", logged: Mapping[RowKey, Mapping[str, float]], best_of: Mapping[str, str]
+    ) -> None:
         super().__init__(experiment=run, project=run.project)
         self._logged = {(key, name) for key, row in logged.items() for name in row}
+        self._best_of = best_of
+        self._defined: set[str] = set()
         self.broken = False
 
     def attempt(self, action: Callable[[], None]) -> None:
@@ -183,6 +193,17 @@ class SafeWandbLogger(WandbLogger):
         """Ends the W&B run; `broken` is true afterwards where it is incomplete."""
         self.attempt(lambda: self.experiment.finish(exit_code=exit_code))
 
+    def send(self, stage: str, row: Mapping[str, Any]) -> None:
+        """Logs metrics of a stage; its step and their best values are defined with the first. Raises what W&B does."""
+        run, axis = self.experiment, STEP_METRIC.get(stage)
+        if axis and axis not in self._defined:
+            run.define_metric(axis, hidden=True)
+            run.define_metric(f"{stage}/*", step_metric=axis)
+        for name in row.keys() & self._best_of.keys() - self._defined:
+            run.define_metric(name, step_metric=axis, summary=f"{self._best_of[name]},last")
+        self._defined |= {*row, *([axis] if axis else [])}
+        run.log(dict(row))
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Logs `metrics`, named `stage/metric`, without those that W&B already has for this step."""
@@ -191,7 +212,7 @@ class SafeWandbLogger(WandbLogger):
             axis = STEP_METRIC.get(stage)
             if not new.keys() <= {axis}:
                 where = {axis: row[axis]} if axis in row else {}
-                self.attempt(lambda new=new, where=where: self.experiment.log(new | where))  # type: ignore[misc]
+                self.attempt(lambda stage=stage, row=new | where: self.send(stage, row))  # type: ignore[misc]
             if step is not None:  # without a step, what is logged again is something new
                 self._logged |= {((stage, step), name) for name in row}
 
@@ -210,6 +231,7 @@ def run_loggers(
     group: str | None = None,
     job_type: str = "search",
     name: str | None = None,
+    notes: str | None = None,
     tags: Sequence[str] = (),
     config: Mapping[str, Any] | None = None,
     objective: Objective = Objective(),  # noqa: B008 (frozen)
@@ -223,11 +245,13 @@ def run_loggers(
     Args:
         folder: the run folder.
         mode: `"offline"` needs neither an account nor a network; `"online"` sends, and falls back to offline where
-            W&B cannot be reached; with `"disabled"` there is only the CSV and W&B is never imported.
+            W&B cannot be reached; with `"disabled"`, or where `WANDB_MODE` says so, there is only the CSV and W&B is
+            never imported.
         project: of W&B.
-        group: of W&B; the experiment and the hash of its configuration without the seed.
+        group: of W&B; method and task, which runs of other seeds share.
         job_type: `"supernet"`, `"search"`, `"train"` or `"report"`.
         name: of the W&B run.
+        notes: of the W&B run.
         tags: of the W&B run.
         config: the resolved configuration, as plain values.
         objective: of the search.
@@ -243,9 +267,9 @@ def run_loggers(
     loggers: list[Logger] = [metrics_csv]
     wandb_logger = None
     options: dict[str, Any] = {"group": group, "job_type": job_type, "name": name, "project": project}
-    options |= {"tags": list(tags), "config": dict(config or {})}
+    options |= {"notes": notes, "tags": list(tags), "config": dict(config or {})}
     best_of = BEST_OF | {f"search/{name}_{objective.name}": objective.direction for name in BEST_VALUES}
-    if mode != "disabled":
+    if mode != "disabled" and os.environ.get("WANDB_MODE") != "disabled":
         wandb_logger = _open_logger(folder, mode, options, metrics_csv, best_of)
     if wandb_logger is not None:
         loggers.append(wandb_logger)
@@ -282,8 +306,8 @@ def _open_logger(
     run = _open_wandb(folder, mode, options)
     if run is None:
         return None
-    logger = SafeWandbLogger(run, logged=metrics_csv.rows)
-    logger.attempt(lambda: _restore(run, folder, metrics_csv.rows, best_of))
+    logger = SafeWandbLogger(run, metrics_csv.rows, best_of)
+    logger.attempt(lambda: _restore(logger, run, folder, metrics_csv.rows))
     return logger
 
 
@@ -373,18 +397,13 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
 
 
 def _restore(
-    run: "Run", folder: Path, rows: Mapping[RowKey, Mapping[str, float]], best_of: Mapping[str, str]
+    logger: SafeWandbLogger, run: "Run", folder: Path, rows: Mapping[RowKey, Mapping[str, float]]
 ) -> None:
-    """Defines step metrics and summaries, and fills a new run with the metrics of the interrupted one."""
-    for stage, step_metric in STEP_METRIC.items():
-        run.define_metric(step_metric, hidden=True)
-        run.define_metric(f"{stage}/*", step_metric=step_metric)
-    for metric, best in best_of.items():
-        run.define_metric(metric, step_metric=STEP_METRIC[metric.split("/")[0]], summary=f"{best},last")
+    """Fills a new run with the metrics of the interrupted one."""
     if run.resumed:
         return
-    for row in rows.values():
-        run.log(dict(row))
+    for (stage, _), row in rows.items():
+        logger.send(stage, row)
     current = Path(run.dir).parent
     for earlier in (folder / "wandb").glob(f"offline-run-*-{run.id}*"):
         if earlier.resolve() != current.resolve():

@@ -18,8 +18,10 @@ class RankingMetrics(SearchCallback):
     Logs `ndcg@{1,3,10,30}`, `kendall`, `spearman` and `top{1,3,10,30}_observed_<objective>` as `pretrain/…` (without
     a step) or as `search/…` (the step is the number of trained architectures). With the latter come `search/round`,
     `search/trained`, `search/failed` (where a training failed), `search/best_observed_<objective>` and
-    `search/regret` (by how much the best known is better than the best trained, observed). Values are in the unit of
-    the objective; by default that is accuracy, in percent.
+    `search/observed_regret` (by how much the best known is better than the best trained, both observed). Values are in
+    the unit of the objective; by default that is accuracy, in percent.
+
+    What pretraining alone reaches is logged as `search/…` after 0 trainings, too: the curve of a search begins there.
 
     Args:
         known_archs: all architectures whose observed value is known. Where there are none, as when all are trained
@@ -54,8 +56,13 @@ class RankingMetrics(SearchCallback):
             if (best := result.best) is not None:
                 metrics[f"best_{objective.column}"] = best
                 if len(self.known) > 0:
-                    metrics["regret"] = float((objective.sign * self.known).max()) - objective.sign * best
-        metrics = {f"{result.stage}/{name}": value for name, value in metrics.items()}
-        self.rounds[result.round] = metrics
+                    metrics["observed_regret"] = (
+                        float((objective.sign * self.known).max()) - objective.sign * best
+                    )
+        of_stage = {f"{result.stage}/{name}": value for name, value in metrics.items()}
+        self.rounds[result.round] = of_stage
         for logger in self.loggers:
-            logger.log_metrics(metrics, step)
+            logger.log_metrics(of_stage, step)
+            if result.stage == "pretrain" and metrics:
+                begins = {"search/trained": 0} | {f"search/{name}": value for name, value in metrics.items()}
+                logger.log_metrics(begins, 0)

@@ -18,38 +18,39 @@ from typing_extensions import override
 
 from acenas.report.live.metrics import RankingMetrics
 from acenas.report.live.status import RunStatus
+from acenas.report.runs import points
 from acenas.search.events import RoundResult, SearchCallback
 
 COLUMNS = {
     "round": "{:.0f}",
     "trained": "{:.0f}",
-    "best observed": "{:.2f}",
-    "regret": "{:.2f}",
+    "best\nobserved": "{:.2f}",
+    "observed\nregret": "{:.2f}",
     "NDCG@10": "{:.3f}",
     "Kendall": "{:.3f}",
-    "top 10": "{:.2f}",
+    "observed\nof top 10": "{:.2f}",
     "seconds": "{:.1f}",
 }
 """Columns of the table, and the format of their values."""
 
 METRIC = {
-    "best observed": "best_observed_{}",
-    "regret": "regret",
+    "best\nobserved": "best_observed_{}",
+    "observed\nregret": "observed_regret",
     "NDCG@10": "ndcg@10",
     "Kendall": "kendall",
-    "top 10": "top10_observed_{}",
+    "observed\nof top 10": "top10_observed_{}",
 }
 """Columns that show a metric of `RankingMetrics`, named with the objective."""
 
-IN_UNIT = ("best observed", "regret", "top 10")
+IN_UNIT = ("best\nobserved", "observed\nregret", "observed\nof top 10")
 """Columns in the unit of the objective: two decimals of percent, five digits of anything else."""
 
 
 class RoundTable(SearchCallback):
     """Prints a table row after each round: number trained, best value, ranking metrics; and a line for each failure.
 
-    Values are observed ones, of the objective, in its unit; `top 10` is the best of the ten architectures with the
-    highest scores.
+    Values are observed ones, of the objective, in its unit, which stands below the name; `observed of top 10` is the
+    best of the ten architectures with the highest scores.
 
     Args:
         metrics: the callback that measures the round; it must come before this one in the list of callbacks.
@@ -80,10 +81,12 @@ class RoundTable(SearchCallback):
         self._since = now
         table = Table(box=None, show_header=not self._header_shown, pad_edge=False, header_style="bold")
         of_unit = {} if objective.unit == "%" else dict.fromkeys(IN_UNIT, "{:.5g}")
-        headers = {} if objective.name == "accuracy" else {"best observed": f"best {objective.name}"}
+        units = dict.fromkeys(IN_UNIT, objective.unit) | {IN_UNIT[1]: points(objective.unit)}
         for column in COLUMNS:
-            header = headers.get(column, column)
-            table.add_column(header, justify="right", width=max(7, len(header)), no_wrap=True)
+            unit = units.get(column)
+            header = f"{column}\n({unit})" if unit else column
+            width = max(7, *map(len, header.splitlines()))
+            table.add_column(header, justify="right", width=width, no_wrap=True)
         cells = [
             ("–" if values[name] is None else of_unit.get(name, text).format(values[name]))
             for name, text in COLUMNS.items()
@@ -128,6 +131,7 @@ class RunProgress(pl.Callback, SearchCallback):
             disable=not self.console.is_terminal,
         )
         self._epochs: TaskID | None = None
+        self._first_epoch = 0, 0.0
         self._rounds: TaskID | None = None
         self._last_line = self._moved = time.monotonic()
 
@@ -145,6 +149,7 @@ class RunProgress(pl.Callback, SearchCallback):
         """Adds the bar of this trainer's epochs, starting at the epoch of its checkpoint."""
         total = trainer.max_epochs if trainer.max_epochs and trainer.max_epochs > 0 else None
         self._epochs = self._bar.add_task("epochs", total=total, completed=trainer.current_epoch)
+        self._first_epoch = trainer.current_epoch, time.monotonic()
 
     @override
     def on_train_batch_end(
@@ -157,6 +162,14 @@ class RunProgress(pl.Callback, SearchCallback):
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._move(self._epochs, trainer.current_epoch + 1)
+        first, start = self._first_epoch
+        left = (time.monotonic() - start) * ((trainer.max_epochs or 0) - first - 1)
+        if trainer.current_epoch == first and left >= 10:
+            self.console.print(f"That takes about {left:.0f} s more.")
+
+    def say(self, words: str) -> None:
+        """Prints a line about what begins now."""
+        self.console.print(words, markup=False, soft_wrap=True)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -12,7 +12,11 @@ function sort(head) {
 }
 for (const head of document.querySelectorAll("th[aria-sort]")) {
   head.addEventListener("click", () => sort(head));
-  head.addEventListener("keydown", event => { if (event.key === "Enter") sort(head); });
+  head.addEventListener("keydown", event => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();  // the space bar would scroll
+    sort(head);
+  });
 }
 document.getElementById("filter").addEventListener("input", event => {
   const wanted = event.target.value.toLowerCase();

@@ -253,7 +253,7 @@ def _attempt(job: Job, conf_dir: str) -> Path | str:
         check_config(cfg)
         folder = run_folder(cfg)
         with one_thread(), redirect_stdout(None):
-            complete(cfg, folder, [*job.overrides, f"seed={job.seed}"])
+            complete(cfg, folder, [*job.overrides, f"seed={job.seed}"], named=(job.method, job.task))
         return folder
     except UserError as error:
         return str(error)

@@ -57,7 +57,7 @@ def search_path() -> list[str]:
 
 def main() -> int:
     """Runs the command; returns its exit status."""
-    return run_application(hydra_main, "stopped; the same command goes on")
+    return run_application(hydra_main, "stopped; the same command goes on", config="benchmark")
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="benchmark")

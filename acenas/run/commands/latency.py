@@ -15,7 +15,7 @@ from acenas.tables.schema import Latency
 
 def main() -> int:
     """Runs the command; returns its exit status."""
-    return run_application(hydra_main)
+    return run_application(hydra_main, config="latency")
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="latency")

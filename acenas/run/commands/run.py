@@ -10,8 +10,9 @@ import atexit
 import gc
 import logging
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,7 +23,8 @@ from acenas import __version__
 from acenas.errors import UserError, unwritable
 from acenas.executors.launcher import launched_rank
 from acenas.files import is_full, reading
-from acenas.report.runs import MADE_AGAIN, SUMMARY, finished, headline
+from acenas.report.identity import identity_of
+from acenas.report.runs import MADE_AGAIN, STATUS, SUMMARY, finished, headline
 from acenas.run.api import complete
 from acenas.run.command_line import run_application, sentences
 from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
@@ -82,10 +84,30 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
 
             assist(cfg, folder)
         return
+    if rank is None and not (finished(folder) and not cfg.fresh):
+        print(_begins(cfg, folder), flush=True)
     if summary := complete(cfg, folder, hydra_cfg.overrides.task, trial_of_a_search()):
         with reading(folder / SUMMARY, MADE_AGAIN):
-            print(headline(summary))
+            print(headline(summary, identity_of(folder, summary).method))
+        for line in _next(cfg, folder, summary):
+            print(line)
     print(f"Run folder: {folder}")
+
+
+def _begins(cfg: DictConfig, folder: Path) -> str:
+    """What is said at once, before all that takes time is imported."""
+    where = f" on {cfg.table.name} {cfg.table.dataset}" if cfg.table and cfg.search else ""
+    budget = f": {cfg.search.budget} architectures to train" if cfg.search else ""
+    verb = "Going on with" if (folder / STATUS).exists() and not cfg.fresh else "Running"
+    return f"{verb} {cfg.experiment}{where}, seed {cfg.seed}{budget}.\nRun folder: {folder}"
+
+
+def _next(cfg: DictConfig, folder: Path, summary: Mapping[str, Any]) -> Iterator[str]:
+    """The page to open, and what can be done with what was found."""
+    if (folder / "report.html").exists():
+        yield f"Page: {folder / 'report.html'}"
+    if cfg.search and not cfg.final and "returned" in summary:
+        yield f"Compare it with others: python -m acenas.report {folder.parent}"
 
 
 def main() -> int:
@@ -93,6 +115,9 @@ def main() -> int:
     if "--version" in sys.argv[1:]:  # Hydra would print its own
         print(f"acenas {__version__}")
         return 0
+    if "--help-all" in sys.argv:
+        sys.argv[sys.argv.index("--help-all")] = "--help"
+        sys.argv.append("hydra/help=all")
     atexit.register(gc.freeze)  # to look for garbage when all ends takes a second
     return run_application(hydra_main, "stopped; the same command goes on")
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from acenas.errors import UserError, exit_status
+from acenas.errors import UserError, exit_status, shortened
 from acenas.files import check_kind, number, read_json
 from acenas.report import runs
+from acenas.report.identity import Identity, read_identity, seconds_in_words
 
 STATES = {
     "running": "green",
@@ -44,12 +44,14 @@ class RunLine:
         folder: of the run.
         state: one of `STATES`.
         facts: `acenas.report.live.status.RunStatus.facts`, where it told any.
+        who: what it is called.
         problem: why it failed or was given up, in a line.
     """
 
     folder: Path
     state: str
     facts: dict[str, Any]
+    who: Identity
     problem: str = ""
 
 
@@ -67,7 +69,7 @@ def look_at(folder: Path) -> RunLine:
         facts |= {key: summary.get(key, facts.get(key)) for key in ("trained", "failed", "given")}
         observed = f"observed_{runs.objective_of(summary)['name']}"
         facts[f"best_{observed}"] = summary.get("returned", {}).get(observed)
-    return RunLine(folder, state, facts, problem)
+    return RunLine(folder, state, facts, read_identity(folder) or Identity(""), problem)
 
 
 def in_queue(found: Sequence[RunLine]) -> list[RunLine]:
@@ -82,32 +84,23 @@ def in_queue(found: Sequence[RunLine]) -> list[RunLine]:
 
 
 def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
-    """One line for each run, then how many there are of each state."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "state", "stage", "progress", "round", "trained", "best observed", "time left"):
-        right = column in ("round", "trained", "best observed", "time left")
-        grid.add_column(column, justify="right" if right else "left", no_wrap=True, overflow="fold")
-    for run in found:
-        facts = run.facts
-        running = run.state == "running"
-        name = str(run.folder.relative_to(root)) if run.folder != root else str(run.folder)
-        done, total = facts.get("done"), facts.get("total")
-        grid.add_row(
-            escape(name),
-            f"[{STATES[run.state]}]{run.state}[/]",
-            "" if run.state == "done" else escape(facts.get("stage", "")),
-            escape(f"{done:.0f} of {total:.0f} {facts.get('unit', '')}")
-            if run.state != "done" and done and total
-            else "",
-            _of(facts.get("round"), facts.get("rounds")) if run.state != "done" else "",
-            _of(facts.get("trained"), facts.get("budget"))
-            + "".join(
-                f", {facts[what]:.0f} {what}" for what in ("failed", "given", "pending") if facts.get(what)
-            ),
-            escape(_best(facts)),
-            _duration(_left(facts)) if running else "",
-        )
-    console.print(grid)
+    """One line for each run, as wide as the console, then how many there are of each state."""
+    rows = [_cells(run, root) for run in found]
+    longest = {head: max(len(row[head]) for row in rows) for head in rows[0]}
+    widths = {head: max(len(head), length) for head, length in longest.items() if length or head in NAMES}
+    room = console.width - 2 * (len(widths) - 1) - sum(widths[head] for head in widths if head not in NAMES)
+    shorter, longer = sorted(NAMES, key=widths.__getitem__)
+    widths[shorter] = min(widths[shorter], max(room // 2, 12))
+    widths[longer] = min(widths[longer], max(room - widths[shorter], 12))
+    lines = [Text("  ".join(map(_aligned, widths, widths, widths.values())).rstrip(), "bold")]
+    for row in rows:
+        cells = [
+            Text(_aligned(shortened(text, widths[head]), head, widths[head]), _style(head, text))
+            for head, text in row.items()
+            if head in widths
+        ]
+        lines.append(Text("  ").join(cells))
+    console.print(*lines, sep="\n", soft_wrap=True)
     for run in found:
         if run.problem:
             console.print(f"{run.state.title()}: {run.folder}: {run.problem}", markup=False, soft_wrap=True)
@@ -115,8 +108,44 @@ def show(found: Sequence[RunLine], root: Path, console: Console) -> None:
     console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
 
 
+NAMES = ("run", "method")
+"""Columns that are shortened where the console is narrow."""
+
+
+RIGHT = ("seed", "trained", "observed", "time left")
+"""Columns of numbers."""
+
+
+def _aligned(text: str, head: str, width: int) -> str:
+    return text.rjust(width) if head in RIGHT else text.ljust(width)
+
+
+def _style(head: str, text: str) -> str:
+    return STATES[text] if head == "state" else ""
+
+
+def _cells(run: RunLine, root: Path) -> dict[str, str]:
+    """What is shown of a run, by the head of the column."""
+    facts, who = run.facts, run.who
+    done, total = facts.get("done"), facts.get("total")
+    stage = facts.get("stage", "")
+    if done and total:
+        stage += f" {done:.0f}/{total:.0f}"
+    others = [f", {facts[what]:.0f} {what}" for what in ("failed", "given", "pending") if facts.get(what)]
+    return {
+        "run": str(run.folder.relative_to(root)) if run.folder != root else str(run.folder),
+        "method": who.method.removeprefix(f"{who.experiment}, "),  # the folder has that name
+        "seed": "" if who.seed is None else str(who.seed),
+        "state": run.state,
+        "stage": "" if run.state == "done" else stage.strip(),
+        "trained": _of(facts.get("trained"), facts.get("budget")) + "".join(others),
+        "observed": _best(facts),
+        "time left": _duration(_left(facts)) if run.state == "running" else "",
+    }
+
+
 def _best(facts: dict[str, Any]) -> str:
-    """The best observed value: percent for accuracies, else with the name of the objective."""
+    """The best value that was observed: percent for accuracies, else with the name of the objective."""
     name = next((fact for fact in facts if fact.startswith("best_observed_")), "best_observed_accuracy")
     value, objective = facts.get(name), name.removeprefix("best_observed_")
     if objective == "accuracy":
@@ -137,10 +166,7 @@ def _of(value: float | None, total: float | None) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"
+    return "" if seconds is None else seconds_in_words(seconds)
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -162,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m acenas.status",
-        description="Shows how far the runs in a folder are: state, stage, rounds, best so far, time left.",
+        description="Shows how far the runs in a folder are: state, stage, trained, best observed so far, time left.",
         epilog="A run that stopped or failed goes on when its command is given again.",
     )
     parser.add_argument(

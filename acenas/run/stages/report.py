@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from acenas.evaluation import Judge, TableJudge
-from acenas.report.live import log_table
+from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
 from acenas.run.config import instantiate_in, objective_of, trains_architectures
@@ -62,9 +62,11 @@ def report(
     costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned])), cfg, parts)
     written = OmegaConf.to_yaml(cfg, resolve=True)
     pictures = write_report(folder, search, parts.space.draw, written, costs)
-    log_table(loggers, "report/best_architectures", best, pictures)
+    log_table(loggers, "report/best_architectures", best.join(costs, on="arch"), pictures)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
+    picture = dict(zip(best["arch"], pictures, strict=False)).get(search.returned)
+    log_result(loggers, summary, folder / "report.html", picture)
     return summary
 
 
@@ -77,7 +79,8 @@ def finished_search(
     seconds: Mapping[str, float],
 ) -> FinishedSearch:
     """What the search found, with the test values of the judge where there is one; arguments as those of `report`."""
-    limits, task, objective = parts.limits, parts.task, objective_of(cfg)
+    limits, objective = parts.limits, objective_of(cfg)
+    told_by, dataset = teller_and_dataset(cfg, parts)
     archs = result.observations["arch"].to_list()
     trained = pd.Series(result.observations[objective.column].to_numpy(), index=archs)
     judge: Judge | None = instantiate_in(cfg.judge, folder / "trained") if cfg.judge else None
@@ -89,12 +92,8 @@ def finished_search(
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
-        table=cfg.table.name
-        if cfg.table
-        else "trained from scratch"
-        if trains_architectures(cfg)
-        else "own trainings",
-        dataset=cfg.table.dataset if cfg.table else task.source.name if task else "",
+        table=told_by,
+        dataset=dataset,
         observations=result.observations,
         scores=result.scores,
         observed=_series(*known).combine_first(trained),
@@ -108,6 +107,21 @@ def finished_search(
         objective=objective,
         given=result.given,
     )
+
+
+def teller_and_dataset(cfg: DictConfig, parts: Parts) -> tuple[str, str]:
+    """The benchmark table, or what else tells how good an architecture is, and the data set."""
+    if cfg.table:
+        return cfg.table.name, cfg.table.dataset
+    told_by = "trained from scratch" if trains_architectures(cfg) else "own trainings"
+    return told_by, parts.task.source.name if parts.task else ""
+
+
+def task_of(cfg: DictConfig, parts: Parts) -> str:
+    """On what a run searches or trains, in words."""
+    if cfg.search:
+        return " ".join(teller_and_dataset(cfg, parts)).strip()
+    return parts.task.source.name if parts.task else ""
 
 
 def test_values(judge: Judge, limits: Limits, trained: Iterable[str]) -> pd.Series[float]:

@@ -62,6 +62,7 @@ def search(
             ranker.load(done)
         elif sources:
             archs = pretraining_archs(cfg, space, pool, sources)
+            progress.say(f"Pretraining the ranker on {len(archs):,} architectures and {', '.join(sources)}.")
             ranker.pretrain(
                 space.canonical_graphs(archs),
                 label_values(sources, archs),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
+from acenas.errors import shortened
 from acenas.evaluation import Evaluator
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
-from acenas.run.config import AUTO, choice_of, instantiate, instantiate_in
+from acenas.report.identity import Identity, identity
+from acenas.run.config import AUTO, choice_of, instantiate, instantiate_in, objective_of
 from acenas.run.networks import final_training
 from acenas.run.parts import Parts
 from acenas.run.stages.candidates import cost_limits
@@ -46,3 +51,34 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
     )
     limits = cost_limits(cfg, space, task, table, evaluator)
     return Parts(space, task, table, labels, search, ranker, evaluator, limits)
+
+
+def name_run(cfg: DictConfig, folder: Path, task: str, named: tuple[str, str] | None) -> Identity:
+    """What the run in `folder` is called, which is written there; `named` as in `acenas.run.pipeline.run`."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    own = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    who = identity(folder, cfg.experiment, task, cfg.seed, own, named)
+    who.write(folder)
+    return who
+
+
+def loggers_of(cfg: DictConfig, folder: Path, who: Identity, hashes: Mapping[str, str]) -> Any:
+    """The loggers of a run, a context: they close when it ends. `hashes`: `hash` and `hash_without_seed` of `cfg`."""
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    # W&B takes no tags that are longer, and no names beyond `_name`.
+    told = {"method": who.method, "task": who.task, "version": who.version, "commit": who.commit}
+    return instantiate(cfg.logger, _partial_=True)(
+        folder=folder,
+        group=_name(who.title, hashes["hash_without_seed"]),
+        name=_name(f"{who.title}, seed {who.seed}", hashes["hash"]),
+        notes=f"{who.command}\n{who.code}",
+        job_type="search" if cfg.search else "supernet" if cfg.supernet else "train",
+        tags=[*cfg.logger.get("tags", []), *(shortened(tag, 64) for tag in who.words)],
+        config=config | hashes | told,
+        objective=objective_of(cfg),
+    )
+
+
+def _name(words: str, unlike: str) -> str:
+    """What W&B calls a run or a group: the words, shortened where it takes no more, and then with what none shares."""
+    return words if len(words) <= 128 else f"{shortened(words, 115)} ({unlike})"

@@ -30,9 +30,7 @@ CHOICES = {
 def test_a_run_from_the_config_to_the_summary(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        report_stage, "write_report", lambda *_: None
-    )  # the slowest part, and the same for all
+    monkeypatch.setattr(report_stage, "write_report", lambda *_: [])  # the slowest part, and the same for all
     monkeypatch.setattr(report_stage, "log_table", lambda *_: None)
     settings = ["search.budget=12", "logger.mode=disabled", "experiment=nb201_ltr"]
     if "search=" not in " ".join(CHOICES[name]):

@@ -29,11 +29,11 @@ def test_rows_are_merged_by_stage_and_step(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     logger = CSVMetrics(path)
     logger.log_metrics({"pretrain/loss": 0.5, "epoch": 0}, step=10)
-    logger.log_metrics({"search/regret": 1.25}, step=10)
+    logger.log_metrics({"search/observed_regret": 1.25}, step=10)
     logger.log_metrics({"pretrain/kendall": 0.4})
-    CSVMetrics(path).log_metrics({"search/regret": 1.0, "search/top10_test_accuracy": 93.5}, step=10)
+    CSVMetrics(path).log_metrics({"search/observed_regret": 1.0, "search/top10_test_accuracy": 93.5}, step=10)
     assert path.read_text().splitlines() == [
-        "stage,step,pretrain/loss,pretrain/epoch,search/regret,pretrain/kendall,search/top10_test_accuracy",
+        "stage,step,pretrain/loss,pretrain/epoch,search/observed_regret,pretrain/kendall,search/top10_test_accuracy",
         "pretrain,10,0.5,0.0,,,",
         "search,10,,,1.0,,93.5",
         "pretrain,,,,,0.4,",
@@ -44,12 +44,12 @@ def test_a_torn_line_is_dropped_and_the_rest_kept(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     logger = CSVMetrics(path)
     for step in range(3):
-        logger.log_metrics({"search/regret": step / 3}, step)
+        logger.log_metrics({"search/observed_regret": step / 3}, step)
     path.write_text(path.read_text()[:-4])
     again = CSVMetrics(path)
     assert pd.read_csv(path)["step"].tolist() == [0, 1]
-    again.log_metrics({"search/regret": 2 / 3}, step=2)
-    assert pd.read_csv(path)["search/regret"].tolist() == [0.0, 1 / 3, 2 / 3]
+    again.log_metrics({"search/observed_regret": 2 / 3}, step=2)
+    assert pd.read_csv(path)["search/observed_regret"].tolist() == [0.0, 1 / 3, 2 / 3]
 
 
 def test_a_killed_run_without_wandb_loses_no_finished_call(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_killed_run_without_wandb_loses_no_finished_call(tmp_path: Path) -> No
         from acenas.report.live.loggers import run_loggers
         with run_loggers(sys.argv[1], mode="disabled") as (logger,):
             for step in range(10**6):
-                logger.log_metrics({"search/regret": float(step), f"search/new{step % 7}": 1.0}, step)
+                logger.log_metrics({"search/observed_regret": float(step), f"search/new{step % 7}": 1.0}, step)
                 assert "wandb" not in sys.modules
                 print(step, flush=True)
     """)
@@ -75,11 +75,11 @@ def test_a_killed_run_without_wandb_loses_no_finished_call(tmp_path: Path) -> No
     process.wait()
     process.stdout.close()
     assert not (tmp_path / "wandb").exists()
-    CSVMetrics(path).log_metrics({"search/regret": -1.0}, step=0)
+    CSVMetrics(path).log_metrics({"search/observed_regret": -1.0}, step=0)
     frame = pd.read_csv(path)
     assert frame["step"].is_unique
     assert set(range(written + 1)) <= set(frame["step"])
-    assert frame["search/regret"].tolist() == [-1.0, *(float(step) for step in frame["step"][1:])]
+    assert frame["search/observed_regret"].tolist() == [-1.0, *(float(step) for step in frame["step"][1:])]
 
 
 def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> None:
@@ -94,7 +94,8 @@ def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> N
                 raise KeyboardInterrupt
             for logger in loggers:  # as the report does after the search
                 logger.log_metrics(
-                    {"search/trained": 6, "search/regret": 1.0, "search/top10_test_accuracy": 93.5}, step=6
+                    {"search/trained": 6, "search/observed_regret": 1.0, "search/top10_test_accuracy": 93.5},
+                    step=6,
                 )
             pictures = [figure_bytes(Figure(figsize=(1, width)), "png") for width in (1, 2)]
             best = pd.DataFrame({"arch": ["arch3", "arch5"], "test_accuracy": [94.5, 93.5]})
@@ -114,14 +115,18 @@ def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> N
     assert (run.project, run.group, run.job_type) == ("acenas", "nb201-abc", "search")
     assert (run.name, run.tags, run.config["seed"]) == ("seed 0", ["test"], 0)
     assert run.exit_code == 0
-    assert run.values("search/trained") == [2, 4, 6, 6]
+    assert run.values("search/trained") == [0, 2, 4, 6, 6]
     assert run.values("search/top10_test_accuracy") == [93.5]
-    assert run.values("search/regret") == pytest.approx([4.0, 3.0, 1.0])
-    assert len(run.values("search/ndcg@10")) == 3
+    assert run.values("search/observed_regret") == pytest.approx([4.0, 3.0, 1.0])
+    assert len(run.values("search/ndcg@10")) == 4, "what pretraining reaches is on the same axis"
+    assert run.values("search/ndcg@10")[0] == run.values("pretrain/ndcg@10")[0]
     assert len(run.values("pretrain/kendall")) == 1
     assert run.defined["search/*"] == "search/trained"
     assert run.defined["pretrain/*"] == "pretrain/epoch"
-    assert run.summary["search/regret"] == {"min": pytest.approx(1.0), "last": pytest.approx(1.0)}
+    assert {name.split("/")[0] for name in run.defined} == {"search", "pretrain"}, (
+        "nothing that is not logged"
+    )
+    assert run.summary["search/observed_regret"] == {"min": pytest.approx(1.0), "last": pytest.approx(1.0)}
     assert run.values("report/best_architectures/nrows") == [2]
     staged = [file.read_bytes() for file in (tmp_path / "wandb" / "artifacts" / "staging").iterdir()]
     assert sum(content.startswith(b"\x89PNG") for content in staged) == 2
@@ -129,18 +134,18 @@ def test_an_interrupted_offline_run_goes_on_as_the_same_run(tmp_path: Path) -> N
     assert table["columns"] == ["arch", "test_accuracy", "picture"]
     assert [row[:2] for row in table["data"]] == [["arch3", 94.5], ["arch5", 93.5]]
     assert {row[2]["_type"] for row in table["data"]} == {"image-file"}
-    assert len(pd.read_csv(tmp_path / "metrics.csv")) == 4
+    assert len(pd.read_csv(tmp_path / "metrics.csv")) == 5
 
 
 def test_two_runs_in_one_process_stay_apart(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with run_loggers(tmp_path / name, group=name) as loggers:
             for logger in loggers:
-                logger.log_metrics({"search/regret": 1.0, "search/trained": len(name)}, step=1)
+                logger.log_metrics({"search/observed_regret": 1.0, "search/trained": len(name)}, step=1)
     runs = [read_offline_run(offline_folders(tmp_path / name)[0]) for name in ("a", "b")]
     assert runs[0].run_id != runs[1].run_id
     assert [run.group for run in runs] == ["a", "b"]
-    assert [run.values("search/regret") for run in runs] == [[1], [1]]
+    assert [run.values("search/observed_regret") for run in runs] == [[1], [1]]
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -162,7 +167,7 @@ def test_a_broken_wandb_costs_one_warning(
         monkeypatch.setattr(loggers[1].experiment, "log", broken)
         for step in range(3):
             for logger in loggers:
-                logger.log_metrics({"search/regret": 1.0}, step)
+                logger.log_metrics({"search/observed_regret": 1.0}, step)
     assert len(warnings_of(caplog)) == 1
     assert "no space left" in caplog.text
     assert len(pd.read_csv(tmp_path / "later" / "metrics.csv")) == 3
@@ -187,10 +192,10 @@ def test_online_without_a_server_goes_on_offline(
     monkeypatch.setattr(wandb, "init", init)
     with run_loggers(tmp_path, mode="online") as loggers:
         for logger in loggers:
-            logger.log_metrics({"search/regret": 1.0}, step=1)
+            logger.log_metrics({"search/observed_regret": 1.0}, step=1)
     assert len(warnings_of(caplog)) == 1
     assert "Going on offline" in caplog.text
-    assert read_offline_run(offline_folders(tmp_path)[0]).values("search/regret") == [1]
+    assert read_offline_run(offline_folders(tmp_path)[0]).values("search/observed_regret") == [1]
 
 
 def kill_the_service() -> None:
@@ -209,7 +214,7 @@ def kill_the_service() -> None:
 def log(loggers: Sequence[Logger], steps: Iterable[int]) -> None:
     for step in steps:
         for logger in loggers:
-            logger.log_metrics({"search/regret": float(step), "search/trained": step}, step)
+            logger.log_metrics({"search/observed_regret": float(step), "search/trained": step}, step)
 
 
 def test_a_dead_service_loses_nothing_and_the_next_run_has_one_of_its_own(
@@ -240,7 +245,7 @@ def test_online_without_a_key_or_a_network_goes_on_offline(key: str, tmp_path: P
         from acenas.report.live.loggers import run_loggers
         with run_loggers(sys.argv[1], mode="online", group="g") as loggers:
             for logger in loggers:
-                logger.log_metrics({"search/regret": 1.0, "search/trained": 7}, 7)
+                logger.log_metrics({"search/observed_regret": 1.0, "search/trained": 7}, 7)
     """)
     # Port 9 of this machine answers to nobody.
     env = {**os.environ, "HOME": str(tmp_path), "WANDB_API_KEY": key, "WANDB_BASE_URL": "http://127.0.0.1:9"}
@@ -253,7 +258,7 @@ def test_online_without_a_key_or_a_network_goes_on_offline(key: str, tmp_path: P
     assert "\x1b" not in done.stdout + done.stderr
     (folder,) = offline_folders(tmp_path / "run")
     run = read_offline_run(folder)
-    assert (run.group, run.values("search/regret"), run.exit_code) == ("g", [1], 0)
+    assert (run.group, run.values("search/observed_regret"), run.exit_code) == ("g", [1], 0)
 
 
 @pytest.mark.slow
@@ -270,6 +275,25 @@ def test_a_full_disk_stops_wandb_alone(tmp_path: Path, caplog: pytest.LogCapture
         subprocess.run(["umount", "--lazy", str(tmp_path / "wandb")], check=True)
     assert len(pd.read_csv(tmp_path / "metrics.csv")) == 3000
     assert "is full" in warnings_of(caplog)[-1]
+
+
+def test_a_csv_of_an_earlier_version_goes_on_under_the_names_of_today(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("stage,step,search/regret\nsearch,4,1.5\n")
+    CSVMetrics(path).log_metrics({"search/observed_regret": 0.5}, step=8)
+    assert path.read_text().splitlines() == [
+        "stage,step,search/observed_regret",
+        "search,4,1.5",
+        "search,8,0.5",
+    ]
+
+
+def test_wandb_mode_disabled_means_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with run_loggers(tmp_path, mode="online") as loggers:
+        log(loggers, range(2))
+    assert [type(logger) for logger in loggers] == [CSVMetrics]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
 
 
 def test_what_was_made_and_from_what_is_recorded(tmp_path: Path) -> None:

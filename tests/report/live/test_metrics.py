@@ -15,7 +15,7 @@ def test_a_round_is_measured_against_the_whole_space() -> None:
     assert metrics["search/round"] == 2
     assert metrics["search/trained"] == 4
     assert metrics["search/best_observed_accuracy"] == 91.0
-    assert metrics["search/regret"] == pytest.approx(94.0 - 91.0)
+    assert metrics["search/observed_regret"] == pytest.approx(94.0 - 91.0)
     assert metrics["search/top1_observed_accuracy"] == 93.0
     assert metrics["search/top3_observed_accuracy"] == 94.0
     q20 = np.quantile(KNOWN, 0.2)

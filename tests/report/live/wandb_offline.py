@@ -23,6 +23,7 @@ class OfflineRun:
     group: str = ""
     job_type: str = ""
     name: str = ""
+    notes: str = ""
     project: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
@@ -83,6 +84,7 @@ def _read(folder: Path) -> OfflineRun:
             case "run":
                 run.run_id, run.group = record.run.run_id, record.run.run_group
                 run.job_type, run.name = record.run.job_type, record.run.display_name
+                run.notes = record.run.notes
                 run.project, run.tags = record.run.project, list(record.run.tags)
                 run.config.update(items(record.run.config.update))
             case "config":

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from acenas.errors import UserError
 from acenas.executors import LocalProcesses, Lost
+from acenas.report.identity import read_identity
 from acenas.run.benchmark.grid import Benchmark
 from acenas.run.commands.benchmark import check, main
 from acenas.run.config import conf_dir
@@ -59,6 +60,13 @@ def test_results_are_those_of_the_runs_themselves(found: tuple[Path, pd.DataFram
         assert last["cpu_seconds"] == summary["cpu_seconds"]["total"] > 0
         told = {point["trained"]: point["returned_test_accuracy"] for point in summary["curve"]}
         assert rows.set_index("trained")["value"].loc[list(told)].to_dict() == told
+
+
+def test_its_runs_know_that_they_are_of_a_benchmark(found: tuple[Path, pd.DataFrame]) -> None:
+    for (folder, method), _ in found[1].groupby(["folder", "method"]):
+        who = read_identity(Path(str(folder)))
+        assert who is not None and (who.method, who.task, who.seed) == (method, "digits", 7)
+        assert who.benchmark and "search=random" in who.command and who.command.endswith(" seed=7")
 
 
 @pytest.mark.usefixtures("quick")
