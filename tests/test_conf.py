@@ -106,7 +106,7 @@ def default_choices() -> list[Path]:
     listed = OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml").defaults)
     assert isinstance(listed, list)
     chosen = [next(iter(each.items())) for each in listed if isinstance(each, dict)]
-    groups = [(group, choice) for group, choice in chosen if choice and "override" not in group]
+    groups = [(group, choice) for group, choice in chosen if choice and not {" ", "@"} & set(group)]
     return [CONF / group / f"{choice}.yaml" for group, choice in groups if group != "experiment"]
 
 

@@ -18,7 +18,15 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError, exit_status, listed, near, unwritable
-from acenas.run.config import TEXTS, check_config, check_overrides, composing, conf_dir, values_in
+from acenas.run.config import (
+    NO_EXPERIMENT,
+    TEXTS,
+    check_config,
+    check_overrides,
+    composing,
+    conf_dir,
+    values_in,
+)
 
 
 def as_meant(overrides: Sequence[str], sweep: bool = False) -> list[str]:
@@ -109,6 +117,8 @@ def _in_words(error: BaseException, overrides: Sequence[str], config: str) -> st
         return f"there is no {group}={name}{near(name, error.options)}; choose {listed(sorted(error.options), 40)}"
     if found := re.match(r"Could not override '([^']+)'", str(error)):
         return f"there is no key {found[1]}{_similar(found[1], overrides, config)}; --help names the most important"
+    if "${experiment}" in str(error):  # the defaults of the primary configuration name it
+        return NO_EXPERIMENT
     return "; ".join(map(_sentence, filter(None, (error, error.__cause__))))
 
 

@@ -27,6 +27,8 @@ from acenas.tables.schema import Accuracy, Other
 from acenas.tables.table import read_footer
 from acenas.trust import import_name
 
+NO_EXPERIMENT = "the experiment has no name; set 'experiment: NAME' in its file in conf/experiment"
+
 NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 """Where a run lies and how it was started is not what it is."""
 
@@ -331,7 +333,7 @@ def check_config(cfg: DictConfig) -> None:
     Writes `search.constraints` into `cfg` as `flat_constraints` reads them.
     """
     if OmegaConf.is_missing(cfg, "experiment"):
-        raise UserError("the experiment has no name; set 'experiment: NAME' in its file in conf/experiment")
+        raise UserError(NO_EXPERIMENT)
     for key, value in values_in(OmegaConf.to_container(cfg, resolve=False)):
         if value == MISSING:
             raise UserError(f"{key} has no value; give it one, as in {key}=...")
