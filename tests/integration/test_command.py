@@ -177,9 +177,10 @@ def test_a_sweep_gives_every_configuration_its_own_folder(tmp_path: Path) -> Non
     assert len({(summary(f)["seed"], (f / "config.yaml").read_text()) for f in folders}) == 4
     for folder in folders:
         trained = [row["search/trained"] for row in wandb_history(folder) if "search/ndcg@10" in row]
-        assert trained == [4, 8, 12], "each job is a W&B run of its own"
+        assert trained == [0, 4, 8, 12], "each job is a W&B run of its own"
     wandb_runs = [read_offline_run(offline_folders(folder)[0]) for folder in folders]
-    assert all(folder.name in one.name for folder, one in zip(folders, wandb_runs, strict=True))
+    seeds = [summary(folder)["seed"] for folder in folders]
+    assert all(one.name.endswith(f"seed {seed}") for seed, one in zip(seeds, wandb_runs, strict=True))
     assert len({one.group for one in wandb_runs}) == 2, "the seeds of a configuration are one group"
     assert done.stdout.splitlines()[-1] == "4 of 4 jobs done."
 

@@ -73,14 +73,15 @@ def test_what_came_out(run: acenas.SearchRun) -> None:
     assert isinstance(run.plot(), Figure) and isinstance(run.draw(), Figure)
     with pytest.raises(acenas.UserError):
         run.draw("no architecture")
-    assert str(run).startswith("nb201_ltr on nb201_digits digits, seed 3: 12 architectures trained")
+    assert str(run).startswith("nb201_ltr, search.budget=12, ")
+    assert " on nb201_digits digits, seed 3: 12 architectures trained" in str(run)
     assert f"{run.test_accuracy:.2f} % (never seen by the search)" in run._repr_html_()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"space": "nowhere"}, "experiment/nowhere_ltr"),
+        ({"space": "nowhere"}, "there is no experiment=nowhere_ltr"),
         ({"budget": 0}, "search.budget=0 must be larger than"),
         ({"table": "nowhere"}, "nowhere"),
         ({"overrides": ["search.bugdet=3"]}, "search.bugdet"),
@@ -97,7 +98,7 @@ def test_what_came_out(run: acenas.SearchRun) -> None:
             "table.observed has no value",
         ),
         ({"overrides": ["ranker.dropout=2"]}, "dropout lies between 0 and 1"),
-        ({"overrides": ["loss=("]}, "Could not find .loss/\\("),
+        ({"overrides": ["loss=("]}, "there is no loss=\\("),
     ],
 )
 def test_a_mistake_is_an_error_that_leaves_nothing(

@@ -160,7 +160,7 @@ def test_the_status_says_how_far_a_study_is(tmp_path: Path, capsys: pytest.Captu
     first, second, third, fourth = study.ask()
     study.tell(first, 9.25)
     study.fail(second)
-    assert status_of(tmp_path, capsys) == "lab paused 1 2/5, 1 failed, 2 given, 2 pending loss 9.25"
+    assert status_of(tmp_path, capsys) == "lab paused 2/5, 1 failed, 2 given, 2 pending loss 9.25"
     with only_process(tmp_path / "lab"):
         assert status_of(tmp_path, capsys).startswith("lab running")
     study.tell(third, 9.0)
@@ -172,7 +172,7 @@ def test_the_status_says_how_far_a_study_is(tmp_path: Path, capsys: pytest.Captu
     assert f"Of the given, {OWN.enumerate()[0]} has 9.5" in str(done), "it is no training of the study"
     assert status_of(tmp_path, capsys) == "lab done 5/5, 1 failed, 2 given loss 9"
     opened(7).ask()
-    assert status_of(tmp_path, capsys) == "lab paused 2 5/7, 1 failed, 2 given, 2 pending loss 9"
+    assert status_of(tmp_path, capsys) == "lab paused 5/7, 1 failed, 2 given, 2 pending loss 9"
 
 
 def test_limits_are_in_the_report(tmp_path: Path) -> None:
