@@ -276,9 +276,7 @@ class Faults:
             what = "; ".join(f"{how} in {stage}: {each}" for each in wrong)
             self.note("failures", job=name, folder=str(command.cwd), what=what)
             print(f"{command.cwd}: {what}")
-        for process in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+        self.kill_all()
         return self.start(name, command.cwd)
 
     def kill_job(self) -> bool:
@@ -305,6 +303,12 @@ class Faults:
                 if ours and int(folder.name) != self.zygote.process.pid:
                     found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")[:200]
         return found
+
+    def kill_all(self) -> None:
+        """Kills every process that a command has started and that is still there."""
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
     def orphans(self) -> list[str]:
         """Waits until no process is left; those that are after all."""
@@ -479,6 +483,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             faults.run(options.kills, jobs)
         finally:
+            faults.kill_all()
             zygote.asked.close()
             zygote.process.wait()
             print(faults.summary())
