@@ -216,7 +216,8 @@ class GraphRanker(Ranker):
         replayed = self._weakly_labelled if settings.replay_size and settings.replay_weight else None
         prior: Callable[[Tensor], Tensor] = torch.zeros_like  # of positions: nothing is said of any
         if replayed is not None and self.prior.weight:
-            prior = self._prior_of_replayed(graphs, targets)
+            with one_thread():
+                prior = self._prior_of_replayed(graphs, targets)
         module = FinetuningModule(
             network, self.loss, settings, self.weight_decay, self.prior.weight_after(len(graphs))
         )
