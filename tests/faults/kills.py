@@ -5,7 +5,7 @@
 Each kill is a line in FOLDER/kills.jsonl, so that the same command goes on where it was stopped. After each kill no
 process may be left within `PATIENCE` seconds; after a run that was killed up to `KILLS_A_RUN` times every file that two
 undisturbed runs have in common, bit for bit, must be the same, and nothing may be left in the run, in the folder for
-temporary files or in /dev/shm. Four of five commands are forked from a process that has imported what they need
+temporary files or in /dev/shm. Nine of ten commands are forked from a process that has imported what they need
 (`zygote`), the others are started as a user does. Prints counts by stage and signal; the exit status is 1 where
 something was wrong, which FOLDER/failures.jsonl tells.
 """
@@ -37,10 +37,10 @@ from acenas.report.runs import STATUS
 from tests.integration.conftest import environment, run_folders
 from tests.integration.local_slurm import local_slurm, why_not
 
-KILLS_A_RUN = 4
+KILLS_A_RUN = 10
 """At most; then a run may end, so that the next one is killed early, too."""
 
-FRESH = 0.2
+FRESH = 0.1
 """The share of commands that are started as a user does; the others are forked."""
 
 PATIENCE = 20.0
@@ -71,10 +71,12 @@ _LIVE = (
     "table=none",
     "supernet.recipe.epochs=2",
     "supernet.recipe.warmup_epochs=0",
+    "scoring.archs=1500",
     "scoring.images=100",
-    "recipe.epochs=2",
+    "recipe.epochs=3",
     "recipe.warmup_epochs=0",
-    "evaluator.jobs=2",
+    "evaluator.checkpoint_seconds=0",
+    "evaluator.jobs=1",
     "trainer.accelerator=cpu",
     "logger.mode=disabled",
     *_RANKER,
@@ -108,12 +110,13 @@ class Job:
 
 
 JOBS = {
-    "table": Job(_TABLE, 3),
+    "table": Job(_TABLE, 4),
+    "final": Job(_FINAL, 3),
     "live": Job(_LIVE, 4),
-    "final": Job(_FINAL, 2),
+    "workers": Job((*_LIVE, "evaluator.jobs=2")),
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
-    "export": Job(("acenas.export", "{final}", "--out", "exported")),
-    "report": Job(("acenas.report", "{table}", "--out", "page")),
+    "export": Job(("acenas.export", "{final}", "--out", "exported"), 2),
+    "report": Job(("acenas.report", "{table}", "--out", "page"), 2),
     "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")),
     "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), slurm=True),
 }
