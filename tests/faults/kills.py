@@ -37,7 +37,7 @@ from acenas.report.runs import STATUS
 from tests.integration.conftest import environment, run_folders
 from tests.integration.local_slurm import local_slurm, why_not
 
-KILLS_A_RUN = 10
+KILLS_A_RUN = 16
 """At most; then a run may end, so that the next one is killed early, too."""
 
 FRESH = 0.1
@@ -68,15 +68,12 @@ _TABLE = ("acenas", "experiment=debug", "logger.mode=disabled", *_RANKER)
 _LIVE = (
     "acenas",
     "experiment=digits_live",
-    "table=none",
     "supernet.recipe.epochs=2",
     "supernet.recipe.warmup_epochs=0",
     "scoring.archs=1500",
     "scoring.images=100",
     "recipe.epochs=3",
     "recipe.warmup_epochs=0",
-    "evaluator.checkpoint_seconds=0",
-    "evaluator.jobs=1",
     "trainer.accelerator=cpu",
     "logger.mode=disabled",
     *_RANKER,
@@ -111,12 +108,13 @@ class Job:
 
 JOBS = {
     "table": Job(_TABLE, 4),
-    "final": Job(_FINAL, 3),
-    "live": Job(_LIVE, 4),
-    "workers": Job((*_LIVE, "evaluator.jobs=2")),
+    "final": Job(_FINAL, 4),
+    "supernet": Job((*_LIVE, "table=nb201_digits", "evaluator=table", "judge=table"), 3),
+    "live": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=1"), 2),
+    "workers": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=2")),
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
-    "export": Job(("acenas.export", "{final}", "--out", "exported"), 2),
-    "report": Job(("acenas.report", "{table}", "--out", "page"), 2),
+    "export": Job(("acenas.export", "{final}", "--out", "exported"), 3),
+    "report": Job(("acenas.report", "{table}", "--out", "page"), 3),
     "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")),
     "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), slurm=True),
 }
@@ -213,9 +211,9 @@ class Faults:
         expected = json.loads((self.folder / f"{name}.json").read_text())
         cwd = self.folder / "killed" / f"{name}-{secrets.token_hex(4)}"
         before, failures = set(SHM.iterdir()), len(self.rows("failures"))
-        command = self.start(name, cwd)
+        command, left = self.start(name, cwd), dict(expected["stages"])
         for _ in range(kills):
-            command = self.kill(name, command, expected)
+            command, left = self.kill(name, command, left)
         while command.status() is None:
             time.sleep(0.02)
         wrong = []
@@ -239,14 +237,19 @@ class Faults:
             status.unlink()
         return Command(self, name, cwd, fresh=self.chance.random() < FRESH)
 
-    def kill(self, name: str, command: "Command", expected: dict[str, Any]) -> "Command":
-        """Kills the command at a moment of chance and starts it again; returns it where it has ended before."""
+    def kill(
+        self, name: str, command: "Command", left: dict[str, float]
+    ) -> tuple["Command", dict[str, float]]:
+        """Kills the command at a moment of chance and starts it again; returns it where it has ended before.
+
+        Takes and returns the stages that are left to do, with their seconds.
+        """
         # Half of the moments are spread over the run, half over one of its stages: some take a blink only.
-        stage, seconds = None, self.chance.uniform(0, expected["seconds"])
+        wanted, seconds = None, self.chance.uniform(0, sum(left.values()))
         if self.chance.random() < 0.5:
-            stage = self.chance.choice(list(expected["stages"]))
-            seconds = self.chance.uniform(0, expected["stages"][stage])
-        while command.status() is None and stage not in (None, stage_of(command.cwd, name)):
+            wanted = self.chance.choice(list(left))
+            seconds = self.chance.uniform(0, left[wanted])
+        while command.status() is None and wanted not in (None, stage_of(command.cwd, name)):
             time.sleep(0.01)
         end = time.monotonic() + seconds
         while command.status() is None and time.monotonic() < end:
@@ -255,10 +258,10 @@ class Faults:
         if JOBS[name].slurm and self.chance.random() < 0.5:
             if command.status() is None and self.kill_job():
                 self.note("kills", job=name, stage=stage, signal="SIGKILL of a job of SLURM")
-            return command
+            return command, left
         how = self.chance.choice(list(SIGNALS))
         if not command.send(*SIGNALS[how]):
-            return command
+            return command, left
         start = time.monotonic()
         while (status := command.status()) is None and time.monotonic() - start < PATIENCE:
             time.sleep(0.01)
@@ -280,7 +283,10 @@ class Faults:
             self.note("failures", job=name, folder=str(command.cwd), what=what)
             print(f"{command.cwd}: {what}")
         self.kill_all()
-        return self.start(name, command.cwd)
+        start, *later = left
+        if stage in later:  # what comes before is done; each command starts
+            left = {each: left[each] for each in (start, *later[later.index(stage) :])}
+        return self.start(name, command.cwd), left
 
     def kill_job(self) -> bool:
         """Kills a job of SLURM that runs, if any."""
@@ -396,11 +402,11 @@ def stage_of(cwd: Path, name: str) -> str:
     return max(stages)[1] if stages else "start" if JOBS[name].argv[0] == "acenas" else name
 
 
-CLOCKS = ("seconds", "cpu_seconds")
+CLOCKS = ("seconds", "cpu_seconds", "date", "commit")
 
 
 def content(cwd: Path) -> dict[str, str]:
-    """A digest of every file below `cwd`, without times; not of logs, nor of what Hydra, submitit and W&B keep."""
+    """A digest of every file below `cwd`, without `CLOCKS`; not of logs, nor of what Hydra, submitit and W&B keep."""
     found = {}
     for path in sorted(cwd.rglob("*")):
         name = str(path.relative_to(cwd))
