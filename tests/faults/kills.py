@@ -402,7 +402,7 @@ def stage_of(cwd: Path, name: str) -> str:
     return max(stages)[1] if stages else "start" if JOBS[name].argv[0] == "acenas" else name
 
 
-CLOCKS = ("seconds", "cpu_seconds", "date", "commit")
+CLOCKS = ("seconds", "cpu_seconds", "date", "commit", "train/images_per_second")
 
 
 def content(cwd: Path) -> dict[str, str]:
@@ -418,8 +418,8 @@ def content(cwd: Path) -> dict[str, str]:
 
 
 def _read(path: Path, cwd: Path) -> bytes:
-    if path.suffix == ".parquet":
-        frame = pd.read_parquet(path)
+    if path.suffix in (".parquet", ".csv"):
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
         frame = frame[[column for column in frame.columns if column not in CLOCKS]]
         return repr(list(frame.columns)).encode() + pd.util.hash_pandas_object(frame).to_numpy().tobytes()
     if path.suffix == ".json":
