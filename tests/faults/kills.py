@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from acenas.report.runs import STATUS
 from tests.integration.conftest import environment, run_folders
@@ -424,14 +425,24 @@ def _read(path: Path, cwd: Path) -> bytes:
         return repr(list(frame.columns)).encode() + pd.util.hash_pandas_object(frame).to_numpy().tobytes()
     if path.suffix == ".json":
         return json.dumps(_without_clocks(json.loads(path.read_text())), sort_keys=True).encode()
-    if path.suffix in (".pt", ".ckpt") and zipfile.is_zipfile(
-        path
-    ):  # torch names the folder in it after the file
+    if path.name.endswith(".torchscript.pt"):  # torch names the folder in it after the temporary file
         with zipfile.ZipFile(path) as parts:
-            return b"".join(
-                part.partition("/")[2].encode() + parts.read(part) for part in sorted(parts.namelist())
-            )
+            names = [name for name in sorted(parts.namelist()) if not name.endswith(".debug_pkl")]
+            return b"".join(name.partition("/")[2].encode() + parts.read(name) for name in names)
+    if path.suffix in (".pt", ".ckpt"):
+        return _flat(torch.load(path, weights_only=True))
     return path.read_bytes().replace(str(cwd).encode(), b"CWD")
+
+
+def _flat(state: Any) -> bytes:
+    """What a checkpoint holds; that differs from its bytes, which tell which of its equal parts were one object."""
+    if isinstance(state, torch.Tensor):
+        return repr((state.dtype, state.shape)).encode() + state.numpy().tobytes()
+    if isinstance(state, dict):
+        return b"{" + b"".join(repr(key).encode() + _flat(each) for key, each in state.items()) + b"}"
+    if isinstance(state, list | tuple):
+        return b"[" + b",".join(map(_flat, state)) + b"]"
+    return repr(state).encode()
 
 
 def _without_clocks(value: Any) -> Any:
@@ -460,7 +471,7 @@ def left_behind(cwd: Path, before: set[Path]) -> Iterator[Path]:
     """Temporary files of a run that has ended, and what is new in /dev/shm and of no process that lives."""
     yield from cwd.rglob("*.tmp")
     for path in cwd.with_name(f"{cwd.name}.tmp").iterdir():
-        if not path.name.startswith("torchinductor"):  # torch's cache, made by undisturbed runs as well
+        if not re.match(r"torchinductor|.*wandb-(media|artifacts)|\.ses$", path.name):  # of torch, W&B, onnxruntime
             yield path
     for path in set(SHM.iterdir()) - before:
         if not any(Path("/proc", number).exists() for number in re.findall(r"\d+", path.name)):
