@@ -467,11 +467,15 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+_OF_PACKAGES = r"torchinductor|.*wandb-(media|artifacts)$|\.ses$"
+"""What torch, W&B and onnxruntime leave in the folder for temporary files."""
+
+
 def left_behind(cwd: Path, before: set[Path]) -> Iterator[Path]:
     """Temporary files of a run that has ended, and what is new in /dev/shm and of no process that lives."""
     yield from cwd.rglob("*.tmp")
     for path in cwd.with_name(f"{cwd.name}.tmp").iterdir():
-        if not re.match(r"torchinductor|.*wandb-(media|artifacts)|\.ses$", path.name):  # of torch, W&B, onnxruntime
+        if not re.match(_OF_PACKAGES, path.name):
             yield path
     for path in set(SHM.iterdir()) - before:
         if not any(Path("/proc", number).exists() for number in re.findall(r"\d+", path.name)):
