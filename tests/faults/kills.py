@@ -103,7 +103,7 @@ class Job:
     """
 
     argv: Sequence[str]
-    share: int = 1
+    share: float = 1
     slurm: bool = False
 
 
@@ -112,11 +112,11 @@ JOBS = {
     "final": Job(_FINAL, 4),
     "supernet": Job((*_LIVE, "table=nb201_digits", "evaluator=table", "judge=table"), 3),
     "live": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=1"), 2),
-    "workers": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=2")),
+    "workers": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=2"), 0.5),
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
     "export": Job(("acenas.export", "{final}", "--out", "exported"), 3),
     "report": Job(("acenas.report", "{table}", "--out", "page"), 3),
-    "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")),
+    "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 0.5),
     "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), slurm=True),
 }
 """Those that others read come first."""
@@ -275,6 +275,8 @@ class Faults:
         }
         self.note("kills", job=name, **row)
         wrong = [*([] if status is not None else ["goes on"]), *orphans]
+        if status == 0 and stage != list(left)[-1]:
+            wrong.append("exit status 0")
         try:
             content(command.cwd)
         except Exception as error:  # whatever its reader raises
@@ -407,12 +409,12 @@ CLOCKS = ("seconds", "cpu_seconds", "date", "commit", "train/images_per_second")
 
 
 def content(cwd: Path) -> dict[str, str]:
-    """A digest of every file below `cwd`, without `CLOCKS`; not of logs, nor of what Hydra, submitit and W&B keep."""
+    """A digest of every file below `cwd`, without `CLOCKS`; not of logs and the like."""
     found = {}
     for path in sorted(cwd.rglob("*")):
         name = str(path.relative_to(cwd))
         if path.is_file() and not re.search(
-            r"(^|/)(\.hydra|\.submitit|wandb)/|\.log$|\.yaml$|\.slurm_job$", name
+            r"(^|/)(\.hydra|\.submitit|wandb)/|\.log$|\.yaml$|\.slurm_job$|status\.json$", name
         ):
             found[name] = hashlib.sha256(_read(path, cwd)).hexdigest()[:20]
     return found
@@ -427,7 +429,8 @@ def _read(path: Path, cwd: Path) -> bytes:
         return json.dumps(_without_clocks(json.loads(path.read_text())), sort_keys=True).encode()
     if path.name.endswith(".torchscript.pt"):  # torch names the folder in it after the temporary file
         with zipfile.ZipFile(path) as parts:
-            names = [name for name in sorted(parts.namelist()) if not name.endswith(".debug_pkl")]
+            hold_paths = (".debug_pkl", "/serialization_id")
+            names = [name for name in sorted(parts.namelist()) if not name.endswith(hold_paths)]
             return b"".join(name.partition("/")[2].encode() + parts.read(name) for name in names)
     if path.suffix in (".pt", ".ckpt"):
         return _flat(torch.load(path, weights_only=True))
