@@ -109,13 +109,13 @@ class Job:
 
 JOBS = {
     "table": Job(_TABLE, 4),
-    "final": Job(_FINAL, 4),
+    "final": Job(_FINAL, 6),
     "supernet": Job((*_LIVE, "table=nb201_digits", "evaluator=table", "judge=table"), 3),
     "live": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=1"), 2),
     "workers": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=2"), 0.5),
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
-    "export": Job(("acenas.export", "{final}", "--out", "exported"), 3),
-    "report": Job(("acenas.report", "{table}", "--out", "page"), 3),
+    "export": Job(("acenas.export", "{final}", "--out", "exported"), 5),
+    "report": Job(("acenas.report", "{table}", "--out", "page"), 4),
     "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 0.5),
     "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), slurm=True),
 }
