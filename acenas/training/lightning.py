@@ -152,5 +152,5 @@ def fit(
         try:
             trainer.fit(module, data, ckpt_path=None if checkpoint is None else resumable(checkpoint, module))
         finally:
-            if trainer.received_sigterm:  # Lightning exits with status 0, or goes on where it was the last batch
+            if trainer.received_sigterm:  # Lightning exits with status 0, or goes on after the last batch
                 signal.raise_signal(signal.SIGTERM)
