@@ -26,7 +26,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,8 @@ class Faults:
     chance: random.Random
     variables: dict[str, str]
     zygote: Zygote
+    pace: dict[str, float] = field(default_factory=lambda: dict.fromkeys(JOBS, 1.0))
+    """Of each job, against its undisturbed runs: a machine is now more loaded and now less."""
 
     def run(self, kills: int, jobs: Sequence[str]) -> None:
         """Kills until there are `kills`, those of earlier calls counted in, and lets the last runs end."""
@@ -252,9 +254,12 @@ class Faults:
             seconds = self.chance.uniform(0, left[wanted])
         while command.status() is None and wanted not in (None, stage_of(command.cwd, name)):
             time.sleep(0.01)
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * self.pace[name]
+        there = command.status() is None
         while command.status() is None and time.monotonic() < end:
             time.sleep(min(0.01, max(end - time.monotonic(), 0)))
+        if there:
+            self.pace[name] *= 0.8 if command.status() is not None else 1.1
         stage = stage_of(command.cwd, name)
         if JOBS[name].slurm and self.chance.random() < 0.5:
             if command.status() is None and self.kill_job():
