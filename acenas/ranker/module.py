@@ -19,6 +19,7 @@ from acenas.ranking import RankingLoss
 from acenas.ranking.functional import ranknet_loss
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces.graphs import GraphBatch
+from acenas.training.lightning import log_epoch
 
 
 class Heads(nn.Module):
@@ -145,13 +146,8 @@ class PretrainingModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Logs the means over the epoch. Logging every step would take longer than the step."""
         errors = torch.stack(self._errors).mean(dim=0)
-        metrics = {"epoch": float(self.current_epoch), "pretrain/loss": float(errors.sum())}
-        metrics |= {
-            f"pretrain/{name}_mse": float(e) for name, e in zip(self.label_names, errors, strict=True)
-        }
-        # `self.log` would write them after the checkpoint of this epoch: a run killed in between would lack them.
-        for logger in self.loggers:
-            logger.log_metrics(metrics, step=self.global_step - 1)
+        by_label = {f"pretrain/{name}_mse": e for name, e in zip(self.label_names, errors, strict=True)}
+        log_epoch(self, {"pretrain/loss": errors.sum()} | by_label)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with warm-up and cosine decay."""

@@ -14,6 +14,7 @@ from acenas.errors import require_at_least, require_one_of
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.supernet import SupernetNetwork
 from acenas.supernet.sampling import PathSampler
+from acenas.training.lightning import log_epoch
 from acenas.training.network import EpochSums
 from acenas.training.recipe import Recipe
 
@@ -115,10 +116,13 @@ class Supernet(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Logs the means over the epoch, its paths and all processes, with one transfer from the device."""
         accuracy = self.sums.correct / (self.sums.batches * self.recipe.batch_size)
-        self.log("supernet/loss", self.sums.loss / self.sums.batches, sync_dist=True)
-        self.log("supernet/train_accuracy", 100 * accuracy, sync_dist=True)
         (group,) = self.trainer.optimizers[0].param_groups
-        self.log("supernet/learning_rate", group["lr"], sync_dist=True)
+        metrics = {
+            "supernet/loss": self.sums.loss / self.sums.batches,
+            "supernet/train_accuracy": 100 * accuracy,
+            "supernet/learning_rate": group["lr"],
+        }
+        log_epoch(self, metrics)
 
 
 def average_gradients(

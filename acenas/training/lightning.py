@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from torch import Tensor
 from typing_extensions import override
 
 from acenas.files import atomic_path, check_kind, read_state, reading
@@ -44,6 +45,23 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
         with atomic_path(self.path) if trainer.is_global_zero else nullcontext(self.path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)
         self._written = time.monotonic()
+
+
+def log_epoch(module: pl.LightningModule, metrics: Mapping[str, float | Tensor]) -> None:
+    """Logs metrics of an epoch, the mean of those of all processes, before its checkpoint is written.
+
+    `LightningModule.log` would write them afterwards: a run that is killed in between would lack them for ever.
+    """
+    means = {
+        name: float(
+            module.trainer.strategy.reduce(
+                torch.as_tensor(value, dtype=torch.float32, device=module.device), reduce_op="mean"
+            )
+        )
+        for name, value in metrics.items()
+    }
+    for logger in module.loggers:
+        logger.log_metrics(means | {"epoch": float(module.current_epoch)}, step=module.global_step - 1)
 
 
 def resumable(checkpoint: Path, module: pl.LightningModule) -> Path | None:

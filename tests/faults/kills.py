@@ -428,7 +428,7 @@ def content(cwd: Path) -> dict[str, str]:
 def _read(path: Path, cwd: Path) -> bytes:
     if path.suffix in (".parquet", ".csv"):
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-        frame = frame[[column for column in frame.columns if column not in CLOCKS]]
+        frame = frame[[column for column in sorted(frame.columns) if column not in CLOCKS]]
         return repr(list(frame.columns)).encode() + pd.util.hash_pandas_object(frame).to_numpy().tobytes()
     if path.suffix == ".json":
         return json.dumps(_without_clocks(json.loads(path.read_text())), sort_keys=True).encode()

@@ -13,7 +13,8 @@ import torch
 
 import acenas.training.lightning
 from acenas.errors import UserError
-from acenas.training.lightning import EpochCheckpoint, fit, quiet, resumable
+from acenas.report.live.loggers import CSVMetrics
+from acenas.training.lightning import EpochCheckpoint, fit, log_epoch, quiet, resumable
 
 
 def test_rankers_can_use_it_without_images_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +65,39 @@ def test_an_interrupt_stays_one() -> None:
     assert signal.getsignal(signal.SIGINT) is handler
     with pytest.raises(SystemExit), quiet():
         sys.exit(1)
+
+
+class Logged(pl.LightningModule):
+    """A training of two epochs that logs each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: torch.Tensor, step: int) -> torch.Tensor:
+        return self.layer(batch).sum()
+
+    def on_train_epoch_end(self) -> None:
+        log_epoch(self, {"train/of": torch.tensor(0.1), "train/number": self.current_epoch})
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_an_epoch_is_logged_before_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed in between logs it again; otherwise it would lack it for ever."""
+    metrics, there = tmp_path / "metrics.csv", []
+    write = pl.Trainer.save_checkpoint
+
+    def noted(trainer: pl.Trainer, *rest: Any, **named: Any) -> None:
+        there.append(metrics.read_text().splitlines()[1:])
+        write(trainer, *rest, **named)
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", noted)
+    data = torch.utils.data.DataLoader(torch.ones(3, 1))
+    fit(Logged(), data, tmp_path / "training.ckpt", loggers=[CSVMetrics(metrics)], max_epochs=2)
+    rows = ["train,2,0.10000000149011612,0.0,0.0", "train,5,0.10000000149011612,1.0,1.0"]
+    assert there == [rows[:1], rows]
 
 
 class EndedAt(pl.LightningModule):

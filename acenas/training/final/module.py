@@ -13,6 +13,7 @@ from typing_extensions import override
 from acenas.images import ImagePart, ImageTask
 from acenas.seeds import derive_seed
 from acenas.training.batches import count_correct
+from acenas.training.lightning import log_epoch
 from acenas.training.network import NetworkTraining
 from acenas.training.recipe import Recipe
 
@@ -87,10 +88,10 @@ class FinalNetwork(NetworkTraining):
         """Averages batch normalisation over the processes, then measures and logs."""
         images = self.sums.batches * self.device_batch
         metrics: dict[str, float | Tensor] = {
-            "loss": self.sums.loss / self.sums.batches,
-            "train_accuracy": 100 * self.sums.correct / images,
-            "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
-            "images_per_second": self.trainer.world_size * images / (time.monotonic() - self._start),
+            "train/loss": self.sums.loss / self.sums.batches,
+            "train/train_accuracy": 100 * self.sums.correct / images,
+            "train/learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"],
+            "train/images_per_second": self.trainer.world_size * images / (time.monotonic() - self._start),
         }
         average_statistics(self.network, self.trainer.world_size)
         parts: list[Literal["valid", "test"]] = ["valid"] if self.watched else []
@@ -98,10 +99,8 @@ class FinalNetwork(NetworkTraining):
             parts.append("test")
         self.accuracy = {part: self._accuracy(part) for part in parts}
         if self.watched:
-            metrics["valid_accuracy"] = self.accuracy["valid"]
-        for name, value in metrics.items():
-            value = torch.as_tensor(value, dtype=torch.float32, device=self.device)
-            self.log(f"train/{name}", value, sync_dist=True)
+            metrics["train/valid_accuracy"] = self.accuracy["valid"]
+        log_epoch(self, metrics)
         self._gather_damaged()
 
     def _accuracy(self, part: Literal["valid", "test"]) -> float:
