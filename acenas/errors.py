@@ -63,8 +63,11 @@ def near(name: Any, names: Collection[Any]) -> str:
 
 
 def unwritable(error: BaseException | None) -> UserError | None:
-    """Returns what to say of the error of a file system that is full, or that may not be written; None for others."""
-    numbers = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+    """Returns what to say of the error of a file system that is full, or a folder that cannot be; None for others."""
+    numbers = (
+        *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EIO),
+        *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+    )
     if not isinstance(error, OSError) or error.errno not in numbers:
         return None
     name = error.filename2 or error.filename

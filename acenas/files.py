@@ -161,6 +161,8 @@ def reading(what: str | Path, remedy: str = GET_AGAIN) -> Iterator[None]:
     acenas.errors.UserError: notes.json is damaged, or not what is due here (Expecting property name ...); remove it
     """
     try:
+        if isinstance(what, Path) and what.exists() and not (what.is_file() or what.is_dir()):
+            raise ValueError("a pipe or a device, which may have no end")
         yield
     except UserError:
         raise

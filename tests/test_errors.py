@@ -15,7 +15,10 @@ def test_messages_quote_little_of_what_is_wrong() -> None:
     assert len(str(UserError("a b " * 10_000))) <= LONGEST
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    "number",
+    [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG],
+)
 def test_what_cannot_be_written_is_one_message_of_every_command(
     capsys: pytest.CaptureFixture[str], number: int
 ) -> None:

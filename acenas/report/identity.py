@@ -15,12 +15,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from acenas import __version__
 from acenas.errors import UserError
 from acenas.files import read_json, write_text
-from acenas.report.runs import IDENTITY, OVERRIDES
+from acenas.report.runs import IDENTITY, OVERRIDES, read_yaml
 
 NO_DIFFERENCE = (
     "seed",
@@ -147,7 +145,7 @@ def identity_of(folder: Path, summary: Mapping[str, Any] | None = None) -> Ident
     experiment = str(summary.get("experiment", ""))
     try:
         words = [word for word in method_overrides(folder) if key_of(word) not in TASK]
-    except (yaml.YAMLError, OSError, ValueError):
+    except UserError:
         words = []
     return Identity(
         method=", ".join(filter(None, [experiment, *words])),
@@ -161,7 +159,7 @@ def identity_of(folder: Path, summary: Mapping[str, Any] | None = None) -> Ident
 def given_overrides(folder: Path) -> list[str]:
     """Returns the overrides of a run; empty where they are not known."""
     given = folder / OVERRIDES
-    return list(map(str, yaml.safe_load(given.read_text(encoding="utf-8")) or [])) if given.exists() else []
+    return list(map(str, read_yaml(given, [object]))) if given.exists() else []
 
 
 def method_overrides(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from acenas.errors import UserError
-from acenas.files import check_kind, is_held, number, read_json, reading
+from acenas.files import Kind, check_kind, is_held, number, read_json, reading
 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
@@ -55,7 +55,7 @@ def run_folders(root: Path) -> Iterator[Path]:
 
 def is_running(folder: Path) -> bool:
     """Whether a process of this machine works in the folder."""
-    return (folder / LOCK).exists() and is_held(folder / LOCK)
+    return (folder / LOCK).is_file() and is_held(folder / LOCK)
 
 
 def state(folder: Path) -> tuple[str, str]:
@@ -68,7 +68,7 @@ def state(folder: Path) -> tuple[str, str]:
     if is_running(folder):
         return "running", ""
     for file, name in ((PRUNED, "pruned"), (ERROR, "failed")):
-        if (folder / file).exists():
+        if (folder / file).is_file():
             lines = (folder / file).read_text(encoding="utf-8", errors="replace").strip().splitlines()
             return name, lines[0] if lines else ""
     return "stopped", ""
@@ -120,10 +120,15 @@ def config_of(folder: Path, name: str = CONFIG) -> dict[str, Any]:
     file = folder / name
     if not file.is_file():
         raise UserError(f"{folder} is no run's folder: there is no {name} in it")
+    return {str(key): value for key, value in read_yaml(file, {str: object}).items()}
+
+
+def read_yaml(file: Path, kind: Kind) -> Any:
+    """What a YAML file of a run holds. Raises `UserError` where it is not of this kind, or not what a run writes."""
     with reading(file):
-        config = yaml.load(file.read_text(encoding="utf-8"), _PlainYAML)
-        check_kind(config, {str: object})
-        return {str(key): value for key, value in config.items()}
+        found = yaml.load(file.read_text(encoding="utf-8"), _PlainYAML)
+        check_kind(found, kind)
+        return found
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

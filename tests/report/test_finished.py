@@ -1,6 +1,7 @@
 """Which runs are compared, and what they are called."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,28 @@ def test_runs_with_other_objectives_and_unjudged_ones_are_tasks_of_their_own(tmp
     assert ends["value"].to_dict() == {seed: 91.0 + seed for seed in range(4)}
     # The best known is 99 in each: a loss of 94 is better by 5, and what nobody judged has no regret.
     assert ends["regret"].to_dict() == pytest.approx({0: 8, 1: np.nan, 2: np.nan, 3: -5}, nan_ok=True)
+
+
+LAUGHS = "\n".join(["- &a0 [ha]", *(f"- &a{n} [{f'*a{n - 1}, ' * 9}]" for n in range(1, 12))])
+"""Of which the text has billions of words."""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
+@pytest.mark.parametrize("file", [runs.SUMMARY, runs.IDENTITY, runs.OVERRIDES, runs.CONFIG])
+@pytest.mark.parametrize("content", ["a pipe", "a device", LAUGHS], ids=["pipe", "device", "laughs"])
+def test_a_file_without_end_keeps_no_other_run_from_being_compared(
+    tmp_path: Path, file: str, content: str
+) -> None:
+    good, bad = finished_run(tmp_path, 0), finished_run(tmp_path, 1)
+    (bad / file).unlink(missing_ok=True)
+    if content == "a pipe":
+        os.mkfifo(bad / file)
+    elif content == "a device":
+        (bad / file).symlink_to("/dev/zero")
+    else:
+        (bad / file).write_text(content)
+    found, left_out = read_runs([tmp_path])
+    assert good in [run.folder for run in found] and (file == runs.IDENTITY or bad in left_out)
 
 
 def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> None:

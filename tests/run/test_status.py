@@ -155,6 +155,22 @@ def test_one_folder_of_other_types_hides_no_other(
         assert re.search(r"Failed: .*/a/stopped: .*summary.json is damaged, .*; remove it", out)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="has no pipes")
+@pytest.mark.parametrize("file", [runs.SUMMARY, runs.STATUS, runs.ERROR, runs.LOCK, runs.IDENTITY])
+def test_a_pipe_or_a_device_in_a_folder_hides_no_other(
+    root: Path, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    """To read one would never end."""
+    for name, make in {
+        "a/stopped": os.mkfifo,
+        "b/failed": lambda path: os.symlink("/dev/zero", path),
+    }.items():
+        (root / name / file).unlink(missing_ok=True)
+        make(root / name / file)
+    assert status.main([str(root)]) == 0
+    assert "b/done " in capsys.readouterr().out
+
+
 def test_a_cut_summary_is_not_that_of_a_done_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, content in (("b/done", ""), ("a/stopped", '{"trained": 12')):
         (root / name / runs.SUMMARY).write_text(content)
