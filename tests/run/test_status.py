@@ -161,12 +161,10 @@ def test_a_pipe_or_a_device_in_a_folder_hides_no_other(
     root: Path, capsys: pytest.CaptureFixture[str], file: str
 ) -> None:
     """To read one would never end."""
-    for name, make in {
-        "a/stopped": os.mkfifo,
-        "b/failed": lambda path: os.symlink("/dev/zero", path),
-    }.items():
+    for name in ("a/stopped", "b/failed"):
         (root / name / file).unlink(missing_ok=True)
-        make(root / name / file)
+    os.mkfifo(root / "a/stopped" / file)
+    (root / "b/failed" / file).symlink_to("/dev/zero")
     assert status.main([str(root)]) == 0
     assert "b/done " in capsys.readouterr().out
 
