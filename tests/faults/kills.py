@@ -293,7 +293,7 @@ class Faults:
         self.kill_all()
         start, *later = left
         if stage in later:  # what comes before is done; each command starts
-            left = {each: left[each] for each in (start, *later[later.index(stage) :])}
+            left = {each: left[each] for each in [start, *later[later.index(stage) :]]}
         return self.start(name, command.cwd), left
 
     def kill_job(self) -> bool:
@@ -475,8 +475,8 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-_OF_PACKAGES = r"torchinductor|.*wandb-(media|artifacts)$|\.ses$"
-"""What torch, W&B and onnxruntime leave in the folder for temporary files."""
+_OF_PACKAGES = r"torchinductor|\.ses$"
+"""What torch and onnxruntime leave in the folder for temporary files."""
 
 
 def left_behind(cwd: Path, before: set[Path]) -> Iterator[Path]:
