@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import acenas.training.lightning
 from acenas.errors import UserError
@@ -67,15 +68,17 @@ def test_an_interrupt_stays_one() -> None:
         sys.exit(1)
 
 
-class Logged(pl.LightningModule):
-    """A training of two epochs that logs each."""
+class Line(pl.LightningModule):
+    """A training that logs each epoch; its process is told to end in the step `ended_at`."""
 
-    def __init__(self) -> None:
+    def __init__(self, ended_at: int | None = None) -> None:
         super().__init__()
-        self.layer = torch.nn.Linear(1, 1)
+        self.ended_at, self.layer = ended_at, torch.nn.Linear(1, 1)
 
-    def training_step(self, batch: torch.Tensor, step: int) -> torch.Tensor:
-        return self.layer(batch).sum()
+    def training_step(self, batch: list[torch.Tensor], step: int) -> torch.Tensor:
+        if step == self.ended_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return torch.sum(self.layer(batch[0]))
 
     def on_train_epoch_end(self) -> None:
         log_epoch(self, {"train/of": torch.tensor(0.1), "train/number": self.current_epoch})
@@ -84,9 +87,13 @@ class Logged(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
+def steps(count: int) -> DataLoader[tuple[torch.Tensor, ...]]:
+    return DataLoader(TensorDataset(torch.ones(count, 1)))
+
+
 def test_an_epoch_is_logged_before_its_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that is killed in between logs it again; otherwise it would lack it for ever."""
-    metrics, there = tmp_path / "metrics.csv", []
+    metrics, there = tmp_path / "metrics.csv", list[list[str]]()
     write = pl.Trainer.save_checkpoint
 
     def noted(trainer: pl.Trainer, *rest: Any, **named: Any) -> None:
@@ -94,26 +101,9 @@ def test_an_epoch_is_logged_before_its_checkpoint(tmp_path: Path, monkeypatch: p
         write(trainer, *rest, **named)
 
     monkeypatch.setattr(pl.Trainer, "save_checkpoint", noted)
-    data = torch.utils.data.DataLoader(torch.ones(3, 1))
-    fit(Logged(), data, tmp_path / "training.ckpt", loggers=[CSVMetrics(metrics)], max_epochs=2)
+    fit(Line(), steps(3), tmp_path / "training.ckpt", loggers=[CSVMetrics(metrics)], max_epochs=2)
     rows = ["train,2,0.10000000149011612,0.0,0.0", "train,5,0.10000000149011612,1.0,1.0"]
     assert there == [rows[:1], rows]
-
-
-class EndedAt(pl.LightningModule):
-    """A training of two steps; its process is told to end in one of them."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__()
-        self.step, self.layer = step, torch.nn.Linear(1, 1)
-
-    def training_step(self, batch: torch.Tensor, step: int) -> torch.Tensor:
-        if step == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return self.layer(batch).sum()
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), 0.1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -122,7 +112,7 @@ def test_a_process_that_is_told_to_end_does(step: int) -> None:
     """Lightning would exit with status 0, or go on after the last step."""
     if (process := os.fork()) == 0:
         try:
-            fit(EndedAt(step), torch.utils.data.DataLoader(torch.ones(2, 1)), None, max_epochs=1)
+            fit(Line(ended_at=step), steps(2), None, max_epochs=1)
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGTERM
