@@ -154,7 +154,7 @@ def with_odd_values(draw: st.DrawFn, examples: Sequence[Any]) -> Any:
             case "wrapped":
                 node[key] = [node[key]]
             case _:
-                node[key] = draw(_odd)
+                node[key] = copy.deepcopy(draw(_odd))  # the next change may be one within it
     return changed["all"]
 
 
