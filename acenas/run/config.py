@@ -337,6 +337,8 @@ def check_config(cfg: DictConfig) -> None:
     for key, value in values_in(OmegaConf.to_container(cfg, resolve=False)):
         if value == MISSING:
             raise UserError(f"{key} has no value; give it one, as in {key}=...")
+        if "${" not in str(value):
+            _check_kind(key, value)
     unresolved = None
     try:
         _check_values(OmegaConf.to_container(cfg, resolve=True), is_search=bool(cfg.search))
@@ -377,14 +379,18 @@ def _check_values(values: Any, is_search: bool) -> None:
     for key, value in values_in(values):
         if key.endswith("_target_") and "." not in str(value):
             raise UserError(f"{key}={value} names no class; it is such as acenas.ranking.RankNetLoss")
-        kind, words = KINDS.get(re.sub(r"\.\d+$", ".N", key), (object, ""))
-        if not isinstance(value, kind):
-            raise UserError(f"{key}={value} is not {words}")
+        _check_kind(key, value)
         largest = 2**63 if key.endswith("seed") else 2**31
         if key.startswith("search.constraints"):  # in the unit of a cost, whatever that is
             continue
         if isinstance(value, int | float) and not -largest < value < largest:
             raise UserError(f"{key}={value} is no number below {largest:,}")
+
+
+def _check_kind(key: str, value: object) -> None:
+    kind, words = KINDS.get(re.sub(r"\.\d+$", ".N", key), (object, ""))
+    if not isinstance(value, kind):
+        raise UserError(f"{key}={value} is not {words}")
 
 
 def values_in(content: object, key: str = "") -> Iterator[tuple[str, object]]:

@@ -412,7 +412,7 @@ def fuzz(name: str, target: Target, count: int, number: int, kept: Path, current
     @given(target.inputs)
     def give(value: Any) -> None:
         found["inputs"] += 1
-        content = value if isinstance(value, bytes) else as_pickle(value)
+        content = as_pickle(value)
         current.write_bytes(content)
         if wrong := wrong_with(target, value):
             where = wrong.partition(": ")[0]

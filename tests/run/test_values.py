@@ -118,6 +118,7 @@ def test_what_experiments_give_to_classes_is_what_they_take(experiment: str) -> 
         ("evaluator/executor=null", "for none of them write '~evaluator/executor'"),
         ("search.budget=null", "search.budget=None is not a number"),
         ("weak_labels=7", "weak_labels=7 is not a name or a list of names"),
+        ("table.protocols=null", "table.protocols=None is not a mapping"),
         ("evaluator.objective=[1]", "evaluator.objective=[1] is not a mapping"),
         ("loss.scale=inf", "loss.scale=inf is no number below"),
         ("seed=nan", "seed=nan is not a whole number"),
