@@ -25,7 +25,7 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mount]:
     (where := tmp_path / "mounted").mkdir()
 
     def mounted(*options: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", where]
+        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(where)]
         if subprocess.run(command, capture_output=True).returncode:
             pytest.skip("nothing can be mounted here")
         return where
