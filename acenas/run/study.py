@@ -28,8 +28,8 @@ from acenas.report.live.status import RunStatus
 from acenas.report.page import write_report
 from acenas.report.runs import SUMMARY
 from acenas.report.summary import FinishedSearch, build_summary
-from acenas.run.api import SearchRun
 from acenas.run.folder import announce, finish, only_process
+from acenas.run.result import SearchRun
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
 from acenas.search.description import read_description
