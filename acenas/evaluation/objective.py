@@ -87,3 +87,11 @@ class Objective:
     def show(self, value: float, digits: int = 2) -> str:
         """The value with its unit, as in `94.37 %`."""
         return f"{value:.{digits}f}{' ' if self.unit else ''}{self.unit}"
+
+
+def as_number(value: object, name: str) -> float:
+    """`value` as a float: a number, a text that is one, or an array or tensor of one. Raises `UserError`."""
+    try:
+        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise UserError(f"{name} must be a number, not {value!r:.200}") from None

@@ -15,7 +15,7 @@ import pandas as pd
 from filelock import Timeout
 
 from acenas.errors import UserError
-from acenas.evaluation.objective import Objective
+from acenas.evaluation.objective import Objective, as_number
 from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
 from acenas.search.acquisition import Acquisition
@@ -24,7 +24,7 @@ from acenas.search.candidates import Pool
 from acenas.search.constraints import Limits, non_dominated
 from acenas.search.description import check_same_study, read_description, write_description
 from acenas.search.fitting import Fitting
-from acenas.search.inputs import Labels, as_number, cost_models, frame_of, limits_of, weak_labels_of
+from acenas.search.inputs import Labels, cost_models, frame_of, limits_of, weak_labels_of
 from acenas.search.rounds import BudgetedSearch, Search
 from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
 from acenas.seeds import numpy_generator
