@@ -141,7 +141,7 @@ class Study(SearchStudy):
             "given": str(len(self.state.given)),
         }
         if best is not None:
-            value = self.objective.show(best.value, 4)
+            value = self.objective.show(best.value)
             rows[f"best {self.objective.name}"] = Markup("{} of {}").format(value, html_code(best.arch))
         return html_table(f"Study in {self.folder}", rows)
 
@@ -263,9 +263,9 @@ class _Shown(Evaluator):
 
     def _show(self, result: Result) -> None:
         objective, known = self.study.objective, self.study.state.known[1]
-        what = result.failure or f"{objective.name} {objective.show(result.value, 4)}"
+        what = result.failure or f"{objective.name} {objective.show(result.value)}"
         if np.isfinite(known).any():
-            what += f", best {objective.show(objective.sign * float(np.nanmax(known)), 4)}"
+            what += f", best {objective.show(objective.sign * float(np.nanmax(known)))}"
         given = f", {len(self.study.state.given)} given" if len(self.study.state.given) else ""
         line = f"{len(self.study.state.told)} of {self.study.budget}{given}: {what}"
         if not get_console().is_jupyter:
