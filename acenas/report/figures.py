@@ -19,8 +19,7 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path
-from acenas.report.runs import shown
+from acenas.files import atomic_path, shown
 from acenas.report.summary import FinishedSearch, pareto_front, round_metrics
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#B07800", "#009E73", "#D55E00", "#80808a"

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from acenas.errors import shortened
-from acenas.files import number, write_text
+from acenas.files import number, shown, write_text
 from acenas.report.figures import (
     INK,
     cost_fronts,
@@ -24,7 +24,7 @@ from acenas.report.figures import (
     search_curve,
 )
 from acenas.report.identity import Identity, identity_of, seconds_in_words
-from acenas.report.runs import difference, shown
+from acenas.report.runs import difference
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,

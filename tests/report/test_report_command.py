@@ -216,7 +216,7 @@ def test_a_space_of_ones_own_is_drawn_where_its_module_is_trusted(
     arguments = [str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
     page = tmp_path / "out" / "index.html"
     assert main(arguments) == 0 and "own_space" not in sys.modules
-    assert "(--trust MODULE)" in capsys.readouterr().err and "cifar10: test 91.00 %" not in page.read_text()
+    assert "(--trust " in capsys.readouterr().err and "cifar10: test 91.00 %" not in page.read_text()
     assert main([*arguments, "--trust", "own_space"]) == 0
     assert "Left out" not in capsys.readouterr().err and "cifar10: test 91.00 %" in page.read_text()
 
