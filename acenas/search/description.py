@@ -36,7 +36,7 @@ def write_description(folder: Path, description: Mapping[str, Any]) -> None:
 
 def settings_of(thing: Any, name: str) -> dict[str, str]:
     """The settings of a ranker by names such as `ranker.loss.sigma`, without those of the study or the machine."""
-    found = {}
+    found: dict[str, str] = {}
     for each in fields(thing) if is_dataclass(thing) else ():
         value, full = getattr(thing, each.name), f"{name}.{each.name}"
         if is_dataclass(value) and not isinstance(value, type):
