@@ -36,6 +36,7 @@ Each name is imported when it is first used:
     UserError         an error with a message that says what to do
 """
 
+import os
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -67,6 +68,11 @@ if TYPE_CHECKING:
     from acenas.tables import BenchmarkTable, WeakLabels
 
 __version__ = "0.2.0"
+
+# What some launcher has left behind; Lightning cannot be imported where one of these holds no number.
+for _rank in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
+    if not os.environ.get(_rank, "0").isdecimal():
+        del os.environ[_rank]
 
 __all__ = [
     "NDS",

@@ -61,6 +61,12 @@ def atomic_path(path: str | Path, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path, below: bool = False) -> None:
+    """Removes what `atomic_path` of processes that were killed has left in `folder`, and `below` it."""
+    for path in (folder.rglob if below else folder.glob)(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 _NOT_FOR_THIS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EBADF)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError, exit_status
-from acenas.files import atomic_path, read_frame, reading, shown, write_text
+from acenas.files import atomic_path, read_frame, reading, remove_unfinished, shown, write_text
 from acenas.markup import cell
 from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
@@ -146,6 +146,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
     for name, figure in figures.items():
         for kind in ("png", "svg"):
             save_figure(figure, out / f"{name}.{kind}")
+    remove_unfinished(out)
     return text
 
 

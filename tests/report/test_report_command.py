@@ -77,7 +77,10 @@ def test_losses_that_nobody_judged_are_compared_beside_accuracies(
             objective=LOSS,
             judged=False,
         )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".index.html.1a2b3c4d.tmp").write_text("what a kill has left half written")
     assert main([str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    assert not list((tmp_path / "out").glob(".*.tmp"))
     text = capsys.readouterr().out
     assert "Compared within each objective: observed val_loss (nats), test accuracy (%)." in text
     assert "nobody knows test values, so what was observed is compared" in text
