@@ -97,6 +97,8 @@ class Study:
             )
         self.space = space
         self.folder = Path(folder)
+        if self.folder.is_file():
+            raise UserError(f"study: {folder} is a file; name a folder")
         self.seed = seed
         kept = read_description(self.folder)
         if search is None:

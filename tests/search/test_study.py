@@ -337,6 +337,12 @@ def test_other_settings_of_a_ranker_and_other_graphs_are_refused(tmp_path: Path)
         Study(Graphs({"chain": chain}), 2, tmp_path)
 
 
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "lab").touch()
+    with pytest.raises(UserError, match="is a file; name a folder"):
+        study(tmp_path / "lab")
+
+
 def test_an_objective_that_is_a_choice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="width is the objective and a choice"):
         Study(Choices({"width": [1, 2]}), 2, tmp_path, objective="min width")

@@ -150,7 +150,8 @@ def test_what_is_not_listed_is_of_the_space_where_the_operations_are_known() -> 
 
 
 def test_operations_that_are_no_text_are_named_by_it() -> None:
-    assert Graphs({"a": ([None, 3, "conv"], [(0, 1), (1, 2)])}).operations == ["3", "None", "conv"]  # type: ignore[list-item]
+    operations: list[Any] = [None, 3, "conv"]
+    assert Graphs({"a": (operations, [(0, 1), (1, 2)])}).operations == ["3", "None", "conv"]
 
 
 def test_a_space_that_is_drawn_from_goes_on_beyond_a_list() -> None:
