@@ -1,6 +1,11 @@
+import base64
+import gzip
+import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,8 +13,10 @@ from matplotlib.image import imread
 
 from acenas.report.figures import save_figure, search_curve
 from acenas.report.identity import Identity
-from acenas.report.page import write_report
+from acenas.report.page import POINTS, picture, write_report
+from acenas.spaces import NasBench201
 from tests.report.example import finished_search
+from tests.report.runs import CELL
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -43,6 +50,12 @@ class Page(HTMLParser):
             self.text += data
 
 
+def data_of(page: Path) -> Any:
+    """What the charts of a page are drawn from."""
+    (packed,) = re.findall('<script type="text/plain" id="data">([^<]*)</script>', page.read_text())
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
 def draw(arch: str) -> Figure:
     figure = Figure(figsize=(2, 1))
     figure.text(0.5, 0.5, arch)
@@ -61,7 +74,7 @@ def test_the_report_is_one_page_that_needs_nothing_else(tmp_path: Path) -> None:
     assert all(source.startswith(("data:", "#")) for source in page.loaded)
     assert all(target.startswith("#") for target in re.findall(r"url\(['\"]?([^)]*)", content))
     assert "@import" not in content
-    assert "<script" not in content
+    assert content.count("<script") == 2, "the script, and its data"
     for expected in (
         "debug on nb201 cifar10",
         "<f>",
@@ -98,7 +111,9 @@ def test_the_page_begins_with_what_the_run_is_called_and_how_it_came_about(tmp_p
 
 def test_figures_say_what_they_show_to_those_who_do_not_see_them(tmp_path: Path) -> None:
     write_report(tmp_path, finished_search(), draw, "")
-    told = re.findall(r'<svg role="img" aria-label="([^"]*)"', (tmp_path / "report.html").read_text())
+    content = (tmp_path / "report.html").read_text()
+    told = re.findall(r'<svg role="img" aria-label="([^"]*)"', content)
+    assert all(f'class="chart" role="img" aria-label="{text}"' in content for text in told)
     assert len(told) == 2 and "86 at the end" in told[0] and "the returned one has rank 2" in told[1]
 
 
@@ -122,3 +137,61 @@ def test_one_trained_architecture_is_enough_for_a_report(tmp_path: Path) -> None
     )
     write_report(tmp_path, one, draw, "")
     assert (tmp_path / "report.png").exists()
+
+
+def test_the_charts_show_the_space_by_predicted_rank_and_what_was_trained_when(tmp_path: Path) -> None:
+    properties = pd.DataFrame({"params_m": [1.5, 2.5]}, index=["<f>", "d"])
+    write_report(tmp_path, finished_search(), draw, "", properties, train="train ARCHITECTURE")
+    data = data_of(tmp_path / "report.html")
+    assert data["arch"] == ["e", "<f>", "d", "c", "b", "a"] and data["rank"] == [1, 2, 3, 4, 5, 6]
+    assert data["values"] == {
+        "observed accuracy (%)": [90, 85, 80, 70, 60, 50],
+        "test accuracy (%)": [88, 86, 83, 71, None, 51],
+        "M parameters": [None, 1.5, 2.5, None, None, None],
+    }
+    assert data["trained"] == [
+        [3, 70, 1, "random"], [5, 50, 1, "random"], [1, 85, 2, "best predicted"], [2, 80, 2, "random"],
+    ]  # fmt: skip
+    assert (data["returned"], data["best"], data["best_value"], data["would"]) == (1, 0, 88, [71, 71, 86, 86])
+    assert sorted(data["pictures"]) == ["1", "2", "3", "5"] and data["train"] == "train ARCHITECTURE"
+    page = Page()
+    page.feed((tmp_path / "report.html").read_text())
+    assert "train <f>" in page.text and page.text.index("best predicted") < page.text.index("All trained")
+
+
+def test_all_trained_are_a_table_the_best_first_and_failed_ones_last(tmp_path: Path) -> None:
+    search = finished_search()
+    frame = search.observations.assign(state="trained", message="")
+    frame.loc[1, "observed_accuracy"] = math.nan
+    write_report(tmp_path, finished_search(observations=frame), draw, "")
+    content = (tmp_path / "report.html").read_text()
+    table = content[content.index('<div id="trained">') : content.index("<h2>Rounds")]
+    assert re.findall(r'<tr><td data-value="(\d)">', table.replace("\n", "")) == ["3", "4", "1", "2"]
+    assert '<th scope="col" aria-sort="none">observed accuracy (%)</th>' in table
+
+
+def test_of_a_large_space_a_page_has_the_best_ranked_and_all_trained(tmp_path: Path) -> None:
+    count, trained = 40_000, ["a39999", "a17", "a30001"]
+    archs = [f"a{number}" for number in range(count)]
+    scores = pd.DataFrame({"arch": archs, "round_1": [-1.0 * number for number in range(count)]})
+    observations = pd.DataFrame({"arch": trained, "round": 1, "reason": "random", "seconds": 1.0})
+    observations = observations.assign(observed_accuracy=[1.0, 3.0, 2.0], returned=["a39999", "a17", "a17"])
+    values = pd.Series([100.0 - number / count for number in range(count)], index=archs)
+    search = finished_search(observations=observations, scores=scores, observed=values, test=values)
+    write_report(tmp_path, search, draw, "")
+    data = data_of(tmp_path / "report.html")
+    assert (
+        POINTS // 2 < len(data["arch"]) <= POINTS + 4 and data["arch"][: POINTS // 2] == archs[: POINTS // 2]
+    )
+    assert set(trained) < set(data["arch"]) and data["rank"] == sorted(data["rank"])
+    assert all(arch == f"a{rank - 1:.0f}" for arch, rank in zip(data["arch"], data["rank"], strict=True))
+    assert (tmp_path / "report.html").stat().st_size < 3_000_000
+
+
+def test_pictures_of_cells_have_the_colours_of_the_page(tmp_path: Path) -> None:
+    url = picture(NasBench201().draw(CELL))
+    svg = base64.b64decode(url.removeprefix("data:image/svg+xml;base64,")).decode()
+    style = svg[svg.index("<style>svg{") :]
+    assert "--ink:#1c1c21;--ground:#f4f4f6" in style and "(prefers-color-scheme:dark)" in style
+    assert svg.count("var(--ink)") > 8 and svg.count("var(--ground)") > 8 and "<script" not in svg
+    assert style.count("#1c1c21") == 1 and "\n" not in svg
