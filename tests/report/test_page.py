@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -15,6 +17,7 @@ from acenas.report.figures import save_figure, search_curve
 from acenas.report.identity import Identity
 from acenas.report.page import POINTS, picture, write_report
 from acenas.spaces import NasBench201
+from tests.report.conftest import Opened, seconds_to_load, violations
 from tests.report.example import finished_search
 from tests.report.runs import CELL
 
@@ -193,5 +196,156 @@ def test_pictures_of_cells_have_the_colours_of_the_page(tmp_path: Path) -> None:
     svg = base64.b64decode(url.removeprefix("data:image/svg+xml;base64,")).decode()
     style = svg[svg.index("<style>svg{") :]
     assert "--ink:#1c1c21;--ground:#f4f4f6" in style and "(prefers-color-scheme:dark)" in style
-    assert svg.count("var(--ink)") > 8 and svg.count("var(--ground)") > 8 and "<script" not in svg
+    assert svg.count("var(--ink)") > 8 and svg.count("var(--ground)") >= 8 and "<script" not in svg
     assert style.count("#1c1c21") == 1 and "\n" not in svg
+
+
+TRAINED = 40
+
+
+@pytest.fixture(scope="module")
+def of_whole_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a search of all NAS-Bench-201 cells, whose accuracies fall with their place."""
+    space, folder = NasBench201(), tmp_path_factory.mktemp("run")
+    archs = space.enumerate()
+    values = pd.Series(94 - 20 * np.linspace(0, 1, len(archs)) ** 0.5, index=archs)
+    trained = [archs[place**2 * 9] for place in range(TRAINED)]
+    observations = pd.DataFrame({"arch": trained, "round": [1] * 20 + [2] * 20, "reason": "predicted"})
+    observations = observations.assign(observed_accuracy=values[trained].to_numpy(), seconds=1.0)
+    observations.loc[:2, "reason"] = "random"
+    search = finished_search(
+        observations=observations.assign(returned=trained[0]),
+        scores=pd.DataFrame({"arch": archs, "round_1": values.to_numpy(), "round_2": values.to_numpy()}),
+        observed=values,
+        test=values - 0.5,
+    )
+    Identity("nb201_ltr", "nb201", 0, command="python -m acenas experiment=nb201_ltr").write(folder)
+    costs = pd.DataFrame({"params_m": np.linspace(1, 2, len(archs))}, index=archs)
+    write_report(folder, search, space.draw, "a: 1", costs, "train 'arch=\"ARCHITECTURE\"'")
+    return folder / "report.html"
+
+
+@pytest.mark.slow
+def test_the_page_of_15625_architectures_is_small_and_there_within_a_second(
+    of_whole_space: Path, browser: Any
+) -> None:
+    assert of_whole_space.stat().st_size < 3_000_000 and len(data_of(of_whole_space)["arch"]) == 15_625
+    assert seconds_to_load(browser, of_whole_space) < 1
+
+
+@pytest.mark.slow
+def test_what_is_touched_in_a_chart_is_told_pinned_and_marked_elsewhere(
+    of_whole_space: Path, browser: Any
+) -> None:
+    data = data_of(of_whole_space)
+    with Opened(browser, of_whole_space) as page:
+        details, rings = page.locator("#details"), page.locator(".ring.pinned")
+        assert "The returned architecture" in details.inner_text() and data["arch"][0] in details.inner_text()
+
+        # The best by far is the first in the ranking, at the left end; a training of the middle in the curve.
+        ranking, curve = (page.locator(".chart .u-over").nth(n) for n in (0, 1))
+        for chart in (ranking, curve):
+            chart.scroll_into_view_if_needed()
+            width, height = chart.bounding_box()["width"], chart.bounding_box()["height"]
+            chart.hover(position={"x": width * 0.6, "y": height * 0.3})
+            told = details.inner_text()
+            assert "An architecture" in told and "observed accuracy (%)" in told and "M parameters" in told
+            assert data["arch"][0] not in told
+        assert "training " in told and details.locator("img").evaluate("image => image.naturalWidth > 100")
+        curve.click(position={"x": width * 0.6, "y": height * 0.3})
+        assert "Pinned" in details.inner_text()
+        assert rings.count() == 2 and rings.first.is_visible()
+        row = page.locator("#trained tr.pinned")
+        assert row.count() == 1 and row.locator("button").get_attribute("aria-pressed") == "true"
+        arch = details.locator("code").inner_text()
+        assert row.locator("td").last.locator("[title]").get_attribute("title") == arch
+        page.mouse.move(0, 0)
+        assert arch in details.inner_text(), "it stays pinned"
+
+        # A row does the same, by mouse and by keys.
+        other = page.locator("#trained tbody tr").nth(7)
+        other.hover()
+        assert arch not in details.inner_text()
+        other.locator("button").press("Enter")
+        assert page.locator("#trained tr.pinned button").inner_text() == other.locator("button").inner_text()
+        other.locator("button").press(" ")
+        assert "The returned architecture" in details.inner_text(), "once more lets go"
+
+
+@pytest.mark.slow
+def test_the_page_searches_sorts_and_copies(of_whole_space: Path, browser: Any) -> None:
+    data = data_of(of_whole_space)
+    with Opened(browser, of_whole_space) as page:
+        rows = page.locator("#trained tbody:first-of-type tr")
+
+        def column(number: int) -> list[float]:
+            return [float(text) for text in rows.locator(f"td:nth-child({number})").all_inner_texts()]
+
+        assert column(2) == sorted(column(2), reverse=True), "the best first"
+        head = page.locator("#trained th", has_text="M parameters")
+        head.locator("button").press(" ")
+        assert head.get_attribute("aria-sort") == "descending" and column(5) == sorted(
+            column(5), reverse=True
+        )
+        head.locator("button").press("Enter")
+        assert head.get_attribute("aria-sort") == "ascending" and column(5) == sorted(column(5))
+
+        page.fill("#filter", "random")
+        assert [row.is_visible() for row in rows.all()].count(True) == 3, "any column of the table"
+        page.fill("#filter", "none~0|+|NONE~0 avg_pool_3x3~2")
+        count = sum("none~0|+|none~0" in arch and "avg_pool_3x3~2" in arch for arch in data["arch"])
+        assert f"{count} of 15625 architectures match" in page.locator("#found").inner_text()
+        untrained = page.locator("#trained tbody:last-of-type tr")
+        assert untrained.count() == 30 and "not trained" in untrained.first.inner_text()
+        untrained.first.locator("button").click()
+        assert "never" in page.locator("#details").inner_text()
+        page.fill("#filter", "")
+        assert untrained.count() == 0 and all(row.is_visible() for row in rows.all())
+
+        for what, expected in {
+            "code:has-text('experiment=nb201_ltr') + button": "python -m acenas experiment=nb201_ltr",
+            f"code:text-is('{data['arch'][0]}') + button": data["arch"][0],
+            "code:has-text('train ') + button": f"train 'arch=\"{data['arch'][0]}\"'",
+        }.items():
+            page.locator(what).first.click()
+            assert page.evaluate("navigator.clipboard.readText()") == expected
+        page.locator("#trained button").nth(4).click()
+        page.locator("#details button", has_text="command").click()
+        arch = page.locator("#details code").inner_text()
+        assert page.evaluate("navigator.clipboard.readText()") == f"train 'arch=\"{arch}\"'"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_everyone_can_read_the_page(of_whole_space: Path, browser: Any, scheme: str, width: int) -> None:
+    screen = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with Opened(browser, of_whole_space, **screen) as page:
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no sideways scrolling"
+        page.emulate_media(media="print")
+        assert not page.locator("#filter").is_visible() and not page.locator(".chart").first.is_visible()
+        assert page.locator(".static svg").first.is_visible() and page.locator("pre").is_visible()
+    with Opened(browser, of_whole_space, **screen, java_script_enabled=False) as page:
+        assert page.locator(".static svg").count() == 2 and page.locator(".static svg").first.is_visible()
+        assert not page.locator("#filter").is_visible() and page.locator("button").count() == 0
+        assert page.locator("#trained tbody tr").count() == TRAINED
+
+
+@pytest.mark.slow
+def test_a_drag_zooms_in_and_two_clicks_zoom_out(of_whole_space: Path, browser: Any) -> None:
+    with Opened(browser, of_whole_space, viewport={"width": 1200, "height": 1400}) as page:
+        chart = page.locator(".chart .u-over").first
+        before = page.locator(".chart canvas").first.evaluate("canvas => canvas.toDataURL()")
+        box = chart.bounding_box()
+        page.mouse.move(box["x"] + 40, box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 120, steps=4)
+        page.mouse.up()
+        near = page.locator(".chart canvas").first.evaluate("canvas => canvas.toDataURL()")
+        assert near != before and "The returned" in page.locator("#details").inner_text(), (
+            "a drag pins nothing"
+        )
+        chart.dblclick()
+        page.mouse.move(0, 0)
+        assert page.locator(".chart canvas").first.evaluate("canvas => canvas.toDataURL()") == before

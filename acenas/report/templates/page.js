@@ -56,18 +56,35 @@ function copier(text, what = "copy") {
 
 const plots = [];
 
+// A chart of `data` by `series`; `x` and `y` have a `label` and the `range` that is seen without zoom.
 function plot(holder, x, y, series, data, {draw = () => {}, moved = () => {}, clicked = () => {}, right = 20, bands} = {}) {
-  const axis = (label, grid) => ({label, labelSize: 22, stroke: () => style("--ink"), font: "12px system-ui", labelFont: "12px system-ui",
-    grid: {stroke: () => style("--line"), width: 1}, ticks: {stroke: () => style("--line")}, ...grid});
+  let zoom = {}, pressed = [0, 0];
+  const lines = {stroke: () => style("--line"), width: 1}, font = "12px system-ui";
+  const axis = (label, more) => ({label, labelSize: 22, font, labelFont: font, stroke: () => style("--ink"),
+    grid: lines, ticks: lines, ...more});
   const size = () => ({width: holder.clientWidth, height: 320});
+  const look = (u, wish) => {
+    zoom = wish;
+    u.batch(() => Object.entries({x, y}).forEach(([key, {range}]) => {
+      const [min, max] = zoom[key] ?? range;
+      u.setScale(key, {min, max});
+    }));
+  };
   const u = new uPlot({
     ...size(), series, bands, padding: [10, right, 0, 0], legend: {show: false},
-    scales: {x: {time: false, ...x.scale}, y: y.scale},
-    axes: [axis(x.label, {values: (_, splits) => splits.map(at => at == null ? "" : String(at))}), axis(y.label, {size: 56})],
-    cursor: {y: false, points: {show: false}, drag: {x: true, y: true, uni: 20}},
-    hooks: {draw: [draw], setCursor: [moved]},
+    scales: {x: {time: false, distr: x.distr ?? 1, range: () => zoom.x ?? x.range}, y: {range: () => zoom.y ?? y.range}},
+    axes: [axis(x.label, {values: (_, splits) => splits.map(at => at == null ? "" : String(at))}),
+      axis(y.label, {size: 56})],
+    cursor: {y: false, points: {show: false}, drag: {x: true, y: true, uni: 20, setScale: false}},
+    hooks: {draw: [draw], setCursor: [moved], setSelect: [({select: {left, top, width, height}}) => {
+      if (width < 4 || height < 4) return;
+      const place = {x: [u.posToVal(left, "x"), u.posToVal(left + width, "x")],
+        y: [u.posToVal(top + height, "y"), u.posToVal(top, "y")]};
+      u.setSelect({left: 0, top: 0, width: 0, height: 0}, false);
+      look(u, place);
+    }]},
   }, data, holder);
-  let pressed = [0, 0];
+  u.over.addEventListener("dblclick", () => look(u, {}));
   u.over.addEventListener("mousedown", event => pressed = [event.clientX, event.clientY]);
   u.over.addEventListener("click", event => {  // the end of a drag is none
     if (Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 4) clicked(u);
@@ -79,6 +96,7 @@ function plot(holder, x, y, series, data, {draw = () => {}, moved = () => {}, cl
 
 const dots = (colour, size) => ({paths: () => null, points: {show: true, size, width: 0, fill: colour}});
 const line = (colour, more = {}) => ({stroke: colour, width: 2, points: {show: false}, spanGaps: true, ...more});
+const ends = {points: {show: true, size: 5}};  // of pieces of a line, which alone would not be seen
 const steps = uPlot.paths.stepped({align: 1});
 
 function tip(u) {
@@ -93,17 +111,17 @@ function tip(u) {
 
 // Names at the ends of curves, `[name, value, colour]`, moved apart.
 function names(u, ends) {
-  const {ctx, bbox} = u, high = 13 * devicePixelRatio;
+  const {ctx, bbox: {left, top, width, height}} = u, unit = devicePixelRatio, high = 13 * unit;
+  const places = ends.map(([name, at, colour]) => [name, u.valToPos(at, "y", true), colour]).sort((a, b) => a[1] - b[1]);
+  places.forEach((place, i) => place[1] = Math.max(place[1], (places[i - 1]?.[1] ?? top - high) + high));
+  const below = Math.max(0, (places.at(-1)?.[1] ?? 0) - top - height);
   ctx.save();
-  ctx.font = `${12 * devicePixelRatio}px system-ui`;
-  Object.assign(ctx, {textBaseline: "middle", textAlign: "left"});
-  let below = bbox.top - high;
-  for (const [name, at, colour] of ends.map(([n, v, c]) => [n, u.valToPos(v, "y", true), c]).sort((a, b) => a[1] - b[1])) {
-    below = Math.max(at, below + high);
+  Object.assign(ctx, {font: `${12 * unit}px system-ui`, textBaseline: "middle", textAlign: "left"});
+  for (const [name, at, colour] of places) {
     ctx.fillStyle = colour;
-    ctx.fillRect(bbox.left + bbox.width + 4 * devicePixelRatio, below - high / 5, 8 * devicePixelRatio, high / 3);
+    ctx.fillRect(left + width + 4 * unit, at - below - 2 * unit, 8 * unit, 4 * unit);
     ctx.fillStyle = style("--ink");
-    ctx.fillText(name, bbox.left + bbox.width + 15 * devicePixelRatio, below);
+    ctx.fillText(name, left + width + 15 * unit, at - below);
   }
   ctx.restore();
 }
@@ -161,8 +179,7 @@ function run(data) {
     return u;
   };
 
-  const scatter = chart(first, {label: "predicted rank (1 is best)", scale: {distr: 3, range: (_, low, high) => [low * 0.8, high * 1.2]}},
-    {label: data.label, scale: {range: (_, low, high) => isFinite(low) && high - low < extent[1] - extent[0] ? [low, high] : extent}},
+  const scatter = chart(first, {label: "predicted rank (1 is best)", distr: 3, range: [0.8, (rank.at(-1) ?? 1) * 1.2]}, {label: data.label, range: extent},
     [{}, dots(FADED, 3), dots(GREEN, 4), dots(ORANGE, 7), dots(BLUE, 10), dots(RED, 11)],
     [rank, observed.slice(0, ranked), found, ofTrained, only(data.best), ofTrained.map((each, place) => place === data.returned ? each : null)],
     u => near(u, rank, [[observed, 1], [ofTrained, 0.5]]), place => place < ranked ? [rank[place], last(place) ?? observed[place]] : null);
@@ -170,14 +187,16 @@ function run(data) {
   const count = trainings.map((_, n) => n + 1), values = trainings.map(training => training[1]);
   const settled = [...data.would.slice(Math.floor(count.length / 10)), data.best_value].filter(each => each !== null);
   const room = 0.6 * (Math.max(...settled) - Math.min(...settled)) || 0.05;
-  chart(second, {label: "architectures trained"}, {label: data.axis, scale: {range: [Math.min(...settled) - room, Math.max(...settled) + room]}},
+  chart(second, {label: "architectures trained", range: [0, count.length]},
+    {label: data.axis, range: [Math.min(...settled) - room, Math.max(...settled) + room]},
     [{}, dots(ORANGE, 6), line(BLUE, {paths: steps}), line(FADED, {dash: [6, 4], width: 1})],
     [count, values, data.would, count.map(() => data.best_value)],
     u => u.cursor.idx == null ? null : trainings[near(u, count, [[values, 1]]) ?? u.cursor.idx][0],
     place => when.has(place) ? [when.get(place).at(-1) + 1, last(place)] : null);
 
-  const told = plot(third, {label: "architectures trained"}, {label: "NDCG@10, Kendall", scale: {range: [Math.min(0, ...data.rounds[2]), 1.02]}},
-    [{}, line(GREEN), line(ORANGE, {dash: [6, 3]})], data.rounds, {
+  const told = plot(third, {label: "architectures trained", range: [0, count.length]},
+    {label: "NDCG@10, Kendall", range: [Math.min(0, ...data.rounds[2]), 1.02]},
+    [{}, line(GREEN, ends), line(ORANGE, {dash: [6, 3], ...ends})], data.rounds, {
       right: 90, draw: u => names(u, [["NDCG@10", 1, GREEN], ["Kendall", 2, ORANGE]].map(([n, i, c]) => [n, data.rounds[i].at(-1), c])),
       moved: u => say(u.cursor.idx == null || u.cursor.left < 0 ? [] : [`after ${data.rounds[0][u.cursor.idx]} trainings`,
         `NDCG@10 ${shown(data.rounds[1][u.cursor.idx])}`, `Kendall ${shown(data.rounds[2][u.cursor.idx])}`].map(text => make("div", {textContent: text}))),
@@ -266,7 +285,7 @@ function comparison(data) {
     const series = [{}], bands = [];
     for (const {colour, dash} of drawn) {
       const start = series.length;
-      series.push(line(colour, {dash}), line("transparent"), line("transparent"));
+      series.push(line(colour, {dash, ...(columns[0].length < 40 ? ends : {})}), line("transparent"), line("transparent"));
       bands.push({series: [start + 2, start + 1], fill: `${colour}26`});
     }
     if (chart.best !== null) {
@@ -276,8 +295,7 @@ function comparison(data) {
     const until = (column, i) => { while (i >= 0 && column[i] == null) i--; return i < 0 ? null : column[i]; };
     const visible = () => drawn.map((method, i) => [method, 1 + 3 * i]).filter(([{name}]) => on(name));
     const most = holder.clientWidth < 450 ? 12 : 20, widest = Math.max(...drawn.map(({name}) => short(name, most).length));
-    const u = plot(holder, {label: "architectures trained"}, {label: chart.label, scale: {range: (_, low, high) =>
-      high - low < chart.range[1] - chart.range[0] ? [low, high] : chart.range}}, series, columns, {
+    const u = plot(holder, {label: "architectures trained", range: [columns[0][0], columns[0].at(-1)]}, chart, series, columns, {
       bands, right: 20 + 7 * widest,
       draw: u => names(u, visible().map(([{name, colour}, at]) => [short(name, most), until(columns[at], columns[at].length - 1), colour])),
       moved: u => {
