@@ -137,7 +137,7 @@ def _beside_the_best(results: pd.DataFrame, reference: str) -> Iterator[Table]:
             part, sign = by_task[task], objective_of(by_task[task]).sign
             verdict = "" if not chance < ALPHA else ", better" if ours > target else ", worse"
             shown = "–" if np.isnan(chance) else f"{chance:.3f}"
-            text = f"{ours - target:+.{digits_of(part)}f} to {method} (p {shown}{verdict})"
+            text = f"{ours - target:+.{digits_of(part)}f} to {shortened(method)} (p {shown}{verdict})"
             differences[task, str(budget)] = text
             if min(target, ours) >= sign * best_known(part) - 1e-9:
                 trainings[task, str(budget)] = "both at the best"

@@ -28,7 +28,7 @@ class Opened:
         self.page = browser.new_context(**given | options).new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        self.page.on("console", lambda said: self.errors.extend([said.text] if said.type == "error" else []))
         self.page.goto(file.as_uri())
         if options.get("java_script_enabled", True):
             self.page.wait_for_selector("html[data-ready]")

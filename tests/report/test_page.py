@@ -207,7 +207,7 @@ TRAINED = 40
 def of_whole_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a search of all NAS-Bench-201 cells, whose accuracies fall with their place."""
     space, folder = NasBench201(), tmp_path_factory.mktemp("run")
-    archs = space.enumerate()
+    archs = list(space.enumerate())
     values = pd.Series(94 - 20 * np.linspace(0, 1, len(archs)) ** 0.5, index=archs)
     trained = [archs[place**2 * 9] for place in range(TRAINED)]
     observations = pd.DataFrame({"arch": trained, "round": [1] * 20 + [2] * 20, "reason": "predicted"})
@@ -220,7 +220,7 @@ def of_whole_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
         test=values - 0.5,
     )
     Identity("nb201_ltr", "nb201", 0, command="python -m acenas experiment=nb201_ltr").write(folder)
-    costs = pd.DataFrame({"params_m": np.linspace(1, 2, len(archs))}, index=archs)
+    costs = pd.Series(np.linspace(1, 2, len(archs)), archs).to_frame("params_m")
     write_report(folder, search, space.draw, "a: 1", costs, "train 'arch=\"ARCHITECTURE\"'")
     return folder / "report.html"
 
