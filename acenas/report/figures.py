@@ -261,17 +261,15 @@ def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Writes names beside the ends of curves, given as value and colour, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     line = 1.15 * axes.get_figure().dpi * 7 / 72 / axes.get_window_extent().height  # type: ignore[union-attr]
-    place = -np.inf
-    for name, (value, colour) in sorted(ends.items(), key=lambda end: end[1][0]):
-        place = max((value - low) / (high - low), place + line)
-        where: Any = {
-            "xycoords": "axes fraction",
-            "textcoords": "offset points",
-            "va": "center",
-            "fontsize": 7,
-        }
-        axes.annotate("■ ", (1, place), (2, 0), color=colour, **where)
-        axes.annotate(shortened(name, AT_END), (1, place), (10, 0), color=INK, **where)
+    places: list[float] = []
+    ordered = sorted(ends.items(), key=lambda end: end[1][0])
+    for _, (value, _) in ordered:
+        places.append(max((value - low) / (high - low), places[-1] + line if places else -np.inf))
+    above = max(0, places[-1] - 1) if places else 0
+    where: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "fontsize": 7}
+    for (name, (_, colour)), place in zip(ordered, places, strict=True):
+        axes.annotate("■ ", (1, place - above), (2, 0), color=colour, **where)
+        axes.annotate(shortened(name, AT_END), (1, place - above), (10, 0), color=INK, **where)
 
 
 def _margin(search: FinishedSearch, share: float, extent: float) -> float:
