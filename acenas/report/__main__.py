@@ -19,7 +19,7 @@ from acenas.report.comparison import comparison, cost_columns, markdown_table, t
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves
 from acenas.report.figures import figure_bytes, save_figure, score_scatter
-from acenas.report.finished import FinishedRun, method_names, read_runs, results_of
+from acenas.report.finished import FinishedRun, method_names, read_runs, results_of, settings_of
 from acenas.report.page import as_element
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import FinishedSearch, cost_unit
@@ -99,6 +99,7 @@ def _report(options: argparse.Namespace) -> None:
             rankings=figures,
             left_out=left_out,
             relative_to=out,
+            settings=settings_of(finished, methods),
         ),
     )
     if options.wandb:
