@@ -291,9 +291,9 @@ class Faults:
             self.note("failures", job=name, folder=str(command.cwd), what=what)
             print(f"{command.cwd}: {what}")
         self.kill_all()
-        start, *later = left
+        first, *later = left
         if stage in later:  # what comes before is done; each command starts
-            left = {each: left[each] for each in (start, *later[later.index(stage) :])}
+            left = {each: left[each] for each in (first, *later[later.index(stage) :])}
         return self.start(name, command.cwd), left
 
     def kill_job(self) -> bool:

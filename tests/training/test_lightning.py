@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import acenas.training.lightning
 from acenas.errors import UserError
@@ -73,10 +74,11 @@ class EndedAt(pl.LightningModule):
         super().__init__()
         self.step, self.layer = step, torch.nn.Linear(1, 1)
 
-    def training_step(self, batch: torch.Tensor, step: int) -> torch.Tensor:
+    def training_step(self, batch: list[torch.Tensor], step: int) -> torch.Tensor:
         if step == self.step:
             os.kill(os.getpid(), signal.SIGTERM)
-        return self.layer(batch).sum()
+        loss: torch.Tensor = self.layer(batch[0]).sum()
+        return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), 0.1)
@@ -88,7 +90,12 @@ def test_a_process_that_is_told_to_end_does(step: int) -> None:
     """Lightning would exit with status 0, or go on after the last step."""
     if (process := os.fork()) == 0:
         try:
-            fit(EndedAt(step), torch.utils.data.DataLoader(torch.ones(2, 1)), None, max_epochs=1)
+            fit(
+                EndedAt(step),
+                DataLoader(TensorDataset(torch.ones(2, 1))),
+                None,
+                max_epochs=1,
+            )
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGTERM
