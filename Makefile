@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all faults lint types check wheel docs clean
+.PHONY: help setup setup-dev run test test-all faults lint types check wheel docs pictures clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ wheel: setup-dev ## build dist/acenas-*.whl
 
 docs: setup $(VENV)/.installed-docs ## build the site into site/
 	$(BIN)/mkdocs build --strict
+
+pictures: setup $(VENV)/.installed-browser ## make the pictures of README and docs (minutes of a core)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/pictures.py
 
 clean: ## remove .venv and caches; runs in outputs/ stay
 	rm -rf $(VENV) dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

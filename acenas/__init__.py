@@ -50,7 +50,8 @@ if TYPE_CHECKING:
     from acenas.evaluation.objective import Objective
     from acenas.ranker import GraphRanker, Ranker
     from acenas.ranking import LambdaRankLoss, ndcg_at_k
-    from acenas.run.api import SearchRun, search
+    from acenas.run.api import search
+    from acenas.run.result import SearchRun
     from acenas.run.study import Study
     from acenas.spaces import (
         NDS,
@@ -104,7 +105,7 @@ _load, __dir__ = lazy(
     __name__,
     {
         "Objective": "acenas.evaluation.objective",
-        "SearchRun": "acenas.run.api",
+        "SearchRun": "acenas.run.result",
         "Study": "acenas.run.study",
         "UserError": "acenas.errors",
         **dict.fromkeys(("Evaluator", "Judge", "Observations"), "acenas.evaluation"),

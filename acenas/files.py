@@ -146,6 +146,17 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def shown(value: float | None, unit: str) -> str:
+    """A value with its unit: two decimals of percent, five digits of anything else; a dash where it is unknown.
+
+    >>> shown(93.104, "%"), shown(0.031479, ""), shown(12.5, "ms")
+    ('93.10 %', '0.031479', '12.5 ms')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.2f} %" if unit == "%" else f"{value:.5g} {unit}".rstrip()
+
+
 # --- reading ---
 
 GET_AGAIN = "get it again"

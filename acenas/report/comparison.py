@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from acenas.evaluation.objective import Objective
+from acenas.files import number
 from acenas.markup import latex, markdown, one_line
 from acenas.report.summary import cost_unit
 
@@ -36,6 +37,14 @@ COSTS = ("params_m", "flops_m")
 
 LEAST_SEEDS = 5
 """For a test of significance: from four, even differences that all point one way have a p-value of 0.125."""
+
+
+class Table(NamedTuple):
+    """A table with words in its cells, by row (a method or a task) and column."""
+
+    title: str
+    columns: Sequence[Any]
+    cells: Mapping[tuple[str, Any], str]
 
 
 def objective_of(results: pd.DataFrame) -> Objective:
@@ -173,6 +182,37 @@ def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], flo
     return chances
 
 
+def beside_reference(results: pd.DataFrame, reference: str) -> list[Table]:
+    """The trainings that the others need for what `reference` has, and whether chance explains the difference.
+
+    Args:
+        results: of one task.
+        reference: a method; where it is none of the task's, or the only one, there are no tables.
+    """
+    if reference not in set(results["method"]) or results["method"].nunique() < 2:
+        return []
+    budgets, largest = budgets_of(results), results.groupby("method")["budget"].max()
+    counts = {
+        (method, budget): f"> {largest[method]}" if np.isnan(n) else f"{n:.0f} ({n / budget:.1f} ×)"
+        for (method, budget), n in needed(results, reference).items()
+    }
+    chances = {
+        (method, budget): "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
+        for (method, budget), p in p_values(results, reference).items()
+    }
+    what = f"{results['kind'].iloc[0]} {objective_of(results).name}"
+    test = "Wilcoxon, paired by seed"
+    return [
+        Table(f"Trainings needed for the mean {what} of {reference} after", budgets, counts),
+        Table(f"p-value of the difference to {reference} ({test}), after", budgets, chances),
+    ]
+
+
+def budgets_of(results: pd.DataFrame) -> list[int]:
+    """The numbers of trainings that tables show."""
+    return sorted(map(int, results.loc[results["serves"], "trained"].unique()))
+
+
 def _others(results: pd.DataFrame, reference: str) -> list[str]:
     """All methods but the reference, in their order."""
     return [method for method in dict.fromkeys(results["method"]) if method != reference]
@@ -206,15 +246,14 @@ def best_sentence(results: pd.DataFrame) -> str:
     best, objective = best_known(results), objective_of(results)
     if results["kind"].iloc[0] == "observed":
         return "nobody knows test values, so what was observed is compared"
-    return (
-        f"the best architecture known tests at {objective.show(best, digits_of(results)).removesuffix(' %')}"
-    )
+    unit = "" if objective.unit == "%" else f" {objective.unit}".rstrip()
+    return f"the best architecture known tests at {number(best, digits_of(results))}{unit}"
 
 
 def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
     seeds = results.groupby("method")["seed"].nunique()
     fewest, most = seeds.min(), seeds.max()
-    budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
+    budgets = budgets_of(results)
     parts = [
         f"## {markdown(task)}",
         f"Mean ± standard error over {most if fewest == most else f'{fewest} to {most}'} seeds; "
@@ -227,21 +266,7 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             for row in means
         }
         parts.append(markdown_table(f"{title}, after so many trainings", budgets, values))
-    if reference in seeds.index and len(seeds) > 1:
-        largest = results.groupby("method")["budget"].max()
-        counts = {
-            (method, budget): f"> {largest[method]}" if np.isnan(n) else f"{n:.0f} ({n / budget:.1f} ×)"
-            for (method, budget), n in needed(results, reference).items()
-        }
-        what = f"{results['kind'].iloc[0]} {objective_of(results).name}"
-        title = f"Trainings needed for the mean {what} of {reference} after"
-        parts.append(markdown_table(title, budgets, counts))
-        chances = {
-            (method, budget): "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
-            for (method, budget), p in p_values(results, reference).items()
-        }
-        title = f"p-value of the difference to {reference} (Wilcoxon, paired by seed), after"
-        parts.append(markdown_table(title, budgets, chances))
+    parts += [markdown_table(*table) for table in beside_reference(results, reference)]
     if costs := cost_columns(results):
         shown = {
             (row["method"], cost_unit(cost)): _value(row["mean"], row["standard_error"], digits)
@@ -286,7 +311,7 @@ def to_latex(results: pd.DataFrame) -> str:
 
 
 def _task_to_latex(task: str, results: pd.DataFrame) -> str:
-    budgets = sorted(results.loc[results["serves"], "trained"].unique().tolist())
+    budgets = budgets_of(results)
     shown = tables(results)
     columns = [(column, digits, budget) for column, (_, digits) in shown.items() for budget in budgets]
     values = {

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
@@ -15,6 +15,9 @@ from matplotlib.figure import Figure
 from acenas.files import number
 from acenas.report.comparison import (
     COSTS,
+    Table,
+    beside_reference,
+    best_known,
     best_sentence,
     comparison,
     cost_columns,
@@ -24,26 +27,16 @@ from acenas.report.comparison import (
     objective_of,
     several_objectives,
 )
-from acenas.report.curves import curves
+from acenas.report.curves import curves, extent, looks, mean_curve, title
 from acenas.report.figures import figure_bytes
 from acenas.report.identity import identity_of
-from acenas.report.page import PAGES, as_element, inline_png
+from acenas.report.page import PAGES, Cell, as_element, packed, picture, plain
 from acenas.report.runs import points
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
-
-class Cell(NamedTuple):
-    """A cell of a table that can be sorted."""
-
-    text: str
-    value: float | None = None
-    """The number to sort by; None for a cell of words."""
-    best: bool = False
-    """Whether no other method is better after as many trainings."""
-    link: str | None = None
-    hint: str = ""
-    """What is said on hover."""
+CURVES = ("value", "ndcg@10")
+"""Columns of results that there is a chart of, for each task."""
 
 
 def build_comparison_page(
@@ -55,31 +48,34 @@ def build_comparison_page(
     rankings: Mapping[str, str] | None = None,
     left_out: Mapping[Path, str] | None = None,
     relative_to: Path | None = None,
+    settings: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """The page as HTML.
 
     Args:
         results: see `acenas.report.comparison`.
         title: of the page.
-        reference: a method that is compared with the best of the others, over all tasks.
+        reference: a method that the others are compared with.
         pictures: of the best architectures found, each with a line about it.
         rankings: for each method an SVG of the scores of one run against observed accuracies.
         left_out: run folders that were not compared, and why.
         relative_to: where the page will lie, for links to the reports of the runs; without it there are none.
+        settings: of methods that are configurations of a sweep, the values of what differs.
     """
+    tasks = {task: results[results["task"] == task] for task in dict.fromkeys(results["task"])}
     count = results.groupby(["task", "method", "seed", "budget"]).ngroups
     runs_header, runs = _runs(results, relative_to)
     return PAGES.get_template("comparison.html").render(
         title=title,
-        subtitle=f"{count} runs; mean ± standard error over seeds. A click on the head of a column sorts by it. "
-        f"{several_objectives(results)}",
+        subtitle=f"{count} runs; mean ± standard error over seeds. {several_objectives(results)}",
         suite=_suite(results, reference) if is_suite(results) else None,
-        tasks=[_task(task, results[results["task"] == task]) for task in dict.fromkeys(results["task"])],
+        tasks=[_task(task, part, reference, settings or {}) for task, part in tasks.items()],
         rankings=rankings or {},
-        pictures=[(caption, inline_png(figure_bytes(picture, "png"))) for caption, picture in pictures],
+        pictures=[(caption, picture(figure)) for caption, figure in pictures],
         runs_header=runs_header,
         runs=runs,
         left_out=left_out or {},
+        data=packed(_data(list(tasks.values()), list(dict.fromkeys(results["method"])))),
     )
 
 
@@ -89,21 +85,93 @@ def _suite(results: pd.DataFrame, reference: str) -> dict[str, Any]:
             figure_bytes(suite_figure(results), "svg"),
             "Mean ranks of the methods over the tasks, and their regret against trainings, as the tables below",
         ),
-        "tables": [
-            (
-                table.title,
-                ["", *table.columns],
-                [
-                    [Cell(row), *(table.cells.get((row, column), "") for column in table.columns)]
-                    for row in dict.fromkeys(row for row, _ in table.cells)
-                ],
-            )
-            for table in suite_tables(results, reference)
+        "tables": [_table(table) for table in suite_tables(results, reference)],
+    }
+
+
+def _table(table: Table) -> tuple[str, list[str], list[list[Cell | str]]]:
+    """Title, header and rows."""
+    rows: list[list[Cell | str]] = [
+        [Cell(row, method=True), *(table.cells.get((row, column), "") for column in table.columns)]
+        for row in dict.fromkeys(row for row, _ in table.cells)
+    ]
+    return table.title, ["", *map(str, table.columns)], rows
+
+
+def _data(tasks: Sequence[pd.DataFrame], methods: Sequence[str]) -> dict[str, Any]:
+    """What the charts show."""
+    dashes = {"-": [], "--": [8, 4], ":": [2, 3], "-.": [8, 3, 2, 3]}
+    return {
+        "methods": [
+            {"name": method, "colour": look["color"], "dash": dashes[look["linestyle"]]}
+            for method, look in looks(methods).items()
+        ],
+        "charts": [
+            {
+                "label": title(part, column),
+                "range": extent(part, column),
+                "best": None
+                if best_known(part) != best_known(part) or column != "value"
+                else best_known(part),
+                "sign": 1 if column == "ndcg@10" else objective_of(part).sign,
+                "digits": 3 if column == "ndcg@10" else digits_of(part),
+                "lines": {
+                    method: [
+                        list(map(int, curve.index)),
+                        *map(
+                            plain, (curve["mean"], curve["mean"] - curve["sem"], curve["mean"] + curve["sem"])
+                        ),
+                    ]
+                    for method in dict.fromkeys(part["method"])
+                    for curve in [mean_curve(part, method, column)]
+                },
+            }
+            for part in tasks
+            for column in CURVES
         ],
     }
 
 
-def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
+def _parallel(results: pd.DataFrame, settings: Mapping[str, Mapping[str, str]]) -> dict[str, Any] | None:
+    """Parallel coordinates of the configurations of a sweep and their results on one task; None for too few."""
+    ends = results[
+        results["serves"] & (results["trained"] == results.groupby("method")["budget"].transform("max"))
+    ]
+    values = ends.groupby("method", sort=False)["value"].mean().dropna()
+    frame = pd.DataFrame({method: settings[method] for method in values.index if method in settings}).T
+    if len(frame) < 3 or not 2 <= frame.shape[1] <= 8:
+        return None
+    values, keys = values[frame.index], ", ".join(map(str, frame))
+    frame = frame.fillna("–").assign(
+        **{label(results): [f"{value:.{digits_of(results)}f}" for value in values]}
+    )
+    uprights, points = [], dict.fromkeys(frame.index, "")
+    for upright, key in enumerate(map(str, frame)):
+        place = pd.to_numeric(frame[key], errors="coerce")
+        if place.isna().any():  # words, in their order
+            place = frame[key].rank(method="dense")
+        elif place.min() > 0 and place.max() > 20 * place.min():
+            place = place.map(math.log)
+        x, y = 20 + 130 * upright, 280 - 240 * (place - place.min()) / (place.max() - place.min() or 1)
+        ticks = dict(zip(frame[key], y.round(1), strict=True))
+        ends_of_it = {text: at for text, at in ticks.items() if at in (y.min().round(1), y.max().round(1))}
+        uprights.append(
+            (x, key, [(at, text) for text, at in (ticks if len(ticks) < 8 else ends_of_it).items()])
+        )
+        for method, at in y.round(1).items():
+            points[method] += f"{x},{at} "
+    best = (objective_of(results).sign * values).idxmax()
+    lines = [
+        (method, ", ".join(f"{key} {text}" for key, text in row.items()), points[method], method == best)
+        for method, row in frame.to_dict("index").items()
+    ]
+    told = f"{len(frame)} configurations by {keys}, and the {label(results)} of each: the best is {best}"
+    return {"width": 130 * frame.shape[1] + 60, "uprights": uprights, "lines": lines, "told": told}
+
+
+def _task(
+    task: str, results: pd.DataFrame, reference: str, settings: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
     costs = cost_columns(results)
     first, digits = ["method", "trained", "seeds"], digits_of(results)
     return {
@@ -111,13 +179,15 @@ def _task(task: str, results: pd.DataFrame) -> dict[str, Any]:
         "best": best_sentence(results),
         "means_header": [*first, label(results), _regret(results), "NDCG@10", "CPU-seconds"],
         "means": _means(results, {"value": digits, "regret": digits, "ndcg@10": 3, "cpu_seconds": 0}),
-        "curves": [
-            as_element(
-                figure_bytes(curves(results, [column]), "svg"),
-                f"{what} of each method against trainings on {task}: the table above has its values",
-            )
-            for column, what in (("value", label(results)), ("ndcg@10", "NDCG@10"))
-        ],
+        "curves": {
+            told: as_element(figure_bytes(curves(results, [column]), "svg"), told)
+            for column in CURVES
+            for told in [
+                f"{title(results, column)} of each method against trainings on {task}: the table above has its values"
+            ]
+        },
+        "beside": [_table(table) for table in beside_reference(results, reference)],
+        "settings": _parallel(results, settings),
         "costs_header": [*first, *map(cost_unit, costs)],
         "costs": _means(results, {cost: decimals(results[cost], 3) for cost in costs}),
     }
@@ -134,7 +204,7 @@ def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]
     higher_is_better = {"ndcg@10", *(["value"] if objective_of(results).sign > 0 else [])}
     rows: list[list[Cell]] = []
     for (method, trained), (_, _, seeds) in next(iter(tables.values()), {}).items():
-        row = [Cell(method), Cell(str(trained), trained), Cell(str(seeds), seeds)]
+        row = [Cell(method, method=True), Cell(str(trained), trained), Cell(str(seeds), seeds)]
         for column, digits in columns.items():
             mean, error, _ = tables[column][method, trained]
             spread = f" ± {error:.{digits}f}" if error == error else ""
@@ -168,7 +238,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
         rows.append(
             [
                 Cell(row["task"]),
-                Cell(row["method"]),
+                Cell(row["method"], method=True),
                 Cell(str(row["seed"]), row["seed"]),
                 Cell(str(row["trained"]), row["trained"]),
                 *(Cell(number(row[name], digits[row["task"]]), row[name]) for name in ("value", "regret")),

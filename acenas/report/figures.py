@@ -1,7 +1,6 @@
 """Figures of a finished search.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart, the light ones darkened: lines have a contrast
-of 3 at least on the grounds of pages, light and dark.
+Colours are those of `acenas.spaces.drawing`, for the reasons given there.
 """
 
 import io
@@ -18,14 +17,15 @@ from matplotlib.image import imread
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
+from acenas.errors import shortened
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path
-from acenas.report.runs import shown
+from acenas.files import atomic_path, shown
 from acenas.report.summary import FinishedSearch, pareto_front, round_metrics
+from acenas.spaces.drawing import INK
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#B07800", "#009E73", "#D55E00", "#80808a"
-INK = "#1c1c21"
-"""Colour of text and lines. Only they have it, so that a page can put another in its place in dark mode."""
+AT_END = 20
+"""Characters of a name at the end of a curve."""
 
 STYLE: Any = {  # of every figure; matplotlib types each key of the settings
     "font.size": 9,
@@ -254,6 +254,21 @@ def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
         title="The final ranking",
     )
     axes.legend(loc="lower left" if sign > 0 else "upper left")
+
+
+def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Writes names beside the ends of curves, given as value and colour, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    line = 1.15 * axes.get_figure().dpi * 7 / 72 / axes.get_window_extent().height  # type: ignore[union-attr]
+    places: list[float] = []
+    ordered = sorted(ends.items(), key=lambda end: end[1][0])
+    for _, (value, _) in ordered:
+        places.append(max((value - low) / (high - low), places[-1] + line if places else -np.inf))
+    above = max(0, places[-1] - 1) if places else 0
+    where: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "fontsize": 7}
+    for (name, (_, colour)), place in zip(ordered, places, strict=True):
+        axes.annotate("■ ", (1, place - above), (2, 0), color=colour, **where)
+        axes.annotate(shortened(name, AT_END), (1, place - above), (10, 0), color=INK, **where)
 
 
 def _margin(search: FinishedSearch, share: float, extent: float) -> float:

@@ -210,6 +210,20 @@ def method_names(finished: Sequence[FinishedRun], group_by: Sequence[str] = ()) 
     return [first[_without_chance(run)] for run in finished]
 
 
+def settings_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Of each method that is a configuration of a person's own the values of the overrides that not all share."""
+    own = [pair for pair in zip(finished, methods, strict=True) if not pair[0].identity.benchmark]
+    common = set.intersection(*(set(run.overrides) for run, _ in own)) if own else set()
+    return {
+        method: {
+            key_of(override): override.partition("=")[2]
+            for override in run.overrides
+            if override not in common and key_of(override) not in OF_THE_TABLE
+        }
+        for run, method in own
+    }
+
+
 def _differing(finished: Sequence[FinishedRun]) -> list[str]:
     keys = sorted({key for run in finished for key in run.config})
     differing = [key for key in keys if len({_written(_value(run, key)) for run in finished}) > 1]

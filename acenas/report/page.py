@@ -1,21 +1,23 @@
 """`report.html`: one file that needs nothing else, to be read on a phone and in the dark as well."""
 
 import base64
+import gzip
 import hashlib
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from acenas.errors import shortened
-from acenas.files import number, write_text
+from acenas.files import number, shown, write_text
 from acenas.report.figures import (
-    INK,
     cost_fronts,
     figure_bytes,
     report_figure,
@@ -24,7 +26,7 @@ from acenas.report.figures import (
     search_curve,
 )
 from acenas.report.identity import Identity, identity_of, seconds_in_words
-from acenas.report.runs import difference, shown
+from acenas.report.runs import difference
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,
@@ -33,6 +35,7 @@ from acenas.report.summary import (
     pareto_front,
     round_metrics,
 )
+from acenas.spaces.drawing import GROUND, INK
 
 PAGES = Environment(
     loader=PackageLoader("acenas.report"),
@@ -45,13 +48,45 @@ PAGES = Environment(
 
 PAGES.filters["short"] = shortened
 
-SCRIPT = PAGES.get_template("comparison.js").render()
+_TEMPLATES = Path(__file__).parent / "templates"
+
+SCRIPT = "".join(
+    (_TEMPLATES / name).read_text(encoding="utf-8") for name in ("uplot/uPlot.iife.min.js", "page.js")
+)
 """The only script that a page may run: browsers compare its hash."""
 
-PAGES.globals["script"] = SCRIPT
+PAGES.globals["script"] = Markup(SCRIPT)
 PAGES.globals["script_hash"] = Markup(
     f"'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
 )
+PAGES.globals["chart_style"] = Markup((_TEMPLATES / "uplot/uPlot.min.css").read_text(encoding="utf-8"))
+
+POINTS = 16_000
+"""Architectures that a page has at most beside the trained ones: the best ranked, and every so many of the rest."""
+
+PICTURES = 100
+"""Trained architectures of which a page has pictures, the best observed ones: drawing one takes a tenth of a second."""
+
+DARK = (
+    "<style>svg{--ink:#1c1c21;--ground:#f4f4f6}"
+    "@media(prefers-color-scheme:dark){svg{--ink:#ececf1;--ground:#232329}}</style>"
+)
+"""Colours of a picture, those of `style.css`: a page's own do not reach into an image."""
+
+
+class Cell(NamedTuple):
+    """A cell of a table that can be sorted."""
+
+    text: str
+    value: float | None = None
+    """The number to sort by; None for a cell of words."""
+    best: bool = False
+    """Whether no other method is better after as many trainings."""
+    link: str | None = None
+    hint: str = ""
+    """What is said on hover."""
+    method: bool = False
+    """Whether it names the method that its row is of."""
 
 
 def write_report(
@@ -60,6 +95,7 @@ def write_report(
     draw: Callable[[str], Figure],
     configuration: str,
     properties: pd.DataFrame | None = None,
+    train: str = "",
 ) -> list[bytes]:
     """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` (and `costs.svg`) into `folder`.
 
@@ -71,13 +107,15 @@ def write_report(
         draw: Makes a picture of an architecture.
         configuration: The resolved configuration, as the page shows it.
         properties: The costs of architectures: one row per architecture (index), columns as `cost_unit` has them.
+        train: The command that trains an architecture to its full accuracy, with `ARCHITECTURE` in its place.
 
     Returns:
         The pictures of `best_architectures(search)` as PNG files.
     """
     folder = Path(folder)
     best = best_architectures(search)
-    pictures = [figure_bytes(draw(arch), "png") for arch in best["arch"]]
+    drawn = {arch: draw(arch) for arch in dict.fromkeys(best_architectures(search, PICTURES)["arch"])}
+    pictures = [figure_bytes(drawn[arch], "png") for arch in best["arch"]]
     plots = {"search_curve": search_curve(search), "ranking": score_scatter(search)}
     if search.limits:
         plots["costs"] = cost_fronts(search)
@@ -87,9 +125,10 @@ def write_report(
         for name, plot in plots.items()
     }
     save_figure(report_figure(search, best, pictures), folder / "report.png")
-    write_text(
-        folder / "report.html", _page(folder, search, best, elements, pictures, configuration, properties)
-    )
+    costs = pd.DataFrame(index=list(search.last_fit.index)) if properties is None else properties
+    images = {arch: picture(figure) for arch, figure in drawn.items()}
+    page = _page(folder, search, best, elements, told, images, configuration, costs, train)
+    write_text(folder / "report.html", page)
     return pictures
 
 
@@ -98,11 +137,13 @@ def _page(
     search: FinishedSearch,
     best: pd.DataFrame,
     plots: Mapping[str, str],
-    pictures: Sequence[bytes],
+    told: Mapping[str, str],
+    pictures: Mapping[str, str],
     configuration: str,
-    properties: pd.DataFrame | None,
+    costs: pd.DataFrame,
+    train: str,
 ) -> str:
-    """The page as HTML; `plots` are elements of it, the other arguments those of `write_report`."""
+    """The page as HTML; `plots` are elements of it, `pictures` URLs, the other arguments those of `write_report`."""
     summary, unit = build_summary(search), search.objective.unit
     returned, name = summary["returned"], search.objective.name
     facts = {f"observed {name}": shown(returned[search.objective.column], unit)}
@@ -137,10 +178,13 @@ def _page(
         ],
         correlations=f"Kendall {number(summary['metrics']['kendall'], 3)}, "
         f"Spearman {number(summary['metrics']['spearman'], 3)}",
-        cells=[
-            _cell(search, row, picture, {} if properties is None else dict(properties.loc[row["arch"]]))
-            for row, picture in zip(best.to_dict("records"), pictures, strict=True)
-        ],
+        cells=[_cell(search, row, pictures[row["arch"]], costs) for row in best.to_dict("records")],
+        **_trained(search, costs),
+        told=told,
+        judged=search.test is not None,
+        would=search.objective.label(search.kind),
+        train=train.replace("ARCHITECTURE", returned["arch"]),
+        data=packed(_data(search, costs, pictures, train)),
         rounds_header=[
             "architectures trained",
             search.objective.label(search.kind).replace(name, f"{name} of the returned"),
@@ -224,23 +268,113 @@ def _bare(value: float | None, unit: str) -> str:
 
 
 def _cell(
-    search: FinishedSearch, row: Mapping[Any, Any], picture: bytes, properties: Mapping[Any, Any]
+    search: FinishedSearch, row: Mapping[Any, Any], picture: str, costs: pd.DataFrame
 ) -> tuple[str, str, str]:
     """An architecture, its picture and what is known of it."""
-    unit = search.objective.unit
+    unit, known = search.objective.unit, costs.reindex([row["arch"]]).iloc[0].dropna()
     facts = [
         f"observed {shown(row[search.objective.column], unit)}",
         *([] if search.test is None else [f"test {shown(row[search.test_column], unit)}"]),
         f"predicted rank {row['predicted_rank']}",
         f"round {row['round']} ({row['reason']})",
-        *(f"{value:.3g} {cost_unit(name)}" for name, value in properties.items() if value == value),
+        *(f"{value:.3g} {cost_unit(str(name))}" for name, value in known.items()),
     ]
-    return row["arch"], inline_png(picture), ", ".join(facts)
+    return row["arch"], picture, ", ".join(facts)
 
 
-def inline_png(png: bytes) -> str:
-    """Returns the PNG file of a picture as a URL that holds the picture itself."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _values(search: FinishedSearch) -> dict[str, "pd.Series[float]"]:
+    """The known values of architectures, by what they are: observed and test ones."""
+    kinds = {"observed": search.observed} | ({} if search.test is None else {"test": search.test})
+    return {search.objective.label(kind): values for kind, values in kinds.items()}
+
+
+def _trained(search: FinishedSearch, costs: pd.DataFrame) -> dict[str, Any]:
+    """All trainings as a table, the best first."""
+    unit, column, sign = search.objective.unit, search.objective.column, search.objective.sign
+    rank = search.last_fit.rank(ascending=False, method="min")
+    rows = search.observations.assign(n=range(1, len(search.observations) + 1))
+    rows = rows.iloc[(-sign * rows[column]).argsort(kind="stable")]  # failed ones last
+    table = [
+        [
+            Cell(str(row["n"]), row["n"]),
+            *(
+                Cell(_bare(value, unit), value)
+                for value in (
+                    row[column],
+                    *([] if search.test is None else [search.test.get(row["arch"], np.nan)]),
+                )
+            ),
+            Cell(number(place, 0), place),
+            *(Cell(f"{value:.3g}", value) for value in costs.reindex([row["arch"]]).iloc[0]),
+            Cell(str(row["round"]), row["round"]),
+            Cell(row["reason"]),
+            Cell(row["arch"]),
+        ]
+        for row in rows.to_dict("records")
+        for place in [rank.get(row["arch"], np.nan)]
+    ]
+    heads = ["training", *_values(search), "predicted rank", *(cost_unit(str(name)) for name in costs)]
+    return {"trained_header": [*heads, "round", "reason", "architecture"], "trained": table}
+
+
+def _data(
+    search: FinishedSearch, costs: pd.DataFrame, pictures: Mapping[str, str], train: str
+) -> dict[str, Any]:
+    """What the charts show."""
+    unit, rank = search.objective.unit, search.last_fit.rank(ascending=False, method="min")
+    trained, best = search.observations["arch"], search.best_known
+    ranked = rank.reindex([*rank.index, *set(trained).difference(rank.index)]).sort_values(kind="stable")
+    step = max(1, -(-2 * (len(ranked) - POINTS // 2) // POINTS))
+    kept = (ranked.rank(method="first") <= POINTS // 2) | (np.arange(len(ranked)) % step == 0)
+    ranked = ranked[kept | ranked.index.isin([*trained, best])]
+    place = {str(arch): number for number, arch in enumerate(ranked.index)}
+    values = {name: column.reindex(ranked.index) for name, column in _values(search).items()}
+    of_costs = {cost_unit(str(name)): costs[name].reindex(ranked.index) for name in costs}
+    rounds = [{name.split("/")[1]: value for name, value in row.items()} for row in round_metrics(search)]
+    return {
+        "label": search.objective.label("observed"),
+        "axis": search.objective.label("").strip(),
+        "unit": unit,
+        "sign": search.objective.sign,
+        "arch": list(place),
+        "rank": plain(ranked),
+        "values": {name: plain(column, unit) for name, column in values.items()}
+        | {name: plain(column) for name, column in of_costs.items()},
+        "trained": [
+            [place[row["arch"]], *plain([row[search.objective.column]], unit), row["round"], row["reason"]]
+            for row in search.observations.to_dict("records")
+        ],
+        "would": plain(search.values.reindex(search.observations["returned"]), unit),
+        "rounds": [plain(row.get(name, 0.0) for row in rounds) for name in ("trained", "ndcg@10", "kendall")],
+        "returned": place[search.returned],
+        "best": None if search.test is None else place.get(best),
+        "best_value": None if search.test is None else float(search.known_test[best]),
+        "pictures": {place[arch]: url for arch, url in pictures.items()},
+        "train": train,
+    }
+
+
+def plain(values: Iterable[float], unit: str = "") -> list[float | None]:
+    """Values as JSON has them, rounded as `shown` does it: two decimals of percent, else five digits; None for NaN."""
+    digits = ".2f" if unit == "%" else ".5g"
+    return [float(f"{value:{digits}}") if value == value else None for value in values]
+
+
+def packed(data: Any) -> str:
+    """Data as a page has it: JSON, compressed, in characters that mean nothing in HTML."""
+    return base64.b64encode(gzip.compress(json.dumps(data).encode(), mtime=0)).decode()
+
+
+def picture(figure: Figure) -> str:
+    """A picture of an architecture as a URL that holds it: an SVG, in whose ink and ground the colour scheme shows."""
+    svg = figure_bytes(figure, "svg").decode()
+    if INK not in svg:  # of somebody's own space: who knows what it needs below it
+        return f"data:image/png;base64,{base64.b64encode(figure_bytes(figure, 'png')).decode()}"
+    svg = re.sub(r"<metadata>.*?</metadata>|<!DOCTYPE.*?>|<\?xml.*?\?>|\n *", "", svg, flags=re.DOTALL)
+    svg = (
+        svg.replace(INK, "var(--ink)").replace(GROUND, "var(--ground)").replace("<defs>", f"{DARK}<defs>", 1)
+    )
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def as_element(file: bytes, told: str = "a figure") -> str:

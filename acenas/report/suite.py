@@ -5,8 +5,7 @@ All functions take results of several tasks, see `acenas.report.comparison`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +16,14 @@ from numpy.typing import NDArray
 from scipy.stats import studentized_range
 
 from acenas.errors import shortened
-from acenas.report.comparison import best_known, digits_of, objective_of, p_values, trainings_for
+from acenas.report.comparison import (
+    Table,
+    best_known,
+    digits_of,
+    objective_of,
+    p_values,
+    trainings_for,
+)
 from acenas.report.curves import looks
 from acenas.report.figures import GREY, STYLE
 
@@ -26,14 +32,6 @@ ALPHA = 0.05
 
 
 MEDIAN = "median, where not both are at the best"
-
-
-class Table(NamedTuple):
-    """A table with words in its cells, by row and column."""
-
-    title: str
-    columns: Sequence[str]
-    cells: Mapping[tuple[str, str], str]
 
 
 def is_suite(results: pd.DataFrame) -> bool:
@@ -139,7 +137,7 @@ def _beside_the_best(results: pd.DataFrame, reference: str) -> Iterator[Table]:
             part, sign = by_task[task], objective_of(by_task[task]).sign
             verdict = "" if not chance < ALPHA else ", better" if ours > target else ", worse"
             shown = "–" if np.isnan(chance) else f"{chance:.3f}"
-            text = f"{ours - target:+.{digits_of(part)}f} to {method} (p {shown}{verdict})"
+            text = f"{ours - target:+.{digits_of(part)}f} to {shortened(method)} (p {shown}{verdict})"
             differences[task, str(budget)] = text
             if min(target, ours) >= sign * best_known(part) - 1e-9:
                 trainings[task, str(budget)] = "both at the best"

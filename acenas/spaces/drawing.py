@@ -7,19 +7,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-_CENTRE: Any = {"ha": "center", "va": "center", "parse_math": False}  # names may have a $
+INK, GROUND = "#1c1c21", "#fdfdfd"
+"""Of text, and of what lies below it. Nothing else has these, so that a page can put others in their place."""
 
-# Colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
+_CENTRE: Any = {"ha": "center", "va": "center", "parse_math": False, "color": INK}  # names may have a $
+
+# Okabe and Ito's colours (2008), which colour-blind readers can tell apart, the light ones darkened: lines have a
+# contrast of 3 at least on the grounds of pages, light and dark.
 _COLOURS = {
-    "skip_connect": "#999999",
+    "skip_connect": "#80808a",
     **dict.fromkeys(
-        ("avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7", "maxpool3x3"), "#E69F00"
+        ("avg_pool_3x3", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7", "maxpool3x3"), "#B07800"
     ),
-    **dict.fromkeys(("nor_conv_1x1", "conv1x1-bn-relu"), "#56B4E9"),
+    **dict.fromkeys(("nor_conv_1x1", "conv1x1-bn-relu"), "#2B8FC9"),
     **dict.fromkeys(("nor_conv_3x3", "conv3x3-bn-relu"), "#0072B2"),
     **dict.fromkeys(("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"), "#0072B2"),
     **dict.fromkeys(("dil_conv_3x3", "dil_conv_5x5", "dil_sep_conv_3x3"), "#009E73"),
-    **dict.fromkeys(("conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"), "#CC79A7"),
+    **dict.fromkeys(("conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"), "#C06A9A"),
 }
 _LABELS = {
     "skip_connect": "skip", "input": "in", "output": "out", "before": "in, two before", "last": "in, last",
@@ -39,8 +43,8 @@ def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Fig
         edges: (source, target, operation) of every edge to draw; the first node is the input, the last the output.
         num_nodes: nodes of the cell.
     """
-    figure = Figure(figsize=(4.8, 2.4), layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(4.8, 2.4))  # no layout: finding one takes longer than drawing
+    axes = figure.add_axes((0, 0, 1, 1))
     for source, target, operation in edges:
         span = target - source
         # Arcs over more than one node alternate above and below the row, so that none hides another.
@@ -49,12 +53,12 @@ def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Fig
         _draw_arrow(axes, (source, 0), (target, 0), bend, size=13, width=2.2, colour=colour, gap=13)
         # The middle of a quadratic Bézier arc lies at half the height of its control point.
         middle = ((source + target) / 2, -bend * span / 2)
-        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+        box = {"boxstyle": "round,pad=0.15", "facecolor": GROUND, "edgecolor": "none"}
         text = _LABELS.get(operation, operation)
-        axes.annotate(text, middle, **_CENTRE, fontsize=8, color=colour, bbox=box)
+        axes.annotate(text, middle, **_CENTRE, fontsize=8, bbox=box)
     for node in range(num_nodes):
         name = "in" if node == 0 else "out" if node == num_nodes - 1 else str(node)
-        box = {"boxstyle": "circle,pad=0.35", "facecolor": "white", "edgecolor": "#333333"}
+        box = {"boxstyle": "circle,pad=0.35", "facecolor": GROUND, "edgecolor": INK}
         axes.annotate(name, (node, 0), **_CENTRE, fontsize=10, bbox=box)
     axes.set_xlim(-0.35, num_nodes - 0.65)
     axes.set_ylim(-0.85, 1.1)
@@ -76,10 +80,10 @@ def draw_vertex_cells(
     heights = [max(2.6, 0.42 * max(map(len, columns)) + 0.8) for columns in layouts]
     figure = Figure(figsize=(1.3 * max(map(len, layouts)) + 0.4, sum(heights)))
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.92 if title else 0.99, hspace=0.15)
-    figure.suptitle(title, fontsize=10, parse_math=False)
+    figure.suptitle(title, fontsize=10, parse_math=False, color=INK)
     grid = figure.subplots(len(cells), 1, height_ratios=heights, squeeze=False)
     for axes, (name, (edges, operations)), columns in zip(grid[:, 0], cells.items(), layouts, strict=True):
-        axes.set_title(name, fontsize=10, parse_math=False)
+        axes.set_title(name, fontsize=10, parse_math=False, color=INK)
         _draw_vertex_cell(axes, edges, operations, columns)
     return figure
 
@@ -105,10 +109,10 @@ def _draw_vertex_cell(
     for source, target in edges:
         span = column_of[target] - column_of[source]
         bend = 0.0 if span == 1 else 1.1 / span * (-1) ** target
-        _draw_arrow(axes, place[source], place[target], bend, size=11, width=1.4, colour="#666666", gap=16)
+        _draw_arrow(axes, place[source], place[target], bend, size=11, width=1.4, colour="#80808a", gap=16)
     for vertex, operation in enumerate(operations):
-        edge = _COLOURS.get(operation, "#333333")
-        box = {"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": edge, "linewidth": 2.0}
+        edge = _COLOURS.get(operation, INK)
+        box = {"boxstyle": "round,pad=0.4", "facecolor": GROUND, "edgecolor": edge, "linewidth": 2.0}
         axes.annotate(_LABELS.get(operation, operation), place[vertex], **_CENTRE, fontsize=8, bbox=box)
     height = max(abs(y) for _, y in place.values()) + 1.3
     axes.set_xlim(-0.5, len(columns) - 0.5)
@@ -141,22 +145,22 @@ def draw_blocks(
         largest: the largest kernel size of the space.
         expansions: all of the space.
     """
-    colours = dict(zip(expansions, ("#56B4E9", "#0072B2", "#E69F00", "#D55E00", "#009E73"), strict=False))
+    colours = dict(zip(expansions, ("#2B8FC9", "#0072B2", "#B07800", "#D55E00", "#009E73"), strict=False))
     count = sum(map(len, stages)) + 0.6 * len(stages)
     figure = Figure(figsize=(0.42 * count + 0.8, 2.4), layout="constrained")
     axes = figure.add_subplot()
     x = 0.0
     for stage, width in zip(stages, channels, strict=True):
         middle = (x + (len(stage) - 1) / 2, -0.25)
-        axes.annotate(str(width), middle, ha="center", va="top", fontsize=8, color="#333333")
+        axes.annotate(str(width), middle, ha="center", va="top", fontsize=8, color=INK)
         for kernel, expansion in stage:
-            colour, height = colours.get(expansion, "#999999"), kernel / largest
+            colour, height = colours.get(expansion, "#80808a"), kernel / largest
             axes.bar(x, height, width=0.8, color=colour)
             text = f"{kernel}×{kernel}\ne{expansion}"
-            axes.annotate(text, (x, height + 0.04), ha="center", va="bottom", fontsize=7, color=colour)
+            axes.annotate(text, (x, height + 0.04), ha="center", va="bottom", fontsize=7, color=INK)
             x += 1
         x += 0.6
-    axes.annotate("", (x - 0.6, -0.1), (-0.8, -0.1), arrowprops={"arrowstyle": "-|>", "color": "#666666"})
+    axes.annotate("", (x - 0.6, -0.1), (-0.8, -0.1), arrowprops={"arrowstyle": "-|>", "color": "#80808a"})
     axes.set_xlim(-1, x - 0.4)
     axes.set_ylim(-0.55, 1.45)
     axes.set_axis_off()

@@ -23,7 +23,9 @@ def test_the_command_works_from_an_installed_wheel(tmp_path: Path) -> None:
         capture_output=True,
     )
     (wheel,) = dist.glob("acenas-*.whl")
-    assert "hydra_plugins/acenas_launchers.py" in ZipFile(wheel).namelist()
+    names = ZipFile(wheel).namelist()
+    assert "hydra_plugins/acenas_launchers.py" in names
+    assert {f"acenas/report/templates/uplot/{name}" for name in ("uPlot.iife.min.js", "LICENSE")} < set(names)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(pip, check=True)
     env = environment() | {"PYTHONPATH": str(site)}

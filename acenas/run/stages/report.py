@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from rich import get_console
 
+from acenas.errors import reason_of
 from acenas.evaluation import Judge, TableJudge
 from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
@@ -24,6 +25,7 @@ from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
 from acenas.search import SearchResult
 from acenas.search.constraints import Limits
+from acenas.spaces import NasBench201
 from acenas.tables import parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
 
@@ -58,16 +60,25 @@ def report(
     best = best_architectures(search)
     if len(search.failed):
         log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
-    # What is returned need not be among the best observed: the noise of a training is seen through.
-    costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned])), cfg, parts)
+    # A table tells costs at once, and building networks takes its time. What is returned need not be among the best
+    # observed: the noise of a training is seen through.
+    of_table = search.scores["arch"].to_list() if parts.task is None else []
+    costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned, *of_table])), cfg, parts)
     written = OmegaConf.to_yaml(cfg, resolve=True)
-    pictures = write_report(folder, search, parts.space.draw, written, costs)
+    pictures = write_report(folder, search, parts.space.draw, written, costs, _train(parts))
     log_table(loggers, "report/best_architectures", best.join(costs, on="arch"), pictures)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
     picture = dict(zip(best["arch"], pictures, strict=False)).get(search.returned)
     log_result(loggers, summary, folder / "report.html", picture)
     return summary
+
+
+def _train(parts: Parts) -> str:
+    """The command that trains an architecture to its full accuracy, where it needs no further choice."""
+    if not isinstance(parts.space, NasBench201):
+        return ""
+    return "python -m acenas experiment=final 'arch=\"ARCHITECTURE\"'"
 
 
 def finished_search(
@@ -143,7 +154,11 @@ def costs_of(archs: Sequence[str], cfg: DictConfig, parts: Parts) -> pd.DataFram
         try:
             costs = counted_costs(parts.space, archs, parts.task).frame()
         except Exception as error:  # of a user's network: all is trained and paid by now
-            warnings.warn(f"costs are left out, as counting them failed: {error}", stacklevel=2)
+            get_console().print(
+                f"Costs are left out of the report, as counting them failed: {reason_of(error)}",
+                soft_wrap=True,
+                markup=False,
+            )
             return pd.DataFrame(index=list(archs))
         return costs.rename(columns=lambda name: name.split(".")[1])
     if table is None:

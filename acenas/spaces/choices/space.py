@@ -14,7 +14,7 @@ from torch import nn
 from acenas.errors import UserError
 from acenas.spaces.choices.grammar import read_fields
 from acenas.spaces.choices.layout import Layout, Row
-from acenas.spaces.custom import CustomSpace, named
+from acenas.spaces.custom import CustomSpace, called, named
 from acenas.spaces.graphs import GraphBatch
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Choices(CustomSpace):
         except UserError:
             if self._read is None:
                 raise
-        return self._written(lambda: self._read(text), text)
+        return self._written(lambda: called(self._read, text), text)
 
     def _written(self, read: Callable[[], Mapping[str, Any]], told: object) -> str:
         try:
@@ -242,6 +242,8 @@ class Choices(CustomSpace):
         from matplotlib import colormaps  # half a second to import, for those who draw
         from matplotlib.figure import Figure
 
+        from acenas.spaces.drawing import INK
+
         row = self._row(arch)
         kinds: dict[tuple[str, ...], list[int]] = {}
         for number in self._nodes:
@@ -259,7 +261,7 @@ class Choices(CustomSpace):
                 axes.barh(y, 0.94, left=x, color=colormaps["viridis_r"](shade))
                 colour = "white" if shade > 0.4 else "black"
                 axes.text(x + 0.47, y, str(values[code]), ha="center", va="center", color=colour, **plain)
-        axes.set_yticks(range(len(kinds)), [".".join(kind) for kind in kinds], **plain)
+        axes.set_yticks(range(len(kinds)), [".".join(kind) for kind in kinds], color=INK, **plain)
         axes.set_xlim(0, width)
         axes.set_ylim(len(kinds) - 0.4, -0.6)
         axes.xaxis.set_visible(False)

@@ -1,0 +1,589 @@
+// What answers a touch: tables that sort, a filter, buttons that copy, charts (by uPlot). Texts of a run become
+// `textContent` and pictures `<img>`, never markup. Without scripts, or where a browser cannot unpack the data, the static
+// figures stand.
+"use strict";
+if (window.DecompressionStream) document.documentElement.classList.add("live");
+
+const FADED = "#80808a",
+  BLUE = "#2B8FC9",
+  ORANGE = "#B07800",
+  GREEN = "#009E73",
+  RED = "#D55E00";
+const find = (selector, place = document) => [...place.querySelectorAll(selector)];
+const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const make = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+const shown = (value, unit = "") =>
+  value == null ? "–" : unit === "%" ? `${value.toFixed(2)} %` : `${+value.toPrecision(5)} ${unit}`.trim();
+const button = (text, act, properties = {}) =>
+  make("button", {type: "button", textContent: text, onclick: act, ...properties});
+
+// --- tables, filter, copies ---
+
+const value = cell => (cell.dataset.value === undefined ? cell.textContent : parseFloat(cell.dataset.value));
+const compare = (a, b) =>
+  typeof a === "number" && typeof b === "number"
+    ? (isNaN(a) ? -Infinity : a) - (isNaN(b) ? -Infinity : b)
+    : String(a).localeCompare(String(b));
+
+function sort(head) {
+  const rising = head.getAttribute("aria-sort") === "descending";
+  for (const other of head.parentNode.children) other.setAttribute("aria-sort", "none");
+  head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+  const body = head.closest("table").tBodies[0],
+    place = head.cellIndex;
+  const rows = [...body.rows].sort((a, b) => compare(value(a.cells[place]), value(b.cells[place])));
+  body.append(...(rising ? rows : rows.reverse()));
+}
+
+const matches = (text, wanted) => wanted.every(word => text.toLowerCase().includes(word));
+const words = text => text.toLowerCase().split(/\s+/).filter(Boolean);
+const textOf = row => find("[title]", row).reduce((text, named) => `${text} ${named.title}`, row.textContent);
+
+function copier(text, what = "copy") {
+  return button(
+    what,
+    async event => {
+      const pressed = event.currentTarget;
+      try {
+        await navigator.clipboard.writeText(text);
+      } catch {
+        // an old browser, or one that asks first
+        const area = make("textarea", {value: text});
+        document.body.append(area);
+        area.select();
+        document.execCommand("copy");
+        area.remove();
+      }
+      pressed.textContent = "copied";
+      setTimeout(() => (pressed.textContent = what), 1500);
+    },
+    {className: "copy"},
+  );
+}
+
+// --- charts ---
+
+const plots = [];
+
+// A chart of `data` by `series`; `x` and `y` have a `label` and the `range` that is seen without zoom.
+function plot(
+  holder,
+  x,
+  y,
+  series,
+  data,
+  {draw = () => {}, moved = () => {}, clicked = () => {}, right = 20, bands} = {},
+) {
+  let zoom = {},
+    pressed = [0, 0];
+  const lines = {stroke: () => style("--line"), width: 1},
+    font = "12px system-ui";
+  const axis = (label, more) => ({
+    label,
+    labelSize: 22,
+    font,
+    labelFont: font,
+    stroke: () => style("--ink"),
+    grid: lines,
+    ticks: lines,
+    ...more,
+  });
+  const size = () => ({width: holder.clientWidth, height: 320});
+  const look = (u, wish) => {
+    zoom = wish;
+    u.batch(() =>
+      Object.entries({x, y}).forEach(([key, {range}]) => {
+        const [min, max] = zoom[key] ?? range;
+        u.setScale(key, {min, max});
+      }),
+    );
+  };
+  const u = new uPlot(
+    {
+      ...size(),
+      series,
+      bands,
+      padding: [10, right, 0, 0],
+      legend: {show: false},
+      scales: {
+        x: {time: false, distr: x.distr ?? 1, range: () => zoom.x ?? x.range},
+        y: {range: () => zoom.y ?? y.range},
+      },
+      axes: [
+        axis(x.label, {values: (_, splits) => splits.map(at => (at == null ? "" : String(at)))}),
+        axis(y.label, {size: 56}),
+      ],
+      cursor: {y: false, points: {show: false}, drag: {x: true, y: true, uni: 20, setScale: false}},
+      hooks: {
+        draw: [draw],
+        setCursor: [moved],
+        setSelect: [
+          ({select: {left, top, width, height}}) => {
+            if (width < 4 || height < 4) return;
+            const place = {
+              x: [u.posToVal(left, "x"), u.posToVal(left + width, "x")],
+              y: [u.posToVal(top + height, "y"), u.posToVal(top, "y")],
+            };
+            u.setSelect({left: 0, top: 0, width: 0, height: 0}, false);
+            look(u, place);
+          },
+        ],
+      },
+    },
+    data,
+    holder,
+  );
+  u.over.addEventListener("dblclick", () => look(u, {}));
+  u.over.addEventListener("mousedown", event => (pressed = [event.clientX, event.clientY]));
+  u.over.addEventListener("click", event => {
+    // the end of a drag is none
+    if (Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 4) clicked(u);
+  });
+  new ResizeObserver(() => u.setSize(size())).observe(holder);
+  plots.push(u);
+  return u;
+}
+
+const dots = (colour, size) => ({paths: () => null, points: {show: true, size, width: 0, fill: colour}});
+const line = (colour, more = {}) => ({stroke: colour, width: 2, points: {show: false}, spanGaps: true, ...more});
+const ends = {points: {show: true, size: 5}}; // of pieces of a line, which alone would not be seen
+const steps = uPlot.paths.stepped({align: 1});
+
+function tip(u) {
+  const box = make("div", {className: "tip", hidden: true});
+  u.over.append(box);
+  return rows => {
+    box.hidden = rows.length === 0;
+    box.replaceChildren(...rows);
+    box.style.left = `${Math.max(0, Math.min(u.cursor.left + 12, u.over.clientWidth - box.offsetWidth))}px`;
+  };
+}
+
+// Names at the ends of curves, `[name, value, colour]`, moved apart.
+function names(u, ends) {
+  const {
+      ctx,
+      bbox: {left, top, width, height},
+    } = u,
+    unit = devicePixelRatio,
+    high = 13 * unit;
+  const places = ends
+    .filter(([, at]) => at != null)
+    .map(([name, at, colour]) => [name, u.valToPos(at, "y", true), colour])
+    .sort((a, b) => a[1] - b[1]);
+  places.forEach((place, i) => (place[1] = Math.max(place[1], (places[i - 1]?.[1] ?? top - high) + high)));
+  const below = Math.max(0, (places.at(-1)?.[1] ?? 0) - top - height);
+  ctx.save();
+  Object.assign(ctx, {font: `${12 * unit}px system-ui`, textBaseline: "middle", textAlign: "left"});
+  for (const [name, at, colour] of places) {
+    ctx.fillStyle = colour;
+    ctx.fillRect(left + width + 4 * unit, at - below - 2 * unit, 8 * unit, 4 * unit);
+    ctx.fillStyle = style("--ink");
+    ctx.fillText(name, left + width + 15 * unit, at - below);
+  }
+  ctx.restore();
+}
+const short = (name, most) =>
+  name.length <= most ? name : `${name.slice(0, most / 2 - 1)}…${name.slice(1 - most / 2)}`;
+
+// --- the page of a run ---
+
+// `data.arch`, `data.values` (by what they are): by predicted rank; `data.trained`: [place, value, round, reason].
+function run(data) {
+  const ranked = data.rank.filter(rank => rank !== null).length,
+    rank = data.rank.slice(0, ranked);
+  const observed = data.values[data.label],
+    trainings = data.trained,
+    when = new Map();
+  trainings.forEach(([place], n) => when.set(place, [...(when.get(place) ?? []), n]));
+  const last = place => trainings[when.get(place)?.at(-1)]?.[1];
+  const ofTrained = rank.map((_, place) => (when.has(place) ? (last(place) ?? null) : null));
+  const only = place => rank.map((_, other) => (other === place ? observed[place] : null));
+  let found = rank.map(() => null),
+    pinned = data.returned,
+    hovered = null;
+
+  const known = observed
+    .slice(0, ranked)
+    .filter(each => each !== null)
+    .sort((a, b) => a - b);
+  const edge = known[Math.floor(known.length * (data.sign > 0 ? 0.05 : 0.95))] ?? 0;
+  const far = Math[data.sign > 0 ? "max" : "min"](...[...known, ...ofTrained].filter(each => each !== null));
+  const margin = 0.05 * Math.abs(far - edge) || 0.05;
+  const extent = [Math.min(edge, far) - margin, Math.max(edge, far) + margin];
+
+  const [first, second, third] = find(".chart");
+  const near = (u, xs, columns) => {
+    const {left, top} = u.cursor,
+      reach = 24;
+    let best = null,
+      least = reach;
+    if (!(left >= 0)) return null;
+    for (
+      let i = Math.max(0, u.valToIdx(u.posToVal(left - reach, "x")));
+      i < xs.length && u.valToPos(xs[i], "x") <= left + reach;
+      i++
+    )
+      for (const [column, weight] of columns) {
+        if (column[i] == null) continue;
+        const away = weight * Math.hypot(u.valToPos(xs[i], "x") - left, u.valToPos(column[i], "y") - top);
+        if (away < least) [best, least] = [i, away];
+      }
+    return best;
+  };
+  const ring = name => make("div", {className: `ring ${name}`, hidden: true});
+  const marked = []; // charts, where a place lies in them, and their rings
+  const mark = () => {
+    for (const [u, where, rings] of marked)
+      [hovered, pinned].forEach((place, i) => {
+        const at = place === null ? null : where(place);
+        const [left, top] = at === null || at[1] == null ? [-1, -1] : [u.valToPos(at[0], "x"), u.valToPos(at[1], "y")];
+        rings[i].hidden = !(left >= 0 && left <= u.over.clientWidth && top >= 0 && top <= u.over.clientHeight);
+        Object.assign(rings[i].style, {left: `${left}px`, top: `${top}px`});
+      });
+  };
+  const chart = (holder, x, y, series, columns, pick, where) => {
+    const u = plot(holder, x, y, series, columns, {draw: mark, moved: u => hover(pick(u)), clicked: u => pin(pick(u))});
+    const rings = [ring("hovered"), ring("pinned")];
+    u.over.append(...rings);
+    marked.push([u, where, rings]);
+    return u;
+  };
+
+  const scatter = chart(
+    first,
+    {label: "predicted rank (1 is best)", distr: 3, range: [0.8, (rank.at(-1) ?? 1) * 1.2]},
+    {label: data.label, range: extent},
+    [{}, dots(FADED, 3), dots(GREEN, 4), dots(ORANGE, 7), dots(BLUE, 10), dots(RED, 11)],
+    [
+      rank,
+      observed.slice(0, ranked),
+      found,
+      ofTrained,
+      only(data.best),
+      ofTrained.map((each, place) => (place === data.returned ? each : null)),
+    ],
+    u =>
+      near(u, rank, [
+        [observed, 1],
+        [ofTrained, 0.5],
+      ]),
+    place => (place < ranked ? [rank[place], last(place) ?? observed[place]] : null),
+  );
+
+  const count = trainings.map((_, n) => n + 1),
+    values = trainings.map(training => training[1]);
+  const settled = [...data.would.slice(Math.floor(count.length / 10)), data.best_value].filter(each => each !== null);
+  const room = 0.6 * (Math.max(...settled) - Math.min(...settled)) || 0.05;
+  chart(
+    second,
+    {label: "architectures trained", range: [0, count.length]},
+    {label: data.axis, range: [Math.min(...settled) - room, Math.max(...settled) + room]},
+    [{}, dots(ORANGE, 6), line(BLUE, {paths: steps}), line(FADED, {dash: [6, 4], width: 1})],
+    [count, values, data.would, count.map(() => data.best_value)],
+    u => (u.cursor.idx == null ? null : trainings[near(u, count, [[values, 1]]) ?? u.cursor.idx][0]),
+    place => (when.has(place) ? [when.get(place).at(-1) + 1, last(place)] : null),
+  );
+
+  const told = plot(
+    third,
+    {label: "architectures trained", range: [0, count.length]},
+    {label: "NDCG@10, Kendall", range: [Math.min(0, ...data.rounds[2]), 1.02]},
+    [{}, line(GREEN, ends), line(ORANGE, {dash: [6, 3], ...ends})],
+    data.rounds,
+    {
+      right: 90,
+      draw: u =>
+        names(
+          u,
+          [
+            ["NDCG@10", 1, GREEN],
+            ["Kendall", 2, ORANGE],
+          ].map(([n, i, c]) => [n, data.rounds[i].at(-1), c]),
+        ),
+      moved: u =>
+        say(
+          u.cursor.idx == null || u.cursor.left < 0
+            ? []
+            : [
+                `after ${data.rounds[0][u.cursor.idx]} trainings`,
+                `NDCG@10 ${shown(data.rounds[1][u.cursor.idx])}`,
+                `Kendall ${shown(data.rounds[2][u.cursor.idx])}`,
+              ].map(text => make("div", {textContent: text})),
+        ),
+    },
+  );
+  const say = tip(told);
+
+  // What is known of one architecture, beside the charts.
+  const panel = find("#details")[0];
+  function tell(place) {
+    const arch = data.arch[place],
+      facts = [["predicted rank", shown(data.rank[place])]];
+    for (const [name, column] of Object.entries(data.values))
+      facts.push([name, shown(column[place], name.endsWith("(%)") ? "%" : "")]);
+    for (const n of when.get(place) ?? [])
+      facts.push([
+        `training ${n + 1}, round ${trainings[n][2]}`,
+        `${shown(trainings[n][1], data.unit)} (${trainings[n][3]})`,
+      ]);
+    if (!when.has(place)) facts.push(["trained", "never"]);
+    panel.replaceChildren(
+      make("h3", {
+        textContent:
+          place === data.returned ? "The returned architecture" : place === pinned ? "Pinned" : "An architecture",
+      }),
+      ...(data.pictures[place] ? [make("img", {src: data.pictures[place], alt: `picture of ${arch}`})] : []),
+      make("p", {}, make("code", {textContent: arch})),
+      make(
+        "dl",
+        {},
+        ...facts.map(([name, text]) =>
+          make("div", {}, make("dt", {textContent: name}), make("dd", {textContent: text.replace(/ %$/, "")})),
+        ),
+      ),
+      make(
+        "p",
+        {},
+        copier(arch, "copy its string"),
+        ...(data.train
+          ? [" ", copier(data.train.replace("ARCHITECTURE", arch), "copy the command that trains it")]
+          : []),
+      ),
+    );
+  }
+  const rows = find("#trained tbody tr"),
+    placeOf = row => trainings[row.cells[0].dataset.value - 1][0];
+  const show = () => {
+    mark();
+    for (const row of find("#trained tbody tr")) {
+      const place = row.place ?? placeOf(row);
+      row.classList.toggle("hovered", place === hovered);
+      row.classList.toggle("pinned", place === pinned);
+      find("button", row)[0].setAttribute("aria-pressed", place === pinned);
+    }
+    tell(hovered ?? pinned);
+  };
+  function hover(place) {
+    if (place === hovered) return;
+    hovered = place;
+    show();
+  }
+  function pin(place) {
+    pinned = place === null || place === pinned ? data.returned : place;
+    hovered = null;
+    show();
+  }
+  const touchable = row => {
+    const place = row.place ?? placeOf(row),
+      head = row.cells[0];
+    head.replaceChildren(button(head.textContent, () => pin(place), {title: "pin it in the charts"}));
+    row.addEventListener("mouseenter", () => hover(place));
+    row.addEventListener("mouseleave", () => hover(null));
+  };
+  rows.forEach(touchable);
+  show();
+
+  // The search marks matches of the whole space in the chart, and lists the best of those that were not trained.
+  const more = make("tbody"),
+    table = find("#trained table")[0],
+    heads = [...table.tHead.rows[0].cells].map(cell => cell.textContent);
+  table.append(more);
+  return text => {
+    const wanted = words(text),
+      places = wanted.length ? rank.map((_, place) => place).filter(place => matches(data.arch[place], wanted)) : [];
+    found = rank.map(() => null);
+    for (const place of places) found[place] = observed[place];
+    scatter.data[2] = found;
+    scatter.setData(scatter.data, false);
+    scatter.redraw();
+    const untrained = places.filter(place => !when.has(place));
+    more.replaceChildren(
+      ...untrained.slice(0, 30).map(place =>
+        Object.assign(
+          make(
+            "tr",
+            {},
+            ...heads.map(head => {
+              const cell =
+                head === "training"
+                  ? "–"
+                  : head === "architecture"
+                    ? data.arch[place]
+                    : head === "predicted rank"
+                      ? data.rank[place]
+                      : head === "reason"
+                        ? "not trained"
+                        : shown(data.values[head]?.[place]);
+              return make("td", {
+                textContent: cell,
+                className: ["architecture", "reason"].includes(head) ? "text" : "",
+              });
+            }),
+          ),
+          {place},
+        ),
+      ),
+    );
+    [...more.rows].forEach(touchable);
+    rows.forEach(row => (row.hidden = !matches(textOf(row), wanted)));
+    show();
+    return wanted.length
+      ? `${places.length} of ${ranked} architectures match` +
+          (untrained.length > 30 ? "; of those not trained, the table has the 30 best" : "")
+      : "";
+  };
+}
+
+// --- the page of a comparison ---
+
+function comparison(data) {
+  const off = new Set(),
+    charts = [];
+  let wanted = [];
+  const named = data.methods.map(method => method.name);
+  const on = name => !off.has(name) && (matches(name, wanted) || !named.some(other => matches(other, wanted)));
+
+  for (const [holder, chart] of find(".chart").map((holder, i) => [holder, data.charts[i]])) {
+    const drawn = data.methods.filter(({name}) => chart.lines[name]);
+    const columns = uPlot.join(drawn.map(({name}) => chart.lines[name])); // of each: mean, low, high
+    const series = [{}],
+      bands = [];
+    for (const {colour, dash} of drawn) {
+      const start = series.length;
+      series.push(
+        line(colour, {dash, ...(columns[0].length < 40 ? ends : {})}),
+        line("transparent"),
+        line("transparent"),
+      );
+      bands.push({series: [start + 2, start + 1], fill: `${colour}26`});
+    }
+    if (chart.best !== null) {
+      series.push(line(FADED, {width: 1}));
+      columns.push(columns[0].map(() => chart.best));
+    }
+    const until = (column, i) => {
+      while (i >= 0 && column[i] == null) i--;
+      return i < 0 ? null : column[i];
+    };
+    const visible = () => drawn.map((method, i) => [method, 1 + 3 * i]).filter(([{name}]) => on(name));
+    const most = holder.clientWidth < 450 ? 12 : 20,
+      widest = Math.max(...drawn.map(({name}) => short(name, most).length));
+    const u = plot(
+      holder,
+      {label: "architectures trained", range: [columns[0][0], columns[0].at(-1)]},
+      chart,
+      series,
+      columns,
+      {
+        bands,
+        right: 20 + 7 * widest,
+        draw: u =>
+          names(
+            u,
+            visible().map(([{name, colour}, at]) => [
+              short(name, most),
+              until(columns[at], columns[at].length - 1),
+              colour,
+            ]),
+          ),
+        moved: u => {
+          const i = u.cursor.idx;
+          if (i == null || u.cursor.left < 0) return say([]);
+          const rows = visible()
+            .map(([{name, colour}, at]) => [name, colour, until(columns[at], i), until(columns[at + 2], i)])
+            .filter(row => row[2] !== null)
+            .sort((a, b) => chart.sign * (b[2] - a[2]));
+          say([
+            make("b", {textContent: `after ${columns[0][i]} trainings`}),
+            ...rows.map(([name, colour, mean, high]) => {
+              const swatch = make("i");
+              swatch.style.background = colour;
+              return make(
+                "div",
+                {},
+                swatch,
+                `${short(name, 40)}: ${mean.toFixed(chart.digits)}` +
+                  (high === null ? "" : ` ± ${(high - mean).toFixed(chart.digits)}`),
+              );
+            }),
+          ]);
+        },
+      },
+    );
+    const say = tip(u);
+    charts.push(() =>
+      u.batch(() =>
+        drawn.forEach(({name}, i) => {
+          for (const each of [0, 1, 2]) u.setSeries(1 + 3 * i + each, {show: on(name)});
+        }),
+      ),
+    );
+  }
+
+  const update = () => {
+    charts.forEach(each => each());
+    for (const row of find("tbody tr, figure:has(> figcaption), g[data-method]")) {
+      const method = row.dataset.method ?? find("[data-method]", row)[0]?.dataset.method;
+      row.toggleAttribute("hidden", (method !== undefined && off.has(method)) || !matches(textOf(row), wanted));
+    }
+  };
+  const boxes = data.methods.map(({name, colour}) => {
+    const box = make("input", {type: "checkbox", checked: true}),
+      swatch = make("i");
+    swatch.style.background = colour;
+    box.addEventListener("change", () => {
+      off[box.checked ? "delete" : "add"](name);
+      update();
+    });
+    return [box, make("label", {title: name}, box, swatch, short(name, 40))];
+  });
+  const every = button("all or none", () => {
+    const wish = boxes.some(([box]) => !box.checked);
+    boxes.forEach(([box], i) => {
+      box.checked = wish;
+      off[wish ? "delete" : "add"](named[i]);
+    });
+    update();
+  });
+  find("#methods")[0].append(...boxes.map(each => each[1]), every);
+
+  for (const shape of find("g[data-method]")) {
+    // a configuration, and its rows
+    const light = lit =>
+      find("[data-method]")
+        .filter(other => other.dataset.method === shape.dataset.method)
+        .forEach(other => (other.closest("tr") ?? other).classList.toggle("hovered", lit));
+    shape.addEventListener("mouseenter", () => light(true));
+    shape.addEventListener("mouseleave", () => light(false));
+    shape.addEventListener("click", () => {
+      const there = !shape.classList.contains("pinned");
+      find("[data-method]")
+        .filter(other => other.dataset.method === shape.dataset.method)
+        .forEach(other => (other.closest("tr") ?? other).classList.toggle("pinned", there));
+    });
+  }
+  return text => {
+    wanted = words(text);
+    update();
+    return "";
+  };
+}
+
+document.addEventListener("DOMContentLoaded", async () => {
+  for (const head of find("th[aria-sort]")) head.replaceChildren(button(head.textContent, () => sort(head)));
+  for (const code of find("code[data-copy]")) code.after(" ", copier(code.textContent, code.dataset.copy));
+  if (!window.DecompressionStream) return;
+  const packed = Uint8Array.from(atob(find("#data")[0].textContent), each => each.charCodeAt(0));
+  const data = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+  const search = (data.methods ? comparison : run)(data),
+    box = find("#filter")[0],
+    said = find("#found")[0];
+  box.addEventListener("input", () => (said.textContent = search(box.value)));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach(u => u.redraw()));
+  document.documentElement.dataset.ready = "yes";
+});
