@@ -36,6 +36,7 @@ Each name is imported when it is first used:
     UserError         an error with a message that says what to do
 """
 
+import os
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
     from acenas.evaluation.objective import Objective
     from acenas.ranker import GraphRanker, Ranker
     from acenas.ranking import LambdaRankLoss, ndcg_at_k
-    from acenas.run.api import SearchRun, search
+    from acenas.run.api import search
+    from acenas.run.result import SearchRun
     from acenas.run.study import Study
     from acenas.spaces import (
         NDS,
@@ -66,6 +68,11 @@ if TYPE_CHECKING:
     from acenas.tables import BenchmarkTable, WeakLabels
 
 __version__ = "0.2.0"
+
+# What some launcher has left behind; Lightning cannot be imported where one of these holds no number.
+for _rank in ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"):
+    if not os.environ.get(_rank, "0").isdecimal():
+        del os.environ[_rank]
 
 __all__ = [
     "NDS",
@@ -98,7 +105,7 @@ _load, __dir__ = lazy(
     __name__,
     {
         "Objective": "acenas.evaluation.objective",
-        "SearchRun": "acenas.run.api",
+        "SearchRun": "acenas.run.result",
         "Study": "acenas.run.study",
         "UserError": "acenas.errors",
         **dict.fromkeys(("Evaluator", "Judge", "Observations"), "acenas.evaluation"),

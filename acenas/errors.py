@@ -19,14 +19,18 @@ class UserError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        # What is quoted of an input must not command the terminal, either.
-        message = "".join(
-            each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in message
-        )
-        long_word = rf"\S{{{LONGEST_WORD + 1},}}"
-        super().__init__(
-            shortened(re.sub(long_word, lambda word: shortened(word[0], LONGEST_WORD), message), LONGEST)
-        )
+        super().__init__(quotable(message))
+
+
+def quotable(text: str) -> str:
+    r"""Returns `text` as messages quote it: not too long, and what would command a terminal, or is no text, escaped.
+
+    >>> quotable("\x1b[31mred")
+    '\\x1b[31mred'
+    """
+    text = "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
+    long_word = rf"\S{{{LONGEST_WORD + 1},}}"
+    return shortened(re.sub(long_word, lambda word: shortened(word[0], LONGEST_WORD), text), LONGEST)
 
 
 def shortened(text: str, length: int = 48) -> str:
@@ -39,9 +43,18 @@ def shortened(text: str, length: int = 48) -> str:
     return text if len(text) <= length else f"{text[: length - 3 - half]} … {text[-half:]}"
 
 
-def first_line(error: Exception) -> str:
-    """Returns the first line of the message of `error`, or its type where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def reason_of(error: BaseException) -> str:
+    r"""Returns why a training failed, in a line: the type of what it raised, and the first line of the message.
+
+    >>> reason_of(ValueError("too wide\nfor this GPU")), reason_of(UserError("the loss is nan"))
+    ('ValueError: too wide', 'the loss is nan')
+    """
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # of a class of the user's, whose message is no text
+        lines = []
+    name = "" if isinstance(error, UserError) else type(error).__name__
+    return quotable(": ".join(part for part in (name, *lines[:1]) if part) or type(error).__name__)
 
 
 def listed(values: Collection[Any], most: int = 12) -> str:

@@ -61,6 +61,12 @@ def atomic_path(path: str | Path, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_unfinished(folder: Path, below: bool = False) -> None:
+    """Removes what `atomic_path` of processes that were killed has left in `folder`, and `below` it."""
+    for path in (folder.rglob if below else folder.glob)(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 _NOT_FOR_THIS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EBADF)
 
 
@@ -138,6 +144,17 @@ def _flock_error(folder: Path) -> str | None:
 def number(value: float | None, digits: int = 2) -> str:
     """A number with so many digits; a dash where it is unknown."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A value with its unit: two decimals of percent, five digits of anything else; a dash where it is unknown.
+
+    >>> shown(93.104, "%"), shown(0.031479, ""), shown(12.5, "ms")
+    ('93.10 %', '0.031479', '12.5 ms')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:.2f} %" if unit == "%" else f"{value:.5g} {unit}".rstrip()
 
 
 # --- reading ---

@@ -46,7 +46,7 @@ def import_name(name: str) -> Any:
     >>> with trusting([]):
     ...     import_name("os.system")
     Traceback (most recent call last):
-    acenas.errors.UserError: os.system is not run; trust its module if you know it (--trust MODULE)
+    acenas.errors.UserError: os.system is not run; trust its module if you know it (--trust os, in each command: ...)
     """
     modules = _trusted.get()
     module = name.partition(":")[0] if ":" in name else name.rpartition(".")[0]
@@ -61,7 +61,10 @@ def import_name(name: str) -> Any:
     home = getattr(found, "__module__", None) or module
     own = isinstance(found, type) and _is_below(home, OWN)
     if not (own or (theirs and (not callable(found) or _is_below(home, modules)))):
-        raise UserError(f"{name} is not run; trust its module if you know it (--trust MODULE)")
+        raise UserError(
+            f"{name} is not run; trust its module if you know it (--trust {module}, in each command: a folder may come "
+            "from anyone)"
+        )
     return found
 
 
@@ -91,7 +94,7 @@ def build(config: Any, modules: Sequence[str] | None, **named: Any) -> Any:
     2
     >>> build(choices | {"build": "os.system"}, [])
     Traceback (most recent call last):
-    acenas.errors.UserError: space.build=os.system is not run; trust its module if you know it (--trust MODULE)
+    acenas.errors.UserError: space.build=os.system is not run; trust its module if you know it (--trust os, ...)
     """
     if isinstance(config, list):
         return [build(item, modules) for item in config]

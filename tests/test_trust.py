@@ -67,7 +67,7 @@ NAMED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("named", NAMED.values(), ids=NAMED)
 def test_nothing_is_imported_or_called(named: Mapping[str, Any], mine: Path) -> None:
-    with pytest.raises(UserError, match=r"is not run; trust its module if you know it \(--trust MODULE\)"):
+    with pytest.raises(UserError, match=r"is not run; trust its module if you know it \(--trust "):
         build(dict(named), [])
     assert not (mine / "imported").exists() and not (mine / "called").exists()
 

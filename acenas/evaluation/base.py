@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acenas.errors import UserError
+from acenas.errors import UserError, reason_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +74,9 @@ class Evaluator(ABC):
             seen = self.evaluate(archs)
         except UserError:  # of the whole evaluation, not of one training
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if len(archs) == 1:
-                yield Result(archs[0], math.nan, failure=f"{type(error).__name__}: {error}")
+                yield Result(archs[0], math.nan, failure=reason_of(error))
             else:
                 for arch in archs:
                     yield from self.results([arch])

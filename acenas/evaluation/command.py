@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acenas.errors import UserError
+from acenas.errors import UserError, listed
 from acenas.evaluation.jobs import TrainingJobs
+from acenas.evaluation.objective import as_number
 from acenas.executors import Executor, supervise
+from acenas.executors.local import how_it_ended
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.custom import named
 
@@ -24,6 +27,9 @@ PLACEHOLDERS = ("arch", "choices", "seed", "folder", "out")
 
 OUTPUT = "output.log"
 """In the folder of an architecture: what its program printed."""
+
+LONGEST_LINE = 1 << 16
+"""Bytes of the output in which its last line is looked for: of a long training there may be gigabytes."""
 
 
 class CommandEvaluator(TrainingJobs):
@@ -87,31 +93,26 @@ class CommandEvaluator(TrainingJobs):
         if status is None:
             raise TimeoutError(f"ended after {self.time_limit:g} s (evaluator.time_limit)")
         if status:
-            raise RuntimeError(f"exit status {status}; {_last_line(log)}; output in {log}")
+            raise RuntimeError(f"{how_it_ended(status)}; {_last_line(log)[:200]}; output in {log}")
         return {"value": self._value(out, log), "seconds": seconds}
 
     def _value(self, out: Path, log: Path) -> float:
-        if not out.exists():
-            return self._number(_last_line(log), f"the last line of {log}")
-        text = out.read_text(encoding="utf-8").strip()
-        if self.key is not None and not text.startswith("{"):
-            *_, row = csv.DictReader(text.splitlines())
-            return self._number(json.dumps(row), str(out))
-        return self._number(text, str(out))
-
-    def _number(self, text: str, where: str) -> float:
-        try:
+        """The number in the result file, or in the last line of the output where there is none."""
+        where, text = str(out), ""
+        if out.exists():
+            text = out.read_text(encoding="utf-8-sig", errors="replace").strip()
+        if not text:
+            where, text = f"the last line of {log}", _last_line(log)
+        found: Any = text
+        with suppress(ValueError):
             found = json.loads(text)
-        except ValueError:
-            found = text
+        if isinstance(found, str) and self.key is not None:
+            found = [found, *csv.DictReader(text.splitlines())][-1]
         if isinstance(found, Mapping):
             if self.key not in found:
-                raise ValueError(f"{where} has no {self.key}, only {', '.join(found)}; set evaluator.key")
+                raise UserError(f"{where} has no {self.key}, only {listed(found)}; set evaluator.key")
             found = found[self.key]
-        try:
-            return float(found)
-        except (TypeError, ValueError):
-            raise ValueError(f"{where} holds no number but {str(found)[:200]!r}") from None
+        return as_number(found, f"{where}{f' ({self.key})' if self.key else ''}")
 
 
 class FunctionEvaluator(TrainingJobs):
@@ -152,7 +153,10 @@ class FunctionEvaluator(TrainingJobs):
         """Calls the function. See `TrainingJobs.train`."""
         start = time.monotonic()
         value = call(self.function, self.space, arch)
-        return {"value": float(value), "seconds": time.monotonic() - start}
+        return {
+            "value": as_number(value, "what the function returns"),
+            "seconds": time.monotonic() - start,
+        }
 
 
 def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:
@@ -202,11 +206,13 @@ def _run(words: list[str], log: Path, time_limit: float | None) -> int | None:
         except subprocess.TimeoutExpired:
             return None
         finally:
-            if process.poll() is None:
+            with suppress(ProcessLookupError):  # nothing of it is left
                 os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip()[:200] if lines else "nothing was printed"
+    with log.open("rb") as output:
+        output.seek(max(log.stat().st_size - LONGEST_LINE, 0))
+        lines = output.read().decode("utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else "nothing was printed"

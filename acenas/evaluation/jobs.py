@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from joblib import cpu_count
 from rich import get_console
 
-from acenas.errors import UserError, require_at_least
+from acenas.errors import UserError, reason_of, require_at_least
 from acenas.evaluation.base import Evaluator, Observations, Result
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
@@ -111,10 +112,11 @@ class TrainingJobs(Evaluator):
             result = self.train(arch, number, folder)
             if not math.isfinite(result["value"]):  # not kept: another attempt trains again
                 raise UserError(f"the objective is {result['value']}")
-        except Exception as error:
+        except BaseException as error:  # one that ends a program, such as SystemExit, must not end the search
+            if sys.platform == "win32" and isinstance(error, KeyboardInterrupt):  # no other process there
+                raise
             write_text(folder / ERROR, f"{arch}\n\n{traceback.format_exc()}")
-            reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            return reason.splitlines()[0]
+            return reason_of(error)
         write_text(folder / RESULT, json.dumps({"arch": arch} | result, indent=2) + "\n")
         (folder / ERROR).unlink(missing_ok=True)
         return ""

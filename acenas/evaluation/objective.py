@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.files import shown
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,28 @@ class Objective:
         """`kind` (`observed` or `test`) with name and unit, as in `test accuracy (%)`."""
         return f"{kind} {self.name}{f' ({self.unit})' if self.unit else ''}"
 
-    def show(self, value: float, digits: int = 2) -> str:
+    def show(self, value: float) -> str:
         """The value with its unit, as in `94.37 %`."""
-        return f"{value:.{digits}f}{' ' if self.unit else ''}{self.unit}"
+        return shown(value, self.unit)
+
+
+def for_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`values`, or where float32 would lose what tells them apart, these moved and scaled to 0 to 1; NaN stays NaN.
+
+    >>> for_float32(np.array([90.0, 94.5])), for_float32(np.array([1e9, 1e9 + 1e-3, 1e9 + 4e-3]))
+    (array([90. , 94.5]), array([0.  , 0.25, 1.  ]))
+    """
+    largest = float(np.nanmax(np.abs(values), initial=0))
+    parts = values / (largest or 1)  # which cannot overflow
+    least, most = np.nanmin(parts, initial=1), np.nanmax(parts, initial=-1)
+    if most <= least or (1e-30 < largest < 1e30 and most - least > 1e-5):
+        return values if 1e-30 < largest < 1e30 else parts
+    return (parts - least) / (most - least)
+
+
+def as_number(value: object, name: str) -> float:
+    """`value` as a float: a number, a text that is one, or an array or tensor of one. Raises `UserError`."""
+    try:
+        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise UserError(f"{name} must be a number, not {value!r:.200}") from None

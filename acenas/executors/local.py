@@ -131,12 +131,20 @@ class _Process:
             done, result = pickle.loads(self.channel.recv_bytes())
         except (EOFError, OSError):
             _end([self])
-            status = self.process.returncode
-            return Lost(signal.Signals(-status).name if status < 0 else f"exit status {status}")
+            return Lost(how_it_ended(self.process.returncode))
         _IDLE.append(self)
         if not done:
             raise result
         return result
+
+
+def how_it_ended(status: int) -> str:
+    """Says how a process ended: by a signal, or with an exit status.
+
+    >>> how_it_ended(-9), how_it_ended(3)
+    ('SIGKILL', 'exit status 3')
+    """
+    return signal.Signals(-status).name if status < 0 else f"exit status {status}"
 
 
 _IDLE: list[_Process] = []

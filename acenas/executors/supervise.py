@@ -18,7 +18,8 @@ def main() -> None:
     threading.Thread(target=_end_with_starter, daemon=True).start()
     status = subprocess.call(sys.argv[1:], stdin=subprocess.DEVNULL)
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        if -status != signal.SIGKILL:  # which nobody can handle
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)
 

@@ -99,9 +99,9 @@ def _images(given: Dataset[Any] | Sequence[Any], part: str) -> Images:
         )
     if not len(pictures) or len(pictures) != len(classes):
         raise UserError(f"images: {part} has {len(pictures)} images and {len(classes)} labels")
-    labels = torch.as_tensor(np.asarray(classes))
-    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.min() < 0:
-        raise UserError(f"images: the labels of {part} must be whole numbers from 0")
+    labels = np.asarray(classes)
+    if labels.ndim != 1 or labels.dtype.kind not in "iub" or labels.min() < 0:
+        raise UserError(f"images: the labels of {part} must be whole numbers from 0, one for each image")
     first = _tensor(pictures[0])
     images = torch.empty((len(pictures), *first.shape), dtype=first.dtype)
     for number, picture in enumerate(pictures):
@@ -112,7 +112,9 @@ def _images(given: Dataset[Any] | Sequence[Any], part: str) -> Images:
                 f"{list(first.shape)} (channels, height, width); bring all to one size and type"
             )
         images[number] = image
-    return Images(images, labels.long())
+    if not images.isfinite().all():
+        raise UserError(f"images: there are values of {part} that are not finite")
+    return Images(images, torch.from_numpy(labels.astype(np.int64)))
 
 
 def _tensor(picture: Any) -> torch.Tensor:

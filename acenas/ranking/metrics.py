@@ -51,10 +51,10 @@ def relevance(accuracies: Tensor, *, reference: Tensor | None = None, scale: flo
     >>> relevance(torch.tensor([65.0, 95.0]), reference=torch.tensor([50.0, 90.0]), scale=1.0)
     tensor([0.2188, 1.0000], dtype=torch.float64)
     """
-    (accuracies,) = _checked(accuracies=accuracies)
-    (among,) = (accuracies,) if reference is None else _checked(reference=reference)
-    if accuracies.isinf().any() or among.isinf().any():
-        raise ValueError("accuracies are infinite, which have no relevance")
+    (accuracies,) = _finite(accuracies=accuracies)
+    (among,) = (accuracies,) if reference is None else _finite(reference=reference)
+    if max(accuracies.abs().max(), among.abs().max()) > 1e300:  # whose differences may be infinite
+        accuracies, among = accuracies / 16, among / 16
     return interpolated_relevance(accuracies, torch.quantile(among, 0.2), among.max(), scale)
 
 
@@ -204,8 +204,8 @@ def regret(chosen: Tensor, known: Tensor) -> float:
     >>> regret(torch.tensor([93.5, 94.0]), torch.tensor([90.0, 93.5, 94.0, 94.5]))
     0.5
     """
-    (chosen,) = _checked(chosen=chosen)
-    (known,) = _checked(known=known)
+    (chosen,) = _finite(chosen=chosen)
+    (known,) = _finite(known=known)
     return float(known.max() - chosen.max())
 
 
@@ -290,6 +290,14 @@ def _checked(**tensors: Tensor) -> tuple[Tensor, ...]:
         if tensor.isnan().any():
             raise ValueError(f"{name} holds {int(tensor.isnan().sum())} NaN, which has no rank")
     return tuple(tensor.detach().to(torch.float64) for tensor in tensors.values())
+
+
+def _finite(**tensors: Tensor) -> tuple[Tensor, ...]:
+    """`_checked`, and ValueError where a value is infinite."""
+    for name, tensor in tensors.items():
+        if tensor.isinf().any():
+            raise ValueError(f"{name} holds infinite values, which have no difference from others")
+    return _checked(**tensors)
 
 
 def _places(k: int, n: int) -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from acenas.errors import UserError, exit_status
-from acenas.files import atomic_path, read_frame, reading, write_text
+from acenas.files import atomic_path, read_frame, reading, remove_unfinished, shown, write_text
 from acenas.markup import cell
 from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
@@ -21,7 +21,6 @@ from acenas.report.curves import curves
 from acenas.report.figures import figure_bytes, save_figure, score_scatter
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of, settings_of
 from acenas.report.page import as_element
-from acenas.report.runs import shown
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import FinishedSearch, cost_unit
 from acenas.spaces import SearchSpace
@@ -148,6 +147,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
     for name, figure in figures.items():
         for kind in ("png", "svg"):
             save_figure(figure, out / f"{name}.{kind}")
+    remove_unfinished(out)
     return text
 
 

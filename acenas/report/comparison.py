@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from acenas.evaluation.objective import Objective
+from acenas.files import number
 from acenas.markup import latex, markdown, one_line
 from acenas.report.summary import cost_unit
 
@@ -245,9 +246,8 @@ def best_sentence(results: pd.DataFrame) -> str:
     best, objective = best_known(results), objective_of(results)
     if results["kind"].iloc[0] == "observed":
         return "nobody knows test values, so what was observed is compared"
-    return (
-        f"the best architecture known tests at {objective.show(best, digits_of(results)).removesuffix(' %')}"
-    )
+    unit = "" if objective.unit == "%" else f" {objective.unit}".rstrip()
+    return f"the best architecture known tests at {number(best, digits_of(results))}{unit}"
 
 
 def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from acenas.errors import shortened
 from acenas.evaluation.objective import Objective
-from acenas.files import atomic_path
-from acenas.report.runs import shown
+from acenas.files import atomic_path, shown
 from acenas.report.summary import FinishedSearch, pareto_front, round_metrics
 from acenas.spaces.drawing import INK
 

@@ -109,7 +109,8 @@ def read_runs(roots: Sequence[Path], benchmarks: bool = False) -> tuple[list[Fin
             left_out[root] = f"{len(its) - len(chosen)} runs {whose} --benchmark"
     if not finished:
         names = ", ".join(str(root) for root in roots)
-        raise UserError(f"no finished search in {names}; python -m acenas.status shows how far runs are")
+        why = next((f" ({folder}: {why})" for folder, why in left_out.items() if why != _UNFINISHED), "")
+        raise UserError(f"no finished search in {names}{why}; python -m acenas.status shows how far runs are")
     shown: dict[str, set[str]] = {}
     for run in finished:
         shown.setdefault(run.task, set()).add(run.label)
@@ -120,13 +121,16 @@ def read_runs(roots: Sequence[Path], benchmarks: bool = False) -> tuple[list[Fin
     return finished, left_out
 
 
+_UNFINISHED = "not finished"
+
+
 class _LeftOutError(Exception):
     """Why a run cannot be compared."""
 
 
 def _read(folder: Path) -> FinishedRun:
     if not (folder / runs.SUMMARY).exists():
-        raise _LeftOutError("not finished")
+        raise _LeftOutError(_UNFINISHED)
     try:
         summary = runs.finished(folder) or {}
         if "returned" not in summary:

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from acenas.errors import shortened
-from acenas.files import number, write_text
+from acenas.files import number, shown, write_text
 from acenas.report.figures import (
     cost_fronts,
     figure_bytes,
@@ -26,7 +26,7 @@ from acenas.report.figures import (
     search_curve,
 )
 from acenas.report.identity import Identity, identity_of, seconds_in_words
-from acenas.report.runs import difference, shown
+from acenas.report.runs import difference
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,

@@ -3,7 +3,6 @@
 Nothing heavy is imported here, so that a finished run is shown at once. `acenas.run.folder` writes what is read here.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import yaml
 
 from acenas.errors import UserError
-from acenas.files import check_kind, is_held, number, read_json, reading
+from acenas.files import check_kind, is_held, number, read_json, reading, shown
 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
@@ -142,17 +141,6 @@ class _PlainYAML(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it holds references, which no run writes")
         return super().compose_node(parent, index)
-
-
-def shown(value: float | None, unit: str) -> str:
-    """A value with its unit: two decimals of percent, five digits of anything else; a dash where it is unknown.
-
-    >>> shown(93.104, "%"), shown(0.031479, ""), shown(12.5, "ms")
-    ('93.10 %', '0.031479', '12.5 ms')
-    """
-    if value is None or math.isnan(value):
-        return "–"
-    return f"{value:.2f} %" if unit == "%" else f"{value:.5g} {unit}".rstrip()
 
 
 def points(unit: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import Timeout
 
 from acenas.errors import UserError
-from acenas.files import lock_of, read_json, sync, write_text
+from acenas.files import lock_of, read_json, remove_unfinished, sync, write_text
 from acenas.report.runs import ERROR, LOCK, PRUNED, STATUS, SUMMARY
 
 if TYPE_CHECKING:
@@ -123,11 +123,9 @@ def finish(folder: Path, summary: Mapping[str, Any]) -> None:
     Raises as `check_held`.
     """
     check_held(folder)
+    remove_unfinished(folder, below=True)
     for path in folder.rglob("*"):
-        if path.match(".*.tmp"):
-            path.unlink(missing_ok=True)
-        else:
-            sync(path)
+        sync(path)
     write_text(folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 

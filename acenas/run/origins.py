@@ -9,10 +9,9 @@ from typing import Any
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import check_kind, reading
+from acenas.files import check_kind, reading, shown
 from acenas.markup import code, markdown
 from acenas.report import runs
-from acenas.report.runs import shown
 from acenas.tables import BenchmarkTable
 from acenas.tables.schema import Latency, parse_column
 from acenas.training.final.card import Origin

@@ -18,22 +18,21 @@ from numpy.typing import NDArray
 from rich import get_console
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, reason_of
 from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.base import Result
 from acenas.evaluation.command import call
-from acenas.evaluation.objective import Objective
+from acenas.evaluation.objective import Objective, as_number
 from acenas.markup import html_code, html_table
 from acenas.report.live.status import RunStatus
 from acenas.report.page import write_report
 from acenas.report.runs import SUMMARY
 from acenas.report.summary import FinishedSearch, build_summary
-from acenas.run.api import SearchRun
 from acenas.run.folder import announce, finish, only_process
+from acenas.run.result import SearchRun
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
 from acenas.search.description import read_description
-from acenas.search.inputs import as_number
 from acenas.search.state import FAILED, PENDING
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
@@ -142,7 +141,7 @@ class Study(SearchStudy):
             "given": str(len(self.state.given)),
         }
         if best is not None:
-            value = self.objective.show(best.value, 4)
+            value = self.objective.show(best.value)
             rows[f"best {self.objective.name}"] = Markup("{} of {}").format(value, html_code(best.arch))
         return html_table(f"Study in {self.folder}", rows)
 
@@ -218,8 +217,8 @@ class _Called(Evaluator):
                 told, failure = call(self.function, self.space, arch), ""
             except UserError:  # a mistake in the call, not in one training
                 raise
-            except Exception as error:
-                told, failure = math.nan, f"{type(error).__name__}: {error}"
+            except (Exception, SystemExit) as error:
+                told, failure = math.nan, reason_of(error)
             try:
                 value = as_number(told, "what the function returns")
             except UserError as error:
@@ -264,9 +263,9 @@ class _Shown(Evaluator):
 
     def _show(self, result: Result) -> None:
         objective, known = self.study.objective, self.study.state.known[1]
-        what = result.failure or f"{objective.name} {objective.show(result.value, 4)}"
+        what = result.failure or f"{objective.name} {objective.show(result.value)}"
         if np.isfinite(known).any():
-            what += f", best {objective.show(objective.sign * float(np.nanmax(known)), 4)}"
+            what += f", best {objective.show(objective.sign * float(np.nanmax(known)))}"
         given = f", {len(self.study.state.given)} given" if len(self.study.state.given) else ""
         line = f"{len(self.study.state.told)} of {self.study.budget}{given}: {what}"
         if not get_console().is_jupyter:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from acenas.errors import UserError
-from acenas.search.inputs import as_number
+from acenas.errors import UserError, quotable
+from acenas.evaluation.objective import as_number
 from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
 
 
@@ -140,7 +140,8 @@ class Answers:
                 )
             return
         observed = value if state == TRAINED else math.nan
-        self.state.update([row], name, state=state, seconds=seconds, message=message, **{column: observed})
+        told_of = {"state": state, "seconds": seconds, "message": quotable(message), column: observed}
+        self.state.update([row], name, **told_of)
         self.state.write(name)
         told = self.state.told[column].dropna()
         if len(told) == min(3, self.budget):

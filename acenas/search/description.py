@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -33,12 +34,29 @@ def write_description(folder: Path, description: Mapping[str, Any]) -> None:
     write_text(folder / STUDY, json.dumps(description, indent=2) + "\n")
 
 
+def settings_of(thing: Any, name: str) -> dict[str, str]:
+    """The settings of a ranker by names such as `ranker.loss.sigma`, without those of the study or the machine."""
+    found: dict[str, str] = {}
+    for each in fields(thing) if is_dataclass(thing) else ():
+        value, full = getattr(thing, each.name), f"{name}.{each.name}"
+        if is_dataclass(value) and not isinstance(value, type):
+            found |= {full: type(value).__name__} | settings_of(value, full)
+        elif each.name not in ("space", "seed", "accelerator") and " at 0x" not in repr(value):
+            found[full] = repr(value)
+    return found
+
+
 def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Raises `UserError` where `folder` holds `theirs`, a study that differs from `mine` in more than the budget."""
     for name, value in mine.items():
         if name in theirs and theirs[name] != value and name != "budget":
             both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]
-            what = {"choices": "space", "constraints": "set of constraints"}.get(name, name)
+            what = {
+                "choices": "space",
+                "graphs": "space",
+                "constraints": "set of constraints",
+                "weak_labels": "set of weak labels",
+            }.get(name, name)
             raise UserError(
                 f"{folder} holds a study with another {what} ({both[0]}, not {both[1]}); choose another folder"
             )

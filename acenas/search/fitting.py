@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.evaluation.labels import counted_by_default, informative
+from acenas.evaluation.objective import for_float32
 from acenas.ranker import Ranker
 from acenas.search.inputs import Labels, weak_labels_of
 from acenas.search.state import StudyState
@@ -109,7 +110,7 @@ class Fitting:
         if worst == np.nanmax(utilities):
             failed -= max(abs(worst), 1.0)
         observed = np.where(np.isnan(utilities), failed, utilities)
-        self.ranker.finetune(graphs, torch.tensor(observed, dtype=torch.float32), round=number)
+        self.ranker.finetune(graphs, torch.tensor(for_float32(observed), dtype=torch.float32), round=number)
         return self._scores(self.graphs)
 
     def score(self, archs: Sequence[str]) -> NDArray[np.floating]:

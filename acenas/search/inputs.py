@@ -117,11 +117,3 @@ def limits_of(
     if isinstance(constraints, Limits):
         return constraints
     return Limits(constraints or {}, cost_models(space, list(constraints or ()), labels))
-
-
-def as_number(value: object, name: str) -> float:
-    """`value` as a float: a number, a text that is one, or an array or tensor of one. Raises `UserError`."""
-    try:
-        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError):
-        raise UserError(f"{name} must be a number, not {value!r}") from None

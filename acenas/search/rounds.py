@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.evaluation.objective import for_float32
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score, Within
@@ -116,7 +117,7 @@ class Search(ABC):
         # imports scikit-learn, which takes seconds
         from acenas.search.returned import returned_after, returned_after_each
 
-        seen = space.encode(archs), utilities, space.num_node_types, self.confidence
+        seen = space.encode(archs), for_float32(utilities), space.num_node_types, self.confidence
         return returned_after_each(*seen) if trainings is None else returned_after(*seen, trainings)
 
 

@@ -15,20 +15,20 @@ import pandas as pd
 from filelock import Timeout
 
 from acenas.errors import UserError
-from acenas.evaluation.objective import Objective
+from acenas.evaluation.objective import Objective, as_number
 from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
 from acenas.search.acquisition import Acquisition
 from acenas.search.answers import Answers, Named, Trial
 from acenas.search.candidates import Pool
 from acenas.search.constraints import Limits, non_dominated
-from acenas.search.description import check_same_study, read_description, write_description
+from acenas.search.description import check_same_study, read_description, settings_of, write_description
 from acenas.search.fitting import Fitting
-from acenas.search.inputs import Labels, as_number, cost_models, frame_of, limits_of, weak_labels_of
+from acenas.search.inputs import Labels, cost_models, frame_of, limits_of, weak_labels_of
 from acenas.search.rounds import BudgetedSearch, Search
 from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
 from acenas.seeds import numpy_generator
-from acenas.spaces import Choices, SearchSpace
+from acenas.spaces import Choices, Graphs, SearchSpace
 
 BUDGET = 50
 """Trainings of a study that says nothing else."""
@@ -97,6 +97,8 @@ class Study:
             )
         self.space = space
         self.folder = Path(folder)
+        if self.folder.is_file():
+            raise UserError(f"study: {folder} is a file; name a folder")
         self.seed = seed
         kept = read_description(self.folder)
         if search is None:
@@ -107,7 +109,13 @@ class Study:
         self.search = search if budget is None else search.with_budget(budget)
         self.ranker = GraphRanker(space, seed=seed) if ranker is None else ranker
         self.objective = Objective.of(kept.get("objective", "accuracy") if objective is None else objective)
+        if self.objective.name in space.choice_columns:
+            raise UserError(
+                f"study: {self.objective.name} is the objective and a choice of the space; call one of them otherwise"
+            )
         self.state = StudyState(self.folder, space, self.objective)
+        if weak_labels is None and kept.get("weak_labels") == "none":
+            weak_labels = []
         self.fitting = Fitting(self.ranker, self.state, self.folder, seed, weak_labels, pretrained)
         limits = kept.get("constraints") if constraints is None else constraints
         self.limits = limits_of(space, limits, self.fitting.known_labels)
@@ -128,7 +136,10 @@ class Study:
             "choices": f"{self.space} of {self.space.size}" if isinstance(self.space, Choices) else "",
             "objective": asdict(self.objective),
             "constraints": self.limits.at_most,
+            "weak_labels": "some" if self.fitting.pretrained else "none",
+            "graphs": f"{self.space}" if isinstance(self.space, Graphs) else "",
             "ranker": type(self.ranker).__name__,
+            **settings_of(self.ranker, "ranker"),
             "seed": int(self.seed),
             "budget": int(self.budget),
         }

@@ -85,7 +85,7 @@ class SearchSpace(ABC):
         Raises:
             UserError: where a row is not of this space; names the row.
         """
-        if column is None and "arch" in frame and "arch" not in self.choice_columns:
+        if column is None and "arch" in frame:
             column = "arch"
         if column is not None and column not in frame:
             raise UserError(f"there is no column {column!r}, but {', '.join(map(str, frame.columns))}")

@@ -3,15 +3,17 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, reason_of
 from acenas.spaces.base import SearchSpace
 from acenas.spaces.cost import Cost, count_cost
 from acenas.trust import import_name
+
+T = TypeVar("T")
 
 
 class CustomSpace(SearchSpace):
@@ -68,6 +70,16 @@ class CustomSpace(SearchSpace):
                 f"the space {self.name} counts no costs: give it example_input=, what its networks read"
             )
         return [count_cost(self.build(arch, num_classes), inputs) for arch in archs]
+
+
+def called(read: Callable[[str], T], text: str) -> T:
+    """Returns what the user's function `read` makes of `text`. Raises `UserError` where it raises anything."""
+    try:
+        return read(text)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"read fails: {reason_of(error)}") from error
 
 
 def named(key: str, given: Any) -> Any:

@@ -11,7 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from acenas.errors import UserError, listed, near
-from acenas.spaces.custom import CustomSpace, named
+from acenas.spaces.custom import CustomSpace, called, named
 from acenas.spaces.features import Counts
 from acenas.spaces.graphs import GraphBatch
 
@@ -99,14 +99,19 @@ class Graphs(CustomSpace):
         self._known: dict[str, Graph] = {}
         self._alike: dict[tuple[object, ...], list[str]] = {}
         self._canonical: dict[str, str] = {}
-        self._operations, self._size = None if operations is None else list(operations), nodes
+        self._operations, self._size = None if operations is None else [*map(str, operations)], nodes
         graphs = [self.graph(arch) for arch in self._archs or []]
-        self.operations = self._operations or sorted({each for graph in graphs for each in graph.operations})
-        self.nodes = self._size or max((len(graph.operations) for graph in graphs), default=1)
+        self._operations = self._operations or sorted({each for graph in graphs for each in graph.operations})
+        self._size = self._size or max((len(graph.operations) for graph in graphs), default=1)
+        self.operations, self.nodes = self._operations, self._size
         self.num_node_types = 1 + len(self.operations)  # 0 is padding
         self.node_names = ("", *self.operations)
         for arch in self._archs or []:  # in order: the first of isomorphic graphs is canonical
             self.canonical(arch)
+
+    def __repr__(self) -> str:
+        listed = "" if self._archs is None else f"{len(self._archs)} architectures, "
+        return f"Graphs({listed}operations={self.operations}, nodes={self.nodes})"
 
     def graph(self, arch: str) -> Graph:
         """Returns the graph of `arch`. Raises `UserError` as `validate`."""
@@ -124,11 +129,11 @@ class Graphs(CustomSpace):
 
         if isinstance(self._read, Mapping) and arch not in self._read:
             raise UserError(f"it is none of the {len(self._read)} there are{near(arch, self._read.keys())}")
-        told = self._read[arch] if isinstance(self._read, Mapping) else self._read(arch)
+        told = self._read[arch] if isinstance(self._read, Mapping) else called(self._read, arch)
         try:
             operations, edges = told
-            if not isinstance(operations, Mapping):
-                operations = dict(enumerate(operations))
+            named_ones = operations.items() if isinstance(operations, Mapping) else enumerate(operations)
+            operations = {node: str(operation) for node, operation in named_ones}
             graph = nx.DiGraph([(source, target) for source, target in edges])
         except (TypeError, ValueError, nx.NetworkXError):
             raise UserError(f"read gives operations and edges, pairs of nodes, not {told!r:.200}") from None

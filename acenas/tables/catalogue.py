@@ -2,15 +2,21 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+
+import yaml
 
 from acenas.errors import UserError
 from acenas.tables.table import BenchmarkTable, Footer, NotATableError, read_footer
 
 DATA_VARIABLE = "ACENAS_DATA"
 """Environment variable that names the data folder where no argument does."""
+
+CONF_VARIABLE = "ACENAS_CONF"
+"""Environment variable that names the folder of the user's configurations."""
 
 _PATTERNS = ("*.parquet", "*/*.parquet")
 """Not deeper: a data folder may hold millions of images."""
@@ -28,7 +34,7 @@ class Entry:
 
 
 def available_tables(data_dir: str | Path | None = None) -> list[Entry]:
-    """Lists the embedded tables, then those in the data folder and in the folders directly below it.
+    """Lists the embedded tables, then those in the data folder and directly below it, and those of `ACENAS_CONF`.
 
     Parquet files that are no benchmark tables are left out. A file that cannot be read is listed with its `problem`.
 
@@ -39,18 +45,18 @@ def available_tables(data_dir: str | Path | None = None) -> list[Entry]:
         UserError: where the data folder does not exist.
     """
     entries = []
-    for embedded, path in _files(data_dir):
+    for name, path, embedded in _files(data_dir):
         try:
-            entries.append(Entry(path.stem, path, embedded, read_footer(path), None))
+            entries.append(Entry(name, path, embedded, read_footer(path), None))
         except NotATableError:
             continue
         except UserError as error:
-            entries.append(Entry(path.stem, path, embedded, None, str(error)))
+            entries.append(Entry(name, path, embedded, None, str(error)))
     return entries
 
 
 def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> Path:
-    """Returns the file of a table, given its path or its name: the file's name without `.parquet`.
+    """Returns the file of a table, given its path or its name: the file's without `.parquet`, or a configuration's.
 
     Embedded tables come first, so that no other file changes what their names mean.
 
@@ -60,8 +66,8 @@ def find_table(name_or_path: str | Path, data_dir: str | Path | None = None) -> 
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.lower().endswith(".parquet") or "/" in text or os.sep in text:
         return Path(name_or_path)
-    for _, path in _files(data_dir):
-        if path.stem == text:
+    for name, path, _ in _files(data_dir):
+        if name == text:
             return path
     names = ", ".join(dict.fromkeys(entry.name for entry in available_tables(data_dir))) or "none"
     raise UserError(
@@ -99,10 +105,10 @@ def check_table(
     return path
 
 
-def _files(data_dir: str | Path | None) -> list[tuple[bool, Path]]:
-    """Lists all Parquet files where tables are looked for, and whether they are embedded."""
+def _files(data_dir: str | Path | None) -> list[tuple[str, Path, bool]]:
+    """Lists all Parquet files where tables are looked for: their names, and whether they are embedded."""
     embedded = Path(str(resources.files("acenas.tables"))) / "data"
-    files = [(True, path) for path in sorted(embedded.glob("*.parquet"))]
+    files = [(path.stem, path, True) for path in sorted(embedded.glob("*.parquet"))]
     folder = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE) or None
     if folder is not None:
         if not Path(folder).is_dir():
@@ -110,5 +116,22 @@ def _files(data_dir: str | Path | None) -> list[tuple[bool, Path]]:
                 f"the data folder {folder} does not exist; make it, or set data_dir or the environment variable "
                 f"{DATA_VARIABLE} to one that does"
             )
-        files += [(False, path) for pattern in _PATTERNS for path in sorted(Path(folder).glob(pattern))]
+        found = [path for pattern in _PATTERNS for path in sorted(Path(folder).glob(pattern))]
+        files += [(path.stem, path, False) for path in found]
+    if own := os.environ.get(CONF_VARIABLE):
+        files += [
+            (described.stem, path, False)
+            for described in sorted(Path(own).expanduser().glob("table/*.yaml"))
+            if (path := _file_of(described)) is not None
+        ]
     return files
+
+
+def _file_of(described: Path) -> Path | None:
+    """The Parquet file that the configuration of a table names; None where that is not known without composing it."""
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        found = yaml.safe_load(described.read_text(encoding="utf-8"))
+        path = found.get("path") if isinstance(found, dict) else None
+        if isinstance(path, str) and path.lower().endswith(".parquet") and "${" not in path:
+            return Path(path).expanduser()
+    return None

@@ -149,4 +149,8 @@ def fit(
             enable_model_summary=False,
             **options | trainer_options,
         )
-        trainer.fit(module, data, ckpt_path=None if checkpoint is None else resumable(checkpoint, module))
+        try:
+            trainer.fit(module, data, ckpt_path=None if checkpoint is None else resumable(checkpoint, module))
+        finally:
+            if trainer.received_sigterm:  # Lightning exits with status 0, or goes on after the last batch
+                signal.raise_signal(signal.SIGTERM)

@@ -21,7 +21,7 @@ PYTHON = shlex.quote(sys.executable)
 
 def program(folder: Path, text: str) -> str:
     path = folder / "train.py"
-    path.write_text(f"import csv, json, sys, time\narch, out = sys.argv[1:3]\n{text}\n")
+    path.write_text(f"import csv, json, os, subprocess, sys, time\narch, out = sys.argv[1:3]\n{text}\n")
     return f"{PYTHON} {shlex.quote(str(path))} {{arch}} {{out}}"
 
 
@@ -38,6 +38,10 @@ def results(evaluator: CommandEvaluator | FunctionEvaluator) -> list[Result]:
         ("open(out, 'w').write(str(arch.count('conv')))", None),
         ("open(out, 'w').write(json.dumps({'acc': arch.count('conv')}))", "acc"),
         ("open(out, 'w').write(f'epoch,acc\\n1,0\\n2,{arch.count(\"conv\")}\\n')", "acc"),
+        ("open(out, 'w').write(str(arch.count('conv')))", "acc"),
+        ("open(out, 'w'); print(arch.count('conv'))", None),
+        ("sys.stdout.buffer.write(b'\\xff' * 100_000 + b'\\n'); print(arch.count('conv'))", None),
+        ("print(json.dumps({'acc': arch.count('conv')} | {f'value{i}': i for i in range(99)}))", "acc"),
     ],
 )
 def test_a_value_comes_from_a_file_or_the_last_line(tmp_path: Path, text: str, key: str | None) -> None:
@@ -68,7 +72,11 @@ def test_a_value_that_is_none_is_trained_again(tmp_path: Path) -> None:
     [
         ("sys.exit(3)", "exit status 3"),
         ("print('out of memory'); sys.exit(1)", "out of memory"),
-        ("print('done')", "no number but 'done'"),
+        ("print('done')", "must be a number, not 'done'"),
+        ("open(out, 'w').write('epoch,acc')", "must be a number, not 'epoch,acc'"),
+        ("open(out, 'wb').write(b'\\xff')", "must be a number"),
+        ("os.kill(os.getpid(), 9)", "SIGKILL"),
+        ("os.kill(os.getpid(), 11)", "SIGSEGV"),
         ("print(json.dumps({'loss': 3}))", "no None, only loss"),
         ("time.sleep(60)", "time_limit"),
     ],
@@ -92,6 +100,23 @@ def test_an_architecture_is_handed_over_as_it_is_whatever_a_shell_would_make_of_
     assert [result.value for result in results(evaluator)] == [len(arch) for arch in ARCHS]
 
 
+def test_what_a_program_leaves_behind_is_ended(tmp_path: Path) -> None:
+    start = "subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid"
+    command = program(tmp_path, f"print({start})")
+    for result in results(CommandEvaluator(SPACE, command, tmp_path / "trained", jobs=1)):
+        patience = time.monotonic() + 20
+        while _runs(int(result.value)):
+            assert time.monotonic() < patience
+            time.sleep(0.05)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_command_that_does_not_name_the_architecture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither"):
         CommandEvaluator(SPACE, "python train.py", tmp_path)
@@ -110,6 +135,37 @@ def test_a_function_trains(tmp_path: Path, function: object) -> None:
     assert "this one fails" in failed.failure
     kept = json.loads(next(tmp_path.glob("*/result.json")).read_text())
     assert kept["arch"] in ARCHS and kept["value"] == kept["arch"].count("conv")
+
+
+class UnspeakableError(Exception):
+    def __init__(self, arch: str, lock: object) -> None:  # which pickle cannot make again
+        self.lock = lock
+
+    def __str__(self) -> str:
+        raise TypeError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (MemoryError(), "MemoryError"),
+        (UnspeakableError("", None), "UnspeakableError"),
+        (ValueError("too wide \ud800\nfor this GPU"), r"ValueError: too wide \ud800"),
+        (UserError(), "UserError"),
+    ],
+)
+def test_whatever_a_function_raises_is_a_failed_training(
+    tmp_path: Path, error: BaseException, reason: str
+) -> None:
+    def train(arch: str) -> float:
+        if arch == ARCHS[1]:
+            raise error
+        return 1.5
+
+    first, failed, last = results(FunctionEvaluator(SPACE, train, tmp_path))
+    assert first.value == last.value == 1.5 and failed.failure.startswith(f"{reason}; see ")
 
 
 def test_a_function_that_is_none_is_refused(tmp_path: Path) -> None:

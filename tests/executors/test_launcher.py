@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,17 @@ def test_a_rank_matters_where_the_configuration_has_several_processes(
     for name, value in {**SRUN, "SLURM_JOB_NAME": "job"}.items():
         monkeypatch.setenv(name, value)
     assert rank_of(checked_config(overrides)) == rank
+
+
+@pytest.mark.parametrize("value", ["", "x", "2(x3)", "-1"])
+def test_a_rank_that_is_no_number_is_none(value: str) -> None:
+    """Lightning reads these variables when it is imported."""
+    ranks = dict.fromkeys(("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"), value)
+    asked = "import acenas, os; print(set(os.environ) & {'RANK', 'LOCAL_RANK', 'SLURM_PROCID', 'JSM_NAMESPACE_RANK'})"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=os.environ | ranks, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "set()\n"
 
 
 def test_a_run_logs_whatever_rank_the_environment_says(

@@ -5,7 +5,7 @@
 Each kill is a line in FOLDER/kills.jsonl, so that the same command goes on where it was stopped. After each kill no
 process may be left within `PATIENCE` seconds; after a run that was killed up to `KILLS_A_RUN` times every file that two
 undisturbed runs have in common, bit for bit, must be the same, and nothing may be left in the run, in the folder for
-temporary files or in /dev/shm. Four of five commands are forked from a process that has imported what they need
+temporary files or in /dev/shm. Nine of ten commands are forked from a process that has imported what they need
 (`zygote`), the others are started as a user does. Prints counts by stage and signal; the exit status is 1 where
 something was wrong, which FOLDER/failures.jsonl tells.
 """
@@ -26,21 +26,22 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from acenas.report.runs import STATUS
 from tests.integration.conftest import environment, run_folders
 from tests.integration.local_slurm import local_slurm, why_not
 
-KILLS_A_RUN = 4
+KILLS_A_RUN = 16
 """At most; then a run may end, so that the next one is killed early, too."""
 
-FRESH = 0.2
+FRESH = 0.1
 """The share of commands that are started as a user does; the others are forked."""
 
 PATIENCE = 20.0
@@ -68,13 +69,12 @@ _TABLE = ("acenas", "experiment=debug", "logger.mode=disabled", *_RANKER)
 _LIVE = (
     "acenas",
     "experiment=digits_live",
-    "table=none",
     "supernet.recipe.epochs=2",
     "supernet.recipe.warmup_epochs=0",
+    "scoring.archs=1500",
     "scoring.images=100",
-    "recipe.epochs=2",
+    "recipe.epochs=3",
     "recipe.warmup_epochs=0",
-    "evaluator.jobs=2",
     "trainer.accelerator=cpu",
     "logger.mode=disabled",
     *_RANKER,
@@ -103,18 +103,20 @@ class Job:
     """
 
     argv: Sequence[str]
-    share: int = 1
+    share: float = 1
     slurm: bool = False
 
 
 JOBS = {
-    "table": Job(_TABLE, 3),
-    "live": Job(_LIVE, 4),
-    "final": Job(_FINAL, 2),
+    "table": Job(_TABLE, 4),
+    "final": Job(_FINAL, 6),
+    "supernet": Job((*_LIVE, "table=nb201_digits", "evaluator=table", "judge=table"), 3),
+    "live": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=1"), 2),
+    "workers": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=2"), 0.5),
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
-    "export": Job(("acenas.export", "{final}", "--out", "exported")),
-    "report": Job(("acenas.report", "{table}", "--out", "page")),
-    "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")),
+    "export": Job(("acenas.export", "{final}", "--out", "exported"), 5),
+    "report": Job(("acenas.report", "{table}", "--out", "page"), 4),
+    "joblib": Job((*_SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), 0.5),
     "slurm": Job((*_SWEEP, "hydra/launcher=slurm", "hydra.launcher.retries=100"), slurm=True),
 }
 """Those that others read come first."""
@@ -141,6 +143,8 @@ class Faults:
     chance: random.Random
     variables: dict[str, str]
     zygote: Zygote
+    pace: dict[str, float] = field(default_factory=lambda: dict.fromkeys(JOBS, 1.0))
+    """Of each job, against its undisturbed runs: a machine is now more loaded and now less."""
 
     def run(self, kills: int, jobs: Sequence[str]) -> None:
         """Kills until there are `kills`, those of earlier calls counted in, and lets the last runs end."""
@@ -210,9 +214,9 @@ class Faults:
         expected = json.loads((self.folder / f"{name}.json").read_text())
         cwd = self.folder / "killed" / f"{name}-{secrets.token_hex(4)}"
         before, failures = set(SHM.iterdir()), len(self.rows("failures"))
-        command = self.start(name, cwd)
+        command, left = self.start(name, cwd), dict(expected["stages"])
         for _ in range(kills):
-            command = self.kill(name, command, expected)
+            command, left = self.kill(name, command, left)
         while command.status() is None:
             time.sleep(0.02)
         wrong = []
@@ -236,26 +240,34 @@ class Faults:
             status.unlink()
         return Command(self, name, cwd, fresh=self.chance.random() < FRESH)
 
-    def kill(self, name: str, command: "Command", expected: dict[str, Any]) -> "Command":
-        """Kills the command at a moment of chance and starts it again; returns it where it has ended before."""
+    def kill(
+        self, name: str, command: "Command", left: dict[str, float]
+    ) -> tuple["Command", dict[str, float]]:
+        """Kills the command at a moment of chance and starts it again; returns it where it has ended before.
+
+        Takes and returns the stages that are left to do, with their seconds.
+        """
         # Half of the moments are spread over the run, half over one of its stages: some take a blink only.
-        stage, seconds = None, self.chance.uniform(0, expected["seconds"])
+        wanted, seconds = None, self.chance.uniform(0, sum(left.values()))
         if self.chance.random() < 0.5:
-            stage = self.chance.choice(list(expected["stages"]))
-            seconds = self.chance.uniform(0, expected["stages"][stage])
-        while command.status() is None and stage not in (None, stage_of(command.cwd, name)):
+            wanted = self.chance.choice(list(left))
+            seconds = self.chance.uniform(0, left[wanted])
+        while command.status() is None and wanted not in (None, stage_of(command.cwd, name)):
             time.sleep(0.01)
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * self.pace[name]
+        there = command.status() is None
         while command.status() is None and time.monotonic() < end:
             time.sleep(min(0.01, max(end - time.monotonic(), 0)))
+        if there:
+            self.pace[name] *= 0.8 if command.status() is not None else 1.1
         stage = stage_of(command.cwd, name)
         if JOBS[name].slurm and self.chance.random() < 0.5:
             if command.status() is None and self.kill_job():
                 self.note("kills", job=name, stage=stage, signal="SIGKILL of a job of SLURM")
-            return command
+            return command, left
         how = self.chance.choice(list(SIGNALS))
         if not command.send(*SIGNALS[how]):
-            return command
+            return command, left
         start = time.monotonic()
         while (status := command.status()) is None and time.monotonic() - start < PATIENCE:
             time.sleep(0.01)
@@ -268,6 +280,8 @@ class Faults:
         }
         self.note("kills", job=name, **row)
         wrong = [*([] if status is not None else ["goes on"]), *orphans]
+        if status == 0 and stage != list(left)[-1]:
+            wrong.append("exit status 0")
         try:
             content(command.cwd)
         except Exception as error:  # whatever its reader raises
@@ -277,7 +291,10 @@ class Faults:
             self.note("failures", job=name, folder=str(command.cwd), what=what)
             print(f"{command.cwd}: {what}")
         self.kill_all()
-        return self.start(name, command.cwd)
+        first, *later = left
+        if stage in later:  # what comes before is done; each command starts
+            left = {each: left[each] for each in (first, *later[later.index(stage) :])}
+        return self.start(name, command.cwd), left
 
     def kill_job(self) -> bool:
         """Kills a job of SLURM that runs, if any."""
@@ -393,36 +410,47 @@ def stage_of(cwd: Path, name: str) -> str:
     return max(stages)[1] if stages else "start" if JOBS[name].argv[0] == "acenas" else name
 
 
-CLOCKS = ("seconds", "cpu_seconds")
+CLOCKS = ("seconds", "cpu_seconds", "date", "commit", "train/images_per_second")
 
 
 def content(cwd: Path) -> dict[str, str]:
-    """A digest of every file below `cwd`, without times; not of logs, nor of what Hydra, submitit and W&B keep."""
+    """A digest of every file below `cwd`, without `CLOCKS`; not of logs and the like."""
     found = {}
     for path in sorted(cwd.rglob("*")):
         name = str(path.relative_to(cwd))
         if path.is_file() and not re.search(
-            r"(^|/)(\.hydra|\.submitit|wandb)/|\.log$|\.yaml$|\.slurm_job$", name
+            r"(^|/)(\.hydra|\.submitit|wandb)/|\.log$|\.yaml$|\.slurm_job$|status\.json$", name
         ):
             found[name] = hashlib.sha256(_read(path, cwd)).hexdigest()[:20]
     return found
 
 
 def _read(path: Path, cwd: Path) -> bytes:
-    if path.suffix == ".parquet":
-        frame = pd.read_parquet(path)
+    if path.suffix in (".parquet", ".csv"):
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
         frame = frame[[column for column in frame.columns if column not in CLOCKS]]
         return repr(list(frame.columns)).encode() + pd.util.hash_pandas_object(frame).to_numpy().tobytes()
     if path.suffix == ".json":
         return json.dumps(_without_clocks(json.loads(path.read_text())), sort_keys=True).encode()
-    if path.suffix in (".pt", ".ckpt") and zipfile.is_zipfile(
-        path
-    ):  # torch names the folder in it after the file
+    if path.name.endswith(".torchscript.pt"):  # torch names the folder in it after the temporary file
         with zipfile.ZipFile(path) as parts:
-            return b"".join(
-                part.partition("/")[2].encode() + parts.read(part) for part in sorted(parts.namelist())
-            )
+            hold_paths = (".debug_pkl", "/serialization_id")
+            names = [name for name in sorted(parts.namelist()) if not name.endswith(hold_paths)]
+            return b"".join(name.partition("/")[2].encode() + parts.read(name) for name in names)
+    if path.suffix in (".pt", ".ckpt"):
+        return _flat(torch.load(path, weights_only=True))
     return path.read_bytes().replace(str(cwd).encode(), b"CWD")
+
+
+def _flat(state: Any) -> bytes:
+    """What a checkpoint holds; that differs from its bytes, which tell which of its equal parts were one object."""
+    if isinstance(state, torch.Tensor):
+        return repr((state.dtype, state.shape)).encode() + state.numpy().tobytes()
+    if isinstance(state, dict):
+        return b"{" + b"".join(repr(key).encode() + _flat(each) for key, each in state.items()) + b"}"
+    if isinstance(state, list | tuple):
+        return b"[" + b",".join(map(_flat, state)) + b"]"
+    return repr(state).encode()
 
 
 def _without_clocks(value: Any) -> Any:
@@ -447,11 +475,15 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+_OF_PACKAGES = r"torchinductor|.*wandb-(media|artifacts)$|\.ses$"
+"""What torch, W&B and onnxruntime leave in the folder for temporary files."""
+
+
 def left_behind(cwd: Path, before: set[Path]) -> Iterator[Path]:
     """Temporary files of a run that has ended, and what is new in /dev/shm and of no process that lives."""
     yield from cwd.rglob("*.tmp")
     for path in cwd.with_name(f"{cwd.name}.tmp").iterdir():
-        if not path.name.startswith("torchinductor"):  # torch's cache, made by undisturbed runs as well
+        if not re.match(_OF_PACKAGES, path.name):
             yield path
     for path in set(SHM.iterdir()) - before:
         if not any(Path("/proc", number).exists() for number in re.findall(r"\d+", path.name)):

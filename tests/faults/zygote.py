@@ -23,7 +23,6 @@ IMPORTED = (
     "acenas.report.__main__",
     "acenas.evaluation.from_scratch",
     "matplotlib.backends.backend_agg",
-    "wandb",
     "onnxruntime",
     "torch.onnx",
 )

@@ -99,6 +99,9 @@ def test_a_configuration_names_them() -> None:
         ((bytes_of(3, 8, 8), [0, 1]), "train has 3 images and 2 labels"),
         ((bytes_of(2, 8, 8), [0.5, 1]), "labels of train must be whole numbers"),
         ((bytes_of(2, 8, 8), [-1, 1]), "labels of train must be whole numbers from 0"),
+        ((bytes_of(2, 8, 8), ["cat", "dog"]), "labels of train must be whole numbers from 0"),
+        ((bytes_of(2, 8, 8), np.eye(2, dtype=int)), "labels of train must be .* one for each image"),
+        ((np.full((2, 8, 8), np.nan), [0, 1]), "values of train that are not finite"),
         ((bytes_of(2, 8), [0, 1]), "an image is torch.uint8"),
         ((bytes_of(2, 8, 8).astype(np.int64), [0, 1]), "bytes or floats are needed"),
         (

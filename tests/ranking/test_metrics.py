@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 import time
 from collections.abc import Callable
 
@@ -330,12 +331,21 @@ def test_relevance_keeps_to_its_range(kind: GainKind, wrong: list[float], messag
             metric(values, values, 2, gain=kind)
 
 
-def test_infinite_accuracies_have_no_relevance() -> None:
+def test_infinite_accuracies_have_no_relevance_and_no_regret() -> None:
     fine, infinite = torch.tensor([1.0, 2.0]), torch.tensor([1.0, math.inf])
-    with pytest.raises(ValueError, match="accuracies are infinite"):
+    with pytest.raises(ValueError, match="accuracies holds infinite values"):
         relevance(infinite)
-    with pytest.raises(ValueError, match="accuracies are infinite"):
+    with pytest.raises(ValueError, match="reference holds infinite values"):
         relevance(fine, reference=infinite)
+    with pytest.raises(ValueError, match="chosen holds infinite values"):
+        regret(infinite, infinite)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e300, sys.float_info.max])
+def test_accuracies_of_any_finite_magnitude_have_a_relevance(size: float) -> None:
+    accuracies = torch.tensor([-1.0, -1.0, 0.0, 1.0], dtype=torch.float64)
+    assert relevance(accuracies * size).tolist() == pytest.approx([0.0, 0.0, 10.0, 20.0])
+    assert relevance(accuracies[2:] * size, reference=accuracies * size).tolist() == pytest.approx([10, 20])
 
 
 def test_infinite_scores_rank_like_others() -> None:

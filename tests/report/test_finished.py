@@ -129,8 +129,10 @@ def test_what_cannot_be_compared_is_named_and_the_rest_is(tmp_path: Path) -> Non
     assert "summary.json is damaged" in left_out[damaged]
     assert left_out[unfinished] == "not finished"
     assert left_out[other].startswith("no search")
-    with pytest.raises(UserError, match="no finished search"):
+    with pytest.raises(UserError, match=r"no finished search in .*; python"):
         read_runs([unfinished])
+    with pytest.raises(UserError, match=r"no finished search in .*summary.json is damaged"):
+        read_runs([unfinished, damaged])
     with pytest.raises(UserError, match="no folder"):
         read_runs([tmp_path / "nowhere"])
 

@@ -1,5 +1,6 @@
 """A study of one's own with its report, and the loop around it."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,17 @@ def test_a_function_is_trained_shown_and_raised(tmp_path: Path, capsys: pytest.C
     )
     searched(tmp_path, train, budget=8)
     assert len(called) == 8
+
+
+def test_a_function_that_ends_the_program_has_failed(tmp_path: Path) -> None:
+    called = []
+
+    def train(**choices: object) -> float:
+        called.append(choices)
+        return sys.exit("no GPU \x00 here") if len(called) == 2 else 1.0
+
+    study = searched(tmp_path, train)
+    assert study.observations["message"].tolist() == ["", r"SystemExit: no GPU \x00 here", "", "", "", ""]
 
 
 def test_what_a_function_may_not_do_is_one_sentence(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Studies of large spaces and of thousands of observations ask within seconds, and in 2 GB."""
+"""Studies of large spaces and of thousands of observations ask within seconds, and in 2 GB.
+
+The seconds are of the processor: those of the clock are the same or less, but where other programs run.
+"""
 
 import json
 import subprocess
@@ -21,16 +24,15 @@ def measured(case: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_ten_thousand_observations() -> None:
     found = measured("observed")
-    assert found["ask"][0] < 60 and found["returned"][0] < 30
-    assert found["close"][0] < 120 and found["gb"] < 2
+    assert found["ask"][1] < 60 and found["returned"][1] < 30
+    assert found["close"][1] < 120 and found["gb"] < 2
     assert found["learned"] > 0.8 and found["same"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "size", "seconds"), [("listed", 10**5, 3), ("sampled", 10**12, 6)])
 def test_a_large_space(case: str, size: int, seconds: float) -> None:
-    """In seconds of the processor: those of the clock are the same or less, but where other programs run."""
     found = measured(case)
-    assert found["architectures"] == size and found["asked"] == 18
+    assert found["architectures"] == size and found["asked"] == 19
     assert found["open and ask"][1] < 10 and found["gb"] < 2
     assert all(processor < seconds for _, processor in found["ask"])

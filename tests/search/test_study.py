@@ -23,19 +23,20 @@ from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.costs import CostModel
 from acenas.evaluation.objective import Objective
+from acenas.ranker import Finetuning, GraphRanker
+from acenas.ranker.baselines import RandomForestRanker
+from acenas.ranking import LambdaRankLoss
 from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial, run_study
 from acenas.search.constraints import Limits
 from acenas.search.events import RoundResult, SearchCallback
-from acenas.spaces import Choice, Choices, GraphBatch
+from acenas.spaces import Choice, Choices, GraphBatch, Graphs
 from acenas.tables import WeakLabels
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
 
-def study(folder: Path, budget: int = 20, seed: int = 0, objective: Objective = Objective()) -> Study:  # noqa: B008
+def study(folder: Path, budget: int = 20, seed: int = 0, **more: Any) -> Study:
     search = BudgetedSearch(budget, 3, 0.3, first=BestAndRandom(0.0))
-    return Study(
-        SPACE, None, folder, seed, objective=objective, ranker=LeastSquares(), search=search, archs=ARCHS
-    )
+    return Study(SPACE, None, folder, seed, ranker=LeastSquares(), search=search, archs=ARCHS, **more)
 
 
 def accuracy(trial: Trial) -> float:
@@ -316,7 +317,54 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
         )
     with pytest.raises(UserError, match="another ranker"):
         Study(SPACE, 12, tmp_path, archs=ARCHS)
+    with pytest.raises(UserError, match="another set of weak labels"):
+        study(tmp_path, weak_labels=pd.DataFrame({"arch": ARCHS, "size": 1.0}))
     assert json.loads((tmp_path / "study.json").read_text())["budget"] == 12
+
+
+def test_other_settings_of_a_ranker_and_other_graphs_are_refused(tmp_path: Path) -> None:
+    chain, pair = (["in", "conv", "out"], [(0, 1), (1, 2)]), (["in", "out"], [(0, 1)])
+    graphs = Graphs({"chain": chain, "pair": pair})
+    Study(graphs, 2, tmp_path, weak_labels=[])
+    Study(graphs, 2, tmp_path, ranker=GraphRanker(graphs, accelerator="auto"))
+    for ranker, name in (
+        (GraphRanker(graphs, finetuning=Finetuning(passes=9)), r"ranker\.finetuning\.passes \(150, not 9\)"),
+        (GraphRanker(graphs, loss=LambdaRankLoss(sigma=2.0)), r"ranker\.loss\.sigma \(1\.0, not 2\.0\)"),
+    ):
+        with pytest.raises(UserError, match=f"another {name}"):
+            Study(graphs, 2, tmp_path, ranker=ranker)
+    with pytest.raises(UserError, match=r"another space \(Graphs\(2 architectures, .*, not Graphs\(1 arch"):
+        Study(Graphs({"chain": chain}), 2, tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "lab").touch()
+    with pytest.raises(UserError, match="is a file; name a folder"):
+        study(tmp_path / "lab")
+
+
+def test_an_objective_that_is_a_choice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="width is the objective and a choice"):
+        Study(Choices({"width": [1, 2]}), 2, tmp_path, objective="min width")
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [(1e300, 0), (-1e300, 0), (1e-300, 0), (1e-6, 1e9)],
+    ids=["huge", "negative", "tiny", "far from 0"],
+)
+def test_values_of_any_size_are_learned_from(tmp_path: Path, scale: tuple[float, float]) -> None:
+    space, (factor, offset) = Choices({name: list(range(4)) for name in "abc"}), scale
+
+    def asked(name: str, factor: float, offset: float) -> list[str]:
+        direction, ranker = "max" if factor > 0 else "min", RandomForestRanker(space)
+        objective = f"{direction} score"
+        own = Study(space, 12, tmp_path / name, objective=objective, weak_labels=[], ranker=ranker)
+        told(own, lambda trial: offset + factor * sum(trial.choices.values()))
+        assert own.returned is not None
+        return [*own.observations["arch"], own.returned.arch]
+
+    assert asked("scaled", factor, offset) == asked("as it is", 1, 100)
 
 
 @pytest.mark.parametrize("file", ["observations.parquet", "scores.parquet", "study.json"])

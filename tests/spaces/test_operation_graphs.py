@@ -134,6 +134,26 @@ def test_what_is_not_there_is_told() -> None:
         unlisted.sample(1, torch.Generator())
 
 
+def test_what_is_not_listed_is_of_the_space_where_the_operations_are_known() -> None:
+    space = Graphs(lambda arch: (arch.split("-"), [(0, 1)]), ["in-out", "in-7"])
+    assert repr(space) == "Graphs(2 architectures, operations=['7', 'in', 'out'], nodes=2)"
+    assert space.parse("7-out") == "7-out"
+    for arch, match in (
+        ("in-8", "is '8' and can be 7, in or out"),
+        ("in-out-7", "3 nodes and can have 1 to 2"),
+        ("x", "1"),
+    ):
+        with pytest.raises(UserError, match=match):
+            space.parse(arch)
+    with pytest.raises(UserError, match=r"read fails: ZeroDivisionError: division by zero: 'in'"):
+        Graphs(lambda arch: 1 / 0, ["in"])  # type: ignore[arg-type,return-value]
+
+
+def test_operations_that_are_no_text_are_named_by_it() -> None:
+    operations: list[Any] = [None, 3, "conv"]
+    assert Graphs({"a": (operations, [(0, 1), (1, 2)])}).operations == ["3", "None", "conv"]
+
+
 def test_a_space_that_is_drawn_from_goes_on_beyond_a_list() -> None:
     space = Graphs(f"{__name__}.digraph", operations=OPERATIONS, nodes=5, sample=drawn)
     archs = space.sample(20, torch.Generator().manual_seed(1))

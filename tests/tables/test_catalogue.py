@@ -39,6 +39,29 @@ def test_the_data_folder_is_looked_through(data_dir: Path, monkeypatch: pytest.M
     assert own() == found
 
 
+def test_a_table_that_the_users_configurations_describe_has_their_name(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "conf"
+    (conf / "table").mkdir(parents=True)
+    monkeypatch.setenv("ACENAS_CONF", str(conf))
+    for name, text in (
+        ("mine", f"path: {data_dir / 'toy.parquet'}"),
+        ("lost", "path: lost.parquet"),
+        ("composed", "path: ${data_dir}/toy.parquet"),
+        ("damaged", "path: ["),
+        ("named", "path: toy"),
+    ):
+        (conf / "table" / f"{name}.yaml").write_text(text)
+    assert find_table("mine") == data_dir / "toy.parquet"
+    found = own()
+    assert (
+        set(found) == {"mine", "lost"}
+        and found["mine"] is None
+        and "no table lost.parquet" in str(found["lost"])
+    )
+
+
 def test_embedded_tables_are_sound() -> None:
     for entry in available_tables():
         if entry.embedded:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import acenas.training.lightning
 from acenas.errors import UserError
-from acenas.training.lightning import EpochCheckpoint, quiet, resumable
+from acenas.training.lightning import EpochCheckpoint, fit, quiet, resumable
 
 
 def test_rankers_can_use_it_without_images_and_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +65,40 @@ def test_an_interrupt_stays_one() -> None:
     assert signal.getsignal(signal.SIGINT) is handler
     with pytest.raises(SystemExit), quiet():
         sys.exit(1)
+
+
+class EndedAt(pl.LightningModule):
+    """A training of two steps; its process is told to end in one of them."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step, self.layer = step, torch.nn.Linear(1, 1)
+
+    def training_step(self, batch: list[torch.Tensor], step: int) -> torch.Tensor:
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        loss: torch.Tensor = self.layer(batch[0]).sum()
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_process_that_is_told_to_end_does(step: int) -> None:
+    """Lightning would exit with status 0, or go on after the last step."""
+    if (process := os.fork()) == 0:
+        try:
+            fit(
+                EndedAt(step),
+                DataLoader(TensorDataset(torch.ones(2, 1))),
+                None,
+                max_epochs=1,
+            )
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("content", ["nothing", "cut", "other", "code"])

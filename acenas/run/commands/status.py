@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from acenas.errors import UserError, exit_status, shortened
-from acenas.files import check_kind, number, read_json
+from acenas.files import check_kind, number, read_json, shown
 from acenas.report import runs
 from acenas.report.identity import Identity, read_identity, seconds_in_words
 
@@ -150,7 +150,7 @@ def _best(facts: dict[str, Any]) -> str:
     value, objective = facts.get(name), name.removeprefix("best_observed_")
     if objective == "accuracy":
         return number(value)
-    return f"{objective} {runs.shown(value, '')}"
+    return f"{objective} {shown(value, '')}"
 
 
 def _left(facts: dict[str, Any]) -> float | None:

@@ -11,7 +11,7 @@ import atexit
 import gc
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,8 @@ def _new(options: argparse.Namespace) -> None:
             f"--space {options.space}: give a YAML file, module:object, or a name in the folder space of ACENAS_CONF"
         )
     space, described = opened
+    if taken := {"trial", "failed"} & set(space.choice_columns):
+        raise UserError(f"a choice is called {taken.pop()}, as a column of the trials is; call it otherwise")
     if (options.folder / DESCRIPTION).exists():
         raise UserError(f"{options.folder} holds a study already; raise its budget with ask --budget")
     from acenas.run.study import Study
@@ -100,12 +102,14 @@ def _limit(text: str) -> tuple[str, float]:
 def _ask(options: argparse.Namespace) -> None:
     import pandas as pd
 
+    from acenas.spaces.choices.layout import flat
+
     study = open_study(options.folder, options.budget, options.trust)
     trials = study.pending if options.pending else study.ask(options.count)
     rows = [
         {
             "trial": trial.number,
-            **_flat(trial.choices),
+            **flat(trial.choices),
             "arch": trial.arch,
             study.objective.name: "",
             "failed": "",
@@ -127,19 +131,8 @@ def _ask(options: argparse.Namespace) -> None:
         )
 
 
-def _flat(choices: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Choices with those of blocks as `block.0.kernel`."""
-    found: dict[str, Any] = {}
-    for name, value in choices.items():
-        if isinstance(value, list):
-            for number, block in enumerate(value):
-                found |= _flat(block, f"{before}{name}.{number}.")
-        else:
-            found[before + name] = value
-    return found
-
-
 def _tell(options: argparse.Namespace) -> None:
+    from acenas.evaluation.objective import as_number
     from acenas.search import Trial
 
     study, frame = open_study(options.folder, trust=options.trust), _read(options.file)
@@ -154,9 +147,11 @@ def _tell(options: argparse.Namespace) -> None:
     for number, cells in enumerate(frame.to_dict("records"), start=1):
         row = {key: value for key, value in cells.items() if str(value).strip()}
         try:
-            which: Any = row.get("arch", row)  # an architecture, or choices
+            which: Any = row.get(
+                "arch", cells
+            )  # an architecture, or choices: of an empty one the value may be None
             if "trial" in row:
-                trial = int(float(row["trial"]))
+                trial = int(as_number(row["trial"], "trial"))
                 which = Trial(trial, row["arch"]) if "arch" in row else trial
             if "failed" in row:
                 study.fail(which, row["failed"])
@@ -208,7 +203,7 @@ def _show(options: argparse.Namespace) -> None:
         f"{len(study.state.given)} given"
     )
     if best is not None:
-        print(f"returned: {best.arch}: {study.objective.name} {study.objective.show(best.value, 4)}")
+        print(f"returned: {best.arch}: {study.objective.name} {study.objective.show(best.value)}")
         print(study.ranking().head(options.top).to_string())
 
 

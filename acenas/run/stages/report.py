@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from rich import get_console
 
+from acenas.errors import reason_of
 from acenas.evaluation import Judge, TableJudge
 from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
@@ -153,7 +154,11 @@ def costs_of(archs: Sequence[str], cfg: DictConfig, parts: Parts) -> pd.DataFram
         try:
             costs = counted_costs(parts.space, archs, parts.task).frame()
         except Exception as error:  # of a user's network: all is trained and paid by now
-            warnings.warn(f"costs are left out, as counting them failed: {error}", stacklevel=2)
+            get_console().print(
+                f"Costs are left out of the report, as counting them failed: {reason_of(error)}",
+                soft_wrap=True,
+                markup=False,
+            )
             return pd.DataFrame(index=list(archs))
         return costs.rename(columns=lambda name: name.split(".")[1])
     if table is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -69,6 +70,10 @@ class Layout:
         self.columns: list[Column] = []
         self.items = self._items(choices, {}, (), (), "")
         self._is_flat = not any(column.when or column.is_number for column in self.columns)
+        if "arch" in (item.name for item in self.items):
+            raise UserError("space: arch is the name of the whole architecture; call the choice otherwise")
+        if doubled := [name for name, times in Counter(self.names()).items() if times > 1]:
+            raise UserError(f"space: {doubled[0]} would be the column of two choices; call one otherwise")
         self._order = self._conditions_first()
         self._branches: list[dict[frozenset[int], list[tuple[Row, frozenset[int]]]]] = []
         """For each column in `_order` and each state: codes, and the state after any of them."""
@@ -238,17 +243,26 @@ class Layout:
     def nested(
         self, cells: Mapping[str, Any], items: Sequence[Item] | None = None, prefix: str = ""
     ) -> dict[str, Any]:
-        """Returns the mapping in a row of a table with columns `name`, and `name.0.inner` for the first block."""
+        """Returns the mapping in a row of a table with columns `name`, and `name.0.inner` for the first block.
+
+        For a `Repeated`, the column `name` is a list of its blocks or their number; without it the last block is the
+        last one of which anything is there.
+        """
         found: dict[str, Any] = {}
-        for name, _, blocks in self.items if items is None else items:
-            if blocks is not None and not isinstance(cells.get(prefix + name), list):
+        for name, number, blocks in self.items if items is None else items:
+            told = cells.get(prefix + name)
+            if isinstance(told, list | np.ndarray):
+                found[name] = list(told)
+            elif blocks is not None:
                 inner = [self.nested(cells, block, f"{prefix}{name}.{i}.") for i, block in enumerate(blocks)]
-                while inner and all(map(missing, inner[-1].values())):
+                if not _empty(told):
+                    inner = inner[: self.columns[number].values[self.columns[number].code(told)]]
+                while _empty(told) and inner and all(map(_empty, inner[-1].values())):
                     inner.pop()
                 found[name] = inner
             elif prefix + name in cells:
-                found[name] = cells[prefix + name]
-        return {name: value for name, value in found.items() if value != [] or not prefix}
+                found[name] = told
+        return found
 
     # --- counting, and what is one change away ---
 
@@ -353,6 +367,27 @@ def _spec(place: str, given: Any) -> Choice | Repeated:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise UserError(f"space: {place} needs a list of choices, not {given!r:.200}")
     return Choice(list(given))
+
+
+def flat(choices: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns choices as a row of a table, which `Layout.nested` reads.
+
+    >>> flat({"width": 32, "block": [{"kernel": 3}, {"kernel": 5}]})
+    {'width': 32, 'block': 2, 'block.0.kernel': 3, 'block.1.kernel': 5}
+    """
+    found: dict[str, Any] = {}
+    for name, value in choices.items():
+        if isinstance(value, list):
+            found[prefix + name] = len(value)
+            for number, block in enumerate(value):
+                found |= flat(block, f"{prefix}{name}.{number}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
+def _empty(cell: Any) -> bool:
+    return cell == "" or cell == [] if isinstance(cell, str | list) else missing(cell)
 
 
 def _times(place: str, times: Any) -> list[int]:

@@ -14,7 +14,7 @@ from torch import nn
 from acenas.errors import UserError
 from acenas.spaces.choices.grammar import read_fields
 from acenas.spaces.choices.layout import Layout, Row
-from acenas.spaces.custom import CustomSpace, named
+from acenas.spaces.custom import CustomSpace, called, named
 from acenas.spaces.graphs import GraphBatch
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Choices(CustomSpace):
         except UserError:
             if self._read is None:
                 raise
-        return self._written(lambda: self._read(text), text)
+        return self._written(lambda: called(self._read, text), text)
 
     def _written(self, read: Callable[[], Mapping[str, Any]], told: object) -> str:
         try:

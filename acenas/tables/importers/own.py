@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -178,14 +179,14 @@ def _check_numbers(name: str, values: pa.ChunkedArray) -> None:
     """Raises `UserError` that names the first value that is no number."""
     if is_number(values.type) or pa.types.is_null(values.type):
         return
-    for row, value in enumerate(values.to_pylist()):
-        try:
-            float("nan" if value is None else value)
-        except (ValueError, TypeError):
-            raise UserError(
-                f"column {name} holds text, not numbers, such as {value!r:.200} in row {row}; write numbers alone, and "
-                "nothing where a value is missing"
-            ) from None
+    texts = {row: value for row, value in enumerate(values.to_pylist()) if value is not None}
+    first = min(texts, default=None)
+    row = next((row for row, text in texts.items() if not re.fullmatch(r"[-+.\deE]+", str(text))), first)
+    if row is not None:
+        raise UserError(
+            f"column {name} holds text, not numbers, such as {texts[row]!r:.200} in row {row}; write numbers "
+            "alone, and nothing where a value is missing"
+        )
 
 
 def percent(name: str, values: NDArray[np.float64], unit: Unit) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from acenas.errors import UserError
-from acenas.files import atomic_path, write_text
+from acenas.files import atomic_path, remove_unfinished, write_text
 from acenas.training.final.card import Origin, model_card
 from acenas.training.final.network import TrainedNetwork
 
@@ -66,6 +66,7 @@ class Export:
         differences = {name: self._write(name, network, shape, folder / FILES[name]) for name in self.formats}
         files = {FILES[name]: difference for name, difference in differences.items()}
         write_text(folder / "README.md", model_card(trained.facts, origin, files))
+        remove_unfinished(folder)
         return differences
 
     def _write(self, name: str, network: nn.Module, shape: tuple[int, int, int], path: Path) -> float:

@@ -16,6 +16,7 @@ from torch import nn
 from acenas.errors import UserError
 from acenas.run.config import conf_dir
 from acenas.spaces import Choice, Choices, Repeated
+from acenas.spaces.choices.layout import flat
 from acenas.spaces.cost import Cost
 from acenas.spaces.features import Counts, OneHot
 
@@ -223,6 +224,41 @@ def test_rows_of_a_frame_are_read_by_their_columns_or_their_string() -> None:
         SPACE.read_frame(frame, column="net")
 
 
+def test_rows_of_a_frame_have_blocks_within_blocks_and_blocks_of_which_nothing_is_there() -> None:
+    inner = Repeated({"kernel": [3, 5]}, times=[0, 1])
+    space = Choices({"block": Repeated({"norm": [None, "batch"], "inner": inner}, times=[0, 1, 2])})
+    archs = space.enumerate()
+    frame = pd.DataFrame([flat(space.choices(arch)) for arch in archs])
+    for empty in (np.nan, ""):
+        assert space.read_frame(frame.astype(object).where(frame.notna(), empty)) == archs
+    nested = pd.DataFrame([space.choices(arch) for arch in archs])
+    assert space.read_frame(nested) == archs
+    assert space.read_frame(nested.assign(block=nested["block"].map(np.array))) == archs
+    without = frame.drop(columns="block")  # the last block is the last one of which anything is there
+    assert space.read_frame(without[without["block.1.norm"] == "batch"]) == [
+        arch
+        for arch in archs
+        if arch.endswith(
+            ("(norm=batch,inner=)", "(norm=batch,inner=(kernel=3))", "(norm=batch,inner=(kernel=5))")
+        )
+        and arch.count("norm") == 2
+    ]
+    with pytest.raises(UserError, match="block has 3 blocks and can have 0, 1 or 2"):
+        space.read_frame(frame.assign(block=3))
+
+
+@pytest.mark.parametrize(
+    ("choices", "match"),
+    [
+        ({"arch": ["a", "b"]}, "arch is the name of the whole architecture"),
+        ({"a.0.b": [1], "a": Repeated({"b": [1]}, times=1)}, "a.0.b would be the column of two choices"),
+    ],
+)
+def test_names_that_would_be_mixed_up_are_refused(choices: dict[str, Any], match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        Choices(choices)
+
+
 def test_strings_of_others_are_read_by_a_pattern_or_a_function() -> None:
     pattern = r"e(?P<e>\d)k(?P<k>\d)(?P<s>s)?"
     space = Choices(
@@ -244,6 +280,8 @@ def test_strings_of_others_are_read_by_a_pattern_or_a_function() -> None:
     flat = Choices({"a": [0, 1], "b": [2, 3]}, read=r"(?P<a>\d)_(?P<b>\d)")
     assert flat.parse("64-1_2") == "a=1,b=2"
     assert Choices({"a": [0, 1]}, read=lambda text: {"a": text[-1]}).parse("net1") == "a=1"
+    with pytest.raises(UserError, match="read fails: IndexError"):
+        Choices({"a": [0, 1]}, read=lambda text: {"a": text[99]}).parse("net1")
     with pytest.raises(UserError, match=r"space.read=no.such cannot be imported"):
         Choices({"a": [0, 1]}, read="no.such")
 

@@ -96,6 +96,13 @@ def test_accuracies_of_short_trainings_may_be_declared_weak_labels(tmp_path: Pat
             r"column a of .*mine.csv holds text, not numbers, such as '90.5%' in row 1",
         ),
         (FRAME.assign(a=["0.5", "0.7", "None"]), COLUMNS, "fraction", "not numbers, such as 'None' in row 2"),
+        (FRAME.assign(a=["0.5", "9_0", "1"]), COLUMNS, "fraction", "not numbers, such as '9_0' in row 1"),
+        (
+            FRAME.assign(a=np.array(["no", "no", None])),
+            COLUMNS,
+            "fraction",
+            "not numbers, such as 'no' in row 0",
+        ),
         (FRAME.assign(a=[0.5, np.nan, 0.25]), COLUMNS, "fraction", "1 of 3 accuracies are missing"),
     ],
 )

@@ -84,7 +84,9 @@ def test_the_card_tells_what_a_user_must_know(tmp_path: Path) -> None:
     origin = Origin(
         ["It was found by a search."], {"pixel3": 4.5}, {1: FACTS.accuracy, 2: {"valid": 93.0, "test": 94.0}}
     )
+    (tmp_path / ".network.onnx.1a2b3c4d.tmp").write_text("what a kill has left half written")
     Export(["torchscript"]).run(of, tmp_path, origin)
+    assert {path.name for path in tmp_path.iterdir()} == {"network.torchscript.pt", "README.md"}
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     for text in (
         "k5e6,k3e3:k7e6",
