@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sys
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,9 +111,7 @@ class TrainingJobs(Evaluator):
             result = self.train(arch, number, folder)
             if not math.isfinite(result["value"]):  # not kept: another attempt trains again
                 raise UserError(f"the objective is {result['value']}")
-        except BaseException as error:  # one that ends a program, such as SystemExit, must not end the search
-            if sys.platform == "win32" and isinstance(error, KeyboardInterrupt):  # no other process there
-                raise
+        except (Exception, SystemExit) as error:  # a program that ends itself must not end the search
             write_text(folder / ERROR, f"{arch}\n\n{traceback.format_exc()}")
             return reason_of(error)
         write_text(folder / RESULT, json.dumps({"arch": arch} | result, indent=2) + "\n")

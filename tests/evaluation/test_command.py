@@ -149,7 +149,6 @@ class UnspeakableError(Exception):
     ("error", "reason"),
     [
         (SystemExit(3), "SystemExit: 3"),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
         (MemoryError(), "MemoryError"),
         (UnspeakableError("", None), "UnspeakableError"),
         (ValueError("too wide \ud800\nfor this GPU"), r"ValueError: too wide \ud800"),
