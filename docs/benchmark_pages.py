@@ -18,4 +18,6 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Turns the links of a clone into those of the site, where the pages lie one level higher."""
-    return markdown.replace("](../../benchmarks/", "](../benchmarks/")
+    return markdown.replace("](../benchmarks/", "](benchmarks/").replace(
+        "](../../benchmarks/", "](../benchmarks/"
+    )
