@@ -91,7 +91,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     space = NDS(family, widths=(2, 4), depths=(3, 4), in_channels=1)
     archs = space.canonical_all(space.sample(10, torch.Generator().manual_seed(0)))
     harder = Augmentation(padding=1, noise=0.8)
-    images, recipe = ImageTask(Digits(), harder, harder), Recipe(epochs=1, batch_size=32, learning_rate=0.1)
+    images, recipe = ImageTask(Digits(), harder, harder), Recipe(epochs=1, batch_size=32, learning_rate=0.03)
     observed = TrainingEvaluator(space, images, recipe, folder / "trained", jobs=1).evaluate(archs)
     frame = pd.DataFrame({"arch": archs, "digits.observed.1": observed.observed_accuracy})
     frame["digits.test.1"] = TrainingJudge(space, images, folder / "trained").test_accuracy(archs)
