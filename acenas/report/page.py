@@ -107,7 +107,7 @@ def write_report(
         draw: Makes a picture of an architecture.
         configuration: The resolved configuration, as the page shows it.
         properties: The costs of architectures: one row per architecture (index), columns as `cost_unit` has them.
-        train: The command that trains an architecture to its full accuracy, with `ARCHITECTURE` in its place.
+        train: The command that trains an architecture, with `ARCHITECTURE` in its place; empty for none.
 
     Returns:
         The pictures of `best_architectures(search)` as PNG files.

@@ -13,6 +13,7 @@ from typing import Any
 import hydra.utils
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
@@ -107,6 +108,17 @@ def composing(folder: str | None = None) -> Iterator[None]:
     finally:
         if outer is not None:
             GlobalHydra.instance().initialize(outer)
+
+
+def search_path() -> list[str]:
+    """The override that makes runs find the user's own configs: those of `--config-dir` and `hydra.searchpath`."""
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    own = [
+        f"{source.schema}://{source.path}"
+        for source in sources
+        if source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
+    ]
+    return [f"hydra.searchpath={json.dumps(own)}"] if own else []
 
 
 def run_folder(cfg: DictConfig) -> Path:

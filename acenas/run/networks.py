@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from hydra import compose
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from acenas.errors import UserError
 from acenas.evaluation.jobs import arch_folder
@@ -15,7 +20,15 @@ from acenas.evaluation.objective import Objective
 from acenas.files import reading
 from acenas.images import ImageTask
 from acenas.report import runs
-from acenas.run.config import config_in, instantiate, trains_architectures
+from acenas.report.identity import given_overrides, key_of
+from acenas.run.config import (
+    composing,
+    conf_dir,
+    config_in,
+    instantiate,
+    search_path,
+    trains_architectures,
+)
 from acenas.run.origins import origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
 from acenas.training.final import FinalTraining, NetworkFacts, Origin, TrainedNetwork
@@ -119,6 +132,73 @@ def final_training(
             f"{training.space.name}; choose a space of that name"
         )
     return training
+
+
+def final_command(cfg: DictConfig, folder: Path, space: SearchSpace, arch: str) -> str:
+    """The command that trains an architecture of a run's space, with `ARCHITECTURE` in its place.
+
+    It trains on the images of the run, or on those that its table is of.
+
+    Args:
+        cfg: Of the run.
+        folder: Of the run, whose overrides are there.
+        space: Of the run.
+        arch: One of its architectures.
+
+    Returns:
+        A command for a shell; empty where such images are no choice, or the space builds no networks.
+    """
+    try:
+        space.build(arch, 10)
+        with composing():
+            asked = _final_overrides(cfg, given_overrides(folder))
+    except (HydraException, OmegaConfBaseException, UserError):
+        return ""
+    command = ["python", "-m", "acenas", "experiment=final", *(asked or []), 'arch="ARCHITECTURE"']
+    return "" if asked is None else shlex.join(command)
+
+
+def _final_overrides(cfg: DictConfig, given: Sequence[str]) -> list[str] | None:
+    """What `experiment=final` needs besides, to train in the space of `cfg`, a run of the overrides `given`.
+
+    None where the images are not known, or the space cannot be described so.
+    """
+    where = [each for each in given if key_of(each) == "hydra.searchpath"] or search_path()
+    choices = compose("config", [*where, *given], return_hydra_config=True).hydra.runtime.choices
+    where += [each for each in given if key_of(each) == "data_dir"]
+    space, images = choices["space"], choices["images"]
+    groups = ["space", "images"] if cfg.images else ["space"]
+    if not cfg.images:
+        images = str(cfg.table.observed).split(".")[0] if cfg.table else ""
+        if not _choice("images", images).exists():
+            return None
+        if _choice(
+            "space", f"{space}_{images}"
+        ).exists():  # smaller networks than its own, as that table is of
+            space, groups = f"{space}_{images}", []
+    chosen = {"space": space, "images": images} | ({"final": "imagenet_360"} if images == "imagenet" else {})
+    default = compose("config", ["experiment=final"], return_hydra_config=True).hydra.runtime.choices
+    asked = [f"{group}={name}" for group, name in chosen.items() if name != default[group]]
+    asked += [each for each in given if key_of(each).split(".")[0] in groups and key_of(each) not in groups]
+
+    if groups:  # where that differs still, the experiment of the run has values of its own there
+        asked += _differing(cfg, compose("config", ["experiment=final", *where, *asked]), groups)
+        if _differing(cfg, compose("config", ["experiment=final", *where, *asked]), groups):
+            return None
+    return [*where, *asked]
+
+
+def _differing(cfg: DictConfig, other: DictConfig, groups: Sequence[str]) -> list[str]:
+    """The overrides that give the groups of `other` the values that they have in `cfg`."""
+    ours, theirs = (
+        dict(runs.flat({group: OmegaConf.to_container(each[group], resolve=True) for group in groups}))
+        for each in (cfg, other)
+    )
+    return [f"{key}={json.dumps(value)}" for key, value in ours.items() if value != theirs.get(key)]
+
+
+def _choice(group: str, name: str) -> Path:
+    return Path(conf_dir()) / group / f"{name}.yaml"
 
 
 def origin_of(cfg: DictConfig, folder: Path, summary: Mapping[str, Any], facts: NetworkFacts) -> Origin:

@@ -1,6 +1,5 @@
 """The command `python -m acenas.benchmark`: methods side by side, over tasks, budgets and seeds."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from acenas.errors import UserError, exit_status
 from acenas.run.command_line import run_application
-from acenas.run.config import conf_dir
+from acenas.run.config import conf_dir, search_path
 from acenas.run.folder import finish, only_process, remove_if_unused
 
 SUITE = "suite"
@@ -43,16 +42,6 @@ def common_overrides(cfg: DictConfig) -> Sequence[str]:
     # A run that took over trainings would show less time than it costs.
     where = [f"output_root={cfg.output_root}", "logger.mode=disabled", "take_over=false"]
     return where + ([f"data_dir={cfg.data_dir}"] if cfg.data_dir else [])
-
-
-def search_path() -> list[str]:
-    """The override that makes runs find the user's own configs: those of `--config-dir` and `hydra.searchpath`."""
-    own = [
-        f"{source.schema}://{source.path}"
-        for source in HydraConfig.get().runtime.config_sources
-        if source.provider == "command-line" or source.provider.startswith("hydra.searchpath")
-    ]
-    return [f"hydra.searchpath={json.dumps(own)}"] if own else []
 
 
 def main() -> int:

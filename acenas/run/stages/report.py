@@ -20,12 +20,12 @@ from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
 from acenas.run.config import instantiate_in, objective_of, trains_architectures
+from acenas.run.networks import final_command
 from acenas.run.parts import Parts
 from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
 from acenas.search import SearchResult
 from acenas.search.constraints import Limits
-from acenas.spaces import NasBench201
 from acenas.tables import parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
 
@@ -65,20 +65,14 @@ def report(
     of_table = search.scores["arch"].to_list() if parts.task is None else []
     costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned, *of_table])), cfg, parts)
     written = OmegaConf.to_yaml(cfg, resolve=True)
-    pictures = write_report(folder, search, parts.space.draw, written, costs, _train(parts))
+    train = final_command(cfg, folder, parts.space, search.returned)
+    pictures = write_report(folder, search, parts.space.draw, written, costs, train)
     log_table(loggers, "report/best_architectures", best.join(costs, on="arch"), pictures)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
     picture = dict(zip(best["arch"], pictures, strict=False)).get(search.returned)
     log_result(loggers, summary, folder / "report.html", picture)
     return summary
-
-
-def _train(parts: Parts) -> str:
-    """The command that trains an architecture to its full accuracy, where it needs no further choice."""
-    if not isinstance(parts.space, NasBench201):
-        return ""
-    return "python -m acenas experiment=final 'arch=\"ARCHITECTURE\"'"
 
 
 def finished_search(
