@@ -1,11 +1,18 @@
 """What W&B shows of two methods by three seeds, without hand work: decoded from the files of offline runs."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Command, run_folders, summary
+from tests.integration.conftest import Command, environment, run_folders, summary
 from tests.report.live.wandb_offline import OfflineRun, offline_folders, read_offline_run
 
 SEEDS = (0, 1, 2)
@@ -74,3 +81,57 @@ def test_the_table_of_the_best_has_parameters_and_flops(runs: dict[Path, Offline
         assert len(table["data"]) == 10 and None not in [
             row[table["columns"].index("params_m")] for row in table["data"]
         ]
+
+
+@contextmanager
+def service(asked: list[dict[str, Any]]) -> Iterator[str]:
+    """The address of what answers as W&B's service does where a view is saved; `asked` is what it was sent."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            asked.extend([json.loads(sent)] if sent.startswith(b"{") else [])
+            viewer = {"id": "1", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}
+            view = {"view": {"id": "2", "name": "seen"}, "inserted": True}
+            told = json.dumps({"data": {"viewer": viewer, "upsertView": view}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_the_view_of_the_example_has_panels_of_what_runs_log(
+    runs: dict[Path, OfflineRun], tmp_path: Path
+) -> None:
+    pytest.importorskip("wandb_workspaces", reason="needs wandb-workspaces")
+    example = Path(__file__).parents[2] / "examples" / "wandb_view.py"
+    asked: list[dict[str, Any]] = []
+    with service(asked) as address:
+        key = {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40}
+        command = [sys.executable, str(example), "me"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment() | key, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == f"{address}/me/acenas?nw=seen\n", done.stderr
+    (saved,) = [each["variables"] for each in asked if "spec" in each.get("variables", {})]
+    shown = json.loads(saved["spec"])["section"]
+    (section,) = shown["panelBankConfig"]["sections"]
+    panels = [panel["config"] for panel in section["panels"]]
+    assert [panel["metrics"] for panel in panels] == [["search/returned_test_accuracy"], ["search/ndcg@10"]]
+    for panel in panels:
+        assert (panel["groupBy"], panel["groupAgg"], panel["groupArea"]) == ("method.value", "mean", "stderr")
+    columns = [name.removeprefix("summary:") for name in shown["runSets"][0]["runFeed"]["columnOrder"][1:]]
+    for run in runs.values():
+        assert "method" in run.config and set(columns) <= run.summary.keys()
+        for panel in panels:
+            assert any({panel["xAxis"], *panel["metrics"]} <= row.keys() for row in run.history)
