@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
+from rich import get_console
 
 from acenas.evaluation.objective import Objective
 from acenas.files import is_full, reading, write_text
@@ -281,6 +282,8 @@ def run_loggers(
         exit_code = 0
     finally:
         if wandb_logger is not None:
+            if not wandb_logger.experiment.offline:
+                _say("Sending the rest to W&B.")
             wandb_logger.close(exit_code)
             if wandb_logger.broken:
                 _end_service()
@@ -311,12 +314,17 @@ def _open_logger(
     return logger
 
 
+def _say(words: str) -> None:
+    get_console().print(words, soft_wrap=True, markup=False, highlight=False)
+
+
 def _end_service() -> None:
     """Ends W&B's service process, alive or dead, so that the next run starts one of its own."""
     with suppress(Exception), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         import wandb
 
         wandb.teardown()
+    os.environ.pop("WANDB_SERVICE", None)  # that of a parent process stays, with the run's id
 
 
 @contextmanager
@@ -365,8 +373,7 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
 
             settings = wandb.Settings(
                 console="off",  # the terminal shows a live bar, and W&B's capture would tear it
-                silent=attempt == "offline",
-                quiet=True,
+                silent=True,  # its service prints colours into files, too, whatever `quiet` says
                 disable_git=True,
                 save_code=False,
                 x_save_requirements=False,
@@ -376,7 +383,7 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
                 login_timeout=30,
                 finish_timeout=600,  # without a network it would wait for ever; `wandb sync` sends the rest later
             )
-            return wandb.init(
+            run = wandb.init(
                 **options,
                 id=run_id,
                 resume="allow",
@@ -385,6 +392,9 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
                 reinit="create_new",  # never the run that another job of this process may have left open
                 settings=settings,
             )
+            if attempt == "online":
+                _say(f"W&B: {run.url}")
+            return run
         except Exception as error:
             then = (
                 "Going on offline."

@@ -198,6 +198,19 @@ def test_online_without_a_server_goes_on_offline(
     assert read_offline_run(offline_folders(tmp_path)[0]).values("search/observed_regret") == [1]
 
 
+def test_online_tells_where_the_run_is_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    real_init, address = wandb.init, "https://wandb.example/me/acenas/runs/1"
+    monkeypatch.setattr(wandb, "init", lambda **options: real_init(**options | {"mode": "offline"}))
+    monkeypatch.setattr(wandb.Run, "url", address)
+    monkeypatch.setattr(wandb.Run, "offline", False)
+    with run_loggers(tmp_path, mode="online") as loggers:
+        log(loggers, range(2))
+    told = capfd.readouterr()
+    assert told.out == f"W&B: {address}\nSending the rest to W&B.\n" and told.err == ""
+
+
 def kill_the_service() -> None:
     """Ends W&B's own process, as the kernel does where memory is short."""
     mine = [
