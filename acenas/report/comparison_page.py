@@ -103,7 +103,12 @@ def _data(tasks: Sequence[pd.DataFrame], methods: Sequence[str]) -> dict[str, An
     dashes = {"-": [], "--": [8, 4], ":": [2, 3], "-.": [8, 3, 2, 3]}
     return {
         "methods": [
-            {"name": method, "colour": look["color"], "dash": dashes[look["linestyle"]]}
+            {
+                "name": method,
+                "colour": look["color"],
+                "dash": dashes[look["linestyle"]],
+                "marker": look["marker"],
+            }
             for method, look in looks(methods).items()
         ],
         "charts": [

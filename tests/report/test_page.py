@@ -13,6 +13,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from acenas.report.curves import MARKERS
 from acenas.report.figures import save_figure, search_curve
 from acenas.report.identity import Identity
 from acenas.report.page import POINTS, picture, write_report
@@ -270,6 +271,78 @@ def test_what_is_touched_in_a_chart_is_told_pinned_and_marked_elsewhere(
         assert page.locator("#trained tr.pinned button").inner_text() == other.locator("button").inner_text()
         other.locator("button").press(" ")
         assert "The returned architecture" in details.inner_text(), "once more lets go"
+
+
+@pytest.mark.slow
+def test_keys_move_from_point_to_point_and_pin_what_is_said(of_whole_space: Path, browser: Any) -> None:
+    data = data_of(of_whole_space)
+    with Opened(browser, of_whole_space) as page:
+        details, said = page.locator("#details"), page.locator("main > [aria-live=polite]")
+        curve, rounds = page.locator(".chart").all()[1:]
+
+        def told(*pressed: str) -> str:
+            for key in pressed:
+                page.keyboard.press(key)
+            return str(said.inner_text())
+
+        page.locator("#filter").focus()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.getAttribute('aria-roledescription')") == "chart"
+        assert told() == "" and page.locator("#keys").inner_text().startswith("In a chart the arrow keys")
+        place = 3
+        observed = f"observed accuracy {data['values']['observed accuracy (%)'][place]:.2f} %"
+        right = told(*["ArrowRight"] * place)
+        assert right.startswith(f"predicted rank 4, {observed}, test accuracy")
+        assert right.endswith(f"M parameters 1.0002, trained never, {data['arch'][place]}")
+        assert (
+            data["arch"][place] in details.inner_text() and page.locator(".ring.hovered:visible").count() == 1
+        )
+        assert told("Enter") == f"Pinned: {right}" and "Pinned" in details.inner_text()
+        assert told("ArrowUp").startswith("predicted rank 3,") and told("ArrowLeft").startswith(
+            "predicted rank 2,"
+        )
+        assert told("Shift+ArrowDown").startswith("predicted rank 12,")
+        assert told("End").startswith("predicted rank 15625,") and told("Home").startswith(
+            "predicted rank 1,"
+        )
+        assert told("Enter").startswith("The returned architecture: predicted rank 1,")
+        told("ArrowRight", "Escape")
+        assert page.locator(".ring.hovered:visible").count() == 0, "let go"
+
+        curve.focus()
+        assert "training 2, round 1 93.5" in told("ArrowRight") and "training 40, round 2" in told("End")
+        told("Enter")
+        assert page.locator("#trained tr.pinned button").inner_text() == "40", (
+            "and what was pinned is in the table"
+        )
+        rounds.focus()
+        assert told("ArrowRight") == "after 20 trainings; NDCG@10 1; Kendall 1"
+        assert told("ArrowRight").startswith("after 40") and rounds.locator(".tip").is_visible()
+
+
+@pytest.mark.slow
+def test_what_charts_show_differs_in_more_than_colour(of_whole_space: Path, browser: Any) -> None:
+    with Opened(browser, of_whole_space) as page:
+        signs = page.locator(".answers .plots figure").first.locator("figcaption i")
+        shapes = signs.evaluate_all("all => all.map(i => getComputedStyle(i).clipPath + i.clientWidth)")
+        assert len(shapes) == 5 and len(set(shapes)) == 4, "trained points are larger ones of the same shape"
+        drawn = page.evaluate(
+            """name => {
+                const canvas = new OffscreenCanvas(20, 20), context = canvas.getContext("2d");
+                return Object.entries(MARKERS).map(([name, shape]) => {
+                    const path = new Path2D();
+                    shape(path, 10, 10, 6);
+                    context.clearRect(0, 0, 20, 20);
+                    context.fill(path);
+                    const alpha = context.getImageData(0, 0, 20, 20).data.filter((_, i) => i % 4 === 3);
+                    return [name, [...alpha].map(each => (each > 127 ? 1 : 0)).join("")];
+                });
+            }"""
+        )
+        assert {name for name, _ in drawn} == set(MARKERS) and len({shape for _, shape in drawn}) == len(
+            MARKERS
+        )
+        assert all(60 < shape.count("1") < 150 for _, shape in drawn), "of about one size"
 
 
 @pytest.mark.slow

@@ -303,6 +303,23 @@ def test_methods_are_switched_off_in_tables_and_curves(written: Path, browser: A
 
 
 @pytest.mark.slow
+def test_curves_are_read_by_keys_and_told_apart_by_markers(written: Path, browser: Any) -> None:
+    with Opened(browser, written / "index.html") as page:
+        said = page.locator("main > [aria-live=polite]")
+        page.locator(".chart").first.focus()
+        page.keyboard.press("ArrowRight")
+        rows = said.inner_text().split("; ")
+        assert rows[0] == "after 10 trainings" and len(rows) == 4 and all("±" in row for row in rows[1:])
+        page.keyboard.press("End")
+        assert said.inner_text().startswith("after 20 trainings") and page.locator(".tip").first.is_visible()
+        page.locator("#filter").focus()
+        assert not page.locator(".tip").first.is_visible()
+        signs = page.locator("#methods i")
+        shapes = signs.evaluate_all("all => all.map(i => getComputedStyle(i).clipPath + i.dataset.marker)")
+        assert len(shapes) == len(set(shapes)) == 3
+
+
+@pytest.mark.slow
 def test_the_table_sorts_by_keys(written: Path, browser: Any) -> None:
     with Opened(browser, written / "index.html") as page:
         accuracies = page.locator("section p + .wide tbody tr td:nth-child(4)")
@@ -369,5 +386,18 @@ def test_a_configuration_marks_its_rows(of_sweep: Path, browser: Any) -> None:
         line.dispatch_event("click")
         marked = page.locator("tr.pinned")
         assert marked.count() >= 2 and all("lr=0.1" in text for text in marked.all_inner_texts())
+        line.dispatch_event("click")
+        assert marked.count() == 0, "once more lets go"
+
+        # By keys it is the same: up and down from result to result.
+        said = page.locator("main > [aria-live=polite]")
+        page.locator("figure:has(.parallel)").press("ArrowUp")
+        worst = said.inner_text()
+        assert "test accuracy (%) 91.00" in worst and page.locator("tr.hovered").count() >= 2
+        page.keyboard.press("ArrowUp")
+        assert "test accuracy (%) 92.00" in said.inner_text()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        assert said.inner_text() == f"Pinned: {worst}" and marked.count() >= 2
         page.locator("#methods label", has_text="loss=mse, ranker.lr=0.1").click()
         assert not line.is_visible()

@@ -65,6 +65,38 @@ function copier(text, what = "copy") {
   );
 }
 
+// --- keys ---
+
+const live = make("p", {className: "unseen"}); // what screen readers say of a point that keys have moved to
+live.setAttribute("aria-live", "polite");
+const ARROWS = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1]};
+const MOVES = {...ARROWS, Home: [0, -Infinity], End: [0, Infinity]};
+
+// By keys on `element`, `go(axis, by)` moves along x (0) or y (1) and returns what is there in words, as `pin()` does of
+// what it pins; null where a key means nothing.
+function keys(element, {go, pin = () => null, leave = () => {}}) {
+  element.tabIndex = 0;
+  element.addEventListener("keydown", event => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const [axis, by] = MOVES[event.key] ?? [];
+    const told = by ? go(axis, event.shiftKey ? 10 * by : by) : ["Enter", " "].includes(event.key) ? pin() : null;
+    if (event.key === "Escape") leave();
+    if (told === null) return;
+    live.textContent = told;
+    event.preventDefault();
+  });
+  element.addEventListener("blur", leave);
+}
+
+// Leads from point to point, `[x, y]` of each (null for none): from a place to another, so many further along an axis.
+function stepper(points) {
+  const there = [...points.keys()].filter(place => points[place] && points[place][1] != null);
+  const orders = [0, 1].map(axis => [...there].sort((a, b) => points[a][axis] - points[b][axis]));
+  const ranks = orders.map(order => new Map(order.map((place, rank) => [place, rank])));
+  return (from, axis, by) =>
+    orders[axis][Math.max(0, Math.min(there.length - 1, (ranks[axis].get(from) ?? -by) + by))] ?? null;
+}
+
 // --- charts ---
 
 const plots = [];
@@ -144,13 +176,63 @@ function plot(
     if (Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 4) clicked(u);
   });
   new ResizeObserver(() => u.setSize(size())).observe(holder);
+  holder.setAttribute("role", "application"); // keys are ours; `keys` says what they do
+  holder.setAttribute("aria-roledescription", "chart");
+  holder.setAttribute("aria-describedby", "keys");
   plots.push(u);
   return u;
 }
 
-const dots = (colour, size) => ({paths: () => null, points: {show: true, size, width: 0, fill: colour}});
+// Markers as the figures have them, by matplotlib's names: each adds a shape to a path.
+const polygon = corners => (path, x, y, r) => {
+  corners.forEach(([across, down], i) => path[i ? "lineTo" : "moveTo"](x + r * across, y + r * down));
+  path.closePath();
+};
+const around = (count, radius, turn = 0) =>
+  [...Array(count).keys()].map(i => {
+    const angle = (2 * Math.PI * i) / count + turn - Math.PI / 2;
+    return [radius(i) * Math.cos(angle), radius(i) * Math.sin(angle)];
+  });
+const PLUS = [[-0.35, -1], [0.35, -1], [0.35, -0.35], [1, -0.35], [1, 0.35], [0.35, 0.35]];
+const plus = [...PLUS, ...PLUS.map(([across, down]) => [-across, -down])];
+const MARKERS = {
+  o: (path, x, y, r) => {
+    path.moveTo(x + r, y);
+    path.arc(x, y, r, 0, 2 * Math.PI);
+  },
+  s: polygon(around(4, () => 1.25, Math.PI / 4)),
+  D: polygon(around(4, () => 1.25)),
+  "^": polygon(around(3, () => 1.3)),
+  v: polygon(around(3, () => 1.3, Math.PI)),
+  P: polygon(plus),
+  X: polygon(plus.map(([across, down]) => [(across - down) * 0.8, (across + down) * 0.8])),
+  "*": polygon(around(10, i => (i % 2 ? 0.55 : 1.35))),
+};
+
+// The points of a series as markers: each, or about `most` of them.
+const marked = (marker, most = Infinity) => (u, series, first, last) => {
+  const xs = u.data[0],
+    ys = u.data[series],
+    {left, top, width, height} = u.bbox,
+    fill = new Path2D(),
+    clip = new Path2D(),
+    size = (u.series[series].points.size / 2) * devicePixelRatio;
+  clip.rect(left - size, top - size, width + 2 * size, height + 2 * size);
+  const places = [];
+  for (let i = first; i <= last; i++) if (ys[i] != null) places.push(i);
+  const every = Math.max(1, Math.floor(places.length / most));
+  for (let n = 0; n < places.length; n += every)
+    MARKERS[marker](fill, u.valToPos(xs[places[n]], "x", true), u.valToPos(ys[places[n]], "y", true), size);
+  return {fill, stroke: fill, clip, flags: 3};
+};
+const dots = (colour, size, marker = "o") => ({
+  paths: () => null,
+  points: {show: true, size, width: 0, fill: colour, paths: marked(marker)},
+});
 const line = (colour, more = {}) => ({stroke: colour, width: 2, points: {show: false}, spanGaps: true, ...more});
-const ends = {points: {show: true, size: 5}}; // of pieces of a line, which alone would not be seen
+const beads = (colour, marker, most) => ({
+  points: {show: true, size: 7, width: 0, fill: colour, paths: marked(marker, most)},
+});
 const steps = uPlot.paths.stepped({align: 1});
 
 function tip(u) {
@@ -163,7 +245,26 @@ function tip(u) {
   };
 }
 
-// Names at the ends of curves, `[name, value, colour]`, moved apart.
+// Keys move the cursor of a chart of curves from x to x; its tip is what is said.
+function readable(u, holder) {
+  const aside = () => u.setCursor({left: -10, top: -10});
+  keys(holder, {
+    go: (axis, by) => {
+      const xs = u.data[0],
+        at = u.cursor.left >= 0 ? u.cursor.idx : by > 0 ? -1 : xs.length;
+      if (axis === 0) {
+        const next = Math.max(0, Math.min(xs.length - 1, at + by));
+        u.setCursor({left: u.valToPos(xs[next], "x"), top: 1});
+      }
+      return find(".tip > *", u.over)
+        .map(row => row.textContent)
+        .join("; ");
+    },
+    leave: aside,
+  });
+}
+
+// Names at the ends of curves, `[name, value, colour, marker]`, moved apart.
 function names(u, ends) {
   const {
       ctx,
@@ -173,20 +274,28 @@ function names(u, ends) {
     high = 13 * unit;
   const places = ends
     .filter(([, at]) => at != null)
-    .map(([name, at, colour]) => [name, u.valToPos(at, "y", true), colour])
+    .map(([name, at, colour, marker]) => [name, u.valToPos(at, "y", true), colour, marker])
     .sort((a, b) => a[1] - b[1]);
   places.forEach((place, i) => (place[1] = Math.max(place[1], (places[i - 1]?.[1] ?? top - high) + high)));
   const below = Math.max(0, (places.at(-1)?.[1] ?? 0) - top - height);
   ctx.save();
   Object.assign(ctx, {font: `${12 * unit}px system-ui`, textBaseline: "middle", textAlign: "left"});
-  for (const [name, at, colour] of places) {
+  for (const [name, at, colour, marker] of places) {
+    const shape = new Path2D();
+    MARKERS[marker](shape, left + width + 8 * unit, at - below, 3.5 * unit);
     ctx.fillStyle = colour;
-    ctx.fillRect(left + width + 4 * unit, at - below - 2 * unit, 8 * unit, 4 * unit);
+    ctx.fill(shape);
     ctx.fillStyle = style("--ink");
     ctx.fillText(name, left + width + 15 * unit, at - below);
   }
   ctx.restore();
 }
+const swatch = ({colour, marker}) => {
+  const sign = make("i");
+  sign.dataset.marker = marker;
+  sign.style.background = colour;
+  return sign;
+};
 const short = (name, most) =>
   name.length <= most ? name : `${name.slice(0, most / 2 - 1)}…${name.slice(1 - most / 2)}`;
 
@@ -236,9 +345,9 @@ function run(data) {
     return best;
   };
   const ring = name => make("div", {className: `ring ${name}`, hidden: true});
-  const marked = []; // charts, where a place lies in them, and their rings
+  const ringed = []; // charts, where a place lies in them, and their rings
   const mark = () => {
-    for (const [u, where, rings] of marked)
+    for (const [u, where, rings] of ringed)
       [hovered, pinned].forEach((place, i) => {
         const at = place === null ? null : where(place);
         const [left, top] = at === null || at[1] == null ? [-1, -1] : [u.valToPos(at[0], "x"), u.valToPos(at[1], "y")];
@@ -250,7 +359,21 @@ function run(data) {
     const u = plot(holder, x, y, series, columns, {draw: mark, moved: u => hover(pick(u)), clicked: u => pin(pick(u))});
     const rings = [ring("hovered"), ring("pinned")];
     u.over.append(...rings);
-    marked.push([u, where, rings]);
+    ringed.push([u, where, rings]);
+    let step = null;
+    keys(holder, {
+      go: (axis, by) => {
+        step ??= stepper(data.arch.map((_, place) => where(place)));
+        hover(step(hovered ?? pinned, axis, by));
+        return hovered === null ? null : inWords(hovered);
+      },
+      pin: () => {
+        if (hovered === null) return null;
+        pin(hovered);
+        return `${pinned === data.returned ? "The returned architecture" : "Pinned"}: ${inWords(pinned)}`;
+      },
+      leave: () => hover(null),
+    });
     return u;
   };
 
@@ -258,7 +381,7 @@ function run(data) {
     first,
     {label: "predicted rank (1 is best)", distr: 3, range: [0.8, (rank.at(-1) ?? 1) * 1.2]},
     {label: data.label, range: extent},
-    [{}, dots(FADED, 3), dots(GREEN, 4), dots(ORANGE, 7), dots(BLUE, 10), dots(RED, 11)],
+    [{}, dots(FADED, 3), dots(GREEN, 6, "P"), dots(ORANGE, 7), dots(BLUE, 10, "D"), dots(RED, 13, "*")],
     [
       rank,
       observed.slice(0, ranked),
@@ -293,7 +416,7 @@ function run(data) {
     third,
     {label: "architectures trained", range: [0, count.length]},
     {label: "NDCG@10, Kendall", range: [Math.min(0, ...data.rounds[2]), 1.02]},
-    [{}, line(GREEN, ends), line(ORANGE, {dash: [6, 3], ...ends})],
+    [{}, line(GREEN, beads(GREEN, "o")), line(ORANGE, {dash: [6, 3], ...beads(ORANGE, "s")})],
     data.rounds,
     {
       right: 90,
@@ -301,9 +424,9 @@ function run(data) {
         names(
           u,
           [
-            ["NDCG@10", 1, GREEN],
-            ["Kendall", 2, ORANGE],
-          ].map(([n, i, c]) => [n, data.rounds[i].at(-1), c]),
+            ["NDCG@10", 1, GREEN, "o"],
+            ["Kendall", 2, ORANGE, "s"],
+          ].map(([n, i, ...look]) => [n, data.rounds[i].at(-1), ...look]),
         ),
       moved: u =>
         say(
@@ -318,20 +441,27 @@ function run(data) {
     },
   );
   const say = tip(told);
+  readable(told, third);
 
   // What is known of one architecture, beside the charts.
   const panel = find("#details")[0];
+  const factsOf = place => [
+    ["predicted rank", shown(data.rank[place])],
+    ...Object.entries(data.values).map(([name, column]) => [
+      name,
+      shown(column[place], name.endsWith("(%)") ? "%" : ""),
+    ]),
+    ...(when.get(place) ?? []).map(n => [
+      `training ${n + 1}, round ${trainings[n][2]}`,
+      `${shown(trainings[n][1], data.unit)} (${trainings[n][3]})`,
+    ]),
+    ...(when.has(place) ? [] : [["trained", "never"]]),
+  ];
+  const inWords = place =>
+    [...factsOf(place).map(([name, text]) => `${name.replace(" (%)", "")} ${text}`), data.arch[place]].join(", ");
   function tell(place) {
     const arch = data.arch[place],
-      facts = [["predicted rank", shown(data.rank[place])]];
-    for (const [name, column] of Object.entries(data.values))
-      facts.push([name, shown(column[place], name.endsWith("(%)") ? "%" : "")]);
-    for (const n of when.get(place) ?? [])
-      facts.push([
-        `training ${n + 1}, round ${trainings[n][2]}`,
-        `${shown(trainings[n][1], data.unit)} (${trainings[n][3]})`,
-      ]);
-    if (!when.has(place)) facts.push(["trained", "never"]);
+      facts = factsOf(place);
     panel.replaceChildren(
       make("h3", {
         textContent:
@@ -453,10 +583,10 @@ function comparison(data) {
     const columns = uPlot.join(drawn.map(({name}) => chart.lines[name])); // of each: mean, low, high
     const series = [{}],
       bands = [];
-    for (const {colour, dash} of drawn) {
+    for (const {colour, dash, marker} of drawn) {
       const start = series.length;
       series.push(
-        line(colour, {dash, ...(columns[0].length < 40 ? ends : {})}),
+        line(colour, {dash, ...beads(colour, marker, 8)}),
         line("transparent"),
         line("transparent"),
       );
@@ -485,37 +615,37 @@ function comparison(data) {
         draw: u =>
           names(
             u,
-            visible().map(([{name, colour}, at]) => [
+            visible().map(([{name, colour, marker}, at]) => [
               short(name, most),
               until(columns[at], columns[at].length - 1),
               colour,
+              marker,
             ]),
           ),
         moved: u => {
           const i = u.cursor.idx;
           if (i == null || u.cursor.left < 0) return say([]);
           const rows = visible()
-            .map(([{name, colour}, at]) => [name, colour, until(columns[at], i), until(columns[at + 2], i)])
-            .filter(row => row[2] !== null)
-            .sort((a, b) => chart.sign * (b[2] - a[2]));
+            .map(([method, at]) => [method, until(columns[at], i), until(columns[at + 2], i)])
+            .filter(row => row[1] !== null)
+            .sort((a, b) => chart.sign * (b[1] - a[1]));
           say([
             make("b", {textContent: `after ${columns[0][i]} trainings`}),
-            ...rows.map(([name, colour, mean, high]) => {
-              const swatch = make("i");
-              swatch.style.background = colour;
-              return make(
+            ...rows.map(([method, mean, high]) =>
+              make(
                 "div",
                 {},
-                swatch,
-                `${short(name, 40)}: ${mean.toFixed(chart.digits)}` +
+                swatch(method),
+                `${short(method.name, 40)}: ${mean.toFixed(chart.digits)}` +
                   (high === null ? "" : ` ± ${(high - mean).toFixed(chart.digits)}`),
-              );
-            }),
+              ),
+            ),
           ]);
         },
       },
     );
     const say = tip(u);
+    readable(u, holder);
     charts.push(() =>
       u.batch(() =>
         drawn.forEach(({name}, i) => {
@@ -532,15 +662,14 @@ function comparison(data) {
       row.toggleAttribute("hidden", (method !== undefined && off.has(method)) || !matches(textOf(row), wanted));
     }
   };
-  const boxes = data.methods.map(({name, colour}) => {
-    const box = make("input", {type: "checkbox", checked: true}),
-      swatch = make("i");
-    swatch.style.background = colour;
+  const boxes = data.methods.map(method => {
+    const {name} = method,
+      box = make("input", {type: "checkbox", checked: true});
     box.addEventListener("change", () => {
       off[box.checked ? "delete" : "add"](name);
       update();
     });
-    return [box, make("label", {title: name}, box, swatch, short(name, 40))];
+    return [box, make("label", {title: name}, box, swatch(method), short(name, 40))];
   });
   const every = button("all or none", () => {
     const wish = boxes.some(([box]) => !box.checked);
@@ -552,19 +681,39 @@ function comparison(data) {
   });
   find("#methods")[0].append(...boxes.map(each => each[1]), every);
 
-  for (const shape of find("g[data-method]")) {
-    // a configuration, and its rows
-    const light = lit =>
-      find("[data-method]")
-        .filter(other => other.dataset.method === shape.dataset.method)
-        .forEach(other => (other.closest("tr") ?? other).classList.toggle("hovered", lit));
-    shape.addEventListener("mouseenter", () => light(true));
-    shape.addEventListener("mouseleave", () => light(false));
-    shape.addEventListener("click", () => {
-      const there = !shape.classList.contains("pinned");
-      find("[data-method]")
-        .filter(other => other.dataset.method === shape.dataset.method)
-        .forEach(other => (other.closest("tr") ?? other).classList.toggle("pinned", there));
+  // A configuration, and its rows.
+  const rowsOf = shape =>
+    find("[data-method]")
+      .filter(other => other.dataset.method === shape.dataset.method)
+      .map(other => other.closest("tr") ?? other);
+  const light = (shape, lit) => rowsOf(shape).forEach(each => each.classList.toggle("hovered", lit));
+  const pin = shape => {
+    const there = !shape.classList.contains("pinned");
+    rowsOf(shape).forEach(each => each.classList.toggle("pinned", there));
+    return `${there ? "Pinned" : "Let go"}: ${textOf(shape)}`;
+  };
+  for (const figure of find("figure:has(> .parallel)")) {
+    const shapes = find("g[data-method]", figure),
+      result = shape => find("polyline", shape)[0].points,
+      step = stepper(shapes.map(shape => [0, -[...result(shape)].at(-1).y]));
+    let now = null;
+    const go = to => {
+      if (now) light(now, false);
+      if ((now = to)) light(now, true);
+    };
+    for (const shape of shapes) {
+      shape.addEventListener("mouseenter", () => go(shape));
+      shape.addEventListener("mouseleave", () => go(null));
+      shape.addEventListener("click", () => pin(shape));
+    }
+    keys(figure, {
+      go: (axis, by) => {
+        if (axis === 0) return null; // it scrolls
+        go(shapes[step(shapes.indexOf(now), axis, by)]);
+        return textOf(now);
+      },
+      pin: () => now && pin(now),
+      leave: () => go(null),
     });
   }
   return text => {
@@ -575,6 +724,7 @@ function comparison(data) {
 }
 
 document.addEventListener("DOMContentLoaded", async () => {
+  find("main")[0].append(live);
   for (const head of find("th[aria-sort]")) head.replaceChildren(button(head.textContent, () => sort(head)));
   for (const code of find("code[data-copy]")) code.after(" ", copier(code.textContent, code.dataset.copy));
   if (!window.DecompressionStream) return;
