@@ -10,12 +10,14 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from acenas.errors import UserError
 from acenas.executors import Slurm
 from acenas.ranker import GraphRanker
 from acenas.ranking import LambdaRankLoss
-from acenas.run.config import OF_THE_RUN, check_config, conf_dir
+from acenas.run.config import OF_THE_RUN, RANGES, check_config, conf_dir
 from acenas.spaces import NasBench201
 from acenas.tables import BenchmarkTable, find_table
+from acenas.training.recipe import Recipe
 
 CONF = Path(conf_dir())
 CHOICES = sorted(p for p in CONF.glob("*/**/*.yaml") if p.parent.name != "experiment")
@@ -57,6 +59,36 @@ def test_every_choice_fits_the_signature_of_its_target(path: Path) -> None:
     content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     assert isinstance(content, dict) and (content or path.stem == "none"), f"{path.name} is empty"
     check(content)
+
+
+LIMITED = sorted(
+    {
+        (node["_target_"], name)
+        for path in CHOICES
+        for node in nodes(OmegaConf.to_container(OmegaConf.load(path)))
+        for name in RANGES.keys() & node.keys()
+    }
+    - {("acenas.ranker.GCNEncoder", "dropout")}  # torch refuses it, once the network is there
+)
+
+
+@pytest.mark.parametrize(("target", "name"), LIMITED)
+def test_a_class_refuses_what_the_check_before_it_does(target: str, name: str) -> None:
+    made, (least, most) = get_object(target), RANGES[name]
+    own = {"space": NasBench201(), "arch": "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"}
+    own |= {"recipe": Recipe(epochs=1, batch_size=256, learning_rate=1)}
+    needed = {
+        parameter.name: own.get(parameter.name, 1)
+        for parameter in inspect.signature(made).parameters.values()
+        if parameter.default is parameter.empty
+    }
+    for value in (least - 1, *([] if most is None else [most + 1])):
+        with pytest.raises(UserError, match=f"{name}|share|channels"):
+            made(**needed | {name: value})
+
+
+def test_every_range_is_of_a_choice() -> None:
+    assert {name for _, name in LIMITED} == set(RANGES) and len(LIMITED) > 12
 
 
 def test_the_launcher_has_all_options_of_slurm_and_no_other() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -15,7 +16,7 @@ from acenas.files import write_text
 from acenas.report import runs
 from acenas.report.runs import finished
 from acenas.run.command_line import as_meant, checked_config
-from acenas.run.config import other_run, run_folder
+from acenas.run.config import instantiate, other_run, run_folder
 from acenas.run.folder import FolderInUseError, FolderRemovedError, clear, only_process, remove_if_unused
 from acenas.run.result import SearchRun
 
@@ -152,7 +153,15 @@ def complete(
                 write_text(folder / runs.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create([*overrides])))
                 collecting = gc.isenabled()
                 gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
-                from acenas.run.pipeline import run  # takes seconds: after the checks, and where it is needed
+                if cfg.get("arch"):  # which needs less of what takes seconds
+                    instantiate(cfg.space).validate(cfg.arch)
+                with (
+                    warnings.catch_warnings()
+                ):  # that torch-geometric's import gives, an error to who asks for that
+                    warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+                    from acenas.run.pipeline import (
+                        run,
+                    )  # takes seconds: after the checks, and where it is needed
 
                 if collecting:
                     gc.enable()

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from acenas.errors import UserError, exit_status, listed, near, unwritable
 from acenas.run.config import (
@@ -119,7 +119,23 @@ def _in_words(error: BaseException, overrides: Sequence[str], config: str) -> st
         return f"there is no key {found[1]}{_similar(found[1], overrides, config)}; --help names the most important"
     if "${experiment}" in str(error):  # the defaults of the primary configuration name it
         return NO_EXPERIMENT
+    if isinstance(error, InterpolationResolutionError):
+        return _unresolved(error, overrides)
     return "; ".join(map(_sentence, filter(None, (error, error.__cause__))))
+
+
+def _unresolved(error: InterpolationResolutionError, overrides: Sequence[str]) -> str:
+    """What is wrong with a value that stands for another one, and where it was given."""
+    reason = str(error).splitlines()[0]
+    if found := re.match(r"Interpolation key '([^']+)' not found", reason):
+        reason = f"there is no key {found[1]}"
+    elif found := re.search(r"Environment variable '([^']+)' not found", reason):
+        reason = f"there is no environment variable {found[1]}"
+    texts = [each for each in overrides if "${" in each]
+    where = next(
+        (each for each in texts if found and found[1] in each), texts[0] if texts else error.full_key
+    )
+    return f"{where}: {reason}; write the value itself, or the name of a key that there is"
 
 
 def _similar(key: str, overrides: Sequence[str], config: str) -> str:

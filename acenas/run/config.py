@@ -71,6 +71,15 @@ KINDS: dict[str, tuple[Any, str]] = {
 }
 """What the values of keys are that the run reads itself, where the classes that are chosen do not check them."""
 
+RANGES: dict[str, tuple[float, float | None]] = {
+    **dict.fromkeys(("best", "colour", "dropout", "label_smoothing", "spread"), (0, 1)),
+    **dict.fromkeys(
+        ("batch_size", "device_batch", "epochs", "head_channels", "passes", "truncation_level"), (1, None)
+    ),
+    "list_size": (2, None),
+}
+"""The least and the largest value of arguments of this package's classes, which say the same once torch is there."""
+
 EXAMPLE = {
     "table": "nb201_digits",
     "images": "digits",
@@ -377,7 +386,18 @@ def check_config(cfg: DictConfig) -> None:
     if cfg.table:
         check_protocol(cfg)
     if unresolved is not None:
+        _check_resolved(cfg)
         raise unresolved
+
+
+def _check_resolved(cfg: DictConfig) -> None:
+    """Raises `UserError` where a value stands for another one that is not there."""
+    for key, value in values_in(OmegaConf.to_container(cfg, resolve=False)):
+        if isinstance(value, str) and "${" in value:
+            try:
+                OmegaConf.select(cfg, key)
+            except InterpolationResolutionError as error:
+                raise UserError(f"{key}={value}: {str(error).splitlines()[0]}") from error
 
 
 def _check_values(values: Any, is_search: bool) -> None:
@@ -397,6 +417,16 @@ def _check_values(values: Any, is_search: bool) -> None:
             continue
         if isinstance(value, int | float) and not -largest < value < largest:
             raise UserError(f"{key}={value} is no number below {largest:,}")
+        if isinstance(value, dict) and str(value.get("_target_")).startswith("acenas."):
+            _check_ranges(key, value)
+
+
+def _check_ranges(key: str, arguments: Mapping[str, object]) -> None:
+    for name in RANGES.keys() & arguments.keys():
+        value, (least, most) = arguments[name], RANGES[name]
+        if isinstance(value, int | float) and not least <= value <= (value if most is None else most):
+            told = f"be {least} or more" if most is None else f"lie between {least} and {most}"
+            raise UserError(f"{key}.{name}={value} must {told}")
 
 
 def _check_kind(key: str, value: object) -> None:

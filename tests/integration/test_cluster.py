@@ -88,7 +88,9 @@ def test_a_sweep_whose_shell_is_closed_is_collected_by_the_same_command(
     assert done.returncode == 1 and last == "4 of 8 jobs done; the same command goes on with the others."
     states = [line.split()[0] for line in lines[-9:-1]]
     assert sorted(states) == ["done"] * 4 + ["failed"] * 4, "a job that fails takes no other with it"
-    assert all("dropout lies between 0 and 1" in line for line in lines[-9:-1] if line.startswith("failed"))
+    assert all(
+        "dropout=2.0 must lie between 0 and 1" in line for line in lines[-9:-1] if line.startswith("failed")
+    )
     failed_before = submitted(tmp_path) - 8
     assert 0 <= failed_before <= 4, "what was done, queued or running was not submitted again"
 

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -216,7 +217,11 @@ def test_a_job_that_fails_does_not_take_the_others_with_it(
     assert done.returncode == 1
     *_, first, second, last = done.stdout.splitlines()
     failed, fine = sorted((first, second), reverse=True)
-    assert failed.startswith("failed ") and "dropout lies between 0 and 1" in failed and "run.log" in failed
+    assert (
+        failed.startswith("failed ")
+        and "dropout=2.0 must lie between 0 and 1" in failed
+        and "run.log" in failed
+    )
     assert fine.startswith("done ")
     assert last == "1 of 2 jobs done; the same command goes on with the others."
     assert "Traceback" not in done.stderr
@@ -303,6 +308,14 @@ MISTAKES = {
     "table=none": ["evaluator needs table", "table=nb201_digits"],
     "evaluator=train judge=train": ["evaluator needs images", "images=digits"],
     "judge=train images=digits": ["judge=train tests what evaluator=train has trained"],
+    "weak_labels_file=nowhere.parquet": ["weak_labels_file=nowhere.parquet: there is no such file"],
+    "ranker.dropout=1.5": ["ranker.dropout=1.5 must lie between 0 and 1"],
+    "ranker.pretraining.epochs=0": ["ranker.pretraining.epochs=0 must be 1 or more"],
+    "search.first.spread=2": ["search.first.spread=2 must lie between 0 and 1"],
+    "seed=${nothing}": ["seed=${nothing}: there is no key nothing; write the value itself"],
+    "search.per_round=${search.bugdet}": ["search.per_round=${search.bugdet}: there is no key search.bugdet"],
+    "output_root=${nothing}": ["output_root=${nothing}: there is no key nothing"],
+    "seed=${oc.env:NOTHING_IS_SO}": ["there is no environment variable NOTHING_IS_SO"],
 }
 HEAVY = ("torch", "pytorch_lightning", "wandb")
 MAKE_MISTAKES = """
@@ -345,9 +358,52 @@ def test_a_mistake_is_one_message_before_any_heavy_import(
 
 
 def test_a_mistake_that_only_the_parts_can_see_is_one_message_too(tmp_path: Path) -> None:
-    done = acenas_here(DEBUG, "ranker.dropout=2", "logger.mode=disabled", cwd=tmp_path)
+    both = [f"ranker.finetuning.{each}=true" for each in ("fresh_head", "start_from_label")]
+    done = acenas_here(DEBUG, *both, "logger.mode=disabled", cwd=tmp_path)
     assert done.returncode == 2
-    assert "dropout lies between 0 and 1" in done.stderr and "Traceback" not in done.stderr
+    assert "choose one of fresh_head and start_from_label" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("outputs/*/*"))
+
+
+COMMON = {
+    "a wrong key": ("search.bugdet=5", "did you mean search.budget?"),
+    "a wrong group": ("rankr=gp", "did you mean ranker?"),
+    "a wrong experiment": ("experiment=nb201", "did you mean nb201_ltr?"),
+    "a value out of range": ("ranker.dropout=1.5", "must lie between 0 and 1"),
+    "a value for another one that is not there": ("seed=${nothing}", "write the value itself"),
+    "a missing file": ("search.given=last_month.csv", "search.given=last_month.csv: there is no such file"),
+    "another type": ("search.budget=many", "is not a whole number; the default is search.budget=100"),
+    "an unknown table": ("table=nb201", "set data_dir or the environment variable ACENAS_DATA"),
+    "no architecture": ("experiment=final arch=|conv~0|", "expected the form |op~0|+|op~0|op~1|"),
+    "a bad budget": ("search.budget=0", "search.budget=0"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", COMMON)
+def test_a_common_mistake_is_one_line_that_names_the_remedy_within_two_seconds(
+    mistake: str, tmp_path: Path
+) -> None:
+    given, remedy = COMMON[mistake]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    done = subprocess.run(
+        command(*given.split()), cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
+    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert done.returncode == 2 and done.stderr.startswith("acenas: error: ")
+    assert len(done.stderr.splitlines()) == 1 and remedy in done.stderr
+    assert seconds < 2, "of the processor: those of the clock are not this process's alone"
+    assert not list(tmp_path.glob("outputs/*/*"))
+
+
+@pytest.mark.slow
+def test_who_asks_for_errors_in_place_of_warnings_gets_none(acenas: Command, tmp_path: Path) -> None:
+    code = "import sys; from acenas.run.commands.run import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, DEBUG],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stderr == ""
 
 
 def test_help_is_a_screen_that_names_experiments_and_keys(acenas: Command, tmp_path: Path) -> None:

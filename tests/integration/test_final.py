@@ -18,6 +18,9 @@ from tests.shortcuts import acenas_here
 from tests.training.final.example import write_data
 
 CELL = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
+MOBILE = (
+    "k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3"
+)
 QUICK = (
     "final.recipe.epochs=2",
     "final.recipe.warmup_epochs=1",
@@ -63,7 +66,8 @@ def test_a_network_is_trained_measured_and_exported(
         (["experiment=final", "from_run=nowhere"], "nowhere is no finished search"),
         (["experiment=final", "arch=conv"], "conv"),
         (["experiment=final", f"arch='{CELL}'", "final.device_batch=48"], "does not divide into batches"),
-        (["experiment=mobilenet_final", f"arch='{CELL}'"], "set data_dir or the environment variable"),
+        (["experiment=mobilenet_final", f"arch='{CELL}'"], "not a network of this space"),
+        (["experiment=mobilenet_final", f"arch='{MOBILE}'"], "set data_dir or the environment variable"),
     ],
 )
 @pytest.mark.slow
@@ -104,11 +108,6 @@ def test_search_final_training_and_export_in_one_run(acenas: Command, tmp_path: 
     found = summary(folder)
     assert (folder / "export" / "network.onnx").exists() and found["final"]["accuracy"]["test"] > 0
     assert "found by the search" in (folder / "export" / "README.md").read_text(encoding="utf-8")
-
-
-MOBILE = (
-    "k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3,skip,skip,skip:k3e3"
-)
 
 
 @pytest.mark.slow

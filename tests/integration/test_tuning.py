@@ -81,7 +81,7 @@ def test_a_trial_that_failed_is_tried_again_by_the_same_command(acenas: Command,
     )
     for _ in range(2):  # what fails for a passing reason, such as too little memory, may end well then
         done = acenas(*search, "hydra.sweeper.trials=1", cwd=tmp_path)
-        assert done.returncode == 1 and "dropout lies between 0 and 1" in done.stdout + done.stderr
+        assert done.returncode == 1 and "dropout=2.0 must lie between 0 and 1" in done.stdout + done.stderr
         assert "0 of 1 jobs done; the same command goes on" in done.stdout
 
 

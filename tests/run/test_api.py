@@ -97,7 +97,7 @@ def test_what_came_out(run: acenas.SearchRun) -> None:
             },
             "table.observed has no value",
         ),
-        ({"overrides": ["ranker.dropout=2"]}, "dropout lies between 0 and 1"),
+        ({"overrides": ["ranker.dropout=2"]}, "ranker.dropout=2 must lie between 0 and 1"),
         ({"overrides": ["loss=("]}, "there is no loss=\\("),
     ],
 )

@@ -104,9 +104,15 @@ def test_what_experiments_give_to_classes_is_what_they_take(experiment: str) -> 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("arch=${nothing}", "arch: Interpolation key 'nothing' not found"),
-        ("table.dataset=${nothing}", "table.dataset: Interpolation key 'nothing' not found"),
-        ("loss.scale=${oc.env:NO_SUCH}", "Environment variable 'NO_SUCH' not found"),
+        ("arch=${nothing}", "arch=${nothing}: there is no key nothing; write the value itself"),
+        (
+            "table.dataset=${nothing}",
+            "table.dataset=${nothing}: there is no key nothing; write the value itself",
+        ),
+        (
+            "loss.scale=${oc.env:NO_SUCH}",
+            "loss.scale=${oc.env:NO_SUCH}: there is no environment variable NO_SUCH",
+        ),
         ("search.constraints=[a.b,1]", "search.constraints=['a.b', 1] is not a mapping"),
         ("search.constraints=true", "search.constraints=True is not a mapping"),
         ("evaluator=[]", "evaluator names no class"),

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -370,6 +371,9 @@ def _open_wandb(folder: Path, mode: Literal["offline", "online"], options: dict[
         try:
             with _temporary_folders():
                 import wandb
+            warnings.filterwarnings(
+                "ignore", "Implicitly cleaning up", ResourceWarning
+            )  # W&B leaves it to the end
 
             settings = wandb.Settings(
                 console="off",  # the terminal shows a live bar, and W&B's capture would tear it

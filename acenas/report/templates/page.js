@@ -611,7 +611,7 @@ function comparison(data) {
       columns,
       {
         bands,
-        right: 20 + 7 * widest,
+        right: 28 + 7 * widest,
         draw: u =>
           names(
             u,

@@ -66,7 +66,8 @@ def trial_of_a_search() -> Trial | None:
 def run_or_show(cfg: DictConfig, folder: Path) -> None:
     """Runs what `cfg` asks for in `folder`, goes on with it, or shows it where it is done."""
     hydra_cfg = HydraConfig.get()
-    with sentences():
+    given: Any = OmegaConf.to_container(hydra_cfg.overrides.task, resolve=False)
+    with sentences(overrides=given):
         check_overrides(cfg, hydra_cfg.overrides.task, hydra_cfg.runtime.choices, hydra_cfg.job.config_name)
         check_config(cfg)
     rank = rank_of(cfg)
