@@ -30,6 +30,23 @@ ROOM = 1 << 20
 """Bytes of a disk below which it counts as full."""
 
 
+def own_configs() -> Path | None:
+    """Returns the folder of the user's own configurations, which `ACENAS_CONF` names; None where it names none.
+
+    Raises:
+        UserError: where there is no such folder.
+    """
+    named = os.environ.get("ACENAS_CONF")
+    if not named:
+        return None
+    folder = Path(named).expanduser().absolute()
+    if not folder.is_dir():
+        raise UserError(
+            f"ACENAS_CONF={named}: there is no such folder; name that of your configs, or unset it"
+        )
+    return folder
+
+
 def is_full(folder: str | Path) -> bool:
     """Whether the disk of `folder` is full; not every library raises an error where it could not write."""
     return shutil.disk_usage(folder).free < ROOM

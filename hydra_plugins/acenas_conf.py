@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from contextlib import suppress
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from typing_extensions import override
+
+from acenas.errors import UserError
+from acenas.files import own_configs
 
 
 class UserConfigs(SearchPathPlugin):
@@ -15,5 +17,8 @@ class UserConfigs(SearchPathPlugin):
 
     @override
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        if folder := os.environ.get("ACENAS_CONF"):
-            search_path.append("ACENAS_CONF", f"file://{Path(folder).expanduser().absolute()}")
+        with suppress(
+            UserError
+        ):  # commands tell of it; other applications of Hydra have nothing to do with it
+            if folder := own_configs():
+                search_path.append("ACENAS_CONF", f"file://{folder}")

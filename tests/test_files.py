@@ -17,12 +17,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acenas.errors import UserError
-from acenas.files import atomic_path, load_plain, parse_json, read_frame, read_json, read_state, unpacked
+from acenas.files import (
+    atomic_path,
+    load_plain,
+    own_configs,
+    parse_json,
+    read_frame,
+    read_json,
+    read_state,
+    unpacked,
+)
 from tests.images.official import pixels, python2_pickle
 
 
 def unpickle(content: bytes, name: str) -> Any:
     return load_plain(io.BytesIO(content), name)
+
+
+def test_the_folder_of_ones_own_configurations_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value, expected in {"": None, "~": tmp_path}.items():
+        monkeypatch.setenv("ACENAS_CONF", value)
+        assert own_configs() == expected
+    monkeypatch.setenv("ACENAS_CONF", "~/nowhere")
+    with pytest.raises(UserError, match="ACENAS_CONF=~/nowhere: there is no such folder"):
+        own_configs()
 
 
 def test_the_fixture_is_what_python_2_wrote() -> None:

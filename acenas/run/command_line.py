@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from acenas.errors import UserError, exit_status, listed, near, unwritable
+from acenas.files import own_configs
 from acenas.run.config import (
     NO_EXPERIMENT,
     TEXTS,
@@ -98,9 +99,7 @@ def sentences(
         overrides: That it is composed with; of wrong keys similar ones are named.
         config: The name of the primary one.
     """
-    own = os.environ.get("ACENAS_CONF")
-    if own and not Path(own).expanduser().is_dir():
-        raise UserError(f"ACENAS_CONF={own}: there is no such folder; name that of your configs, or unset it")
+    own_configs()
     try:
         yield
     # ValueError: choices of groups that are no names. OSError: files whose names the system refuses.

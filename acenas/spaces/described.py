@@ -1,6 +1,5 @@
 """A space of the user's, as a command line names it: by a YAML file, a name in Python, or one in `ACENAS_CONF`."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import yaml
 
 from acenas.errors import UserError
+from acenas.files import own_configs
 from acenas.spaces.base import SearchSpace
 from acenas.trust import build_kind, import_name, trusting
 
@@ -23,8 +23,9 @@ def open_space(text: str) -> tuple[SearchSpace, dict[str, Any]] | None:
     Raises:
         UserError: where there is no such file or object, or it describes no space.
     """
-    own = Path(os.environ.get("ACENAS_CONF", "")).expanduser() / "space" / f"{text}.yaml"
-    path = own if "ACENAS_CONF" in os.environ and own.is_file() else Path(text)
+    conf = own_configs()
+    own = conf / "space" / f"{text}.yaml" if conf else None
+    path = own if own and own.is_file() else Path(text)
     try:
         if path.suffix in (".yaml", ".yml"):
             described = _read(path)

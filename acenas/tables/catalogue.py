@@ -10,13 +10,11 @@ from pathlib import Path
 import yaml
 
 from acenas.errors import UserError
+from acenas.files import own_configs
 from acenas.tables.table import BenchmarkTable, Footer, NotATableError, read_footer
 
 DATA_VARIABLE = "ACENAS_DATA"
 """Environment variable that names the data folder where no argument does."""
-
-CONF_VARIABLE = "ACENAS_CONF"
-"""Environment variable that names the folder of the user's configurations."""
 
 _PATTERNS = ("*.parquet", "*/*.parquet")
 """Not deeper: a data folder may hold millions of images."""
@@ -118,10 +116,10 @@ def _files(data_dir: str | Path | None) -> list[tuple[str, Path, bool]]:
             )
         found = [path for pattern in _PATTERNS for path in sorted(Path(folder).glob(pattern))]
         files += [(path.stem, path, False) for path in found]
-    if own := os.environ.get(CONF_VARIABLE):
+    if own := own_configs():
         files += [
             (described.stem, path, False)
-            for described in sorted(Path(own).expanduser().glob("table/*.yaml"))
+            for described in sorted(own.glob("table/*.yaml"))
             if (path := _file_of(described)) is not None
         ]
     return files
