@@ -8,17 +8,19 @@ concatenated, together with the features in `GraphBatch.globals`.
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import DenseGCNConv
 from typing_extensions import override
 
 from acenas.errors import require_at_least
 from acenas.ranker.settings import LARGEST
 from acenas.spaces.graphs import GraphBatch
+
+if TYPE_CHECKING:
+    from torch_geometric.nn import DenseGCNConv
 
 
 class Encoder(nn.Module, ABC):
@@ -59,6 +61,8 @@ class Encoder(nn.Module, ABC):
 
 def convolutions(num_node_types: int, hidden_channels: int, layers: int) -> nn.ModuleList:
     """Returns graph convolutions (Kipf and Welling 2017), the first on one-hot node types."""
+    from torch_geometric.nn import DenseGCNConv  # slow, and the default encoder has none
+
     channels = [num_node_types, *[hidden_channels] * layers]
     return nn.ModuleList(itertools.starmap(DenseGCNConv, itertools.pairwise(channels)))
 
@@ -116,7 +120,7 @@ class PaperEncoder(Encoder):
         incoming = adjacency.mT + torch.eye(adjacency.shape[1], device=adjacency.device)
         scale = incoming.sum(dim=2, keepdim=True).rsqrt()
         messages = scale * incoming * scale.mT
-        for conv in cast(Iterable[DenseGCNConv], self.convs):
+        for conv in cast("Iterable[DenseGCNConv]", self.convs):
             assert conv.bias is not None
             hidden = torch.baddbmm(conv.bias, messages, conv.lin(hidden)).relu() * mask
         pooled = self.node_map(sort_pooling(hidden, mask, self.pooled_nodes)).relu()
