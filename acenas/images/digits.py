@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from sklearn.datasets import load_digits
 from typing_extensions import override
 
 from acenas.errors import UserError
@@ -38,6 +37,8 @@ class Digits(ImageSource):
 
     @override
     def load(self) -> ImageSplits:
+        from sklearn.datasets import load_digits  # slow, and most runs have no images
+
         data = load_digits()
         images = torch.tensor(data.images, dtype=torch.float32)[:, None]
         labels = torch.tensor(data.target, dtype=torch.long)

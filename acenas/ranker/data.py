@@ -11,8 +11,11 @@ from acenas.spaces.graphs import GraphBatch
 LabelledGraphs = tuple[GraphBatch, Tensor]
 """B graphs and `[B, L]` or `[B]` values."""
 
-Replayed = tuple[GraphBatch, Tensor, Tensor]
-"""B graphs, their weak labels `[B, L]` and the prior `[B]` of their scores."""
+FinetuningStep = tuple[GraphBatch, Tensor, tuple[Tensor, Tensor] | None]
+"""n observed graphs and R to replay, joined; labels `[n, 2]` of the former; weak labels `[R, L]` and prior `[R]`."""
+
+AT_ONCE = 8192
+"""Architectures of the steps that are made at once."""
 
 
 def in_float32(labels: Tensor) -> Tensor:
@@ -32,36 +35,33 @@ def in_float32(labels: Tensor) -> Tensor:
 
 
 class TensorLoader:
-    """Splits graphs and their labels into batches by tensor indexing, without collating single items.
+    """Splits graphs and their labels into batches, in an order that `generator` shuffles, for a `SteppingModule`.
 
-    `generator` shuffles the architectures before each pass; the last ones are dropped where they do not fill a batch.
+    The last architectures are dropped where they do not fill a batch.
 
     Args:
         graphs: A architectures.
         labels: `[A, ...]`.
         batch_size: architectures of a batch; all, where there are fewer.
         generator: of the order.
-        passes: over the architectures.
     """
 
     def __init__(
-        self, graphs: GraphBatch, labels: Tensor, batch_size: int, generator: torch.Generator, passes: int = 1
+        self, graphs: GraphBatch, labels: Tensor, batch_size: int, generator: torch.Generator
     ) -> None:
         self.graphs = graphs
         self.labels = labels
         self.batch_size = min(batch_size, len(graphs))
         self.generator = generator
-        self.passes = passes
 
     def __len__(self) -> int:
-        return self.passes * (len(self.graphs) // self.batch_size)
+        return -(-(len(self.graphs) // self.batch_size) // _at_once(self.batch_size))
 
-    def __iter__(self) -> Iterator[LabelledGraphs]:
-        for _ in range(self.passes):
-            order = torch.randperm(len(self.graphs), generator=self.generator)
-            for batch in torch.split(order, self.batch_size):
-                if len(batch) == self.batch_size:
-                    yield self.graphs[batch], self.labels[batch]
+    def __iter__(self) -> Iterator[list[LabelledGraphs]]:
+        order = _batches(len(self.graphs), self.batch_size, self.generator)
+        for rows in torch.split(order, _at_once(self.batch_size)):
+            graphs = self.graphs[rows.flatten()]
+            yield list(zip(graphs.split(self.batch_size), self.labels[rows], strict=True))
 
 
 @dataclass(frozen=True)
@@ -71,28 +71,61 @@ class FinetuningLoader:
     The whole finetuning is one epoch, since the overhead of a Lightning epoch is that of several of these steps.
 
     Attributes:
-        lists: the graphs of the architectures trained so far, with labels `[n, 2]`: those of the ranking loss
+        observed: the n architectures trained so far, with labels `[n, 2]`: those of the ranking loss
             (`RankingLoss.labels`), and the standardised relevance.
+        list_size: of them in a step.
+        passes: over them.
+        order: shuffles them, where a list does not hold all.
         replayed: weakly labelled architectures and their labels `[A, L]`, or None.
         prior: of their scores: from positions `[B]` among them to `[B]`.
         replay_size: of them in a step, drawn with replacement.
-        generator: draws them.
+        draws: draws them.
     """
 
-    lists: TensorLoader
+    observed: LabelledGraphs
+    list_size: int
+    passes: int
+    order: torch.Generator
     replayed: LabelledGraphs | None
     prior: Callable[[Tensor], Tensor]
     replay_size: int
-    generator: torch.Generator
+    draws: torch.Generator
+
+    @property
+    def steps(self) -> int:
+        """The number of all steps."""
+        return self.passes * (len(self.observed[0]) // self.list_size)
 
     def __len__(self) -> int:
-        return len(self.lists)
+        return -(-self.steps // _at_once(self.list_size + self.replay_size))
 
-    def __iter__(self) -> Iterator[tuple[LabelledGraphs, Replayed | None]]:
-        for observed in self.lists:
+    def __iter__(self) -> Iterator[list[FinetuningStep]]:
+        graphs, labels = self.observed
+        if self.list_size == len(graphs):  # their order says nothing
+            lists = torch.arange(len(graphs)).expand(self.passes, -1)
+        else:
+            lists = torch.cat([_batches(len(graphs), self.list_size, self.order) for _ in range(self.passes)])
+        for rows in torch.split(lists, _at_once(self.list_size + self.replay_size)):
+            # Of whole lists the same tensor, so that what depends on it is computed once.
+            of_rows = [labels] * len(rows) if self.list_size == len(graphs) else list(labels[rows])
             if self.replayed is None:
-                yield observed, None
-            else:
-                graphs, labels = self.replayed
-                index = torch.randint(len(graphs), (self.replay_size,), generator=self.generator)
-                yield observed, (graphs[index], labels[index], self.prior(index))
+                parts = graphs[rows.flatten()].split(self.list_size)
+                yield [(part, of_part, None) for part, of_part in zip(parts, of_rows, strict=True)]
+                continue
+            weakly, weak_labels = self.replayed
+            drawn = torch.randint(len(weakly), (len(rows), self.replay_size), generator=self.draws)
+            both = GraphBatch.cat([graphs, weakly[drawn.flatten()]])
+            places = torch.arange(len(graphs), len(both)).view_as(drawn)
+            parts = both[torch.cat([rows, places], dim=1).flatten()].split(self.list_size + self.replay_size)
+            replayed = zip(weak_labels[drawn], self.prior(drawn.flatten()).view_as(drawn), strict=True)
+            yield list(zip(parts, of_rows, replayed, strict=True))
+
+
+def _batches(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Positions `[S, size]` of `count` items in batches, shuffled; the last are left out where they fill none."""
+    return torch.randperm(count, generator=generator)[: count // size * size].view(-1, size)
+
+
+def _at_once(size: int) -> int:
+    """Of how many steps with `size` architectures the tensors are made at once."""
+    return max(AT_ONCE // size, 1)

@@ -8,17 +8,19 @@ concatenated, together with the features in `GraphBatch.globals`.
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import DenseGCNConv
 from typing_extensions import override
 
 from acenas.errors import require_at_least
 from acenas.ranker.settings import LARGEST
 from acenas.spaces.graphs import GraphBatch
+
+if TYPE_CHECKING:
+    from torch_geometric.nn import DenseGCNConv
 
 
 class Encoder(nn.Module, ABC):
@@ -59,6 +61,8 @@ class Encoder(nn.Module, ABC):
 
 def convolutions(num_node_types: int, hidden_channels: int, layers: int) -> nn.ModuleList:
     """Returns graph convolutions (Kipf and Welling 2017), the first on one-hot node types."""
+    from torch_geometric.nn import DenseGCNConv  # slow, and the default encoder has none
+
     channels = [num_node_types, *[hidden_channels] * layers]
     return nn.ModuleList(itertools.starmap(DenseGCNConv, itertools.pairwise(channels)))
 
@@ -116,9 +120,9 @@ class PaperEncoder(Encoder):
         incoming = adjacency.mT + torch.eye(adjacency.shape[1], device=adjacency.device)
         scale = incoming.sum(dim=2, keepdim=True).rsqrt()
         messages = scale * incoming * scale.mT
-        for conv in cast(Iterable[DenseGCNConv], self.convs):
+        for conv in cast("Iterable[DenseGCNConv]", self.convs):
             assert conv.bias is not None
-            hidden = ((messages @ conv.lin(hidden) + conv.bias) * mask).relu()
+            hidden = torch.baddbmm(conv.bias, messages, conv.lin(hidden)).relu() * mask
         pooled = self.node_map(sort_pooling(hidden, mask, self.pooled_nodes)).relu()
         pairs = F.max_pool1d(pooled.transpose(1, 2), kernel_size=2)
         windows = pairs.unfold(2, self.kernel_size, 1).transpose(1, 2)  # [B, windows, channels, kernel_size]
@@ -224,14 +228,24 @@ class BidirectionalEncoder(Encoder):
         self.embedding = nn.Embedding(num_node_types, hidden_channels)
         self.linears = nn.ModuleList(nn.Linear(3 * hidden_channels, hidden_channels) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(hidden_channels) for _ in range(layers))
+        self.register_buffer("one_hot", torch.eye(num_node_types), persistent=False)
 
     @override
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-        hidden = self.embedding(node) * mask
-        incoming = adjacency.transpose(1, 2)
-        for linear, norm in zip(self.linears, self.norms, strict=True):
-            messages = torch.cat([hidden, incoming @ hidden, adjacency @ hidden], dim=2)
-            hidden = hidden + norm(linear(messages)).relu() * mask
-        enters = (adjacency.sum(dim=1) == 0).unsqueeze(2) * hidden  # padding is 0 in hidden already
-        leaves = (adjacency.sum(dim=2) == 0).unsqueeze(2) * hidden
-        return torch.cat([enters.sum(dim=1), leaves.sum(dim=1), hidden.sum(dim=1)], dim=1)
+        (batch, size), channels = node.shape, self.embedding.embedding_dim
+        # A node reads nodes of three kinds: itself, its predecessors, its successors. Each source says something to
+        # each kind, `[B, N, 3 * C]`; as rows `[B, 3 * N, C]` of what is said, a layer's three sums are one product.
+        itself = torch.eye(size, device=adjacency.device).expand_as(adjacency)
+        reads = torch.stack([itself, adjacency.mT, adjacency], dim=3).flatten(2)
+        one_hot = F.embedding(node, self.get_buffer("one_hot")).flatten(0, 1)
+        hidden = one_hot @ self.embedding.weight
+        for layer, (linear, norm) in enumerate(zip(self.linears, self.norms, strict=True)):
+            weight = cast(Tensor, linear.weight).view(-1, 3, channels).transpose(0, 1).flatten(0, 1)
+            # All nodes of a type say the same in the first layer.
+            says = F.linear(hidden, weight) if layer else one_hot @ F.linear(self.embedding.weight, weight)
+            heard = torch.baddbmm(cast(Tensor, linear.bias), reads, says.view(batch, 3 * size, channels))
+            hidden = hidden + norm(heard).relu().flatten(0, 1)
+        # Padding reads and is read by nothing, and is left out here.
+        enters, leaves = adjacency.sum(dim=1) == 0, adjacency.sum(dim=2) == 0
+        pooled = torch.stack([enters, leaves, torch.ones_like(enters)], dim=1) * mask.mT
+        return (pooled @ hidden.view(batch, size, channels)).flatten(1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -11,8 +13,9 @@ import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
+from typing_extensions import override
 
-from acenas.ranker.data import LabelledGraphs, Replayed, TensorLoader
+from acenas.ranker.data import FinetuningStep, LabelledGraphs, TensorLoader
 from acenas.ranker.encoders import Encoder
 from acenas.ranker.settings import Finetuning, Pretraining
 from acenas.ranking import RankingLoss
@@ -92,12 +95,84 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
     return error / known.sum(dim=0).clamp(min=1)
 
 
-class PretrainingModule(pl.LightningModule):
+class SteppingModule(pl.LightningModule):
+    """A training in which a batch of Lightning's loop is a list of steps: its overhead is that of half a small step.
+
+    AdamW's learning rates warm up over the first tenth of the steps, then fall to 0 as a cosine.
+
+    Args:
+        network: is trained in place.
+        weight_decay: AdamW's.
+        steps: of the whole training.
+    """
+
+    def __init__(self, network: RankingNetwork, weight_decay: float, steps: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.network = network
+        self.weight_decay = weight_decay
+        self.steps = steps
+
+    @abstractmethod
+    def rates(self) -> dict[float, list[nn.Parameter]]:
+        """Returns the parameters to train, by their highest learning rate."""
+
+    @abstractmethod
+    def loss_of(self, step: Any) -> Tensor:
+        """Returns the loss of one step."""
+
+    def training_step(self, steps: Iterable[Any], batch_index: int) -> None:
+        """Makes the steps."""
+        optimizer, scheduler = self.trainer.optimizers[0], cast(LambdaLR, self.lr_schedulers())
+        for joined, parameters in self._joined:
+            _join_gradients(joined, parameters)
+        for step in steps:
+            optimizer.zero_grad(set_to_none=False)
+            torch.autograd.backward(self.loss_of(step))
+            optimizer.step()
+            scheduler.step()
+        self.network.zero_grad()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with warm-up and cosine decay."""
+        warmup = max(self.steps // 10, 1)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(self.steps - warmup, 1)))
+
+        rates = self.rates()
+        self._joined = [(_joined(parameters), parameters) for parameters in rates.values()]
+        groups = [{"params": [one], "lr": rate} for rate, (one, _) in zip(rates, self._joined, strict=True)]
+        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+        return [optimizer], [LambdaLR(optimizer, factor)]
+
+
+def _joined(parameters: list[nn.Parameter]) -> nn.Parameter:
+    """Makes the values of parameters parts of one: an optimizer's time is the number of its tensors."""
+    joined = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    for parameter, part in zip(parameters, _parts(joined.detach(), parameters), strict=True):
+        parameter.data = part
+    return joined
+
+
+def _join_gradients(joined: nn.Parameter, parameters: list[nn.Parameter]) -> None:
+    joined.grad = torch.zeros_like(joined)
+    for parameter, part in zip(parameters, _parts(joined.grad, parameters), strict=True):
+        parameter.grad = part
+
+
+def _parts(joined: Tensor, parameters: list[nn.Parameter]) -> list[Tensor]:
+    split = torch.split(joined, [parameter.numel() for parameter in parameters])
+    return [part.view_as(parameter) for part, parameter in zip(split, parameters, strict=True)]
+
+
+class PretrainingModule(SteppingModule):
     """Learns the weak labels: the sum over them of the mean squared error.
 
-    The learning rate warms up over the first tenth of the steps, then falls to 0 as a cosine. The order of an epoch and
-    its dropout are functions of (seed, epoch); the trainer must ask for the batches anew in every epoch
-    (`reload_dataloaders_every_n_epochs=1`).
+    The order of an epoch and its dropout are functions of (seed, epoch); the trainer must ask for the batches anew in
+    every epoch (`reload_dataloaders_every_n_epochs=1`).
 
     Args:
         network: is trained in place.
@@ -119,11 +194,10 @@ class PretrainingModule(pl.LightningModule):
         weight_decay: float,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.network = network
+        self.steps_of_epoch = len(graphs) // min(settings.batch_size, len(graphs))
+        super().__init__(network, weight_decay, settings.epochs * self.steps_of_epoch)
         self.graphs, self.labels, self.label_names = graphs, labels, label_names
         self.settings = settings
-        self.weight_decay = weight_decay
         self.seed = seed
 
     def train_dataloader(self) -> TensorLoader:
@@ -136,9 +210,14 @@ class PretrainingModule(pl.LightningModule):
         torch.manual_seed(derive_seed(self.seed, "pretrain", "dropout", self.current_epoch))
         self._errors: list[Tensor] = []
 
-    def training_step(self, batch: LabelledGraphs, batch_index: int) -> Tensor:
-        """The loss of one batch."""
-        graphs, labels = batch
+    @override
+    def rates(self) -> dict[float, list[nn.Parameter]]:
+        parts = (self.network.encoder, self.network.label_heads)
+        return {self.settings.learning_rate: [each for part in parts for each in part.parameters()]}
+
+    @override
+    def loss_of(self, step: LabelledGraphs) -> Tensor:
+        graphs, labels = step
         errors = squared_errors(self.network.label_heads(self.network.encoder(graphs)), labels)
         self._errors.append(errors.detach())
         return errors.sum()
@@ -147,17 +226,11 @@ class PretrainingModule(pl.LightningModule):
         """Logs the means over the epoch. Logging every step would take longer than the step."""
         errors = torch.stack(self._errors).mean(dim=0)
         by_label = {f"pretrain/{name}_mse": e for name, e in zip(self.label_names, errors, strict=True)}
-        log_epoch(self, {"pretrain/loss": errors.sum()} | by_label)
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with warm-up and cosine decay."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), self.settings.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
-        return _with_schedule(optimizer, int(self.trainer.estimated_stepping_batches))
+        step = (self.current_epoch + 1) * self.steps_of_epoch - 1
+        log_epoch(self, {"pretrain/loss": errors.sum()} | by_label, step)
 
 
-class FinetuningModule(pl.LightningModule):
+class FinetuningModule(SteppingModule):
     """Learns the order of the observed architectures, and goes on with the weak labels so as not to forget them.
 
     The loss of a step is the ranking loss of a list, plus `regression_weight` times the mean squared error of the
@@ -167,8 +240,10 @@ class FinetuningModule(pl.LightningModule):
     Args:
         network: is trained in place.
         loss: of scores and what it learns from (`RankingLoss.labels`), both `[lists, items]`.
-        settings: learning rates, with warm-up and decay as in pretraining, and weights of the losses.
+        settings: learning rates, and weights of the losses.
         weight_decay: AdamW's.
+        steps: of the finetuning.
+        replays: whether weak labels are replayed in them.
         prior_weight: of the prior's loss; 0 for none.
     """
 
@@ -178,62 +253,45 @@ class FinetuningModule(pl.LightningModule):
         loss: RankingLoss,
         settings: Finetuning,
         weight_decay: float,
+        steps: int,
+        replays: bool,
         prior_weight: float,
     ) -> None:
-        super().__init__()
-        self.network = network
+        super().__init__(network, weight_decay, steps)
         self.loss = loss
         self.settings = settings
-        self.weight_decay = weight_decay
+        self.replays = replays
         self.prior_weight = prior_weight
+        self._observed: Tensor | None = None
+        """Of the last step, with the ranking loss for it: of lists that hold all it is made once."""
 
-    def training_step(self, batch: tuple[LabelledGraphs, Replayed | None], batch_index: int) -> Tensor:
-        """The loss of one list, and of what is replayed beside it."""
-        (graphs, observed), replayed = batch
-        labels, targets = observed.unbind(dim=1)
+    @override
+    def rates(self) -> dict[float, list[nn.Parameter]]:
         network, settings = self.network, self.settings
-        if replayed is None:
-            scores = network.scores(network.encoder(graphs))
-        else:
-            encoded = network.encoder(GraphBatch.cat([graphs, replayed[0]]))  # one pass for both is cheaper
-            scores, others = network.scores(encoded).tensor_split([len(graphs)])
-        loss = self.loss.from_labels(scores.unsqueeze(0), labels.unsqueeze(0))
+        encoder = list(network.encoder.parameters())
+        if self.replays:
+            encoder += network.label_heads.parameters()
+        rates = {settings.encoder_learning_rate: encoder}
+        head = rates.setdefault(settings.learning_rate, [])
+        head += network.ranking_head.parameters()
+        return rates
+
+    @override
+    def loss_of(self, step: FinetuningStep) -> Tensor:
+        graphs, observed, replayed = step
+        if observed is not self._observed:
+            labels, self._targets = observed.unbind(dim=1)
+            self._observed, self._loss_of_list = observed, self.loss.for_labels(labels.unsqueeze(0))
+        network, settings = self.network, self.settings
+        encoded = network.encoder(graphs)  # one pass for both is cheaper
+        scores, others = network.scores(encoded).tensor_split([len(observed)])
+        loss = self._loss_of_list(scores.unsqueeze(0))
         if settings.regression_weight:
-            loss = loss + settings.regression_weight * (scores - targets).square().mean()
+            loss = loss + settings.regression_weight * (scores - self._targets).square().mean()
         if replayed is not None:
-            errors = squared_errors(network.label_heads(encoded[len(graphs) :]), replayed[1])
+            weak_labels, prior = replayed
+            errors = squared_errors(network.label_heads(encoded[len(observed) :]), weak_labels)
             loss = loss + settings.replay_weight * errors.mean()
             if self.prior_weight:
-                prior = replayed[2].unsqueeze(0)
-                loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior)
+                loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior.unsqueeze(0))
         return loss
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with warm-up and cosine decay."""
-        network, settings = self.network, self.settings
-        encoder = [*network.encoder.parameters(), *network.label_heads.parameters()]
-        rates = {settings.encoder_learning_rate: encoder}
-        rates[settings.learning_rate] = [
-            *rates.get(settings.learning_rate, []),
-            *network.ranking_head.parameters(),
-        ]
-        optimizer = torch.optim.AdamW(
-            [{"params": parameters, "lr": rate} for rate, parameters in rates.items()],
-            lr=settings.learning_rate,
-            weight_decay=self.weight_decay,
-            fused=True,
-        )
-        return _with_schedule(optimizer, int(self.trainer.estimated_stepping_batches))
-
-
-def _with_schedule(optimizer: torch.optim.Optimizer, steps: int) -> OptimizerLRScheduler:
-    """Returns the optimizer with a linear warm-up over the first tenth of the steps, then a cosine decay to 0."""
-    warmup = max(steps // 10, 1)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1)))
-
-    scheduler = LambdaLR(optimizer, factor)
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

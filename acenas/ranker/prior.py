@@ -27,6 +27,13 @@ MOST_FITTED = 256
 """Of more observations so many, evenly spread, are fitted: by then the prior has next to no weight."""
 
 
+AT_ONCE = 1024
+"""Architectures predicted at once: their covariances stay in the caches."""
+
+Compared = tuple[Tensor, Tensor, Tensor]
+"""Of B architectures and n fitted ones `[B, n]`: products of labels, squared distances of rows and of labels."""
+
+
 class CorrectedPrior:
     """The weighted sum of the weak labels, corrected by a Gaussian process where the observations contradict it.
 
@@ -53,42 +60,40 @@ class CorrectedPrior:
         fitted = torch.linspace(0, n - 1, MOST_FITTED).long() if n > MOST_FITTED else torch.arange(n)
         self._rows, self._labels = rows[fitted], labels[fitted]
         residual = (targets - before)[fitted]
+        self._among_fitted = self._compared(self._rows, self._labels)
         found = [
             minimize(
-                self._minus_log_density, start, residual, "L-BFGS-B", True, bounds=[(-4, 4)] * len(start)
+                self._minus_log_density,
+                start,
+                residual,
+                "L-BFGS-B",
+                True,
+                bounds=[(-4, 4)] * len(start),
             )
             for start in STARTS
         ]
         self.hyper_parameters = _scaled(torch.from_numpy(min(found, key=lambda each: float(each.fun)).x))
         """`[5]`: deviations of w and g, lengths of g in rows and in labels, deviation of the noise."""
-        factor = self._factor(self.hyper_parameters)
+        factor = _factor(self._among_fitted, self.hyper_parameters)
         self._weights: Tensor = torch.cholesky_solve(residual.unsqueeze(1), factor).squeeze(1)
 
     def predict(self, rows: Tensor, labels: Tensor, before: Tensor) -> Tensor:
         """Returns the posterior mean `[B]` of other architectures; arguments as those of the constructor."""
-        covariances = self._kernel(rows, labels, self.hyper_parameters)
-        return torch.addmv(before, covariances, self._weights)
+        parts = zip(*(torch.split(each, AT_ONCE) for each in (rows, labels, before)), strict=True)
+        means = [
+            torch.addmv(expected, _kernel(self._compared(some, theirs), self.hyper_parameters), self._weights)
+            for some, theirs, expected in parts
+        ]
+        return torch.cat(means)
 
-    def _kernel(self, rows: Tensor, labels: Tensor, hyper_parameters: Tensor) -> Tensor:
-        """The covariances `[B, n]` of architectures with the fitted ones, without noise."""
-        linear, smooth, row_length, label_length, _ = hyper_parameters
+    def _compared(self, rows: Tensor, labels: Tensor) -> Compared:
+        """What kernels know of architectures and the fitted ones."""
         count = max(labels.shape[1], 1)
-        squares = (
-            _squares(rows, self._rows) / row_length**2
-            + _squares(labels, self._labels) / count / label_length**2
+        return (
+            labels @ self._labels.T / count,
+            _squares(rows, self._rows),
+            _squares(labels, self._labels) / count,
         )
-        distance = (5 * squares + 1e-12).sqrt()  # its derivative at 0 is infinite
-        matern = (1 + distance + distance.square() / 3) * torch.exp(-distance)
-        linear_part = linear**2 * (labels @ self._labels.T / count)
-        return torch.add(CONSTANT + linear_part, smooth**2 * matern)
-
-    def _factor(self, hyper_parameters: Tensor) -> Tensor:
-        """The Cholesky factor `[n, n]` of the covariance of what was observed."""
-        noise = (hyper_parameters[-1] ** 2 + 1e-6) * torch.eye(len(self._rows), dtype=torch.float64)
-        factor: Tensor = torch.linalg.cholesky(
-            self._kernel(self._rows, self._labels, hyper_parameters) + noise
-        )
-        return factor
 
     @torch.enable_grad()
     def _minus_log_density(
@@ -96,12 +101,29 @@ class CorrectedPrior:
     ) -> tuple[float, NDArray[np.float64]]:
         """The negative log posterior density of the hyper-parameters at a position, and its gradient."""
         at = torch.tensor(position, requires_grad=True)
-        factor = self._factor(_scaled(at))
+        factor = _factor(self._among_fitted, _scaled(at))
         fit = residual @ torch.cholesky_solve(residual.unsqueeze(1), factor).squeeze(1)
         value = 0.5 * fit + factor.diagonal().log().sum() + 0.5 * at.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         assert at.grad is not None
         return value.item(), at.grad.numpy()
+
+
+def _kernel(compared: Compared, hyper_parameters: Tensor) -> Tensor:
+    """The covariances `[B, n]` of architectures with the fitted ones, without noise."""
+    products, of_rows, of_labels = compared
+    linear, smooth, row_length, label_length, _ = hyper_parameters
+    squares = of_rows / row_length**2 + of_labels / label_length**2
+    distance = (5 * squares + 1e-12).sqrt()  # its derivative at 0 is infinite
+    matern = (1 + distance + distance.square() / 3) * torch.exp(-distance)
+    return torch.add(CONSTANT + linear**2 * products, smooth**2 * matern)
+
+
+def _factor(compared: Compared, hyper_parameters: Tensor) -> Tensor:
+    """The Cholesky factor `[n, n]` of the covariance of what was observed."""
+    noise = (hyper_parameters[-1] ** 2 + 1e-6) * torch.eye(len(compared[0]), dtype=torch.float64)
+    factor: Tensor = torch.linalg.cholesky(_kernel(compared, hyper_parameters) + noise)
+    return factor
 
 
 def _scaled(position: Tensor) -> Tensor:

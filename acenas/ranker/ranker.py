@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError, require_at_least
 from acenas.files import atomic_path, read_state, reading
-from acenas.ranker.data import FinetuningLoader, LabelledGraphs, TensorLoader, in_float32
+from acenas.ranker.data import FinetuningLoader, LabelledGraphs, in_float32
 from acenas.ranker.encoders import BidirectionalEncoder, Encoder
 from acenas.ranker.module import (
     FinetuningModule,
@@ -184,7 +184,7 @@ class GraphRanker(Ranker):
             callbacks,
             loggers,
             max_epochs=settings.epochs,
-            log_every_n_steps=max(len(graphs) // settings.batch_size, 1),  # nothing is logged within an epoch
+            log_every_n_steps=1,  # more than there are batches is a warning; nothing is logged within an epoch
         )
         if self.finetuning.start_from_label:
             network.ranking_head.copy_from(network.label_heads)
@@ -218,18 +218,20 @@ class GraphRanker(Ranker):
         if replayed is not None and self.prior.weight:
             with one_thread():
                 prior = self._prior_of_replayed(graphs, targets)
-        module = FinetuningModule(
-            network, self.loss, settings, self.weight_decay, self.prior.weight_after(len(graphs))
-        )
-        lists = TensorLoader(
-            graphs,
-            torch.stack([labels, targets], dim=1),
-            settings.list_size or len(graphs),
-            torch_generator(self.seed, "finetune", "order", round),
+        steps = FinetuningLoader(
+            (graphs, torch.stack([labels, targets], dim=1)),
+            min(settings.list_size or len(graphs), len(graphs)),
             settings.passes,
+            torch_generator(self.seed, "finetune", "order", round),
+            replayed,
+            prior,
+            settings.replay_size,
+            torch_generator(self.seed, "finetune", "replay", round),
         )
-        draws = torch_generator(self.seed, "finetune", "replay", round)
-        steps = FinetuningLoader(lists, replayed, prior, settings.replay_size, draws)
+        prior_weight = self.prior.weight_after(len(graphs))
+        module = FinetuningModule(
+            network, self.loss, settings, self.weight_decay, steps.steps, replayed is not None, prior_weight
+        )
         with seeded(self.seed, "finetune", "dropout", round):
             self._fit(module, steps, None, max_epochs=1)
         self._network = network

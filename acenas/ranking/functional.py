@@ -19,11 +19,13 @@ A list is a set of architectures to be ranked against each other. The convention
 """
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from acenas.ranking.metrics import GainKind, check_relevance, discount, interpolated_relevance
 
@@ -121,30 +123,55 @@ def lambdarank_loss(
     >>> scores.grad  # ±1/2 · (1 − 1/log2(3))
     tensor([[ 0.1845, -0.1845]])
     """
-    scores, relevance, counts, informative = _prepared(scores, relevance, mask)
+    _check_shapes(scores, relevance)
+    return lambdarank_of(
+        relevance,
+        mask,
+        sigma=sigma,
+        gain=gain,
+        truncation_level=truncation_level,
+        normalise=normalise,
+        rank_by=rank_by,
+    )(scores)
+
+
+def lambdarank_of(
+    relevance: Tensor,
+    mask: Tensor | None = None,
+    *,
+    sigma: float = 1.0,
+    gain: GainKind = "exponential",
+    truncation_level: int | None = None,
+    normalise: bool = False,
+    rank_by: RankBy = "score",
+) -> Callable[[Tensor], Tensor]:
+    """Returns `lambdarank_loss` as a function of the scores: what it knows from the labels alone is computed once."""
+    if rank_by not in ("score", "label_ascending"):
+        raise ValueError(f"rank_by is 'score' or 'label_ascending', not {rank_by!r}")
+    relevance, counts, informative = _prepared_labels(relevance, mask)
     better = _better_pairs(relevance, counts)
-    difference = _pairwise(scores)
-    with torch.no_grad():
-        if rank_by == "score":
-            rank_key = scores
-        elif rank_by == "label_ascending":
-            rank_key = -relevance
-        else:
-            raise ValueError(f"rank_by is 'score' or 'label_ascending', not {rank_by!r}")
-        gains = _relative_gain(relevance, counts, gain)
-        ideal = _ideal_dcg(gains, truncation_level)
-        discount_gap = _expected_discount_gap(rank_key, counts, truncation_level)
-        delta_ndcg = _pairwise(gains).abs() * discount_gap / ideal[:, None, None]
-        weight = torch.where(better, delta_ndcg, 0.0).to(scores.dtype)
-        if normalise:
-            distance = torch.where(better, difference.abs(), 0.0)
-            any_distance = (distance > 0).any(dim=2).any(dim=1)[:, None, None]
-            weight = torch.where(any_distance, weight / (0.01 + distance), weight)
-            lambdas = sigma * torch.sigmoid(-sigma * difference) * weight
-            total = 2 * lambdas.sum(dim=(1, 2), keepdim=True)  # each pulls one item up and pushes one down
-            weight = torch.where(total > 0, weight * torch.log2(1 + total) / total, weight)
-    pair_loss = torch.where(better, -F.logsigmoid(sigma * difference) * weight, 0.0)
-    return _mean_over_lists(pair_loss.sum(dim=(1, 2)), informative)
+    gains = _relative_gain(relevance, counts, gain)
+    ideal = _ideal_dcg(gains, truncation_level)
+    of_swap = torch.where(better, _pairwise(gains).abs() / ideal[:, None, None], 0.0)
+
+    def loss(scores: Tensor) -> Tensor:
+        scores = _prepared_scores(scores, counts)
+        with torch.no_grad():
+            rank_key = scores if rank_by == "score" else -relevance
+            weight = (of_swap * _expected_discount_gap(rank_key, counts, truncation_level)).to(scores.dtype)
+            if normalise:
+                difference = _pairwise(scores)
+                distance = torch.where(better, difference.abs(), 0.0)
+                any_distance = (distance > 0).any(dim=2).any(dim=1)[:, None, None]
+                weight = torch.where(any_distance, weight / (0.01 + distance), weight)
+                lambdas = sigma * torch.sigmoid(-sigma * difference) * weight
+                total = 2 * lambdas.sum(
+                    dim=(1, 2), keepdim=True
+                )  # each pulls one item up and pushes one down
+                weight = torch.where(total > 0, weight * torch.log2(1 + total) / total, weight)
+        return _mean_over_lists(_logistic(scores, weight, sigma), informative)
+
+    return loss
 
 
 def ranknet_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, sigma: float = 1.0) -> Tensor:
@@ -157,8 +184,9 @@ def ranknet_loss(scores: Tensor, labels: Tensor, mask: Tensor | None = None, *, 
     tensor(0.6931)
     """
     scores, labels, counts, informative = _prepared(scores, labels, mask)
-    pair_loss = -F.logsigmoid(sigma * _pairwise(scores))
-    return _mean_over_lists(_mean_where(_better_pairs(labels, counts), pair_loss), informative)
+    better = _better_pairs(labels, counts).to(scores.dtype)
+    weight = better / better.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    return _mean_over_lists(_logistic(scores, weight, sigma), informative)
 
 
 def pairwise_hinge_loss(
@@ -304,26 +332,63 @@ def _with_reference(
     return accuracies, known.unsqueeze(0)
 
 
-def _prepared(scores: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Scores and labels with 0 where items do not count, which items count, which lists have an order."""
+def _check_shapes(scores: Tensor, labels: Tensor) -> None:
+    """Raises `ValueError` for scores that are not `[lists, items]`, and for labels of another shape."""
     if scores.dim() != 2 or scores.numel() == 0:
         raise ValueError(f"scores must be [lists, items] with at least one of each, not {list(scores.shape)}")
     if labels.shape != scores.shape:
         raise ValueError(f"scores are {list(scores.shape)}, but their labels {list(labels.shape)}")
     if not scores.is_floating_point() or not labels.is_floating_point():
         raise ValueError(f"scores and labels must be floating point, not {scores.dtype} and {labels.dtype}")
+
+
+def _prepared(scores: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scores and labels with 0 where items do not count, which items count, which lists have an order."""
+    _check_shapes(scores, labels)
+    labels, counts, informative = _prepared_labels(labels, mask)
+    return _prepared_scores(scores, counts), labels, counts, informative
+
+
+def _prepared_scores(scores: Tensor, counts: Tensor) -> Tensor:
     if scores.dtype in (torch.float16, torch.bfloat16):
         scores = scores.float()
+    return scores.masked_fill(~counts, 0.0)
+
+
+def _prepared_labels(labels: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     labels = _counting_only(labels, mask)
     counts = ~labels.isnan()
     highest = labels.masked_fill(~counts, -math.inf).amax(dim=1)
     lowest = labels.masked_fill(~counts, math.inf).amin(dim=1)
-    return scores.masked_fill(~counts, 0.0), labels.masked_fill(~counts, 0.0), counts, highest > lowest
+    return labels.masked_fill(~counts, 0.0), counts, highest > lowest
 
 
 def _pairwise(values: Tensor) -> Tensor:
     """`[lists, items, items]`: value of i − value of j."""
     return values.unsqueeze(2) - values.unsqueeze(1)
+
+
+class _Logistic(torch.autograd.Function):
+    """See `_logistic`. Its gradient is a sum of what the value is made of: a third of the operations of autograd."""
+
+    @staticmethod
+    @override
+    def forward(ctx: Any, scores: Tensor, weight: Tensor, sigma: float) -> Tensor:
+        lead = sigma * _pairwise(scores)
+        lambdas = weight * torch.sigmoid(-lead)  # what pulls i up and pushes j down
+        ctx.save_for_backward(sigma * (lambdas.sum(dim=1) - lambdas.sum(dim=2)))
+        return -(weight * F.logsigmoid(lead)).sum(dim=(1, 2))
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (of_scores,) = ctx.saved_tensors
+        return gradients[0].unsqueeze(1) * of_scores, None, None
+
+
+def _logistic(scores: Tensor, weight: Tensor, sigma: float) -> Tensor:
+    """`[lists]`: `Σ_ij weight_ij · log(1 + exp(−σ (s_i − s_j)))`; the weights `[lists, items, items]` are constants."""
+    return _Logistic.apply(scores, weight, sigma)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def _better_pairs(labels: Tensor, counts: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 from typing_extensions import override
@@ -65,8 +65,14 @@ class RankingLoss:
 
     def from_labels(self, scores: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         """Returns the loss of `scores` `[lists, items]` against the result of `labels`; scalar."""
-        parameters = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "scale"}
-        return type(self).function(scores, labels, mask, **parameters)
+        return type(self).function(scores, labels, mask, **self._parameters())
+
+    def for_labels(self, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        """Returns `from_labels` as a function of the scores alone, for many steps with the same labels."""
+        return lambda scores: self.from_labels(scores, labels)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "scale"}
 
 
 class RelevanceLoss(RankingLoss):
@@ -101,6 +107,10 @@ class LambdaRankLoss(RelevanceLoss):
     truncation_level: int | None = None
     normalise: bool = False
     rank_by: RankBy = "score"
+
+    @override
+    def for_labels(self, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        return functional.lambdarank_of(labels, **self._parameters())
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -52,6 +53,11 @@ class GraphBatch:
     def __getitem__(self, index: Tensor | slice) -> GraphBatch:
         """Returns the architectures at `index` (a slice, or a long or bool tensor)."""
         return GraphBatch(self.node[index], self.adjacency[index], self.mask[index], self.globals[index])
+
+    def split(self, size: int) -> list[GraphBatch]:
+        """Returns the batch in parts of `size` architectures, the last of what is left."""
+        parts = (torch.split(getattr(self, f.name), size) for f in fields(self))
+        return list(itertools.starmap(GraphBatch, zip(*parts, strict=True)))
 
     def to(self, device: torch.device | str) -> GraphBatch:
         """Returns the batch on `device`."""

@@ -47,10 +47,13 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
         self._written = time.monotonic()
 
 
-def log_epoch(module: pl.LightningModule, metrics: Mapping[str, float | Tensor]) -> None:
+def log_epoch(
+    module: pl.LightningModule, metrics: Mapping[str, float | Tensor], step: int | None = None
+) -> None:
     """Logs metrics of an epoch, the mean of those of all processes, before its checkpoint is written.
 
-    `LightningModule.log` would write them afterwards: a run that is killed in between would lack them for ever.
+    `LightningModule.log` would write them afterwards: a run that is killed in between would lack them for ever. Modules
+    that count their steps themselves give the last one of the epoch.
     """
     means = {
         name: float(
@@ -61,7 +64,10 @@ def log_epoch(module: pl.LightningModule, metrics: Mapping[str, float | Tensor])
         for name, value in metrics.items()
     }
     for logger in module.loggers:
-        logger.log_metrics(means | {"epoch": float(module.current_epoch)}, step=module.global_step - 1)
+        logger.log_metrics(
+            means | {"epoch": float(module.current_epoch)},
+            step=module.global_step - 1 if step is None else step,
+        )
 
 
 def resumable(checkpoint: Path, module: pl.LightningModule) -> Path | None:

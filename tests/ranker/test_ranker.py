@@ -143,13 +143,17 @@ class Kill(pl.Callback):
     """Ends the process's work within the second epoch, after some of its steps."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: object) -> None:
-        if trainer.current_epoch == 1 and trainer.global_step % 3 == 2:
+        assert trainer.num_training_batches == 3
+        if trainer.current_epoch == 1 and args[-1] == 1:
             raise KilledError
 
 
-def test_a_killed_pretraining_goes_on_to_the_same_result(tmp_path: Path) -> None:
+def test_a_killed_pretraining_goes_on_to_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = small_ranker()
     whole.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / "whole")
+    monkeypatch.setattr("acenas.ranker.data.AT_ONCE", 1)  # each step alone
     with pytest.raises(KilledError):
         small_ranker().pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / "killed", callbacks=[Kill()])
     torch.manual_seed(11)
@@ -157,6 +161,21 @@ def test_a_killed_pretraining_goes_on_to_the_same_result(tmp_path: Path) -> None
     resumed.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path / "killed", callbacks=[epochs])
     assert epochs.seen == [1, 2], "the first epoch was done"
     assert torch.equal(whole.score(GRAPHS), resumed.score(GRAPHS))
+
+
+@pytest.mark.parametrize("list_size", [None, 7])
+def test_how_many_steps_are_made_at_once_changes_nothing(
+    list_size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scores() -> Tensor:
+        ranker = small_ranker(finetuning={"passes": 5, "list_size": list_size}, prior={"weight": 1.0})
+        ranker._set_pretrained(ranker._fresh_network(GRAPHS, WEAK_LABELS.shape[1]), GRAPHS, WEAK_LABELS)
+        ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+        return ranker.score(GRAPHS)
+
+    together = scores()
+    monkeypatch.setattr("acenas.ranker.data.AT_ONCE", 1)
+    assert torch.equal(scores(), together)
 
 
 def test_a_finished_pretraining_is_not_done_again(tmp_path: Path) -> None:

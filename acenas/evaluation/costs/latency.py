@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import KFold, cross_val_predict
 from typing_extensions import override
 
 from acenas.errors import UserError
@@ -74,6 +72,9 @@ class LatencyPredictor(CostModel):
                 f"{LEAST_SAMPLES}; measure more with python -m acenas.latency"
             )
         rows, values = self._rows(list(self._measured)), np.array(list(self._measured.values()))
+        from sklearn.linear_model import RidgeCV  # slow, and most searches have no latencies
+        from sklearn.model_selection import KFold, cross_val_predict
+
         model = RidgeCV(np.logspace(-3, 3, 25))
         held_out = cross_val_predict(model, rows, values, cv=KFold(FOLDS, shuffle=True, random_state=0))
         self._model = model.fit(rows, values)
