@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from acenas.evaluation.objective import Objective
+from acenas.ranking.fronts import non_dominated
 from acenas.ranking.metrics import ranking_metrics
 
 
@@ -189,10 +190,7 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
     rows = rows.join(search.costs, on="arch").dropna(subset=[column, *names])
     # Smaller is better in each column.
     values = rows[[column, *names]].to_numpy() * [-search.objective.sign, *[1] * len(names)]
-    as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
-    better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
-    front = rows.iloc[np.flatnonzero(~better.any(0))]
-    return front.sort_values(names, kind="stable").reset_index(drop=True)
+    return rows[non_dominated(values)].sort_values(names, kind="stable").reset_index(drop=True)
 
 
 def build_summary(search: FinishedSearch) -> dict[str, Any]:

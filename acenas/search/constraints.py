@@ -58,13 +58,3 @@ class Limits:
         return UserError(
             f"none of {len(archs):,} architectures has {self} (search.constraints); the least of each is {least}"
         )
-
-
-def non_dominated(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """`[n]`: which rows of `values` `[n, d]` no other one dominates; lower is better, and of equals the first stays."""
-    kept = np.ones(len(values), np.bool_)
-    for i, row in enumerate(values):
-        as_good = (values <= row).all(axis=1)
-        better = as_good & (values < row).any(axis=1)
-        kept[i] = not (better.any() or as_good[:i].any())
-    return kept

@@ -18,10 +18,11 @@ from acenas.errors import UserError
 from acenas.evaluation.objective import Objective, as_number
 from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
+from acenas.ranking.fronts import non_dominated
 from acenas.search.acquisition import Acquisition
 from acenas.search.answers import Answers, Named, Trial
 from acenas.search.candidates import Pool
-from acenas.search.constraints import Limits, non_dominated
+from acenas.search.constraints import Limits
 from acenas.search.description import check_same_study, read_description, settings_of, write_description
 from acenas.search.fitting import Fitting
 from acenas.search.inputs import Labels, cost_models, frame_of, limits_of, weak_labels_of
