@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.files import shown
+
+Direction = Literal["max", "min"]
+"""`max` where higher is better, `min` where lower is."""
+
+MOST_COSTS = 3
+"""Costs of a front, beside the objective, at most: with more, hardly anything dominates anything."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Objective:
 
     name: str = "accuracy"
     unit: str = "%"
-    direction: Literal["max", "min"] = "max"
+    direction: Direction = "max"
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -88,6 +94,30 @@ class Objective:
     def show(self, value: float) -> str:
         """The value with its unit, as in `94.37 %`."""
         return shown(value, self.unit)
+
+
+def directions_of(front: Mapping[str, Any] | Sequence[Any]) -> dict[str, Direction]:
+    """The costs of a front, with the direction of each: as they are, or names of costs to minimise.
+
+    Raises:
+        UserError: for more than three, one twice, or another direction than `min` and `max`.
+
+    >>> directions_of(["params_m"]), directions_of({"throughput.tpuv2": "max"})
+    ({'params_m': 'min'}, {'throughput.tpuv2': 'max'})
+    """
+    if isinstance(front, str) or not isinstance(front, Mapping | Sequence):
+        raise UserError(f"search.front={front} is neither a list of costs nor a mapping, as in [params_m]")
+    names = [str(name) for name in front]
+    found = {str(name): way for name, way in front.items()} if isinstance(front, Mapping) else {}
+    found = found or dict.fromkeys(names, "min")
+    if len(found) < len(names):
+        raise UserError(f"search.front={names} names a cost twice")
+    if len(found) > MOST_COSTS:
+        raise UserError(f"search.front has {len(found)} costs, and {MOST_COSTS} are the most")
+    for name, direction in found.items():
+        if direction not in ("max", "min"):
+            raise UserError(f"search.front: the direction of {name} must be max or min, not {direction}")
+    return cast(dict[str, Direction], found)
 
 
 def for_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:

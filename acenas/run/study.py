@@ -105,7 +105,7 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs = self.limits.costs(told["arch"].tolist())
+        costs = self.costs.costs(told["arch"].tolist())
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -117,9 +117,9 @@ class Study(SearchStudy):
             test=None,
             seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
             versions={package: version(package) for package in ("acenas", "torch", "numpy")},
-            limits=self.limits.at_most,
+            limits=self.costs.at_most,
             costs=costs[~costs.index.duplicated()],
-            cost_origins=self.limits.origins,
+            cost_origins=self.costs.origins,
             objective=self.objective,
             given=self.state.given,
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, read_frame
+from acenas.search.costs import Costs
 from acenas.spaces import SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
@@ -39,6 +40,7 @@ class StudyState:
     Attributes:
         space: of the architectures.
         objective: what trainings show.
+        costs: limits, and costs of the front; none before the study says so.
         archs: everything that can be scored and chosen.
         trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
             `message` (why it failed).
@@ -50,6 +52,8 @@ class StudyState:
         self._files = {name: folder / f"{name}.parquet" for name in ATTRIBUTES}
         self._read: dict[str, tuple[int, ...]] = {}
         self.space, self.objective, self._column = space, objective, objective.column
+        self.costs = Costs()
+        self._costed: tuple[list[str], NDArray[np.float64]] | None = None
         self.trials = pd.DataFrame(
             {
                 "arch": pd.Series(dtype=str),
@@ -146,6 +150,34 @@ class StudyState:
         """What was given, then what was told: architectures and `[n]` utilities, NaN for failed trainings."""
         both = pd.concat([self.given, self.told[["arch", self._column]]]) if len(self.given) else self.told
         return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
+
+    @property
+    def front_costs(self) -> NDArray[np.float64] | None:
+        """`[A, m]`: the costs of the front of `archs`, lower is better; None where there is no front.
+
+        They are known of all: what lacks one cannot be chosen. Not in the files, but made anew by each process.
+        """
+        if not self.costs.front:
+            return None
+        before, costs = self._costed or ([], self.costs.of_front([]))
+        if before != self.archs[: len(before)]:  # another process has found others
+            before, costs = [], self.costs.of_front([])
+        if len(before) < len(self.archs):
+            costs = np.concatenate([costs, self.front_costs_of(self.archs[len(before) :])])
+        self._costed = list(self.archs), costs
+        return costs
+
+    def front_costs_of(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """`[n, m]`: the costs of the front of other architectures, lower is better; NaN where one is not known."""
+        return self.costs.of_front(archs)
+
+    @property
+    def known_costs(self) -> NDArray[np.float64] | None:
+        """`[n, m]`: the costs of the front of `known`, lower is better, NaN where unknown; None without a front."""
+        if (costs := self.front_costs) is None:
+            return None
+        given = self.front_costs_of(self.given["arch"].tolist())
+        return np.concatenate([given, costs[self.positions_of(self.told["arch"])]])
 
     def numbers(self, state: str) -> list[int]:
         """Of the trials in a state."""

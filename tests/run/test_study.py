@@ -203,4 +203,4 @@ def test_limits_are_in_the_report(tmp_path: Path) -> None:
     assert report.summary["constraints"]["returned"]["params_m"] <= 0.001
     assert study.front("params_m")["params_m"].max() <= 0.001
     study = acenas.Study(space, folder=tmp_path, ranker=LeastSquares(space.num_node_types), weak_labels=[])
-    assert study.limits.at_most == {"params_m": 0.001}
+    assert study.costs.at_most == {"params_m": 0.001}

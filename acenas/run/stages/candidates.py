@@ -14,26 +14,26 @@ from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, T
 from acenas.images import ImageTask
 from acenas.run.config import COUNTED_COSTS
 from acenas.search import Candidates
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable
 
 
-def cost_limits(
+def costs_of_search(
     cfg: DictConfig,
     space: SearchSpace,
     task: ImageTask | None,
     table: BenchmarkTable | None,
     evaluator: Evaluator | None,
-) -> Limits:
-    """The constraints of the search with a cost model for each.
+) -> Costs:
+    """The constraints of the search and its front, with a cost model for each.
 
     Raises:
         UserError: Where nothing tells a cost.
     """
     at_most = dict((cfg.search and cfg.search.get("constraints")) or {})
     models = [_cost_model(name, cfg, space, task, table, evaluator) for name in at_most]
-    return Limits(at_most, models)
+    return Costs(at_most, models)
 
 
 def _cost_model(
@@ -65,7 +65,7 @@ def _cost_model(
 
 
 def known_values(
-    cfg: DictConfig, evaluator: Evaluator | None, limits: Limits
+    cfg: DictConfig, evaluator: Evaluator | None, costs: Costs
 ) -> tuple[list[str], NDArray[np.float64]]:
     """What the table, or else the evaluator, knows of the space, observed, as far as it keeps the constraints.
 
@@ -76,30 +76,30 @@ def known_values(
     """
     table = cfg.table
     if not table:
-        return keep(limits, *evaluator.known()) if evaluator else ([], np.zeros(0))
+        return keep(costs, *evaluator.known()) if evaluator else ([], np.zeros(0))
     if not isinstance(evaluator, TableEvaluator):
         evaluator = TableEvaluator(table.path, table.space, table.observed)
-    return keep(limits, *evaluator.known())
+    return keep(costs, *evaluator.known())
 
 
 def keep(
-    limits: Limits, archs: Sequence[str], values: NDArray[np.float64]
+    costs: Costs, archs: Sequence[str], values: NDArray[np.float64]
 ) -> tuple[list[str], NDArray[np.float64]]:
     """The architectures that keep the constraints, with their values: what a search is compared with."""
-    kept = limits.within(archs)
+    kept = costs.within(archs)
     return [arch for arch, fits in zip(archs, kept.tolist(), strict=True) if fits], values[kept]
 
 
-def sample_within(space: SearchSpace, limits: Limits, count: int, seed: int) -> list[str]:
+def sample_within(space: SearchSpace, costs: Costs, count: int, seed: int) -> list[str]:
     """`count` architectures with different functions that keep the constraints, for a super-net to label.
 
     Raises:
         UserError: Where fewer are found.
     """
-    found = Candidates(samples=count).sample(space, limits.within, seed)
+    found = Candidates(samples=count).sample(space, costs.within, seed)
     if len(found) < count:
         raise UserError(
-            f"score: only {len(found)} different architectures of {space.name} with {limits} were found, "
+            f"score: only {len(found)} different architectures of {space.name} with {costs} were found, "
             f"fewer than scoring.archs={count}; choose fewer, or higher limits"
         )
     return found

@@ -24,7 +24,7 @@ from acenas.run.parts import Parts
 from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
 from acenas.search import SearchResult
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 from acenas.spaces import NasBench201
 from acenas.tables import parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
@@ -90,16 +90,16 @@ def finished_search(
     seconds: Mapping[str, float],
 ) -> FinishedSearch:
     """What the search found, with the test values of the judge where there is one; arguments as those of `report`."""
-    limits, objective = parts.limits, objective_of(cfg)
+    costs, objective = parts.costs, objective_of(cfg)
     told_by, dataset = teller_and_dataset(cfg, parts)
     archs = result.observations["arch"].to_list()
     trained = pd.Series(result.observations[objective.column].to_numpy(), index=archs)
     judge: Judge | None = instantiate_in(cfg.judge, folder / "trained") if cfg.judge else None
-    test = None if judge is None else test_values(judge, limits, trained.dropna().index)
+    test = None if judge is None else test_values(judge, costs, trained.dropna().index)
     reference = test if cfg.table else None
     if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test, cfg.table.get("objective"))
-        reference = _series(*keep(limits, *in_table.known()))
+        reference = _series(*keep(costs, *in_table.known()))
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
@@ -112,9 +112,9 @@ def finished_search(
         seconds=seconds,
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
-        limits=limits.at_most,
-        costs=limits.costs(archs),
-        cost_origins=limits.origins,
+        limits=costs.at_most,
+        costs=costs.costs(archs),
+        cost_origins=costs.origins,
         objective=objective,
         given=result.given,
     )
@@ -135,9 +135,9 @@ def task_of(cfg: DictConfig, parts: Parts) -> str:
     return parts.task.source.name if parts.task else ""
 
 
-def test_values(judge: Judge, limits: Limits, trained: Iterable[str]) -> pd.Series[float]:
+def test_values(judge: Judge, costs: Costs, trained: Iterable[str]) -> pd.Series[float]:
     """What the judge knows of all architectures that keep the constraints, and of those of `trained` in any case."""
-    test = _series(*keep(limits, *judge.known()))
+    test = _series(*keep(costs, *judge.known()))
     others = [arch for arch in dict.fromkeys(trained) if arch not in test.index]
     if others and not isinstance(judge, TableJudge):  # the column of a table may lack some
         test = pd.concat([test, _series(others, judge.test_accuracy(others))])

@@ -83,7 +83,7 @@ def search(
             search=rounds,
             ranker=ranker,
             archs=pool,
-            constraints=parts.limits,
+            constraints=parts.costs,
             pretrained=bool(sources),
         )
         callbacks = [metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])]
