@@ -12,7 +12,14 @@ from acenas.errors import UserError
 from acenas.evaluation import Evaluator, TableEvaluator
 from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, TableCosts
 from acenas.images import ImageTask
-from acenas.run.config import COUNTED_COSTS
+from acenas.run.config import (
+    COUNTED_COSTS,
+    cost_column,
+    costs_in,
+    flat_constraints,
+    flat_front,
+    unknown_cost,
+)
 from acenas.search import Candidates
 from acenas.search.costs import Costs
 from acenas.spaces import SearchSpace
@@ -31,9 +38,12 @@ def costs_of_search(
     Raises:
         UserError: Where nothing tells a cost.
     """
-    at_most = dict((cfg.search and cfg.search.get("constraints")) or {})
-    models = [_cost_model(name, cfg, space, task, table, evaluator) for name in at_most]
-    return Costs(at_most, models)
+    names = costs_in(cfg)
+    models = [_cost_model(name, cfg, space, task, table, evaluator) for name in names]
+    search = cfg.search or {}
+    return Costs(
+        flat_constraints(search.get("constraints") or {}), models, flat_front(search.get("front") or ())
+    )
 
 
 def _cost_model(
@@ -47,21 +57,14 @@ def _cost_model(
     """Latencies measured and given as a file, else the table, else costs counted on networks for the run's images."""
     if cfg.latency_file and name.startswith("latency_ms"):
         return LatencyPredictor.from_file(cfg.latency_file, space, name)
-    columns: list[str] = []
-    if table is not None:
-        columns = [column for column in table.columns if column.startswith(f"{cfg.table.dataset}.")]
-        if f"{cfg.table.dataset}.{name}" in columns and isinstance(evaluator, TableEvaluator):
-            return TableCosts(table, cfg.table.dataset, name)
+    columns = [] if table is None else table.columns
+    if table is not None and isinstance(evaluator, TableEvaluator):
+        column = cost_column(cfg, name, columns)
+        if column is not None:
+            return TableCosts(table, column, name)
     if task and name in COUNTED_COSTS:
         return CountedCosts(space, task.splits.num_classes, task.splits.image_shape, name)
-    costs = [column.split(".", 1)[1] for column in columns]
-    known = [cost for cost in costs if cost.startswith((*COUNTED_COSTS, "latency_ms"))]
-    raise UserError(
-        f"search.constraints: nothing here tells {name}; "
-        + (f"the table has {', '.join(known)}" if known else "the run has no table with costs")
-        + "; latencies can be measured with python -m acenas.latency and given as latency_file=FILE, and what can "
-        "be counted needs images=..."
-    )
+    raise unknown_cost(cfg, name, columns)
 
 
 def known_values(
