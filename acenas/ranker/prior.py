@@ -61,33 +61,40 @@ class CorrectedPrior:
         ]
         self.hyper_parameters = _scaled(torch.from_numpy(min(found, key=lambda each: float(each.fun)).x))
         """`[5]`: deviations of w and g, lengths of g in rows and in labels, deviation of the noise."""
-        factor = self._factor(self.hyper_parameters)
-        self._weights: Tensor = torch.cholesky_solve(residual.unsqueeze(1), factor).squeeze(1)
+        self._cholesky = self._factor(self.hyper_parameters)
+        self._weights: Tensor = torch.cholesky_solve(residual.unsqueeze(1), self._cholesky).squeeze(1)
 
     def predict(self, rows: Tensor, labels: Tensor, before: Tensor) -> Tensor:
         """Returns the posterior mean `[B]` of other architectures; arguments as those of the constructor."""
-        covariances = self._kernel(rows, labels, self.hyper_parameters)
-        return torch.addmv(before, covariances, self._weights)
+        return torch.addmv(before, self._with_fitted(rows, labels), self._weights)
 
-    def _kernel(self, rows: Tensor, labels: Tensor, hyper_parameters: Tensor) -> Tensor:
-        """The covariances `[B, n]` of architectures with the fitted ones, without noise."""
-        linear, smooth, row_length, label_length, _ = hyper_parameters
-        count = max(labels.shape[1], 1)
-        squares = (
-            _squares(rows, self._rows) / row_length**2
-            + _squares(labels, self._labels) / count / label_length**2
-        )
-        distance = (5 * squares + 1e-12).sqrt()  # its derivative at 0 is infinite
-        matern = (1 + distance + distance.square() / 3) * torch.exp(-distance)
-        linear_part = linear**2 * (labels @ self._labels.T / count)
-        return torch.add(CONSTANT + linear_part, smooth**2 * matern)
+    @property
+    def noise(self) -> float:
+        """The variance of the noise of one observation."""
+        return float(self.hyper_parameters[-1] ** 2)
+
+    def variance(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Returns the posterior variance `[B]` of other architectures, without the noise of an observation."""
+        linear, smooth = self.hyper_parameters[:2]
+        before = CONSTANT + smooth**2 + linear**2 * labels.square().sum(dim=1) / max(labels.shape[1], 1)
+        known = torch.linalg.solve_triangular(self._cholesky, self._with_fitted(rows, labels).T, upper=False)
+        return (before - known.square().sum(dim=0)).clamp(min=1e-9)
+
+    def covariances(self, rows: Tensor, labels: Tensor, others: tuple[Tensor, Tensor]) -> Tensor:
+        """Returns the posterior covariances `[B, C]` of architectures with the rows and labels of `others`."""
+        solved = torch.cholesky_solve(self._with_fitted(*others).T, self._cholesky)
+        together = _covariances((rows, labels), others, self.hyper_parameters)
+        return together - self._with_fitted(rows, labels) @ solved
+
+    def _with_fitted(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """The covariances `[B, n]` of architectures with the fitted ones, before anything was observed."""
+        return _covariances((rows, labels), (self._rows, self._labels), self.hyper_parameters)
 
     def _factor(self, hyper_parameters: Tensor) -> Tensor:
         """The Cholesky factor `[n, n]` of the covariance of what was observed."""
         noise = (hyper_parameters[-1] ** 2 + 1e-6) * torch.eye(len(self._rows), dtype=torch.float64)
-        factor: Tensor = torch.linalg.cholesky(
-            self._kernel(self._rows, self._labels, hyper_parameters) + noise
-        )
+        fitted = self._rows, self._labels
+        factor: Tensor = torch.linalg.cholesky(_covariances(fitted, fitted, hyper_parameters) + noise)
         return factor
 
     @torch.enable_grad()
@@ -107,6 +114,21 @@ class CorrectedPrior:
 def _scaled(position: Tensor) -> Tensor:
     """The hyper-parameters at a position, in deviations from their centres."""
     return CENTRES * (SPREADS * position).exp()
+
+
+def _covariances(
+    some: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], hyper_parameters: Tensor
+) -> Tensor:
+    """The covariances `[B, C]` of rows and labels with others, before anything was observed and without noise."""
+    (rows, labels), (other_rows, other_labels) = some, others
+    linear, smooth, row_length, label_length, _ = hyper_parameters
+    count = max(labels.shape[1], 1)
+    squares = (
+        _squares(rows, other_rows) / row_length**2 + _squares(labels, other_labels) / count / label_length**2
+    )
+    distance = (5 * squares + 1e-12).sqrt()  # its derivative at 0 is infinite
+    matern = (1 + distance + distance.square() / 3) * torch.exp(-distance)
+    return torch.add(CONSTANT + linear**2 * (labels @ other_labels.T / count), smooth**2 * matern)
 
 
 def _squares(some: Tensor, others: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from acenas.evaluation.objective import for_float32
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score
+from acenas.search.fronts import HypervolumeGain
 from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
 
@@ -160,7 +161,7 @@ class BudgetedSearch(Search):
     num_first: int = 4
     first: Acquisition = BestAndRandom(best=0.0, part=0.1, spread=0.5)  # noqa: RUF009 (frozen)
     acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
-    front_acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
+    front_acquisition: Acquisition = HypervolumeGain()  # noqa: RUF009 (frozen)
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     confidence: float | None = 0.95
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)

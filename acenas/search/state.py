@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, read_frame
 from acenas.search.costs import Costs
-from acenas.spaces import SearchSpace
+from acenas.spaces import GraphBatch, SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 """States of a trial: chosen in a round that has begun, asked for, told, or failed."""
@@ -54,6 +55,7 @@ class StudyState:
         self.space, self.objective, self._column = space, objective, objective.column
         self.costs = Costs()
         self._costed: tuple[list[str], NDArray[np.float64]] | None = None
+        self._graphs: GraphBatch | None = None
         self.trials = pd.DataFrame(
             {
                 "arch": pd.Series(dtype=str),
@@ -99,7 +101,10 @@ class StudyState:
         self._read[name] = _version(self._files[name])
 
     def _index(self) -> None:
-        self.archs: list[str] = self.scores["arch"].tolist()
+        archs: list[str] = self.scores["arch"].tolist()
+        if self._graphs is not None and self.archs[: len(self._graphs)] != archs[: len(self._graphs)]:
+            self._graphs = None  # another process has found others
+        self.archs = archs
         self._position = {arch: i for i, arch in enumerate(self.archs)}
         self._distinct: NDArray[np.int64] | None = None
 
@@ -150,6 +155,24 @@ class StudyState:
         """What was given, then what was told: architectures and `[n]` utilities, NaN for failed trainings."""
         both = pd.concat([self.given, self.told[["arch", self._column]]]) if len(self.given) else self.told
         return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
+
+    @property
+    def graphs(self) -> GraphBatch:
+        """Of `archs`. Equal functions are equal graphs."""
+        done = 0 if self._graphs is None else len(self._graphs)
+        if done < len(self.archs):
+            more = self.space.canonical_graphs(self.archs[done:])
+            self._graphs = more if self._graphs is None else GraphBatch.cat([self._graphs, more])
+        assert self._graphs is not None
+        return self._graphs
+
+    @property
+    def known_graphs(self) -> GraphBatch:
+        """Of `known`."""
+        told = self.graphs[torch.from_numpy(self.positions_of(self.told["arch"]))]
+        if self.given.empty:
+            return told
+        return GraphBatch.cat([self.space.canonical_graphs(self.given["arch"].tolist()), told])
 
     @property
     def front_costs(self) -> NDArray[np.float64] | None:
