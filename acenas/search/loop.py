@@ -91,7 +91,7 @@ def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts
             return
         for result in evaluator.results(list(waiting)):
             if math.isfinite(result.value) and not result.failure:
-                study.tell(waiting.pop(result.arch), result.value, result.seconds)
+                study.tell(waiting.pop(result.arch), result.value, result.seconds, result.costs)
             elif not left:
                 reason = result.failure or f"{study.objective.name} is {result.value}"
                 study.fail(waiting.pop(result.arch), reason, result.seconds)

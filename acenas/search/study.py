@@ -66,8 +66,8 @@ class Study:
         constraints: upper limits on costs, such as `{"params_m": 2.0}`: counted on the networks, or a column of
             `weak_labels`. `Costs` as they are, with the front.
         front: costs to find the best values of the objective for, three at most: names of costs to minimise, or each
-            with its direction, such as `{"throughput": "max"}`; known as those of `constraints` are. By default that of
-            the folder's study.
+            with its direction, such as `{"throughput": "max"}`; known as those of `constraints` are, or else told with
+            each training: `study.tell(trial, 93.1, costs={"energy": 2.0})`. By default that of the folder's study.
         ranker: scores architectures; a `GraphRanker` by default.
         search: how many each round trains, and which; a `BudgetedSearch` by default.
         acquisition: of the default search.
@@ -126,6 +126,8 @@ class Study:
         limits = kept.get("constraints") if constraints is None else constraints
         directions = kept.get("front") if front is None else front
         self.costs = self.state.costs = costs_of(space, limits, directions, self.fitting.known_labels)
+        if taken := ({*self.state.trials.columns} - {"seconds"}) & {*self.costs.observed}:
+            raise UserError(f"study: {taken.pop()} is a column of the trials; call the cost otherwise")
         self._lock = lock_of(self.folder / ".study.lock")
         self._answers = Answers(self.state, self.budget)
         with self._transaction():
@@ -199,11 +201,17 @@ class Study:
                     break
                 queued = queued or self.state.numbers(QUEUED)  # none where all of the round is known already
                 asked += queued[: None if count is None else count - len(asked)]
-                self.state.update(asked, state=PENDING)
+                self.state.update(asked, "observations", {"state": PENDING})
             self.state.write()
             return [self.trial(number) for number in asked]
 
-    def tell(self, trial: Named, value: SupportsFloat, seconds: float = math.nan) -> None:
+    def tell(
+        self,
+        trial: Named,
+        value: SupportsFloat,
+        seconds: float = math.nan,
+        costs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Takes in what a training showed. A value that is not finite is a failed training.
 
         Args:
@@ -211,15 +219,17 @@ class Study:
                 given architecture, with a warning.
             value: of the objective, in its own unit.
             seconds: that the training took.
+            costs: of the front, those that are known after a training only; `seconds` may be one. Others are ignored.
 
         Raises:
-            UserError: for what is no number, or for a trial that was told another value before.
+            UserError: for what is no number, for a trial that was told another value before, or where a cost of the
+                front is missing.
         """
         name = self.objective.name
         observed = as_number(value, name)
         state, message = (TRAINED, "") if math.isfinite(observed) else (FAILED, f"{name} is {observed}")
         with self._transaction():
-            if self._answers.tell(trial, state, observed, seconds, message):
+            if self._answers.tell(trial, state, observed, seconds, message, costs or {}):
                 return
             arch = self._answers.arch(trial)
             warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)

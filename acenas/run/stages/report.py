@@ -113,7 +113,7 @@ def finished_search(
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
         limits=costs.at_most,
-        costs=costs.costs(archs),
+        costs=costs.with_observed(result.observations),
         cost_origins=costs.origins,
         objective=objective,
         given=result.given,
