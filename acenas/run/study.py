@@ -24,6 +24,7 @@ from acenas.evaluation.base import Result
 from acenas.evaluation.command import call, returned
 from acenas.evaluation.objective import Objective, as_number
 from acenas.markup import html_code, html_table
+from acenas.report.front import write_front
 from acenas.report.live.status import RunStatus
 from acenas.report.page import write_report
 from acenas.report.runs import SUMMARY
@@ -122,7 +123,11 @@ class Study(SearchStudy):
             cost_origins=self.costs.origins,
             objective=self.objective,
             given=self.state.given,
+            front=self.costs.front,
+            fronts=self.fronts().query("round in @told['round']") if self.costs.front else pd.DataFrame(),
         )
+        if self.costs.front:
+            write_front(self.folder, finished)
         write_report(self.folder, finished, self.space.draw, (self.folder / "study.json").read_text())
         summary = build_summary(finished)
         if self.is_done:

@@ -29,11 +29,13 @@ class SearchResult:
             the one that a search returns whose last training this is.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
         given: `arch` and the objective of what was trained elsewhere; no part of the budget.
+        fronts: of a study with a front the one that is returned after each round, see `Study.fronts`.
     """
 
     observations: pd.DataFrame
     scores: pd.DataFrame
     given: pd.DataFrame
+    fronts: pd.DataFrame
 
 
 def run_study(
@@ -77,7 +79,7 @@ def run_study(
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores, study.state.given)
+    return SearchResult(observations, study.state.scores, study.state.given, study.fronts())
 
 
 def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:

@@ -320,7 +320,7 @@ class Study:
 
         Args:
             names: of costs, lower is better, such as `params_m`. Without any, and without `costs`, it is the front that
-                the study searches for, noise aside (`Search.returned_front`).
+                the study searches for, noise aside (`Search.returned_fronts`).
             costs: a frame with these columns, as weak labels are given; else the costs are those of the study's weak
                 labels, or counted on the networks.
 
@@ -352,7 +352,7 @@ class Study:
         self, archs: list[str], utilities: NDArray[np.float64], costs: NDArray[np.float64]
     ) -> pd.DataFrame:
         """The study's own front of what is known: architectures, `[n]` utilities and `[n, m]` costs."""
-        members = self.search.returned_front(self.space, archs, utilities, costs)
+        (members,) = self.search.returned_fronts(self.space, archs, utilities, costs, [len(archs)])
         order = members[np.lexsort(costs[members].T[::-1])]  # by the first cost, then by the others
         frame = pd.DataFrame(
             {
@@ -363,6 +363,19 @@ class Study:
         )
         bend = [knee(np.column_stack([-utilities, costs])[order])] if len(order) else []
         return frame.assign(knee=frame.index.isin(bend))
+
+    def fronts(self) -> pd.DataFrame:
+        """The front that is returned after each round of what was told: `round` and `arch`, a row for each member."""
+        with self._transaction():
+            told, (_, utilities), costs = self.state.told, self.state.known, self.state.known_costs
+        found: list[tuple[int, str]] = []
+        if costs is not None:
+            given, archs = len(self.state.given), told["arch"].tolist()
+            rounds = told.groupby("round").size().cumsum()
+            after = rounds.tolist()
+            sets = self.search.returned_fronts(self.space, archs, utilities[given:], costs[given:], after)
+            found = [(int(n), archs[i]) for n, its in zip(rounds.index, sets, strict=True) for i in its]
+        return pd.DataFrame(found, columns=["round", "arch"])
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""

@@ -18,7 +18,7 @@ from acenas.ranking.fronts import knee, non_dominated
 from acenas.search import Acquisition, BestAndRandom, BudgetedSearch, Candidates, Study, StudyState, Trial
 from acenas.search.candidates import Pool
 from acenas.search.costs import Costs, predicted_costs
-from acenas.search.returned import returned_front
+from acenas.search.returned import returned_fronts
 from acenas.spaces import GraphBatch, NasBench201
 
 OWN = Choices({f"layer{i}": ["none", "small", "large"] for i in range(4)})
@@ -330,6 +330,14 @@ def test_a_raised_budget_keeps_observed_costs(tmp_path: Path) -> None:
 CELLS = NasBench201()
 
 
+def returned_front(
+    archs: Sequence[str], observed: np.ndarray, costs: np.ndarray, confidence: float | None
+) -> np.ndarray:
+    seen = CELLS.encode(archs), observed, costs, CELLS.num_node_types, confidence
+    (front,) = returned_fronts(*seen, [len(archs)])
+    return front
+
+
 def misled(count: int, seed: int) -> tuple[list[str], np.ndarray, np.ndarray, int]:
     """Cells, their costs, what is observed of them, and which middling one is observed best by its noise alone."""
     archs = CELLS.sample(count, torch.Generator().manual_seed(seed))
@@ -343,9 +351,8 @@ def misled(count: int, seed: int) -> tuple[list[str], np.ndarray, np.ndarray, in
 
 def test_a_stroke_of_luck_is_not_on_the_front() -> None:
     archs, costs, observed, lucky = misled(150, 1)
-    graphs, kinds = CELLS.encode(archs), CELLS.num_node_types
-    naive = returned_front(graphs, observed, costs, kinds, None)
-    careful = returned_front(graphs, observed, costs, kinds, 0.95)
+    naive = returned_front(archs, observed, costs, None)
+    careful = returned_front(archs, observed, costs, 0.95)
     points = np.column_stack([-observed, costs])
     assert naive.tolist() == np.flatnonzero(non_dominated(points)).tolist()
     assert lucky in naive and lucky not in careful
@@ -358,21 +365,39 @@ def test_costs_that_are_unknown_and_failed_trainings_are_on_no_front() -> None:
     costs[lucky], observed[0] = np.nan, np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        front = returned_front(CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95)
+        front = returned_front(archs, observed, costs, 0.95)
     assert len(front) and not {0, lucky} & set(front.tolist())
     nothing = np.full(30, np.nan)
-    assert not len(returned_front(CELLS.encode(archs), nothing, costs, CELLS.num_node_types, 0.95))
+    assert not len(returned_front(archs, nothing, costs, 0.95))
 
 
 def test_a_member_is_replaced_by_none_that_costs_more() -> None:
     """Where the lucky one is the cheapest, nothing can replace it, however sure it is that others are better."""
     archs, costs, observed, lucky = misled(150, 1)
     costs[lucky] = -1.0
-    front = returned_front(CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95)
+    front = returned_front(archs, observed, costs, 0.95)
     assert lucky in front
 
 
 def test_of_very_many_the_best_fronts_are_compared() -> None:
     archs, costs, observed, lucky = misled(400, 3)
-    front = returned_front(CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95)
+    front = returned_front(archs, observed, costs, 0.95)
     assert lucky not in front and non_dominated(np.column_stack([-observed, costs])[front]).all()
+
+
+def test_the_fronts_after_rounds_are_those_of_searches_that_end_there() -> None:
+    archs, costs, observed, _ = misled(60, 4)
+    observed[7] = np.nan
+    after = [3, 12, 30, 60]
+    seen = CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95
+    for n, front in zip(after, returned_fronts(*seen, after), strict=True):
+        np.testing.assert_array_equal(front, returned_front(archs[:n], observed[:n], costs[:n], 0.95))
+
+
+def test_the_fronts_of_a_study_are_those_after_each_round(tmp_path: Path) -> None:
+    opened = finish(study(tmp_path))
+    fronts, told = opened.fronts(), opened.observations
+    assert fronts["round"].unique().tolist() == told["round"].unique().tolist()
+    last = fronts[fronts["round"] == told["round"].max()]["arch"]
+    assert sorted(last) == sorted(opened.front()["arch"])
+    assert finish(study(tmp_path / "without", front=None)).fronts().empty
