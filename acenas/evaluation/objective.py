@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -132,6 +133,16 @@ def for_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if most <= least or (1e-30 < largest < 1e30 and most - least > 1e-5):
         return values if 1e-30 < largest < 1e30 else parts
     return (parts - least) / (most - least)
+
+
+def numbers_beside(shown: Mapping[Any, Any], key: str) -> dict[str, float]:
+    """What a training showed beside the objective `key`, as far as it is finite numbers: its costs."""
+    found: dict[str, float] = {}
+    for name, value in shown.items():
+        if name != key:
+            with suppress(UserError):
+                found[str(name)] = as_number(value, str(name))
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def as_number(value: object, name: str) -> float:

@@ -158,7 +158,7 @@ class Candidates:
         """Positions of the next parents: those with the best scores, or of the best fronts of score and costs."""
         if costs is None:
             return np.argsort(-scores, kind="stable")[: self.population]
-        return first_of_fronts(np.column_stack([-scores, np.nan_to_num(costs)]), self.population)
+        return first_of_fronts(np.column_stack([-scores, costs]), self.population)
 
     def _children(
         self,

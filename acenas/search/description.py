@@ -57,7 +57,6 @@ def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str,
                 "choices": "space",
                 "graphs": "space",
                 "constraints": "set of constraints",
-                "front": "front",
                 "weak_labels": "set of weak labels",
             }.get(name, name)
             raise UserError(

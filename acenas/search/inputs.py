@@ -104,8 +104,7 @@ def cost_models(space: SearchSpace, names: Sequence[str], labels: WeakLabels | N
         elif name in Cost._fields and isinstance(space, CustomSpace):
             models.append(OwnCosts(space, name, counted))
         else:
-            there = [each.removeprefix("weak.") for each in (labels.names if labels is not None else [])]
-            there += Cost._fields if isinstance(space, CustomSpace) else []
+            there = told_before(space, labels)
             raise UserError(
                 f"nothing tells the cost {name}{near(name, there)}; there are {', '.join(there) or 'none'}, and others "
                 "are given as a frame of weak labels"
@@ -123,4 +122,19 @@ def costs_of(
     if isinstance(constraints, Costs):
         return constraints
     limits, directions = constraints or {}, directions_of(front or ())
-    return Costs(limits, cost_models(space, list({**limits, **directions}), labels), directions)
+    there = told_before(space, labels)
+    # What nothing tells before a training is told after it, unless it is but a slip of the pen.
+    after = {name for name in directions if name not in limits and not _tells(name, there)}
+    after = {name for name in after if not near(name, there)}
+    names = [name for name in {**limits, **directions} if name not in after]
+    return Costs(limits, cost_models(space, names, labels), directions)
+
+
+def told_before(space: SearchSpace, labels: WeakLabels | None) -> list[str]:
+    """The costs that are known before a training."""
+    named = [name.removeprefix("weak.") for name in (labels.names if labels is not None else [])]
+    return [*named, *(Cost._fields if isinstance(space, CustomSpace) else [])]
+
+
+def _tells(name: str, there: Sequence[str]) -> bool:
+    return any(each == name or each.endswith(f".{name}") for each in there)

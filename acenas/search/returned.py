@@ -96,14 +96,15 @@ def returned_after(
     return returned
 
 
-def returned_front(
+def returned_fronts(
     graphs: GraphBatch,
     utilities: NDArray[np.floating],
     costs: NDArray[np.float64],
     num_node_types: int,
     confidence: float | None,
-) -> NDArray[np.int64]:
-    """Returns the front that a search returns which ends after these n trainings.
+    trainings: Sequence[int],
+) -> list[NDArray[np.int64]]:
+    """Returns the front that a search returns which ends after each of these ascending numbers of trainings.
 
     That is the front of what was observed, but for the luck of single trainings: as in `returned_after_each`, a member
     is replaced by another trained one, whose costs are no higher, where that is better without noise with a
@@ -115,26 +116,33 @@ def returned_front(
         costs: `[n, m]`, lower is better; what lacks one is on no front.
         num_node_types: of the space.
         confidence: above 0.5 and below 1; None for the front of what was observed.
+        trainings: after which to return a front.
 
     Returns:
-        The positions of the members, ascending; of equals the first.
+        For each the positions of the members, ascending; of equals the first.
     """
     points = np.column_stack([-utilities, costs])
-    known = np.flatnonzero(np.isfinite(points).all(axis=1))
-    front = known[non_dominated(points[known])]
-    if confidence is None or len(known) < FIRST_FIT:
-        return front
-    if len(known) > MOST_COMPARED:
-        known = np.sort(known[first_of_fronts(points[known], MOST_COMPARED)])
-    fitted = known[: _last_fit(FIRST_FIT, len(known))]
-    kernel = most_likely_process(_rows(graphs, fitted, num_node_types), utilities[fitted]).kernel_
-    mean, covariance = _without_noise(_rows(graphs, known, num_node_types), utilities[known], kernel)
-    members = set[int]()
-    for member in np.flatnonzero(np.isin(known, front)).tolist():
-        as_cheap = (costs[known] <= costs[known[member]]).all(axis=1)
-        members.add(int(known[_replaced(mean, covariance, member, confidence, as_cheap)]))
-    chosen = np.array(sorted(members))
-    return chosen[non_dominated(points[chosen])]
+    complete = np.flatnonzero(np.isfinite(points).all(axis=1))
+    fronts, before, kernel = [], np.zeros(0, np.int64), None
+    for n in trainings:
+        known = complete[complete < n]
+        members = known[non_dominated(points[known])]
+        if confidence is not None and len(known) >= FIRST_FIT:
+            if len(known) > MOST_COMPARED:
+                known = np.sort(known[first_of_fronts(points[known], MOST_COMPARED)])
+            fitted = known[: _last_fit(FIRST_FIT, len(known))]
+            if kernel is None or not np.array_equal(fitted, before):
+                before, rows = fitted, _rows(graphs, fitted, num_node_types)
+                kernel = most_likely_process(rows, utilities[fitted]).kernel_
+            posterior = _without_noise(_rows(graphs, known, num_node_types), utilities[known], kernel)
+            chosen = set[int]()
+            for place in np.flatnonzero(np.isin(known, members)).tolist():
+                as_cheap = (costs[known] <= costs[known[place]]).all(axis=1)
+                chosen.add(int(known[_replaced(*posterior, place, confidence, as_cheap)]))
+            members = np.array(sorted(chosen))
+            members = members[non_dominated(points[members])]
+        fronts.append(members)
+    return fronts
 
 
 def _last_fit(fit: int, n: int) -> int:

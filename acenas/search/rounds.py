@@ -104,18 +104,24 @@ class Search(ABC):
         alike = [a == b for a, b in zip(before, self.round_sizes, strict=False)]
         return alike.index(False) if False in alike else len(alike)
 
-    def returned_front(
+    def returned_fronts(
         self,
         space: SearchSpace,
         archs: Sequence[str],
         utilities: NDArray[np.float64],
         costs: NDArray[np.float64],
-    ) -> NDArray[np.int64]:
-        """Returns the positions in `archs` of the front that is returned; `costs` `[n, m]`, lower is better."""
-        from acenas.search.returned import returned_front
+        trainings: Sequence[int],
+    ) -> list[NDArray[np.int64]]:
+        """Returns the positions in `archs` of the front that is returned after each of these numbers of trainings.
 
+        See `acenas.search.returned.returned_fronts`.
+        """
+        from acenas.search.returned import returned_fronts
+
+        if not len(archs):
+            return [np.zeros(0, np.int64) for _ in trainings]
         seen = space.encode(archs), for_float32(utilities), costs, space.num_node_types
-        return returned_front(*seen, self.confidence)
+        return returned_fronts(*seen, self.confidence, trainings)
 
     def returned(
         self,

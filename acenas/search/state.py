@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, read_frame
-from acenas.search.costs import Costs
+from acenas.search.costs import Costs, predicted_costs
 from acenas.spaces import GraphBatch, SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
@@ -44,7 +44,7 @@ class StudyState:
         costs: limits, and costs of the front; none before the study says so.
         archs: everything that can be scored and chosen.
         trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
-            `message` (why it failed).
+            `message` (why it failed), and the costs of the front that are known after a training only.
         given: `arch` and the objective's column of what was trained elsewhere.
         scores: `arch`, then one column per fit.
     """
@@ -178,7 +178,8 @@ class StudyState:
     def front_costs(self) -> NDArray[np.float64] | None:
         """`[A, m]`: the costs of the front of `archs`, lower is better; None where there is no front.
 
-        They are known of all: what lacks one cannot be chosen. Not in the files, but made anew by each process.
+        They are known of all, as what lacks one cannot be chosen; those known after a training only are predicted from
+        the trainings so far (0 before the first). Not in the files, but made anew by each process.
         """
         if not self.costs.front:
             return None
@@ -186,27 +187,43 @@ class StudyState:
         if before != self.archs[: len(before)]:  # another process has found others
             before, costs = [], self.costs.of_front([])
         if len(before) < len(self.archs):
-            costs = np.concatenate([costs, self.front_costs_of(self.archs[len(before) :])])
-        self._costed = list(self.archs), costs
-        return costs
+            costs = np.concatenate([costs, self.costs.of_front(self.archs[len(before) :])])
+            self._costed = list(self.archs), costs
+        return self._with_predictions(costs, self.archs)
 
     def front_costs_of(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """`[n, m]`: the costs of the front of other architectures, lower is better; NaN where one is not known."""
-        return self.costs.of_front(archs)
+        """`[n, m]`: the costs of the front of other architectures as `front_costs`; NaN where one is not known."""
+        return self._with_predictions(self.costs.of_front(archs), archs)
+
+    def _with_predictions(self, costs: NDArray[np.float64], archs: Sequence[str]) -> NDArray[np.float64]:
+        """`costs` with what is known after a training only, predicted from the trainings so far."""
+        if not self.costs.observed:
+            return costs
+        worked, costs = self.trials[self.trials["state"] == TRAINED], costs.copy()
+        for column, (name, sign) in enumerate(zip(self.costs.front, self.costs.signs, strict=True)):
+            if name in self.costs.observed:
+                told = worked.reindex(columns=["arch", name]).dropna()
+                trained, values = told["arch"].tolist(), told[name].to_numpy(np.float64)
+                costs[:, column] = sign * predicted_costs(self.space, trained, values, archs)
+        return costs
 
     @property
     def known_costs(self) -> NDArray[np.float64] | None:
         """`[n, m]`: the costs of the front of `known`, lower is better, NaN where unknown; None without a front."""
-        if (costs := self.front_costs) is None:
+        if not self.costs.front:
             return None
-        given = self.front_costs_of(self.given["arch"].tolist())
-        return np.concatenate([given, costs[self.positions_of(self.told["arch"])]])
+        told = self.told
+        costs = self.costs.of_front([*self.given["arch"], *told["arch"]])
+        for column, (name, sign) in enumerate(zip(self.costs.front, self.costs.signs, strict=True)):
+            if name in self.costs.observed:
+                costs[len(self.given) :, column] = sign * told.reindex(columns=[name])[name].to_numpy()
+        return costs
 
     def numbers(self, state: str) -> list[int]:
         """Of the trials in a state."""
         return [int(number) for number in self.trials.index[self.trials["state"] == state]]
 
-    def update(self, rows: Sequence[int], name: str = "observations", **values: Any) -> None:
+    def update(self, rows: Sequence[int], name: str, values: Mapping[str, Any]) -> None:
         """Sets columns of some rows of a file."""
         for column, value in values.items():
             getattr(self, ATTRIBUTES[name]).loc[list(rows), column] = value
@@ -223,11 +240,13 @@ class StudyState:
                 self._column: np.nan,
                 "seconds": np.nan,
                 "message": "",
+                **dict.fromkeys(self.costs.observed, np.nan),
             }
         )
         answers = self.answers.drop_duplicates("arch", keep="last").set_index("arch")
         for row in np.flatnonzero(new["arch"].isin(answers.index)):
-            columns = ["state", self._column, "seconds", "message"]
+            columns = ["state", self._column, "seconds", "message", *self.costs.observed]
+            columns = list(dict.fromkeys(columns))
             new.loc[row, columns] = answers.loc[new["arch"][row], columns]
         self.trials = pd.concat([self.trials, new], ignore_index=True) if len(self.trials) else new
         self.write()

@@ -66,8 +66,8 @@ class Study:
         constraints: upper limits on costs, such as `{"params_m": 2.0}`: counted on the networks, or a column of
             `weak_labels`. `Costs` as they are, with the front.
         front: costs to find the best values of the objective for, three at most: names of costs to minimise, or each
-            with its direction, such as `{"throughput": "max"}`; known as those of `constraints` are. By default that of
-            the folder's study.
+            with its direction, such as `{"throughput": "max"}`; known as those of `constraints` are, or else told with
+            each training: `study.tell(trial, 93.1, costs={"energy": 2.0})`. By default that of the folder's study.
         ranker: scores architectures; a `GraphRanker` by default.
         search: how many each round trains, and which; a `BudgetedSearch` by default.
         acquisition: of the default search.
@@ -126,6 +126,8 @@ class Study:
         limits = kept.get("constraints") if constraints is None else constraints
         directions = kept.get("front") if front is None else front
         self.costs = self.state.costs = costs_of(space, limits, directions, self.fitting.known_labels)
+        if taken := ({*self.state.trials.columns} - {"seconds"}) & {*self.costs.observed}:
+            raise UserError(f"study: {taken.pop()} is a column of the trials; call the cost otherwise")
         self._lock = lock_of(self.folder / ".study.lock")
         self._answers = Answers(self.state, self.budget)
         with self._transaction():
@@ -199,11 +201,17 @@ class Study:
                     break
                 queued = queued or self.state.numbers(QUEUED)  # none where all of the round is known already
                 asked += queued[: None if count is None else count - len(asked)]
-                self.state.update(asked, state=PENDING)
+                self.state.update(asked, "observations", {"state": PENDING})
             self.state.write()
             return [self.trial(number) for number in asked]
 
-    def tell(self, trial: Named, value: SupportsFloat, seconds: float = math.nan) -> None:
+    def tell(
+        self,
+        trial: Named,
+        value: SupportsFloat,
+        seconds: float = math.nan,
+        costs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Takes in what a training showed. A value that is not finite is a failed training.
 
         Args:
@@ -211,15 +219,17 @@ class Study:
                 given architecture, with a warning.
             value: of the objective, in its own unit.
             seconds: that the training took.
+            costs: of the front, those that are known after a training only; `seconds` may be one. Others are ignored.
 
         Raises:
-            UserError: for what is no number, or for a trial that was told another value before.
+            UserError: for what is no number, for a trial that was told another value before, or where a cost of the
+                front is missing.
         """
         name = self.objective.name
         observed = as_number(value, name)
         state, message = (TRAINED, "") if math.isfinite(observed) else (FAILED, f"{name} is {observed}")
         with self._transaction():
-            if self._answers.tell(trial, state, observed, seconds, message):
+            if self._answers.tell(trial, state, observed, seconds, message, costs or {}):
                 return
             arch = self._answers.arch(trial)
             warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
@@ -310,7 +320,7 @@ class Study:
 
         Args:
             names: of costs, lower is better, such as `params_m`. Without any, and without `costs`, it is the front that
-                the study searches for, noise aside (`Search.returned_front`).
+                the study searches for, noise aside (`Search.returned_fronts`).
             costs: a frame with these columns, as weak labels are given; else the costs are those of the study's weak
                 labels, or counted on the networks.
 
@@ -342,7 +352,7 @@ class Study:
         self, archs: list[str], utilities: NDArray[np.float64], costs: NDArray[np.float64]
     ) -> pd.DataFrame:
         """The study's own front of what is known: architectures, `[n]` utilities and `[n, m]` costs."""
-        members = self.search.returned_front(self.space, archs, utilities, costs)
+        (members,) = self.search.returned_fronts(self.space, archs, utilities, costs, [len(archs)])
         order = members[np.lexsort(costs[members].T[::-1])]  # by the first cost, then by the others
         frame = pd.DataFrame(
             {
@@ -353,6 +363,19 @@ class Study:
         )
         bend = [knee(np.column_stack([-utilities, costs])[order])] if len(order) else []
         return frame.assign(knee=frame.index.isin(bend))
+
+    def fronts(self) -> pd.DataFrame:
+        """The front that is returned after each round of what was told: `round` and `arch`, a row for each member."""
+        with self._transaction():
+            told, (_, utilities), costs = self.state.told, self.state.known, self.state.known_costs
+        found: list[tuple[int, str]] = []
+        if costs is not None:
+            given, archs = len(self.state.given), told["arch"].tolist()
+            rounds = told.groupby("round").size().cumsum()
+            after = rounds.tolist()
+            sets = self.search.returned_fronts(self.space, archs, utilities[given:], costs[given:], after)
+            found = [(int(n), archs[i]) for n, its in zip(rounds.index, sets, strict=True) for i in its]
+        return pd.DataFrame(found, columns=["round", "arch"])
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""

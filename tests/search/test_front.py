@@ -15,9 +15,10 @@ from acenas import Choices
 from acenas.errors import UserError
 from acenas.ranker import Ranker
 from acenas.ranking.fronts import knee, non_dominated
-from acenas.search import Acquisition, BestAndRandom, BudgetedSearch, Candidates, Study, StudyState
+from acenas.search import Acquisition, BestAndRandom, BudgetedSearch, Candidates, Study, StudyState, Trial
 from acenas.search.candidates import Pool
-from acenas.search.returned import returned_front
+from acenas.search.costs import Costs, predicted_costs
+from acenas.search.returned import returned_fronts
 from acenas.spaces import GraphBatch, NasBench201
 
 OWN = Choices({f"layer{i}": ["none", "small", "large"] for i in range(4)})
@@ -215,8 +216,6 @@ def test_candidates_evolve_along_the_front(tmp_path: Path) -> None:
         def values(self, archs: Sequence[str]) -> np.ndarray:
             return np.array([price(wide.choices(arch)) for arch in archs])
 
-    from acenas.search.costs import Costs
-
     grown = {}
     for front in ([], ["price"]):
         costs = Costs({} if front else {"price": 99.0}, [Model()], front)  # type: ignore[list-item]
@@ -251,9 +250,92 @@ def test_a_raised_budget_asks_what_a_larger_study_would_have(tmp_path: Path) -> 
     pd.testing.assert_frame_equal(raised.front(), whole.front())
 
 
+# --- costs that are known after a training only ---
+
+
+def energy(choices: Mapping[str, Any]) -> float:
+    return float(np.exp(0.3 * price(choices)))
+
+
+def tell_all(study: Study, trials: Sequence[Trial]) -> None:
+    for trial in trials:
+        study.tell(trial, quality(trial.choices), 7.0, costs={"energy": energy(trial.choices), "other": 3})
+
+
+def test_an_observed_cost_is_told_kept_and_predicted(tmp_path: Path) -> None:
+    opened = study(tmp_path, 24, front={"energy": "min", "price": "min"})
+    assert opened.costs.observed == ["energy"]
+    costs = opened.state.front_costs
+    assert costs is not None and (costs[:, 0] == 0).all(), "nothing is known before the first training"
+    while trials := opened.ask():
+        tell_all(opened, trials)
+    told, again = opened.observations, study(tmp_path, 24, front=None)
+    true = {arch: energy(OWN.choices(arch)) for arch in OWN.enumerate()}
+    assert told["energy"].tolist() == [true[arch] for arch in told["arch"]] and "other" not in told
+    for same in (opened, again):
+        archs, costs, known = same.state.archs, same.state.front_costs, same.state.known_costs
+        assert costs is not None and known is not None
+        np.testing.assert_array_equal(known[:, 0], told["energy"])
+        expected = np.array([true[arch] for arch in archs])
+        assert np.corrcoef(np.log(costs[:, 0]), np.log(expected))[0, 1] > 0.95
+        np.testing.assert_array_equal(costs[:, 1], labels().set_index("arch").loc[archs, "price"])
+    front = again.front()
+    assert front["energy"].tolist() == [true[arch] for arch in front["arch"]]
+    pd.testing.assert_frame_equal(front, opened.front())
+
+
+def test_a_cost_that_was_not_told_is_named(tmp_path: Path) -> None:
+    opened = study(tmp_path, front={"energy": "min", "seconds": "min"})
+    (first, *_) = opened.ask()
+    with pytest.raises(UserError, match=r"needs energy of each training.*costs={'energy': ...}"):
+        opened.tell(first, 50.0, 3.0)
+    with pytest.raises(UserError, match=r"needs seconds of each training.*seconds=..."):
+        opened.tell(first, 50.0, costs={"energy": 3.0})
+    with pytest.raises(UserError, match="energy must be a number, not 'much'"):
+        opened.tell(first, 50.0, 3.0, costs={"energy": "much"})
+    opened.tell(first, 50.0, 3.0, costs={"energy": "2.5"})
+    assert opened.observations[["energy", "seconds"]].to_numpy().tolist() == [[2.5, 3.0]]
+    opened.fail(opened.pending[0])
+    opened.tell(opened.pending[0], float("nan"))
+    assert len(opened.front()) == 1, "what failed needs no costs"
+
+
+def test_a_cost_may_not_be_called_as_a_column_of_the_trials(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="round is a column of the trials; call the cost otherwise"):
+        study(tmp_path, front=["round"])
+
+
+@pytest.mark.parametrize("observed", [[2.0], [2.0, 2.0], [0.0, -1.0, 4.0]])
+def test_few_equal_and_negative_costs_are_predicted(observed: list[float]) -> None:
+    archs = OWN.enumerate()
+    found = predicted_costs(OWN, archs[: len(observed)], np.array(observed), archs)
+    assert found.shape == (81,) and np.isfinite(found).all()
+    assert min(observed) - 1 < found.mean() < max(observed) + 1
+    assert (predicted_costs(OWN, [], np.zeros(0), archs) == 0).all()
+
+
+def test_a_raised_budget_keeps_observed_costs(tmp_path: Path) -> None:
+    for budget in (7, 20):
+        opened = study(tmp_path, budget, front=["energy"])
+        while trials := opened.ask():
+            tell_all(opened, trials)
+    whole = study(tmp_path / "whole", 20, front=["energy"])
+    while trials := whole.ask():
+        tell_all(whole, trials)
+    pd.testing.assert_frame_equal(opened.observations, whole.observations)
+
+
 # --- what is returned ---
 
 CELLS = NasBench201()
+
+
+def returned_front(
+    archs: Sequence[str], observed: np.ndarray, costs: np.ndarray, confidence: float | None
+) -> np.ndarray:
+    seen = CELLS.encode(archs), observed, costs, CELLS.num_node_types, confidence
+    (front,) = returned_fronts(*seen, [len(archs)])
+    return front
 
 
 def misled(count: int, seed: int) -> tuple[list[str], np.ndarray, np.ndarray, int]:
@@ -269,9 +351,8 @@ def misled(count: int, seed: int) -> tuple[list[str], np.ndarray, np.ndarray, in
 
 def test_a_stroke_of_luck_is_not_on_the_front() -> None:
     archs, costs, observed, lucky = misled(150, 1)
-    graphs, kinds = CELLS.encode(archs), CELLS.num_node_types
-    naive = returned_front(graphs, observed, costs, kinds, None)
-    careful = returned_front(graphs, observed, costs, kinds, 0.95)
+    naive = returned_front(archs, observed, costs, None)
+    careful = returned_front(archs, observed, costs, 0.95)
     points = np.column_stack([-observed, costs])
     assert naive.tolist() == np.flatnonzero(non_dominated(points)).tolist()
     assert lucky in naive and lucky not in careful
@@ -284,21 +365,39 @@ def test_costs_that_are_unknown_and_failed_trainings_are_on_no_front() -> None:
     costs[lucky], observed[0] = np.nan, np.nan
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        front = returned_front(CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95)
+        front = returned_front(archs, observed, costs, 0.95)
     assert len(front) and not {0, lucky} & set(front.tolist())
     nothing = np.full(30, np.nan)
-    assert not len(returned_front(CELLS.encode(archs), nothing, costs, CELLS.num_node_types, 0.95))
+    assert not len(returned_front(archs, nothing, costs, 0.95))
 
 
 def test_a_member_is_replaced_by_none_that_costs_more() -> None:
     """Where the lucky one is the cheapest, nothing can replace it, however sure it is that others are better."""
     archs, costs, observed, lucky = misled(150, 1)
     costs[lucky] = -1.0
-    front = returned_front(CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95)
+    front = returned_front(archs, observed, costs, 0.95)
     assert lucky in front
 
 
 def test_of_very_many_the_best_fronts_are_compared() -> None:
     archs, costs, observed, lucky = misled(400, 3)
-    front = returned_front(CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95)
+    front = returned_front(archs, observed, costs, 0.95)
     assert lucky not in front and non_dominated(np.column_stack([-observed, costs])[front]).all()
+
+
+def test_the_fronts_after_rounds_are_those_of_searches_that_end_there() -> None:
+    archs, costs, observed, _ = misled(60, 4)
+    observed[7] = np.nan
+    after = [3, 12, 30, 60]
+    seen = CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95
+    for n, front in zip(after, returned_fronts(*seen, after), strict=True):
+        np.testing.assert_array_equal(front, returned_front(archs[:n], observed[:n], costs[:n], 0.95))
+
+
+def test_the_fronts_of_a_study_are_those_after_each_round(tmp_path: Path) -> None:
+    opened = finish(study(tmp_path))
+    fronts, told = opened.fronts(), opened.observations
+    assert fronts["round"].unique().tolist() == told["round"].unique().tolist()
+    last = fronts[fronts["round"] == told["round"].max()]["arch"]
+    assert sorted(last) == sorted(opened.front()["arch"])
+    assert finish(study(tmp_path / "without", front=None)).fronts().empty

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from acenas.errors import UserError
+from acenas.errors import UserError, near
 from acenas.evaluation import Evaluator, TableEvaluator
+from acenas.evaluation.command import CommandEvaluator, FunctionEvaluator
 from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, TableCosts
 from acenas.images import ImageTask
 from acenas.run.config import (
@@ -39,7 +40,8 @@ def costs_of_search(
         UserError: Where nothing tells a cost.
     """
     names = costs_in(cfg)
-    models = [_cost_model(name, cfg, space, task, table, evaluator) for name in names]
+    made = (_cost_model(name, cfg, space, task, table, evaluator) for name in names)
+    models = [model for model in made if model is not None]
     search = cfg.search or {}
     return Costs(
         flat_constraints(search.get("constraints") or {}), models, flat_front(search.get("front") or ())
@@ -53,8 +55,11 @@ def _cost_model(
     task: ImageTask | None,
     table: BenchmarkTable | None,
     evaluator: Evaluator | None,
-) -> CostModel:
-    """Latencies measured and given as a file, else the table, else costs counted on networks for the run's images."""
+) -> CostModel | None:
+    """Latencies measured and given as a file, else the table, else costs counted on networks for the run's images.
+
+    None for a cost of the front that is known after a training only.
+    """
     if cfg.latency_file and name.startswith("latency_ms"):
         return LatencyPredictor.from_file(cfg.latency_file, space, name)
     columns = [] if table is None else table.columns
@@ -64,6 +69,10 @@ def _cost_model(
             return TableCosts(table, column, name)
     if task and name in COUNTED_COSTS:
         return CountedCosts(space, task.splits.num_classes, task.splits.image_shape, name)
+    is_own = isinstance(evaluator, CommandEvaluator | FunctionEvaluator)
+    after = name == "seconds" or (is_own and not near(name, [*COUNTED_COSTS, "latency_ms"]))
+    if after and costs_in(cfg)[name] == "search.front":
+        return None
     raise unknown_cost(cfg, name, columns)
 
 

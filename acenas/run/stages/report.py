@@ -16,6 +16,7 @@ from rich import get_console
 
 from acenas.errors import reason_of
 from acenas.evaluation import Judge, TableJudge
+from acenas.report.front import front_metrics, write_front
 from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
@@ -57,6 +58,11 @@ def report(
     for row in round_metrics(search):
         for logger in loggers:
             logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
+    for row in front_metrics(search) if search.front else ():
+        for logger in loggers:
+            logger.log_metrics(row, step=int(row["front/trained"]))
+    if search.front:
+        write_front(folder, search)
     best = best_architectures(search)
     if len(search.failed):
         log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
@@ -100,6 +106,10 @@ def finished_search(
     if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test, cfg.table.get("objective"))
         reference = _series(*keep(costs, *in_table.known()))
+    known_costs = pd.DataFrame()
+    if costs.front and not costs.observed:
+        of = test if reference is None else reference
+        known_costs = costs.costs(known[0] if of is None else of.index.tolist())
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
@@ -113,10 +123,13 @@ def finished_search(
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
         limits=costs.at_most,
-        costs=costs.costs(archs),
+        costs=costs.with_observed(result.observations),
         cost_origins=costs.origins,
         objective=objective,
         given=result.given,
+        front=costs.front,
+        fronts=result.fronts,
+        known_costs=known_costs,
     )
 
 

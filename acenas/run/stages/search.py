@@ -73,7 +73,7 @@ def search(
             )
             ranker.save(done)
     with clock.stage("search"):
-        metrics = RankingMetrics(*known, loggers)
+        metrics = RankingMetrics(*known, loggers, parts.costs)
         study = Study(
             space,
             None,
