@@ -78,7 +78,7 @@ class CorrectedPrior:
         linear, smooth = self.hyper_parameters[:2]
         before = CONSTANT + smooth**2 + linear**2 * labels.square().sum(dim=1) / max(labels.shape[1], 1)
         known = torch.linalg.solve_triangular(self._cholesky, self._with_fitted(rows, labels).T, upper=False)
-        return (before - known.square().sum(dim=0)).clamp(min=1e-9)
+        return torch.clamp(before - known.square().sum(dim=0), min=1e-9)
 
     def covariances(self, rows: Tensor, labels: Tensor, others: tuple[Tensor, Tensor]) -> Tensor:
         """Returns the posterior covariances `[B, C]` of architectures with the rows and labels of `others`."""

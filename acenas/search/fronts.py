@@ -139,6 +139,10 @@ class HypervolumeGain(FrontAcquisition):
             chosen = self._chosen(state, left[shuffled], k, utilities)
         return shuffled[chosen], ["gains hypervolume"] * k
 
+    @override
+    def one_by_one(self, k: int) -> bool:
+        return self.first.one_by_one(k)
+
     @torch.no_grad()
     def _chosen(
         self, state: StudyState, left: NDArray[np.int64], k: int, utilities: NDArray[np.float64]
@@ -153,8 +157,8 @@ class HypervolumeGain(FrontAcquisition):
         reached = observed[worked][:, None].where((known_costs[:, None] <= at).all(dim=2), observed.min())
         best = reached.amax(dim=0)  # of what costs at most as much as each point
 
-        parts = zip(*(each.split(AT_ONCE) for each in (costs, mean, variance)), strict=True)
-        gains = torch.cat([_gains(*part, at, best) for part in parts])
+        slices = [slice(start, start + AT_ONCE) for start in range(0, len(left), AT_ONCE)]
+        gains = torch.cat([_gains(costs[some], mean[some], variance[some], at, best) for some in slices])
         compared = gains.argsort(descending=True, stable=True)[: max(MOST_COMPARED, k)]
         rows, scores, costs, mean, variance = (
             each[compared] for each in (rows, scores, costs, mean, variance)
@@ -211,7 +215,7 @@ def _scores_before(state: StudyState) -> Tensor:
 def _normal_scores(values: NDArray[np.floating]) -> NDArray[np.float64]:
     """`[n]`: for each value what a standard normal variable has at its rank among the others; NaN for NaN."""
     ranks = rankdata(values, nan_policy="omit")
-    return norm.ppf((ranks - 0.5) / max(np.isfinite(ranks).sum(), 1))
+    return np.asarray(norm.ppf((ranks - 0.5) / max(np.isfinite(ranks).sum(), 1)))
 
 
 def _standardised(utilities: NDArray[np.float64]) -> Tensor:
@@ -234,7 +238,7 @@ def _gains(costs: Tensor, mean: Tensor, variance: Tensor, at: Tensor, best: Tens
     ahead = (mean[:, None] - best) / deviation
     density = torch.exp(-0.5 * ahead.square()) / (2 * torch.pi) ** 0.5
     improvement = deviation * (ahead * torch.special.ndtr(ahead) + density)
-    return (improvement * (costs[:, None] <= at).all(dim=2)).mean(dim=1)
+    return torch.mean(improvement * (costs[:, None] <= at).all(dim=2), dim=1)
 
 
 def _costs(state: StudyState) -> NDArray[np.float64]:

@@ -56,6 +56,7 @@ class StudyState:
         self.costs = Costs()
         self._costed: tuple[list[str], NDArray[np.float64]] | None = None
         self._graphs: GraphBatch | None = None
+        self.archs: list[str] = []
         self.trials = pd.DataFrame(
             {
                 "arch": pd.Series(dtype=str),

@@ -37,7 +37,7 @@ def price(arch: str) -> float:
 
 def quality(arch: str) -> float:
     """The more is paid the better, but what is paid for the first layer brings four times as much as for the last."""
-    return 50.0 + sum((4 - i) * each**0.5 for i, each in enumerate(SPACE.choices(arch).values()))
+    return 50.0 + float(sum((4 - i) * each**0.5 for i, each in enumerate(SPACE.choices(arch).values())))
 
 
 def study(
@@ -149,12 +149,10 @@ def test_what_was_observed_is_compared_with_the_scores_before_it(tmp_path: Path)
     some = study(tmp_path, AcrossCosts(), budget=12)
     trained(some)
     scores = some.state.scores.set_index("arch")
-    expected = [
-        _normal_scores(scores[f"round_{row.round - 1}" if row.round > 1 else "pretrained"].to_numpy())[
-            scores.index.get_loc(row.arch)
-        ]
-        for row in some.observations.itertuples()
-    ]
+    expected = []
+    for arch, number in some.observations[["arch", "round"]].to_numpy().tolist():
+        fit = scores[f"round_{number - 1}" if number > 1 else "pretrained"]
+        expected.append(_normal_scores(fit.to_numpy())[scores.index.tolist().index(arch)])
     np.testing.assert_allclose(_scores_before(some.state).squeeze(1).numpy(), expected)
 
 
