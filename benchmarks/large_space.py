@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from acenas.evaluation.costs import CountedCosts
 from acenas.ranker import GraphRanker
 from acenas.run.config import conf_dir
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
 THREADS = int(sys.argv[2]) if len(sys.argv) > 2 else 2
@@ -27,7 +27,7 @@ def main() -> None:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         cfg = compose("config", ["experiment=mobilenet_ltr", "weak_labels=[]"])
     space = instantiate(cfg.space)
-    limit = Limits({"flops_m": 600.0}, [CountedCosts(space, 1000, (3, 224, 224), "flops_m")])
+    limit = Costs({"flops_m": 600.0}, [CountedCosts(space, 1000, (3, 224, 224), "flops_m")])
     ranker: GraphRanker = instantiate(cfg.ranker, space)
     some = space.sample(30, torch.Generator().manual_seed(1))
     ranker.finetune(space.encode(some), torch.linspace(70, 75, 30), round=1)

@@ -2,8 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,12 +53,14 @@ class Result:
         value: of the objective, in its unit; NaN where the training failed.
         seconds: that it took; NaN where unknown.
         failure: why it failed; empty where it did not.
+        costs: what else it showed, by name, such as its energy.
     """
 
     arch: str
     value: float
     seconds: float = math.nan
     failure: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 class Evaluator(ABC):

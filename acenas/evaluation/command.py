@@ -16,7 +16,7 @@ from typing import Any
 
 from acenas.errors import UserError, listed
 from acenas.evaluation.jobs import TrainingJobs
-from acenas.evaluation.objective import as_number
+from acenas.evaluation.objective import as_number, numbers_beside
 from acenas.executors import Executor, supervise
 from acenas.executors.local import how_it_ended
 from acenas.spaces.base import SearchSpace
@@ -38,7 +38,8 @@ class CommandEvaluator(TrainingJobs):
     The command is split as a shell would split it, but no shell runs it, as an architecture may hold any character. It
     may name `{arch}`, the architecture; `{choices}`, its choices as JSON; `{seed}`; `{folder}`, a folder of this
     training alone; and `{out}`, a file for the result. A program that does not write that file prints its result last.
-    A result is a number or JSON: a number, or an object with `key`. Of a CSV file the last row counts.
+    A result is a number or JSON: a number, or an object with `key`. Of a CSV file the last row counts. Other numbers of
+    an object or a row are costs of the training.
 
     Args:
         space: of the architectures.
@@ -94,16 +95,18 @@ class CommandEvaluator(TrainingJobs):
             raise TimeoutError(f"ended after {self.time_limit:g} s (evaluator.time_limit)")
         if status:
             raise RuntimeError(f"{how_it_ended(status)}; {_last_line(log)[:200]}; output in {log}")
-        return {"value": self._value(out, log), "seconds": seconds}
+        value, costs = self._shown(out, log)
+        return {"value": value, "seconds": seconds, "costs": costs}
 
-    def _value(self, out: Path, log: Path) -> float:
-        """The number in the result file, or in the last line of the output where there is none."""
+    def _shown(self, out: Path, log: Path) -> tuple[float, dict[str, float]]:
+        """The number in the result file, or in the last line of the output where there is none; and the others."""
         where, text = str(out), ""
         if out.exists():
             text = out.read_text(encoding="utf-8-sig", errors="replace").strip()
         if not text:
             where, text = f"the last line of {log}", _last_line(log)
         found: Any = text
+        costs: dict[str, float] = {}
         with suppress(ValueError):
             found = json.loads(text)
         if isinstance(found, str) and self.key is not None:
@@ -111,8 +114,8 @@ class CommandEvaluator(TrainingJobs):
         if isinstance(found, Mapping):
             if self.key not in found:
                 raise UserError(f"{where} has no {self.key}, only {listed(found)}; set evaluator.key")
-            found = found[self.key]
-        return as_number(found, f"{where}{f' ({self.key})' if self.key else ''}")
+            costs, found = numbers_beside(found, str(self.key)), found[self.key]
+        return as_number(found, f"{where}{f' ({self.key})' if self.key else ''}"), costs
 
 
 class FunctionEvaluator(TrainingJobs):
@@ -121,8 +124,10 @@ class FunctionEvaluator(TrainingJobs):
     Args:
         space: of the architectures.
         function: called with the choices of an architecture by name where its space has choices, else with its
-            string; returns the objective. It can be named, as in `my_package.training.train`.
+            string; returns the objective, or a mapping with it and costs of the training, as in
+            `{"accuracy": 93.1, "energy": 2.0}`. It can be named, as in `my_package.training.train`.
         folder: of the architectures' folders.
+        key: of the objective in such a mapping; None for `accuracy`.
         executor: see `TrainingJobs`.
         jobs: see `TrainingJobs`.
 
@@ -133,9 +138,10 @@ class FunctionEvaluator(TrainingJobs):
     def __init__(
         self,
         space: SearchSpace,
-        function: Callable[..., float] | str,
+        function: Callable[..., Any] | str,
         folder: str | Path,
         *,
+        key: str | None = None,
         executor: Executor | None = None,
         jobs: int | None = 1,
     ) -> None:
@@ -147,16 +153,27 @@ class FunctionEvaluator(TrainingJobs):
         found = named("evaluator.function", function)
         if not callable(found):
             raise UserError(f"evaluator.function={function} is no function but a {type(found).__name__}")
-        self.function: Callable[..., float] = found
+        self.function: Callable[..., Any] = found
+        self.key = key or "accuracy"
 
     def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
         """Calls the function. See `TrainingJobs.train`."""
         start = time.monotonic()
-        value = call(self.function, self.space, arch)
-        return {
-            "value": as_number(value, "what the function returns"),
-            "seconds": time.monotonic() - start,
-        }
+        value, costs = returned(call(self.function, self.space, arch), self.key)
+        return {"value": value, "seconds": time.monotonic() - start, "costs": costs}
+
+
+def returned(shown: Any, key: str) -> tuple[float, dict[str, float]]:
+    """The objective that a function returns, alone or by its name `key` in a mapping, and the costs beside it.
+
+    Raises:
+        UserError: where it is no number, or not there.
+    """
+    if not isinstance(shown, Mapping):
+        return as_number(shown, "what the function returns"), {}
+    if key not in shown:
+        raise UserError(f"what the function returns has no {key}, only {listed(shown)}")
+    return as_number(shown[key], key), numbers_beside(shown, key)
 
 
 def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:

@@ -66,7 +66,8 @@ class TrainingJobs(Evaluator):
             folder: of this training alone, which exists.
 
         Returns:
-            `value` of the objective in its unit, `seconds` of the training, and whatever else is to be kept.
+            `value` of the objective in its unit, `seconds` of the training, `costs` that it showed beside by name, and
+            whatever else is to be kept.
 
         Raises:
             Exception: where the training failed; others go on.
@@ -132,7 +133,7 @@ def read_result(folder: Path, arch: str | None = None) -> dict[str, Any]:
             f"{folder.parent} holds no finished training of {arch}; only architectures that the evaluator has "
             "trained have a result"
         )
-    kind = {"arch": str, "value?": float, "seconds?": float}
+    kind = {"arch": str, "value?": float, "seconds?": float, "costs?": {str: float}}
     result: dict[str, Any] = read_json(path, kind, f"remove {folder} to train it again")
     if arch not in (None, result["arch"]):
         raise UserError(f"{path} is the result of {result['arch']}, not of {arch}; remove its folder")
@@ -142,4 +143,5 @@ def read_result(folder: Path, arch: str | None = None) -> dict[str, Any]:
 def _results(archs: Sequence[str], kept: Mapping[str, Any], failure: str = "") -> Iterator[Result]:
     """Yields the one result of architectures that compute the same function."""
     for arch in archs:
-        yield Result(arch, kept.get("value", math.nan), kept.get("seconds", math.nan), failure)
+        value, seconds = (kept.get(name, math.nan) for name in ("value", "seconds"))
+        yield Result(arch, value, seconds, failure, kept.get("costs", {}))

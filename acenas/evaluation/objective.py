@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.files import shown
+
+Direction = Literal["max", "min"]
+"""`max` where higher is better, `min` where lower is."""
+
+MOST_COSTS = 3
+"""Costs of a front, beside the objective, at most: with more, hardly anything dominates anything."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Objective:
 
     name: str = "accuracy"
     unit: str = "%"
-    direction: Literal["max", "min"] = "max"
+    direction: Direction = "max"
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -90,6 +97,30 @@ class Objective:
         return shown(value, self.unit)
 
 
+def directions_of(front: Mapping[str, Any] | Sequence[Any]) -> dict[str, Direction]:
+    """The costs of a front, with the direction of each: as they are, or names of costs to minimise.
+
+    Raises:
+        UserError: for more than three, one twice, or another direction than `min` and `max`.
+
+    >>> directions_of(["params_m"]), directions_of({"throughput.tpuv2": "max"})
+    ({'params_m': 'min'}, {'throughput.tpuv2': 'max'})
+    """
+    if isinstance(front, str) or not isinstance(front, Mapping | Sequence):
+        raise UserError(f"search.front={front} is neither a list of costs nor a mapping, as in [params_m]")
+    names = [str(name) for name in front]
+    found = {str(name): way for name, way in front.items()} if isinstance(front, Mapping) else {}
+    found = found or dict.fromkeys(names, "min")
+    if len(found) < len(names):
+        raise UserError(f"search.front={names} names a cost twice")
+    if len(found) > MOST_COSTS:
+        raise UserError(f"search.front has {len(found)} costs, and {MOST_COSTS} are the most")
+    for name, direction in found.items():
+        if direction not in ("max", "min"):
+            raise UserError(f"search.front: the direction of {name} must be max or min, not {direction}")
+    return cast(dict[str, Direction], found)
+
+
 def for_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """`values`, or where float32 would lose what tells them apart, these moved and scaled to 0 to 1; NaN stays NaN.
 
@@ -102,6 +133,16 @@ def for_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if most <= least or (1e-30 < largest < 1e30 and most - least > 1e-5):
         return values if 1e-30 < largest < 1e30 else parts
     return (parts - least) / (most - least)
+
+
+def numbers_beside(shown: Mapping[Any, Any], key: str) -> dict[str, float]:
+    """What a training showed beside the objective `key`, as far as it is finite numbers: its costs."""
+    found: dict[str, float] = {}
+    for name, value in shown.items():
+        if name != key:
+            with suppress(UserError):
+                found[str(name)] = as_number(value, str(name))
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def as_number(value: object, name: str) -> float:

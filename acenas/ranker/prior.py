@@ -31,7 +31,7 @@ AT_ONCE = 1024
 """Architectures predicted at once: their covariances stay in the caches."""
 
 Compared = tuple[Tensor, Tensor, Tensor]
-"""Of B architectures and n fitted ones `[B, n]`: products of labels, squared distances of rows and of labels."""
+"""Of B architectures and n others `[B, n]`: products of labels, squared distances of rows and of labels."""
 
 
 class CorrectedPrior:
@@ -57,10 +57,10 @@ class CorrectedPrior:
 
     def __init__(self, rows: Tensor, labels: Tensor, before: Tensor, targets: Tensor) -> None:
         n = len(targets)
-        fitted = torch.linspace(0, n - 1, MOST_FITTED).long() if n > MOST_FITTED else torch.arange(n)
-        self._rows, self._labels = rows[fitted], labels[fitted]
-        residual = (targets - before)[fitted]
-        self._among_fitted = self._compared(self._rows, self._labels)
+        some = torch.linspace(0, n - 1, MOST_FITTED).long() if n > MOST_FITTED else torch.arange(n)
+        self._fitted = rows[some], labels[some]
+        residual = (targets - before)[some]
+        self._among_fitted = _compared(self._fitted, self._fitted)
         found = [
             minimize(
                 self._minus_log_density,
@@ -74,26 +74,45 @@ class CorrectedPrior:
         ]
         self.hyper_parameters = _scaled(torch.from_numpy(min(found, key=lambda each: float(each.fun)).x))
         """`[5]`: deviations of w and g, lengths of g in rows and in labels, deviation of the noise."""
-        factor = _factor(self._among_fitted, self.hyper_parameters)
-        self._weights: Tensor = torch.cholesky_solve(residual.unsqueeze(1), factor).squeeze(1)
+        self._cholesky = _factor(self._among_fitted, self.hyper_parameters)
+        self._weights: Tensor = torch.cholesky_solve(residual.unsqueeze(1), self._cholesky).squeeze(1)
 
     def predict(self, rows: Tensor, labels: Tensor, before: Tensor) -> Tensor:
         """Returns the posterior mean `[B]` of other architectures; arguments as those of the constructor."""
         parts = zip(*(torch.split(each, AT_ONCE) for each in (rows, labels, before)), strict=True)
         means = [
-            torch.addmv(expected, _kernel(self._compared(some, theirs), self.hyper_parameters), self._weights)
+            torch.addmv(expected, self._with_fitted(some, theirs), self._weights)
             for some, theirs, expected in parts
         ]
         return torch.cat(means)
 
-    def _compared(self, rows: Tensor, labels: Tensor) -> Compared:
-        """What kernels know of architectures and the fitted ones."""
-        count = max(labels.shape[1], 1)
-        return (
-            labels @ self._labels.T / count,
-            _squares(rows, self._rows),
-            _squares(labels, self._labels) / count,
-        )
+    @property
+    def noise(self) -> float:
+        """The variance of the noise of one observation."""
+        return float(self.hyper_parameters[-1] ** 2)
+
+    def variance(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Returns the posterior variance `[B]` of other architectures, without the noise of an observation."""
+        linear, smooth = self.hyper_parameters[:2]
+        before = CONSTANT + smooth**2 + linear**2 * labels.square().sum(dim=1) / max(labels.shape[1], 1)
+        parts = zip(torch.split(rows, AT_ONCE), torch.split(labels, AT_ONCE), strict=True)
+        known = [
+            torch.linalg.solve_triangular(self._cholesky, self._with_fitted(*part).T, upper=False)
+            .square()
+            .sum(dim=0)
+            for part in parts
+        ]
+        return torch.clamp(before - torch.cat(known), min=1e-9)
+
+    def covariances(self, rows: Tensor, labels: Tensor, others: tuple[Tensor, Tensor]) -> Tensor:
+        """Returns the posterior covariances `[B, C]` of architectures with the rows and labels of `others`."""
+        solved = torch.cholesky_solve(self._with_fitted(*others).T, self._cholesky)
+        together = _kernel(_compared((rows, labels), others), self.hyper_parameters)
+        return together - self._with_fitted(rows, labels) @ solved
+
+    def _with_fitted(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """The covariances `[B, n]` of architectures with the fitted ones, before anything was observed."""
+        return _kernel(_compared((rows, labels), self._fitted), self.hyper_parameters)
 
     @torch.enable_grad()
     def _minus_log_density(
@@ -109,8 +128,15 @@ class CorrectedPrior:
         return value.item(), at.grad.numpy()
 
 
+def _compared(some: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor]) -> Compared:
+    """What kernels know of rows and labels, and others."""
+    (rows, labels), (other_rows, other_labels) = some, others
+    count = max(labels.shape[1], 1)
+    return labels @ other_labels.T / count, _squares(rows, other_rows), _squares(labels, other_labels) / count
+
+
 def _kernel(compared: Compared, hyper_parameters: Tensor) -> Tensor:
-    """The covariances `[B, n]` of architectures with the fitted ones, without noise."""
+    """The covariances `[B, n]` of architectures with others before anything was observed, without noise."""
     products, of_rows, of_labels = compared
     linear, smooth, row_length, label_length, _ = hyper_parameters
     squares = of_rows / row_length**2 + of_labels / label_length**2

@@ -192,7 +192,7 @@ def _page(
         ],
         rounds=[
             [str(trained), _bare(value, unit), number(ndcg_at_10, 3)]
-            for trained, value, ndcg_at_10 in map(dict.values, summary["curve"])
+            for trained, value, ndcg_at_10, *_ in map(dict.values, summary["curve"])
         ],
         failures=[
             [row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")

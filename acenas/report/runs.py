@@ -100,6 +100,16 @@ _SUMMARY = {
     "metrics?": {str: _MAYBE},
     "curve?": [{"trained": int, str: _MAYBE}],
     "constraints?": {"limits": {str: float}, "returned": {str: _MAYBE}, "origins": {str: str}},
+    "front?": {
+        "costs": {str: str},
+        "reference_point": {str: float},
+        "hypervolume": _MAYBE,
+        "hypervolume_share": _MAYBE,
+        "igd_plus": _MAYBE,
+        "found": _MAYBE,
+        "members": [{"arch": str, "costs": {str: float}, "knee": bool, str: _MAYBE}],
+        "knee": (int, type(None)),
+    },
     "seconds?": {"total": float, str: float},
     "cpu_seconds?": {"total": float, str: float},
     "weak_labels?": {str: {"kendall": float, "architectures": int}},
@@ -217,6 +227,16 @@ def headline(summary: Mapping[str, Any], method: str = "") -> str:
                 f"({summary['constraints']['origins'][name]})."
                 for name, limit in summary.get("constraints", {}).get("limits", {}).items()
             ),
+            *([_front_in_words(summary)] if summary.get("front") else []),
             f"Ranking of the space: NDCG@10 {number(metrics['ndcg@10'], 3)}, Kendall {number(metrics['kendall'], 3)}.",
         ]
     )
+
+
+def _front_in_words(summary: Mapping[str, Any]) -> str:
+    """How many members the front has, how good it is, and which of them is at its knee."""
+    front, name = summary["front"], objective_of(summary)["name"]
+    share, members, bend = front["hypervolume_share"], front["members"], front["knee"]
+    known = "" if share is None else f" with {number(share, 3)} of the true front's hypervolume"
+    knee = "" if bend is None else f"; its knee is {bend}: {members[bend]['arch']}"
+    return f"Front of {', '.join([name, *front['costs']])}: {len(members)} architectures{known}{knee}."

@@ -15,7 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from acenas.evaluation.objective import Objective
+from acenas.ranking.fronts import non_dominated
 from acenas.ranking.metrics import ranking_metrics
+from acenas.report.front import front_metrics, front_summary
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,19 @@ class FinishedSearch:
     limits: Mapping[str, float] = field(default_factory=dict)
     """What the search was constrained to: the highest value of each cost, by its name."""
     costs: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The costs in `limits` (columns) of every trained architecture (index)."""
+    """The costs in `limits` and `front` (columns) of every training (index: its architecture)."""
     cost_origins: Mapping[str, str] = field(default_factory=dict)
-    """For each cost in `limits` where its figures come from, and how good they are."""
+    """For each of these costs where its figures come from, and how good they are."""
     objective: Objective = Objective()  # noqa: RUF009 (frozen)
     """What trainings show: name, unit and direction."""
     given: pd.DataFrame = field(default_factory=pd.DataFrame)
     """What was trained elsewhere and learned from: `arch` and the column of the objective; no part of the budget."""
+    front: Mapping[str, str] = field(default_factory=dict)
+    """The costs that the search looked for the best values for, with `min` or `max`; see `acenas.report.front`."""
+    fronts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The fronts that a search returns which ends after a round: `round` and `arch`, a row for each member."""
+    known_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The costs in `front` (columns) of all architectures (index) for which they are known without a training."""
 
     def __post_init__(self) -> None:
         worked = self.observations[self.observations[self.objective.column].notna()]
@@ -181,7 +189,7 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
     better in one of them. Of equals, the first trained one is there. Columns: `arch`, `observed_<objective>` and,
     where it is known, `test_<objective>`, then the costs. With `only`, that one is the only cost that counts.
     """
-    names = list(search.costs.columns) if only is None else [only]
+    names = list(search.limits) if only is None else [only]
     column = search.objective.column
     rows = search.observations[["arch", column]]
     if search.test is not None:
@@ -189,14 +197,14 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
     rows = rows.join(search.costs, on="arch").dropna(subset=[column, *names])
     # Smaller is better in each column.
     values = rows[[column, *names]].to_numpy() * [-search.objective.sign, *[1] * len(names)]
-    as_good = (values[:, None] <= values[None]).all(2)  # [i, j]: i is at least as good as j in all
-    better = as_good & ((values[:, None] < values[None]).any(2) | np.triu(np.ones_like(as_good), 1))
-    front = rows.iloc[np.flatnonzero(~better.any(0))]
-    return front.sort_values(names, kind="stable").reset_index(drop=True)
+    return rows[non_dominated(values)].sort_values(names, kind="stable").reset_index(drop=True)
 
 
 def build_summary(search: FinishedSearch) -> dict[str, Any]:
     """Returns the content of `summary.json`; values in the unit of the objective, `None` where unknown.
+
+    Of a search with a front it has what `acenas.report.front.front_summary` returns, and each point of the curve what
+    `front_metrics` says of the front then.
 
     Keys that hold values carry the objective's name, as in `observed_accuracy`. `regret` says by how much the best
     known architecture is better than the returned one, by test values; it is `None` where nobody knows these.
@@ -204,6 +212,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
     returned, test = search.returned, search.test
     observed = search.observations.set_index("arch")[search.objective.column]
     rounds = [row for row in round_metrics(search) if "search/trained" in row]
+    fronts = {row["front/trained"]: row for row in front_metrics(search)} if search.front else {}
     value_of_returned = f"returned_{search.kind}_{search.objective.name}"
     final = {
         name.removeprefix("search/"): value
@@ -236,9 +245,15 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
                 "trained": int(row["search/trained"]),
                 value_of_returned: row[f"search/{value_of_returned}"],
                 "ndcg@10": row["search/ndcg@10"],
+                **{
+                    name.removeprefix("front/"): value
+                    for name, value in fronts.get(row["search/trained"], {}).items()
+                    if name != "front/trained"
+                },
             }
             for row in rounds
         ],
+        **({"front": front_summary(search)} if search.front else {}),
         **({"constraints": _constraints(search)} if search.limits else {}),
         "seconds": {"total": sum(search.seconds.values())} | dict(search.seconds),
         "versions": dict(search.versions),
@@ -256,9 +271,9 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
     """Limits, the costs of the returned architecture, where costs come from, and the front of objective and cost."""
     return {
         "limits": dict(search.limits),
-        "returned": {name: float(column[search.returned]) for name, column in search.costs.items()},
+        "returned": {name: float(search.costs[name][search.returned]) for name in search.limits},
         "origins": dict(search.cost_origins),
-        "pareto_front": pareto_front(search).to_dict("records"),
+        **({} if search.front else {"pareto_front": pareto_front(search).to_dict("records")}),
     }
 
 

@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ from hydra.errors import InstantiationException
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from acenas.errors import UserError
-from acenas.evaluation.objective import Objective
+from acenas.errors import UserError, near
+from acenas.evaluation.objective import Direction, Objective, directions_of
 from acenas.report import runs
 from acenas.search.budget import check_budget
 from acenas.tables import check_table, find_table, parse_column
@@ -35,7 +35,7 @@ NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 
 OF_THE_RUN = {
     "evaluator": ("attempts", "on_failure", "objective"),
-    "search": ("given", "given_columns", "constraints"),
+    "search": ("given", "given_columns", "constraints", "front"),
 }
 """Keys of two groups that are read by the run itself; the class that the group names may take them, too."""
 
@@ -96,7 +96,7 @@ AUTO = "auto"
 """`weak_labels` of a run without a table: those of its super-net, and what can be counted on networks."""
 JUDGE_OF_TRAININGS = "acenas.evaluation.from_scratch.TrainingJudge"
 
-_COST = re.compile(rf"({'|'.join(COUNTED_COSTS)})|latency_ms\.[A-Za-z0-9_-]+")
+TABLE_EVALUATOR = "acenas.evaluation.TableEvaluator"
 
 
 def conf_dir() -> str:
@@ -282,24 +282,69 @@ def flat_constraints(given: Mapping[str, Any] | Any) -> dict[str, float]:
     A device may be a level of its own: `{latency_ms: {pixel3: 15}}` and `{latency_ms.pixel3: 15}` are the same.
 
     Raises:
-        UserError: for an unknown cost, or a limit that is not a number above 0.
+        UserError: for a limit that is not a number above 0.
     """
     if not isinstance(given, Mapping):
         raise UserError(
             f"search.constraints={given} is not a mapping, as in search.constraints={{params_m: 1.0}}"
         )
-    found: dict[str, Any] = {}
-    for key, value in given.items():
-        inner = value if isinstance(value, Mapping) else {}
-        found |= {f"{key}.{device}": limit for device, limit in inner.items()} or {str(key): value}
+    found = _flat_costs(given)
     for name, limit in found.items():
-        if not _COST.fullmatch(name):
-            raise UserError(
-                f"search.constraints: there is no cost {name}; choose {', '.join(COUNTED_COSTS)} or latency_ms.<device>"
-            )
         if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
             raise UserError(f"search.constraints: {name} must be a number above 0, not {limit}")
     return found
+
+
+def flat_front(given: Any) -> dict[str, Direction]:
+    """`search.front`: a direction by the name of each cost; levels as in `flat_constraints`. Raises `UserError`."""
+    return directions_of(_flat_costs(given) if isinstance(given, Mapping) else given)
+
+
+def _flat_costs(given: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        inner = value if isinstance(value, Mapping) else {}
+        found |= {f"{key}.{device}": each for device, each in inner.items()} or {str(key): value}
+    return found
+
+
+def costs_in(cfg: DictConfig) -> dict[str, str]:
+    """The costs of the constraints and the front, with the key that names each. Raises `UserError` as these do."""
+    search = cfg.search or {}
+    front = dict.fromkeys(flat_front(search.get("front") or ()), "search.front")
+    return front | dict.fromkeys(flat_constraints(search.get("constraints") or {}), "search.constraints")
+
+
+def cost_column(cfg: DictConfig, name: str, columns: Collection[str]) -> str | None:
+    """The column of the table that holds a cost: of its data set, of that of what is observed, or of that whole name.
+
+    None where there is none, or where it holds what a training shows.
+    """
+    sets = dict.fromkeys([cfg.table.dataset, str(cfg.table.observed).split(".")[0]])
+    names = [*(f"{each}.{name}" for each in sets), name, f"weak.{name}"]
+    return next((each for each in names if each in columns and _may_cost(cfg, each)), None)
+
+
+def _may_cost(cfg: DictConfig, column: str) -> bool:
+    shown = isinstance(parse_column(column), Accuracy) or column in (cfg.table.observed, cfg.table.test)
+    return not shown and column != "arch"
+
+
+def unknown_cost(cfg: DictConfig, name: str, columns: Collection[str]) -> UserError:
+    """The error that nothing tells a cost; `columns` are those of the table, where there is one."""
+    known: list[str] = [*COUNTED_COSTS] if cfg.images else []
+    for column in columns:
+        if _may_cost(cfg, column):
+            first, _, rest = column.partition(".")
+            of_set = first in (cfg.table.dataset, str(cfg.table.observed).split(".")[0])
+            known.append(rest if of_set and rest else column)
+    plain = [each for each in known if not each.startswith("weak.")]
+    return UserError(
+        f"{costs_in(cfg)[name]}: nothing here tells {name}{near(name, known)}; "
+        + (f"the table has {', '.join(plain)}" if columns else "the run has no table with costs")
+        + "; latencies can be measured with python -m acenas.latency and given as latency_file=FILE, and what can "
+        "be counted needs images=..."
+    )
 
 
 def check_overrides(
@@ -351,7 +396,7 @@ def check_types(cfg: DictConfig, defaults: DictConfig, keys: Sequence[str]) -> N
 def check_config(cfg: DictConfig) -> None:
     """Raises `UserError` where the config cannot run: what is missing, and what to do about it.
 
-    Writes `search.constraints` into `cfg` as `flat_constraints` reads them.
+    Writes `search.constraints` and `search.front` into `cfg` as `flat_constraints` and `flat_front` read them.
     """
     if OmegaConf.is_missing(cfg, "experiment"):
         raise UserError(NO_EXPERIMENT)
@@ -381,6 +426,8 @@ def check_config(cfg: DictConfig) -> None:
         _check_evaluator(cfg)
         if limits := cfg.search.get("constraints"):
             cfg.search.constraints = flat_constraints(limits)
+        if (front := cfg.search.get("front")) is not None:
+            cfg.search.front = flat_front(front) or None
         rounds = ("per_round", "num_final", "growth", "num_first")
         check_budget(cfg.search.budget, **{key: cfg.search[key] for key in rounds if key in cfg.search})
     if cfg.table:
@@ -507,10 +554,21 @@ def check_protocol(cfg: DictConfig) -> None:
     labels = [] if cfg.supernet or cfg.weak_labels_file else list(weak_label_columns(cfg).values())
     labels = [column for column in labels if not isinstance(parse_column(column), Other)]
     check_table(table.path, table.space, [table.observed, table.test, *labels], cfg.data_dir)
+    if (cfg.get("evaluator") or {}).get("_target_") == TABLE_EVALUATOR:
+        columns = read_footer(find_table(table.path, cfg.data_dir), table.space).columns
+        for name in costs_in(cfg):
+            if cost_column(cfg, name, columns) is None and not _told_elsewhere(cfg, name):
+                raise unknown_cost(cfg, name, columns)
     for group, column in (("evaluator", "observed"), ("judge", "test")):  # where they name another one
         path, space, name = (OmegaConf.select(cfg, f"{group}.{key}") for key in ("path", "space", column))
         if path and name and path != table.path:
             check_table(path, space, [name], cfg.data_dir)
+
+
+def _told_elsewhere(cfg: DictConfig, cost: str) -> bool:
+    """Whether something else than a table may tell the cost."""
+    measured = cfg.latency_file and cost.startswith("latency_ms")
+    return bool(measured or (cfg.images and cost in COUNTED_COSTS))
 
 
 def _check_short_trainings(cfg: DictConfig) -> None:

@@ -8,7 +8,7 @@ from acenas.evaluation import Evaluator
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
 from acenas.search import Search
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, WeakLabels
 
@@ -25,7 +25,7 @@ class Parts:
         search: The rounds; None for no search, as the ranker and the evaluator.
         ranker: Scores architectures.
         evaluator: The only way to an observed accuracy.
-        limits: The constraints of the search.
+        costs: The constraints and the front of the search.
     """
 
     space: SearchSpace
@@ -35,4 +35,4 @@ class Parts:
     search: Search | None
     ranker: Ranker | None
     evaluator: Evaluator | None
-    limits: Limits
+    costs: Costs

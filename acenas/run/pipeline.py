@@ -70,18 +70,18 @@ def _stages(
     cfg: DictConfig, folder: Path, parts: Parts, clock: Clock, run_loggers: Any, trial: Trial | None
 ) -> dict[str, Any]:
     """Every stage that is not done yet; returns the summary."""
-    space, limits, progress = parts.space, parts.limits, RunProgress(status=clock.status)
+    space, costs, progress = parts.space, parts.costs, RunProgress(status=clock.status)
     is_of = {"experiment": cfg.experiment, "seed": cfg.seed, "space": space.name}
     result: dict[str, Any] = {}
-    known = known_values(cfg, parts.evaluator, limits)
+    known = known_values(cfg, parts.evaluator, costs)
     # Before anything is trained in vain.
     pool = None
     if parts.search and parts.evaluator:
-        pool = parts.search.candidates.pool(space, limits, cfg.seed, parts.evaluator.archs())
+        pool = parts.search.candidates.pool(space, costs, cfg.seed, parts.evaluator.archs())
     with run_loggers as loggers, progress:
         labels = None
         if cfg.supernet:
-            labels = supernet_labels(cfg, folder, space, limits, progress, clock.stage, loggers)
+            labels = supernet_labels(cfg, folder, space, costs, progress, clock.stage, loggers)
             labels.save(folder / "weak_labels.parquet")
             result["weak_labels"] = label_quality(labels, space, *known, loggers)
         if pool:
@@ -107,6 +107,6 @@ def assist(cfg: DictConfig, folder: Path) -> None:
         parts = make_parts(cfg, folder)
         progress = RunProgress(Console(quiet=True))  # the first process tells how far the run is
         if cfg.supernet:
-            supernet_labels(cfg, folder, parts.space, parts.limits, progress, lambda stage: nullcontext())
+            supernet_labels(cfg, folder, parts.space, parts.costs, progress, lambda stage: nullcontext())
         if cfg.final:
             final_training(cfg).run(folder / "final")

@@ -21,9 +21,10 @@ from typing_extensions import override
 from acenas.errors import UserError, reason_of
 from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.base import Result
-from acenas.evaluation.command import call
+from acenas.evaluation.command import call, returned
 from acenas.evaluation.objective import Objective, as_number
 from acenas.markup import html_code, html_table
+from acenas.report.front import write_front
 from acenas.report.live.status import RunStatus
 from acenas.report.page import write_report
 from acenas.report.runs import SUMMARY
@@ -38,7 +39,7 @@ from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
 from acenas.tables.schema import Accuracy
 
-Trainer = Callable[..., float] | Evaluator | BenchmarkTable | pd.DataFrame
+Trainer = Callable[..., Any] | Evaluator | BenchmarkTable | pd.DataFrame
 """What tells the objective of an architecture; see `acenas.search`."""
 
 
@@ -105,7 +106,7 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs = self.limits.costs(told["arch"].tolist())
+        costs = self.costs.with_observed(told)
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -117,12 +118,16 @@ class Study(SearchStudy):
             test=None,
             seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
             versions={package: version(package) for package in ("acenas", "torch", "numpy")},
-            limits=self.limits.at_most,
+            limits=self.costs.at_most,
             costs=costs[~costs.index.duplicated()],
-            cost_origins=self.limits.origins,
+            cost_origins=self.costs.origins,
             objective=self.objective,
             given=self.state.given,
+            front=self.costs.front,
+            fronts=self.fronts().query("round in @told['round']") if self.costs.front else pd.DataFrame(),
         )
+        if self.costs.front:
+            write_front(self.folder, finished)
         write_report(self.folder, finished, self.space.draw, (self.folder / "study.json").read_text())
         summary = build_summary(finished)
         if self.is_done:
@@ -179,7 +184,7 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
         values = [as_number(value, objective.name) for value in train[objective.name]]
         return _Known(space.read_frame(train.drop(columns=objective.name)), np.array(values))
     if callable(train):
-        return _Called(space, train)
+        return _Called(space, train, objective.name)
     raise UserError(
         f"search: give a function, an Evaluator or a table that tells the objective, not {train!r}"
     )
@@ -206,13 +211,14 @@ def _column(table: BenchmarkTable, name: str) -> str:
 class _Called(Evaluator):
     """Calls a function in this process, one architecture after the other."""
 
-    def __init__(self, space: SearchSpace, function: Callable[..., float]) -> None:
-        self.space, self.function = space, function
+    def __init__(self, space: SearchSpace, function: Callable[..., Any], key: str) -> None:
+        self.space, self.function, self.key = space, function, key
 
     @override
     def results(self, archs: Sequence[str]) -> Iterator[Result]:
         for arch in archs:
             start = time.monotonic()
+            costs: dict[str, float] = {}
             try:
                 told, failure = call(self.function, self.space, arch), ""
             except UserError:  # a mistake in the call, not in one training
@@ -220,10 +226,10 @@ class _Called(Evaluator):
             except (Exception, SystemExit) as error:
                 told, failure = math.nan, reason_of(error)
             try:
-                value = as_number(told, "what the function returns")
+                value, costs = returned(told, self.key)
             except UserError as error:
                 value, failure = math.nan, str(error)
-            yield Result(arch, value, time.monotonic() - start, failure)
+            yield Result(arch, value, time.monotonic() - start, failure, costs)
 
     @override
     def evaluate(self, archs: Sequence[str]) -> Observations:

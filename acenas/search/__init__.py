@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from acenas.search.answers import Trial
     from acenas.search.candidates import Candidates
     from acenas.search.evolution import RegularisedEvolution
+    from acenas.search.fronts import AcrossCosts, HypervolumeGain, PredictedFront
     from acenas.search.loop import SearchResult, run_study
     from acenas.search.rounds import BudgetedSearch, Search
     from acenas.search.state import StudyState
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acquisition",
+    "AcrossCosts",
     "BestAndRandom",
     "BudgetedSearch",
     "Candidates",
+    "HypervolumeGain",
+    "PredictedFront",
     "RegularisedEvolution",
     "Returned",
     "Search",
@@ -37,6 +41,7 @@ __getattr__, __dir__ = lazy(
         "BestAndRandom": "acenas.search.acquisition",
         "Candidates": "acenas.search.candidates",
         "RegularisedEvolution": "acenas.search.evolution",
+        **dict.fromkeys(("AcrossCosts", "HypervolumeGain", "PredictedFront"), "acenas.search.fronts"),
         **dict.fromkeys(("SearchResult", "run_study"), "acenas.search.loop"),
         **dict.fromkeys(("BudgetedSearch", "Search"), "acenas.search.rounds"),
         "StudyState": "acenas.search.state",

@@ -7,6 +7,7 @@ import numpy as np
 from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.search.state import StudyState
 
 GOLDEN = (5**0.5 - 1) / 2
 """Multiples of it, modulo 1, are spread evenly over [0, 1) however many they are (an additive recurrence)."""
@@ -34,6 +35,23 @@ class Acquisition(ABC):
             The distinct positions `[k]` of the chosen, and the reason for each (`predicted`, `random`, `random among
             the best`, or `spread`).
         """
+
+    def propose_front(
+        self, state: StudyState, left: np.ndarray, k: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, list[str]]:
+        """Chooses `k` of the candidates of a study with a front; by default by their scores alone.
+
+        Args:
+            state: its `last_scores` `[A]` and `front_costs` `[A, m]` are those of `state.archs`; its `known` and
+                `known_costs` are what was observed.
+            left: `[L]`, the positions of the candidates in `state.archs`.
+            k: how many to choose, at most L.
+            generator: the only source of randomness.
+
+        Returns:
+            The distinct positions `[k]` of the chosen in `left`, and the reason for each.
+        """
+        return self.propose(state.last_scores[left], k, generator)
 
     def one_by_one(self, k: int) -> bool:
         """Returns whether a proposal of fewer than `k` is always the beginning of a proposal of `k`."""

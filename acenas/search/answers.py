@@ -53,15 +53,24 @@ class Answers:
         self.state, self.budget = state, budget
         self.space, self.objective = state.space, state.objective
 
-    def tell(self, trial: Named, state: str, value: float, seconds: float, message: str) -> bool:
+    def tell(
+        self,
+        trial: Named,
+        state: str,
+        value: float,
+        seconds: float,
+        message: str,
+        costs: Mapping[str, Any] = {},
+    ) -> bool:
         """Takes in the end of a training, in one of the states `TRAINED` and `FAILED`; False where nobody asked for it.
 
         Raises:
-            UserError: where it was told to have ended in another way, or there is no such trial or architecture.
+            UserError: where it was told to have ended in another way, there is no such trial or architecture, or
+                `costs` lack one of the front that is known after a training only.
         """
         found = self._find(trial)
         if found is not None:
-            self._settle(*found, state, value, seconds, message)
+            self._settle(*found, state, value, seconds, message, costs)
         return found is not None
 
     def arch(self, trial: Named) -> str:
@@ -127,7 +136,14 @@ class Answers:
         return None
 
     def _settle(
-        self, name: str, row: int, state: str, value: float, seconds: float = math.nan, message: str = ""
+        self,
+        name: str,
+        row: int,
+        state: str,
+        value: float,
+        seconds: float = math.nan,
+        message: str = "",
+        costs: Mapping[str, Any] = {},
     ) -> None:
         """Takes in the end of a training, of a row of `observations` or `answers`."""
         column = self.objective.column
@@ -141,7 +157,9 @@ class Answers:
             return
         observed = value if state == TRAINED else math.nan
         told_of = {"state": state, "seconds": seconds, "message": quotable(message), column: observed}
-        self.state.update([row], name, **told_of)
+        if state == TRAINED:
+            told_of |= self.state.costs.told(costs, seconds)
+        self.state.update([row], name, told_of)
         self.state.write(name)
         told = self.state.told[column].dropna()
         if len(told) == min(3, self.budget):

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
-from acenas.search.constraints import Limits
+from acenas.ranking.fronts import first_of_fronts
+from acenas.search.costs import Costs
+from acenas.search.state import StudyState
 from acenas.seeds import torch_generator
 from acenas.spaces import SearchSpace
 
@@ -51,7 +53,8 @@ class Candidates:
     The sample is drawn by the space's own `sample`: each function once, and only those that satisfy the constraints.
     The evolution starts from the candidates with the best scores. A child is a neighbour of one of them, and the best
     of parents and children are the next parents (truncation selection). The parents of the last generation that were
-    not candidates yet are added to them.
+    not candidates yet are added to them. Where the search has a front, the best are those of the best fronts of score
+    and costs, the least crowded first (`acenas.ranking.fronts.first_of_fronts`).
 
     Attributes:
         samples: architectures of the sample.
@@ -74,21 +77,18 @@ class Candidates:
                 "search.candidates: samples, population and children are at least 1, and generations 0 or more"
             )
 
-    def pool(
-        self, space: SearchSpace, limits: Limits, seed: int, listed: Sequence[str] | None = None
-    ) -> Pool:
+    def pool(self, space: SearchSpace, costs: Costs, seed: int, listed: Sequence[str] | None = None) -> Pool:
         """Returns what a search can choose of `listed`, or else of the space.
 
         Raises:
-            UserError: where no architecture keeps the limits.
+            UserError: where no architecture keeps the limits, or a cost of the front says nothing of them.
         """
         listed = listed or list_space(space)
         if listed is None:
-            archs = self.sample(space, limits.within, seed)
+            archs = self.sample(space, costs.within, seed)
         else:
-            archs = [arch for arch, keep in zip(listed, limits.within(listed).tolist(), strict=True) if keep]
-        if limits and not archs:
-            raise limits.nothing_left(listed or space.sample(1000, torch_generator(seed, "candidates")))
+            archs = [arch for arch, keep in zip(listed, costs.within(listed).tolist(), strict=True) if keep]
+        costs.check(archs, listed or archs or space.sample(1000, torch_generator(seed, "candidates")))
         return Pool(listed, archs)
 
     def sample(self, space: SearchSpace, within: Within, seed: int) -> list[str]:
@@ -108,23 +108,21 @@ class Candidates:
 
     def evolve(
         self,
-        space: SearchSpace,
-        archs: Sequence[str],
+        state: StudyState,
         scores: NDArray[np.floating],
-        within: Within,
         score: Score,
         generator: np.random.Generator,
     ) -> list[str]:
-        """Returns architectures that score well and are not in `archs`, best first.
+        """Returns architectures that score well and are not in `state.archs`, best first.
 
         Args:
-            space: gives neighbours and canonical forms.
-            archs: all candidates so far, in canonical form; those trained already are among the parents.
-            scores: of `archs`.
-            within: checks the constraints.
+            state: has all candidates so far, in canonical form; those trained already are among the parents. Its space
+                gives neighbours and canonical forms, its costs what can be chosen, and what else counts.
+            scores: of `state.archs`.
             score: scores other architectures.
             generator: the only source of randomness.
         """
+        space, archs, within = state.space, state.archs, state.costs.within
         if not self.generations:
             return []
         try:
@@ -132,17 +130,35 @@ class Candidates:
         except UserError:  # the space knows no neighbours: the sample is all there is
             return []
         seen = set(archs)
-        best = np.argsort(-scores, kind="stable")[: self.population]
-        parents = {archs[i]: float(scores[i]) for i in best.tolist()}
+        costs = state.front_costs
+        best = self._best(scores, costs)
+        parents, scores, costs = (
+            [archs[i] for i in best],
+            scores[best],
+            None if costs is None else costs[best],
+        )
         for _ in range(self.generations):
-            children = self._children(space, list(parents), seen, within, generator)
+            children = self._children(space, parents, seen, within, generator)
+            if not children:
+                continue
             seen |= set(children)
-            both = (
-                parents | dict(zip(children, score(children).tolist(), strict=True)) if children else parents
+            both, scores = [*parents, *children], np.concatenate([scores, score(children)])
+            if costs is not None:
+                costs = np.concatenate([costs, state.front_costs_of(children)])
+            best = self._best(scores, costs)
+            parents, scores, costs = (
+                [both[i] for i in best],
+                scores[best],
+                None if costs is None else costs[best],
             )
-            parents = dict(sorted(both.items(), key=lambda each: -each[1])[: self.population])
         before = set(archs)
         return [arch for arch in parents if arch not in before]
+
+    def _best(self, scores: NDArray[np.floating], costs: NDArray[np.float64] | None) -> NDArray[np.int64]:
+        """Positions of the next parents: those with the best scores, or of the best fronts of score and costs."""
+        if costs is None:
+            return np.argsort(-scores, kind="stable")[: self.population]
+        return first_of_fronts(np.column_stack([-scores, costs]), self.population)
 
     def _children(
         self,

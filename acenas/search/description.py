@@ -24,6 +24,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         "seed?": int,
         "objective?": {"name": str, "unit": str, "direction": str},
         "constraints?": {str: float},
+        "front?": {str: str},
     }
     remedy = "get it back, or remove the folder to begin again"
     return read_json(file, kind, remedy) if file.exists() else {}
@@ -48,6 +49,7 @@ def settings_of(thing: Any, name: str) -> dict[str, str]:
 
 def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Raises `UserError` where `folder` holds `theirs`, a study that differs from `mine` in more than the budget."""
+    theirs = {"front": {}, **theirs} if theirs else {}  # there were none before 0.2
     for name, value in mine.items():
         if name in theirs and theirs[name] != value and name != "budget":
             both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]

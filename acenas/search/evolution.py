@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.search.budget import check_budget
-from acenas.search.candidates import Candidates, Score, Within
+from acenas.search.candidates import Candidates, Score
 from acenas.search.rounds import Search
 from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
@@ -60,9 +60,8 @@ class RegularisedEvolution(Search):
         full, rest = divmod(self.budget - first, self.per_round)
         return [size for size in (first, *[self.per_round] * full, rest) if size]
 
-    @property
     @override
-    def anytime(self) -> bool:
+    def anytime(self, with_front: bool = False) -> bool:
         return True
 
     @override
@@ -100,7 +99,6 @@ class RegularisedEvolution(Search):
         self,
         state: StudyState,
         scores: NDArray[np.floating],
-        within: Within,
         score: Score,
         generator: np.random.Generator,
     ) -> list[str]:
@@ -108,7 +106,7 @@ class RegularisedEvolution(Search):
         space, members = state.space, state.known[0][-self.population :]
         mutations = space.canonical_all([other for member in members for other in space.neighbours(member)])
         new = sorted(set(mutations) - set(state.archs))
-        return [arch for arch, keep in zip(new, within(new).tolist(), strict=True) if keep]
+        return [arch for arch, keep in zip(new, state.costs.within(new).tolist(), strict=True) if keep]
 
     def _child(
         self,

@@ -61,7 +61,6 @@ class Fitting:
         has_labels = not (isinstance(self.labels, Sequence) and not self.labels)
         self.pretrained = has_labels if pretrained is None else pretrained
         self._ready = pretrained is not None
-        self._graphs: GraphBatch | None = None
 
     def _read(self, given: Labels | None) -> Labels:
         space = self.state.space
@@ -92,7 +91,7 @@ class Fitting:
     def first_scores(self) -> NDArray[np.floating] | None:
         """`[A]`: scores of the pretrained ranker; None where there is nothing to pretrain on."""
         self._pretrain()
-        return self._scores(self.graphs) if self.pretrained else None
+        return self._scores(self.state.graphs) if self.pretrained else None
 
     def fit(self, number: int) -> NDArray[np.floating]:
         """Fits the ranker to all that was told and given, after round `number`; returns `[A]` scores.
@@ -102,16 +101,15 @@ class Fitting:
         """
         self._pretrain()
         state = self.state
-        graphs = self.graphs[torch.from_numpy(state.positions_of(state.told["arch"]))]
-        if len(state.given):
-            graphs = GraphBatch.cat([state.space.canonical_graphs(state.given["arch"].tolist()), graphs])
         _, utilities = state.known
         failed = worst = np.nanmin(utilities)
         if worst == np.nanmax(utilities):
             failed -= max(abs(worst), 1.0)
         observed = np.where(np.isnan(utilities), failed, utilities)
-        self.ranker.finetune(graphs, torch.tensor(for_float32(observed), dtype=torch.float32), round=number)
-        return self._scores(self.graphs)
+        self.ranker.finetune(
+            state.known_graphs, torch.tensor(for_float32(observed), dtype=torch.float32), round=number
+        )
+        return self._scores(self.state.graphs)
 
     def score(self, archs: Sequence[str]) -> NDArray[np.floating]:
         """`[n]`: scores of other architectures, in canonical form, by the last fit."""
@@ -119,16 +117,6 @@ class Fitting:
 
     def _scores(self, graphs: GraphBatch) -> NDArray[np.floating]:
         return self.ranker.score(graphs).detach().cpu().numpy()
-
-    @property
-    def graphs(self) -> GraphBatch:
-        """Of all that can be scored, in the order of `state.archs`. Equal functions are equal graphs."""
-        archs, done = self.state.archs, 0 if self._graphs is None else len(self._graphs)
-        if done < len(archs):
-            more = self.state.space.canonical_graphs(archs[done:])
-            self._graphs = more if self._graphs is None else GraphBatch.cat([self._graphs, more])
-        assert self._graphs is not None
-        return self._graphs
 
     def _pretrain(self) -> None:
         """Pretrains the ranker, or loads it, where that was not done yet; makes the weak labels for it."""

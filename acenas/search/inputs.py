@@ -1,4 +1,4 @@
-"""What a user hands to a study, in any of its forms: weak labels, limits on costs, and what was trained elsewhere."""
+"""What a user hands to a study, in any of its forms: weak labels, costs, and what was trained elsewhere."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, near
 from acenas.evaluation.costs import CostModel
 from acenas.evaluation.labels import Source, weak_labels
-from acenas.search.constraints import Limits
+from acenas.evaluation.objective import directions_of
+from acenas.search.costs import Costs
 from acenas.spaces import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.custom import CustomSpace
@@ -103,17 +104,37 @@ def cost_models(space: SearchSpace, names: Sequence[str], labels: WeakLabels | N
         elif name in Cost._fields and isinstance(space, CustomSpace):
             models.append(OwnCosts(space, name, counted))
         else:
+            there = told_before(space, labels)
             raise UserError(
-                f"nothing tells the cost {name}; a space that builds networks counts {', '.join(Cost._fields)}, and "
-                "others are given as a frame"
+                f"nothing tells the cost {name}{near(name, there)}; there are {', '.join(there) or 'none'}, and others "
+                "are given as a frame of weak labels"
             )
     return models
 
 
-def limits_of(
-    space: SearchSpace, constraints: Mapping[str, float] | Limits | None, labels: WeakLabels | None
-) -> Limits:
-    """The limits of a study: as they are, or with a model for each cost."""
-    if isinstance(constraints, Limits):
+def costs_of(
+    space: SearchSpace,
+    constraints: Mapping[str, float] | Costs | None,
+    front: Mapping[str, str] | Sequence[str] | None,
+    labels: WeakLabels | None,
+) -> Costs:
+    """The limits and the front of a study: as they are, or with a model for each cost."""
+    if isinstance(constraints, Costs):
         return constraints
-    return Limits(constraints or {}, cost_models(space, list(constraints or ()), labels))
+    limits, directions = constraints or {}, directions_of(front or ())
+    there = told_before(space, labels)
+    # What nothing tells before a training is told after it, unless it is but a slip of the pen.
+    after = {name for name in directions if name not in limits and not _tells(name, there)}
+    after = {name for name in after if not near(name, there)}
+    names = [name for name in {**limits, **directions} if name not in after]
+    return Costs(limits, cost_models(space, names, labels), directions)
+
+
+def told_before(space: SearchSpace, labels: WeakLabels | None) -> list[str]:
+    """The costs that are known before a training."""
+    named = [name.removeprefix("weak.") for name in (labels.names if labels is not None else [])]
+    return [*named, *(Cost._fields if isinstance(space, CustomSpace) else [])]
+
+
+def _tells(name: str, there: Sequence[str]) -> bool:
+    return any(each == name or each.endswith(f".{name}") for each in there)

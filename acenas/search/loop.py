@@ -29,11 +29,13 @@ class SearchResult:
             the one that a search returns whose last training this is.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
         given: `arch` and the objective of what was trained elsewhere; no part of the budget.
+        fronts: of a study with a front the one that is returned after each round, see `Study.fronts`.
     """
 
     observations: pd.DataFrame
     scores: pd.DataFrame
     given: pd.DataFrame
+    fronts: pd.DataFrame
 
 
 def run_study(
@@ -77,7 +79,7 @@ def run_study(
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores, study.state.given)
+    return SearchResult(observations, study.state.scores, study.state.given, study.fronts())
 
 
 def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:
@@ -91,7 +93,7 @@ def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts
             return
         for result in evaluator.results(list(waiting)):
             if math.isfinite(result.value) and not result.failure:
-                study.tell(waiting.pop(result.arch), result.value, result.seconds)
+                study.tell(waiting.pop(result.arch), result.value, result.seconds, result.costs)
             elif not left:
                 reason = result.failure or f"{study.objective.name} is {result.value}"
                 study.fail(waiting.pop(result.arch), reason, result.seconds)

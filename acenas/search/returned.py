@@ -1,4 +1,7 @@
-"""What a search returns: the best observed, unless another is better with confidence once noise is removed."""
+"""What a search returns: the best observed, unless another is better with confidence once noise is removed.
+
+Of a search with a front it is the front of what was observed, with the same care.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel
 
 from acenas.ranker.gaussian_process import most_likely_process
+from acenas.ranking.fronts import first_of_fronts, non_dominated
 from acenas.spaces import GraphBatch
 from acenas.spaces.features import OneHot, Rows
 
@@ -87,10 +91,58 @@ def returned_after(
                 ).kernel_
             seen = known[known < n]
             rows, observed = _rows(graphs, seen, num_node_types), accuracies[seen]
-            returned[place] = seen[
-                _surely_better(rows, observed, kernel, int(np.argmax(observed)), confidence)
-            ]
+            posterior = _without_noise(rows, observed, kernel)
+            returned[place] = seen[_replaced(*posterior, int(np.argmax(observed)), confidence)]
     return returned
+
+
+def returned_fronts(
+    graphs: GraphBatch,
+    utilities: NDArray[np.floating],
+    costs: NDArray[np.float64],
+    num_node_types: int,
+    confidence: float | None,
+    trainings: Sequence[int],
+) -> list[NDArray[np.int64]]:
+    """Returns the front that a search returns which ends after each of these ascending numbers of trainings.
+
+    That is the front of what was observed, but for the luck of single trainings: as in `returned_after_each`, a member
+    is replaced by another trained one, whose costs are no higher, where that is better without noise with a
+    probability of at least `confidence`. Of what results, those are left out that another one dominates.
+
+    Args:
+        graphs: of the n trained architectures, in the order of training.
+        utilities: `[n]`, observed, higher is better; NaN where a training failed.
+        costs: `[n, m]`, lower is better; what lacks one is on no front.
+        num_node_types: of the space.
+        confidence: above 0.5 and below 1; None for the front of what was observed.
+        trainings: after which to return a front.
+
+    Returns:
+        For each the positions of the members, ascending; of equals the first.
+    """
+    points = np.column_stack([-utilities, costs])
+    complete = np.flatnonzero(np.isfinite(points).all(axis=1))
+    fronts, before, kernel = [], np.zeros(0, np.int64), None
+    for n in trainings:
+        known = complete[complete < n]
+        members = known[non_dominated(points[known])]
+        if confidence is not None and len(known) >= FIRST_FIT:
+            if len(known) > MOST_COMPARED:
+                known = np.sort(known[first_of_fronts(points[known], MOST_COMPARED)])
+            fitted = known[: _last_fit(FIRST_FIT, len(known))]
+            if kernel is None or not np.array_equal(fitted, before):
+                before, rows = fitted, _rows(graphs, fitted, num_node_types)
+                kernel = most_likely_process(rows, utilities[fitted]).kernel_
+            posterior = _without_noise(_rows(graphs, known, num_node_types), utilities[known], kernel)
+            chosen = set[int]()
+            for place in np.flatnonzero(np.isin(known, members)).tolist():
+                as_cheap = (costs[known] <= costs[known[place]]).all(axis=1)
+                chosen.add(int(known[_replaced(*posterior, place, confidence, as_cheap)]))
+            members = np.array(sorted(chosen))
+            members = members[non_dominated(points[members])]
+        fronts.append(members)
+    return fronts
 
 
 def _last_fit(fit: int, n: int) -> int:
@@ -112,25 +164,44 @@ def _rows(graphs: GraphBatch, index: NDArray[np.int64], num_node_types: int) -> 
     return features.rows(some)
 
 
-def _surely_better(
-    rows: Rows, observed: NDArray[np.floating], kernel: Kernel, incumbent: int, confidence: float
-) -> int:
-    """Returns the position of what replaces the incumbent, or that of the incumbent.
+def _without_noise(
+    rows: Rows, observed: NDArray[np.floating], kernel: Kernel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the posterior mean `[n]` and covariance `[n, n]` of accuracies without noise.
 
     Args:
         rows: `[n, F]`.
         observed: `[n]`, percent.
         kernel: `matern_and_noise`, fitted to targets of variance 1.
-        incumbent: position of the best observed.
-        confidence: the least probability that the other is better.
     """
-    # Only the Matérn kernel and not the noise predicts, so that the posterior is of accuracies without noise.
+    # Only the Matérn kernel and not the noise predicts.
     process = GaussianProcessRegressor(
         kernel.k1, alpha=float(kernel.k2.noise_level), optimizer=None, normalize_y=True
     )
     mean, covariance = process.fit(rows, observed).predict(rows, return_cov=True)
+    return mean, covariance
+
+
+def _replaced(
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    incumbent: int,
+    confidence: float,
+    among: NDArray[np.bool_] | None = None,
+) -> int:
+    """Returns the position of what replaces the incumbent, or that of the incumbent.
+
+    Args:
+        mean: `[n]`, as `_without_noise` returns it.
+        covariance: `[n, n]`, likewise.
+        incumbent: position of the best observed.
+        confidence: the least probability that the other is better.
+        among: `[n]`, what may replace it; all by default.
+    """
     variance = covariance.diagonal() + covariance[incumbent, incumbent] - 2 * covariance[incumbent]
     deviation = np.sqrt(np.maximum(variance, np.finfo(np.float64).tiny))
     surely = mean - mean[incumbent] > norm.ppf(confidence) * deviation
     surely[incumbent] = False
+    if among is not None:
+        surely &= among
     return int(np.argmax(np.where(surely, mean, -np.inf))) if surely.any() else incumbent

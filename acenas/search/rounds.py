@@ -15,7 +15,8 @@ from acenas.errors import UserError
 from acenas.evaluation.objective import for_float32
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.budget import check_budget
-from acenas.search.candidates import Candidates, Score, Within
+from acenas.search.candidates import Candidates, Score
+from acenas.search.fronts import HypervolumeGain
 from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
 
@@ -43,9 +44,8 @@ class Search(ABC):
     def round_sizes(self) -> list[int]:
         """The number of architectures of each round; they add up to the budget."""
 
-    @property
     @abstractmethod
-    def anytime(self) -> bool:
+    def anytime(self, with_front: bool = False) -> bool:
         """Whether a search with a smaller budget trains the first architectures of this one."""
 
     @abstractmethod
@@ -75,21 +75,19 @@ class Search(ABC):
         self,
         state: StudyState,
         scores: NDArray[np.floating],
-        within: Within,
         score: Score,
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns further candidates for the next round, where a space is too large to list.
 
         Args:
-            state: the space, its candidates and the observations so far.
+            state: the space, its candidates, their costs and the observations so far.
             scores: of `state.archs`, by the ranker as fitted to all observations so far.
-            within: checks the constraints.
             score: scores other architectures as `scores` does.
             generator: the only source of randomness.
 
         Returns:
-            Canonical forms that satisfy the constraints, none of them in `state.archs`.
+            Canonical forms that are `state.costs.within`, none of them in `state.archs`.
         """
         return []
 
@@ -105,6 +103,25 @@ class Search(ABC):
         before = self.with_budget(smaller).round_sizes[:-1]
         alike = [a == b for a, b in zip(before, self.round_sizes, strict=False)]
         return alike.index(False) if False in alike else len(alike)
+
+    def returned_fronts(
+        self,
+        space: SearchSpace,
+        archs: Sequence[str],
+        utilities: NDArray[np.float64],
+        costs: NDArray[np.float64],
+        trainings: Sequence[int],
+    ) -> list[NDArray[np.int64]]:
+        """Returns the positions in `archs` of the front that is returned after each of these numbers of trainings.
+
+        See `acenas.search.returned.returned_fronts`.
+        """
+        from acenas.search.returned import returned_fronts
+
+        if not len(archs):
+            return [np.zeros(0, np.int64) for _ in trainings]
+        seen = space.encode(archs), for_float32(utilities), costs, space.num_node_types
+        return returned_fronts(*seen, self.confidence, trainings)
 
     def returned(
         self,
@@ -134,6 +151,7 @@ class BudgetedSearch(Search):
         num_first: architectures of the first round, at least.
         first: chooses the first round by the scores of the pretrained ranker; without pretraining it is random.
         acquisition: chooses the other rounds.
+        front_acquisition: chooses these and the first round where the study has a front.
         final: chooses the last round, where `num_final` is not 0.
         confidence: see `Search`; above 0.5 and below 1.
         candidates: see `Search`: a sample, and an evolution from the best scores.
@@ -149,6 +167,7 @@ class BudgetedSearch(Search):
     num_first: int = 4
     first: Acquisition = BestAndRandom(best=0.0, part=0.1, spread=0.5)  # noqa: RUF009 (frozen)
     acquisition: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
+    front_acquisition: Acquisition = HypervolumeGain()  # noqa: RUF009 (frozen)
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     confidence: float | None = 0.95
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
@@ -169,12 +188,12 @@ class BudgetedSearch(Search):
             sizes.append(min(max(least, int(self.growth * sum(sizes))), left))
         return [*sizes, self.num_final] if self.num_final else sizes
 
-    @property
     @override
-    def anytime(self) -> bool:
+    def anytime(self, with_front: bool = False) -> bool:
         """Whether there is no last round of its own, and all rules are `one_by_one`."""
         first, *later = self.round_sizes
-        whole = self.first.one_by_one(first) and self.acquisition.one_by_one(max(later, default=1))
+        rules = [self.front_acquisition] * 2 if with_front else [self.first, self.acquisition]
+        whole = rules[0].one_by_one(first) and rules[1].one_by_one(max(later, default=1))
         return whole and not self.num_final
 
     @override
@@ -185,11 +204,14 @@ class BudgetedSearch(Search):
         state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
-        """Chooses by the latest scores."""
+        """Chooses by the latest scores, and by the costs where the study has a front."""
         sizes = self.round_sizes
-        rule = self._rule(number, len(sizes), state.scores.columns)
         size = min(sizes[number - 1], len(left))
-        positions, reasons = rule.propose(state.last_scores[left], size, generator)
+        if state.costs.front and not (self.num_final and number == len(sizes)):
+            positions, reasons = self.front_acquisition.propose_front(state, left, size, generator)
+        else:
+            rule = self._rule(number, len(sizes), state.scores.columns)
+            positions, reasons = rule.propose(state.last_scores[left], size, generator)
         return left[positions], reasons
 
     @override
@@ -197,12 +219,11 @@ class BudgetedSearch(Search):
         self,
         state: StudyState,
         scores: NDArray[np.floating],
-        within: Within,
         score: Score,
         generator: np.random.Generator,
     ) -> list[str]:
-        """Returns what evolves from the candidates with the best scores."""
-        return self.candidates.evolve(state.space, state.archs, scores, within, score, generator)
+        """Returns what evolves from the best candidates."""
+        return self.candidates.evolve(state, scores, score, generator)
 
     def _rule(self, number: int, rounds: int, fits: Collection[str]) -> Acquisition:
         if self.num_final and number == rounds:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, read_frame
-from acenas.spaces import SearchSpace
+from acenas.search.costs import Costs, predicted_costs
+from acenas.spaces import GraphBatch, SearchSpace
 
 QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
 """States of a trial: chosen in a round that has begun, asked for, told, or failed."""
@@ -39,9 +41,10 @@ class StudyState:
     Attributes:
         space: of the architectures.
         objective: what trainings show.
+        costs: limits, and costs of the front; none before the study says so.
         archs: everything that can be scored and chosen.
         trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
-            `message` (why it failed).
+            `message` (why it failed), and the costs of the front that are known after a training only.
         given: `arch` and the objective's column of what was trained elsewhere.
         scores: `arch`, then one column per fit.
     """
@@ -50,6 +53,10 @@ class StudyState:
         self._files = {name: folder / f"{name}.parquet" for name in ATTRIBUTES}
         self._read: dict[str, tuple[int, ...]] = {}
         self.space, self.objective, self._column = space, objective, objective.column
+        self.costs = Costs()
+        self._costed: tuple[list[str], NDArray[np.float64]] | None = None
+        self._graphs: GraphBatch | None = None
+        self.archs: list[str] = []
         self.trials = pd.DataFrame(
             {
                 "arch": pd.Series(dtype=str),
@@ -95,7 +102,10 @@ class StudyState:
         self._read[name] = _version(self._files[name])
 
     def _index(self) -> None:
-        self.archs: list[str] = self.scores["arch"].tolist()
+        archs: list[str] = self.scores["arch"].tolist()
+        if self._graphs is not None and self.archs[: len(self._graphs)] != archs[: len(self._graphs)]:
+            self._graphs = None  # another process has found others
+        self.archs = archs
         self._position = {arch: i for i, arch in enumerate(self.archs)}
         self._distinct: NDArray[np.int64] | None = None
 
@@ -147,11 +157,74 @@ class StudyState:
         both = pd.concat([self.given, self.told[["arch", self._column]]]) if len(self.given) else self.told
         return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
 
+    @property
+    def graphs(self) -> GraphBatch:
+        """Of `archs`. Equal functions are equal graphs."""
+        done = 0 if self._graphs is None else len(self._graphs)
+        if done < len(self.archs):
+            more = self.space.canonical_graphs(self.archs[done:])
+            self._graphs = more if self._graphs is None else GraphBatch.cat([self._graphs, more])
+        assert self._graphs is not None
+        return self._graphs
+
+    @property
+    def known_graphs(self) -> GraphBatch:
+        """Of `known`."""
+        told = self.graphs[torch.from_numpy(self.positions_of(self.told["arch"]))]
+        if self.given.empty:
+            return told
+        return GraphBatch.cat([self.space.canonical_graphs(self.given["arch"].tolist()), told])
+
+    @property
+    def front_costs(self) -> NDArray[np.float64] | None:
+        """`[A, m]`: the costs of the front of `archs`, lower is better; None where there is no front.
+
+        They are known of all, as what lacks one cannot be chosen; those known after a training only are predicted from
+        the trainings so far (0 before the first). Not in the files, but made anew by each process.
+        """
+        if not self.costs.front:
+            return None
+        before, costs = self._costed or ([], self.costs.of_front([]))
+        if before != self.archs[: len(before)]:  # another process has found others
+            before, costs = [], self.costs.of_front([])
+        if len(before) < len(self.archs):
+            costs = np.concatenate([costs, self.costs.of_front(self.archs[len(before) :])])
+            self._costed = list(self.archs), costs
+        return self._with_predictions(costs, self.archs)
+
+    def front_costs_of(self, archs: Sequence[str]) -> NDArray[np.float64]:
+        """`[n, m]`: the costs of the front of other architectures as `front_costs`; NaN where one is not known."""
+        return self._with_predictions(self.costs.of_front(archs), archs)
+
+    def _with_predictions(self, costs: NDArray[np.float64], archs: Sequence[str]) -> NDArray[np.float64]:
+        """`costs` with what is known after a training only, predicted from the trainings so far."""
+        if not self.costs.observed:
+            return costs
+        worked, costs = self.trials[self.trials["state"] == TRAINED], costs.copy()
+        for column, (name, sign) in enumerate(zip(self.costs.front, self.costs.signs, strict=True)):
+            if name in self.costs.observed:
+                told = worked.reindex(columns=["arch", name]).dropna()
+                trained, values = told["arch"].tolist(), told[name].to_numpy(np.float64)
+                costs[:, column] = sign * predicted_costs(self.space, trained, values, archs)
+        return costs
+
+    @property
+    def known_costs(self) -> NDArray[np.float64] | None:
+        """`[n, m]`: the costs of the front of `known`, lower is better, NaN where unknown; None without a front."""
+        if not self.costs.front:
+            return None
+        told = self.told
+        costs = self.costs.of_front([*self.given["arch"], *told["arch"]])
+        for column, (name, sign) in enumerate(zip(self.costs.front, self.costs.signs, strict=True)):
+            if name in self.costs.observed:
+                costs[len(self.given) :, column] = sign * told.reindex(columns=[name])[name].to_numpy()
+        return costs
+
     def numbers(self, state: str) -> list[int]:
         """Of the trials in a state."""
         return [int(number) for number in self.trials.index[self.trials["state"] == state]]
 
-    def update(self, rows: Sequence[int], name: str = "observations", **values: Any) -> None:
+    def update(self, rows: Sequence[int], name: str, values: Mapping[str, Any]) -> None:
         """Sets columns of some rows of a file."""
         for column, value in values.items():
             getattr(self, ATTRIBUTES[name]).loc[list(rows), column] = value
@@ -168,11 +241,13 @@ class StudyState:
                 self._column: np.nan,
                 "seconds": np.nan,
                 "message": "",
+                **dict.fromkeys(self.costs.observed, np.nan),
             }
         )
         answers = self.answers.drop_duplicates("arch", keep="last").set_index("arch")
         for row in np.flatnonzero(new["arch"].isin(answers.index)):
-            columns = ["state", self._column, "seconds", "message"]
+            columns = ["state", self._column, "seconds", "message", *self.costs.observed]
+            columns = list(dict.fromkeys(columns))
             new.loc[row, columns] = answers.loc[new["arch"][row], columns]
         self.trials = pd.concat([self.trials, new], ignore_index=True) if len(self.trials) else new
         self.write()

@@ -13,18 +13,20 @@ from typing import Any, SupportsFloat
 import numpy as np
 import pandas as pd
 from filelock import Timeout
+from numpy.typing import NDArray
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective, as_number
 from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
+from acenas.ranking.fronts import knee, non_dominated
 from acenas.search.acquisition import Acquisition
 from acenas.search.answers import Answers, Named, Trial
 from acenas.search.candidates import Pool
-from acenas.search.constraints import Limits, non_dominated
+from acenas.search.costs import Costs
 from acenas.search.description import check_same_study, read_description, settings_of, write_description
 from acenas.search.fitting import Fitting
-from acenas.search.inputs import Labels, cost_models, frame_of, limits_of, weak_labels_of
+from acenas.search.inputs import Labels, cost_models, costs_of, frame_of, weak_labels_of
 from acenas.search.rounds import BudgetedSearch, Search
 from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
 from acenas.seeds import numpy_generator
@@ -62,7 +64,10 @@ class Study:
             the space. By default what the space can count on the networks it builds; `[]` for none.
         given: what was trained elsewhere, as a frame or a CSV or Parquet file; see `give`.
         constraints: upper limits on costs, such as `{"params_m": 2.0}`: counted on the networks, or a column of
-            `weak_labels`.
+            `weak_labels`. `Costs` as they are, with the front.
+        front: costs to find the best values of the objective for, three at most: names of costs to minimise, or each
+            with its direction, such as `{"throughput": "max"}`; known as those of `constraints` are, or else told with
+            each training: `study.tell(trial, 93.1, costs={"energy": 2.0})`. By default that of the folder's study.
         ranker: scores architectures; a `GraphRanker` by default.
         search: how many each round trains, and which; a `BudgetedSearch` by default.
         acquisition: of the default search.
@@ -84,7 +89,8 @@ class Study:
         objective: Objective | Mapping[str, Any] | str | None = None,
         weak_labels: Labels | None = None,
         given: pd.DataFrame | str | Path | None = None,
-        constraints: Mapping[str, float] | Limits | None = None,
+        constraints: Mapping[str, float] | Costs | None = None,
+        front: Mapping[str, str] | Sequence[str] | None = None,
         ranker: Ranker | None = None,
         search: Search | None = None,
         acquisition: Acquisition | None = None,
@@ -113,12 +119,15 @@ class Study:
             raise UserError(
                 f"study: {self.objective.name} is the objective and a choice of the space; call one of them otherwise"
             )
-        self.state = StudyState(self.folder, space, self.objective)
         if weak_labels is None and kept.get("weak_labels") == "none":
             weak_labels = []
+        self.state = StudyState(self.folder, space, self.objective)
         self.fitting = Fitting(self.ranker, self.state, self.folder, seed, weak_labels, pretrained)
         limits = kept.get("constraints") if constraints is None else constraints
-        self.limits = limits_of(space, limits, self.fitting.known_labels)
+        directions = kept.get("front") if front is None else front
+        self.costs = self.state.costs = costs_of(space, limits, directions, self.fitting.known_labels)
+        if taken := ({*self.state.trials.columns} - {"seconds"}) & {*self.costs.observed}:
+            raise UserError(f"study: {taken.pop()} is a column of the trials; call the cost otherwise")
         self._lock = lock_of(self.folder / ".study.lock")
         self._answers = Answers(self.state, self.budget)
         with self._transaction():
@@ -135,7 +144,8 @@ class Study:
             "space": self.space.name,
             "choices": f"{self.space} of {self.space.size}" if isinstance(self.space, Choices) else "",
             "objective": asdict(self.objective),
-            "constraints": self.limits.at_most,
+            "constraints": self.costs.at_most,
+            "front": self.costs.front,
             "weak_labels": "some" if self.fitting.pretrained else "none",
             "graphs": f"{self.space}" if isinstance(self.space, Graphs) else "",
             "ranker": type(self.ranker).__name__,
@@ -149,7 +159,7 @@ class Study:
         else:
             pool = archs
             if not isinstance(pool, Pool):
-                pool = self.search.candidates.pool(self.space, self.limits, self.seed, pool)
+                pool = self.search.candidates.pool(self.space, self.costs, self.seed, pool)
             mine["listed"] = pool.listed is not None
             if not self.state.archs:
                 self.state.add_archs(pool.archs)
@@ -191,11 +201,17 @@ class Study:
                     break
                 queued = queued or self.state.numbers(QUEUED)  # none where all of the round is known already
                 asked += queued[: None if count is None else count - len(asked)]
-                self.state.update(asked, state=PENDING)
+                self.state.update(asked, "observations", {"state": PENDING})
             self.state.write()
             return [self.trial(number) for number in asked]
 
-    def tell(self, trial: Named, value: SupportsFloat, seconds: float = math.nan) -> None:
+    def tell(
+        self,
+        trial: Named,
+        value: SupportsFloat,
+        seconds: float = math.nan,
+        costs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Takes in what a training showed. A value that is not finite is a failed training.
 
         Args:
@@ -203,15 +219,17 @@ class Study:
                 given architecture, with a warning.
             value: of the objective, in its own unit.
             seconds: that the training took.
+            costs: of the front, those that are known after a training only; `seconds` may be one. Others are ignored.
 
         Raises:
-            UserError: for what is no number, or for a trial that was told another value before.
+            UserError: for what is no number, for a trial that was told another value before, or where a cost of the
+                front is missing.
         """
         name = self.objective.name
         observed = as_number(value, name)
         state, message = (TRAINED, "") if math.isfinite(observed) else (FAILED, f"{name} is {observed}")
         with self._transaction():
-            if self._answers.tell(trial, state, observed, seconds, message):
+            if self._answers.tell(trial, state, observed, seconds, message, costs or {}):
                 return
             arch = self._answers.arch(trial)
             warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
@@ -301,18 +319,23 @@ class Study:
         """What nothing else that was observed beats: no other is at least as good in all, and better in one.
 
         Args:
-            names: of costs, lower is better, such as `params_m`.
+            names: of costs, lower is better, such as `params_m`. Without any, and without `costs`, it is the front that
+                the study searches for, noise aside (`Search.returned_fronts`).
             costs: a frame with these columns, as weak labels are given; else the costs are those of the study's weak
                 labels, or counted on the networks.
 
         Returns:
-            `arch`, the objective's column and the costs, the cheapest first.
+            `arch`, the objective's column and the costs, the cheapest first. Of the study's own front also `knee`:
+            whether it bends most there (`acenas.ranking.fronts.knee`).
 
         Raises:
             UserError: where nothing tells a cost.
         """
         with self._transaction():
             archs, utilities = self.state.known
+            known_costs = self.state.known_costs
+        if known_costs is not None and not names and costs is None:
+            return self._front_of(archs, utilities, known_costs)
         labels = self.fitting.known_labels
         if costs is not None:
             labels = weak_labels_of(self.space, [], costs, self.folder)
@@ -324,6 +347,35 @@ class Study:
         front = front.assign(utility=self.objective.utility(-front["utility"].to_numpy()))
         front = front.rename(columns={"utility": self.objective.column})
         return front.sort_values(list(names) or self.objective.column, kind="stable").reset_index(drop=True)
+
+    def _front_of(
+        self, archs: list[str], utilities: NDArray[np.float64], costs: NDArray[np.float64]
+    ) -> pd.DataFrame:
+        """The study's own front of what is known: architectures, `[n]` utilities and `[n, m]` costs."""
+        (members,) = self.search.returned_fronts(self.space, archs, utilities, costs, [len(archs)])
+        order = members[np.lexsort(costs[members].T[::-1])]  # by the first cost, then by the others
+        frame = pd.DataFrame(
+            {
+                "arch": [archs[i] for i in order],
+                self.objective.column: self.objective.utility(utilities[order]),
+                **dict(zip(self.costs.front, (costs[order] * self.costs.signs).T, strict=True)),
+            }
+        )
+        bend = [knee(np.column_stack([-utilities, costs])[order])] if len(order) else []
+        return frame.assign(knee=frame.index.isin(bend))
+
+    def fronts(self) -> pd.DataFrame:
+        """The front that is returned after each round of what was told: `round` and `arch`, a row for each member."""
+        with self._transaction():
+            told, (_, utilities), costs = self.state.told, self.state.known, self.state.known_costs
+        found: list[tuple[int, str]] = []
+        if costs is not None:
+            given, archs = len(self.state.given), told["arch"].tolist()
+            rounds = told.groupby("round").size().cumsum()
+            after = rounds.tolist()
+            sets = self.search.returned_fronts(self.space, archs, utilities[given:], costs[given:], after)
+            found = [(int(n), archs[i]) for n, its in zip(rounds.index, sets, strict=True) for i in its]
+        return pd.DataFrame(found, columns=["round", "arch"])
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""
@@ -376,7 +428,7 @@ class Study:
         """Raises `UserError` where there are fewer architectures than the budget."""
         if (count := len(self.state.candidates)) < self.budget:
             within, or_limits = (
-                (" within search.constraints", " or higher limits") if self.limits else ("", "")
+                (" within search.constraints", " or higher limits") if self.costs.at_most else ("", "")
             )
             raise UserError(
                 f"there are {count} distinct architectures to choose from{within}, fewer than "
@@ -409,7 +461,7 @@ class Study:
         scores = self.fitting.fit(number)
         if self._is_sample and number < len(self.search.round_sizes):
             generator = numpy_generator(self.seed, "candidates", number)
-            more = self.search.extend(state, scores, self.limits.within, self.fitting.score, generator)
+            more = self.search.extend(state, scores, self.fitting.score, generator)
             if more:
                 scores = np.concatenate([scores, self.fitting.score(more)])
                 state.add_archs(more)

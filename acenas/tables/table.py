@@ -273,9 +273,13 @@ class BenchmarkTable:
             )
         return values
 
+    def find(self, archs: Sequence[str]) -> NDArray[np.int64]:
+        """``[A]`` int64: the rows of `archs`; -1 for what is not in the table."""
+        return self._index.rows(archs)
+
     def rows(self, archs: Sequence[str]) -> NDArray[np.int64]:
         """``[A]`` int64: the rows of `archs`. Raises `UserError` where one of them is not in the table."""
-        rows = self._index.rows(archs)
+        rows = self.find(archs)
         unknown = np.flatnonzero(rows < 0)
         if unknown.size:
             raise UserError(

@@ -49,6 +49,31 @@ def test_a_value_comes_from_a_file_or_the_last_line(tmp_path: Path, text: str, k
     assert [result.value for result in results(evaluator)] == [arch.count("conv") for arch in ARCHS]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "print(json.dumps({'acc': 1, 'energy': len(arch), 'name': 'x', 'none': None, 'loss': float('inf')}))",
+        "open(out, 'w').write(f'acc,energy,name\\n1,0,x\\n1,{len(arch)},y\\n')",
+    ],
+)
+def test_other_numbers_are_costs_and_are_kept(tmp_path: Path, text: str) -> None:
+    for _ in range(2):
+        evaluator = CommandEvaluator(SPACE, program(tmp_path, text), tmp_path / "trained", key="acc", jobs=1)
+        assert [result.costs for result in results(evaluator)] == [{"energy": len(arch)} for arch in ARCHS]
+
+
+def test_a_function_may_return_costs_beside_the_objective(tmp_path: Path) -> None:
+    def train(arch: str) -> dict[str, object]:
+        return {"perplexity": 3, "energy": len(arch), "name": arch}
+
+    evaluator = FunctionEvaluator(SPACE, train, tmp_path / "trained", key="perplexity")
+    assert [(result.value, result.costs) for result in results(evaluator)] == [
+        (3.0, {"energy": len(arch)}) for arch in ARCHS
+    ]
+    failed = results(FunctionEvaluator(SPACE, train, tmp_path / "other"))[0].failure
+    assert "what the function returns has no accuracy, only perplexity, energy or name" in failed
+
+
 def test_what_is_trained_is_read_and_not_trained_again(tmp_path: Path) -> None:
     log = tmp_path / "log"
     command = program(tmp_path, f"open({str(log)!r}, 'a').write('x'); print(1.5)")

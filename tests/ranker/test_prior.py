@@ -100,3 +100,21 @@ def test_equal_targets_correct_nothing_much() -> None:
     seen = architectures(5)
     predicted = CorrectedPrior(*seen, torch.zeros(5, dtype=torch.float64)).predict(*seen)
     assert bool(predicted.isfinite().all())
+
+
+def test_the_posterior_variance_and_covariances() -> None:
+    seen, unseen, others = architectures(15), architectures(7, seed=1), architectures(4, seed=2)
+    prior = CorrectedPrior(*seen, standardised(seen[0][:, 0]))
+    found = prior.hyper_parameters
+    noisy = covariance(seen, seen, found) + (float(found[-1]) ** 2 + 1e-6) * np.eye(15)
+
+    def posterior(one: tuple[Tensor, ...], other: tuple[Tensor, ...]) -> NDArray[np.float64]:
+        known = np.linalg.solve(noisy, covariance(seen, other, found))
+        return covariance(one, other, found) - covariance(one, seen, found) @ known
+
+    together = prior.covariances(*unseen[:2], others[:2])
+    np.testing.assert_allclose(together.numpy(), posterior(unseen, others), atol=1e-6)
+    np.testing.assert_allclose(
+        prior.variance(*unseen[:2]).numpy(), posterior(unseen, unseen).diagonal(), atol=1e-6
+    )
+    assert prior.noise == pytest.approx(float(found[-1]) ** 2)

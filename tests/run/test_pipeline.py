@@ -186,6 +186,17 @@ def test_constraints_that_nothing_keeps_or_tells_are_an_error(
         run_in(tmp_path / "run", f"search.constraints={constraints}")
 
 
+@pytest.mark.parametrize("front", ["[train_seconds.10]", "{train_seconds.10: max, flops_m: min}"])
+def test_a_front_is_of_any_column_that_shows_no_accuracy(tmp_path: Path, front: str) -> None:
+    folder = run_in(tmp_path / "run", f"search.front={front}", "search.constraints={params_m: 0.01}")
+    described = json.loads((folder / "study.json").read_text())
+    assert described["front"] == {
+        name.strip(): direction.strip() or "min"
+        for name, _, direction in (each.partition(":") for each in front.strip("[]{}").split(","))
+    }
+    assert described["constraints"] == {"params_m": 0.01}
+
+
 LIVE = (
     "space=nasbench201_digits",
     "table=none",

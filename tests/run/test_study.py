@@ -203,4 +203,21 @@ def test_limits_are_in_the_report(tmp_path: Path) -> None:
     assert report.summary["constraints"]["returned"]["params_m"] <= 0.001
     assert study.front("params_m")["params_m"].max() <= 0.001
     study = acenas.Study(space, folder=tmp_path, ranker=LeastSquares(space.num_node_types), weak_labels=[])
-    assert study.limits.at_most == {"params_m": 0.001}
+    assert study.costs.at_most == {"params_m": 0.001}
+
+
+def test_a_function_tells_costs_of_its_trainings(tmp_path: Path) -> None:
+    def train(width: int, **layers: str) -> dict[str, float]:
+        value = size(width, **layers)
+        return {"accuracy": value, "energy": 2.0 * value}
+
+    study = acenas.search(
+        OWN, train, 6, tmp_path, weak_labels=[], front=["energy"], ranker=LeastSquares(OWN.num_node_types)
+    )
+    assert (study.observations["energy"] == 2 * study.observations["observed_accuracy"]).all()
+    assert study.front()["energy"].notna().all()
+    with pytest.raises(acenas.UserError, match="the front needs joules of each training"):
+        acenas.search(
+            OWN, train, 6, tmp_path / "other", weak_labels=[], front=["joules"],
+            ranker=LeastSquares(OWN.num_node_types),
+        )  # fmt: skip

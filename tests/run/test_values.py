@@ -115,6 +115,22 @@ def test_what_experiments_give_to_classes_is_what_they_take(experiment: str) -> 
         ),
         ("search.constraints=[a.b,1]", "search.constraints=['a.b', 1] is not a mapping"),
         ("search.constraints=true", "search.constraints=True is not a mapping"),
+        (
+            "search.constraints={param_m: 1}",
+            "nothing here tells param_m (did you mean params_m?); the table has",
+        ),
+        (
+            "search.front=[param_m]",
+            "search.front: nothing here tells param_m (did you mean params_m?); the table has",
+        ),
+        ("search.front=[digits.test.10]", "search.front: nothing here tells digits.test.10"),
+        ("search.front=[${table.observed}]", "search.front: nothing here tells digits.observed.10"),
+        ("search.front=params_m", "search.front=params_m is neither a list of costs nor a mapping"),
+        (
+            "search.front={params_m: least}",
+            "search.front: the direction of params_m must be max or min, not least",
+        ),
+        ("search.front=[a,b,c,d]", "search.front has 4 costs, and 3 are the most"),
         ("evaluator=[]", "evaluator names no class"),
         ("ranker.encoder.out_channels=999999999999999999999", "is no number below"),
         ("ranker=true", "ranker=true: choose a name, such as ace"),

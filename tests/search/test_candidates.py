@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.costs import CostModel
+from acenas.evaluation.objective import Objective
 from acenas.ranker import Ranker
 from acenas.search import (
     BestAndRandom,
@@ -21,10 +22,11 @@ from acenas.search import (
     Search,
     SearchResult,
     Study,
+    StudyState,
     run_study,
 )
 from acenas.search.candidates import Pool
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.spaces import GraphBatch, LabelledGraphs, MobileNet
 from acenas.spaces.mobilenet.network import Skeleton, Stage
@@ -51,7 +53,7 @@ class Expansions(CostModel):
         return expansions(archs).astype(np.float64)
 
 
-LIMITS = Limits({"expansions": LIMIT}, [Expansions()])
+LIMITS = Costs({"expansions": LIMIT}, [Expansions()])
 within = LIMITS.within
 
 
@@ -195,8 +197,9 @@ def test_a_space_without_neighbours_keeps_its_sample(tmp_path: Path) -> None:
     space = LabelledGraphs()
     archs = ["0-1:0,1", "0-1:0,2"]
     generator = np.random.default_rng(0)
-    everything = lambda archs: np.ones(len(archs), bool)  # noqa: E731
-    assert not CANDIDATES.evolve(space, archs, np.arange(2.0), everything, lambda _: np.zeros(0), generator)
+    state = StudyState(tmp_path, space, Objective())
+    state.add_archs(archs)
+    assert not CANDIDATES.evolve(state, np.arange(2.0), lambda _: np.zeros(0), generator)
     search = RegularisedEvolution(budget=2, population=2, tournament=1)
     with pytest.raises(
         UserError, match=r"search=evolution needs neighbours.*labelled_graphs knows no neighbours"

@@ -314,7 +314,7 @@ def test_a_search_is_anytime_where_no_round_looks_ahead(
     search = BudgetedSearch(
         100, per_round, growth=0, num_final=num_final, acquisition=BestAndRandom(best, 0.1)
     )
-    assert search.anytime is expected
+    assert search.anytime() is expected
 
 
 class Failing(CountConvolutions):

@@ -27,7 +27,7 @@ from acenas.ranker import Finetuning, GraphRanker
 from acenas.ranker.baselines import RandomForestRanker
 from acenas.ranking import LambdaRankLoss
 from acenas.search import BestAndRandom, BudgetedSearch, Candidates, Study, Trial, run_study
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.spaces import Choice, Choices, GraphBatch, Graphs
 from acenas.tables import WeakLabels
@@ -311,7 +311,7 @@ def test_a_folder_of_another_study_is_refused(tmp_path: Path) -> None:
             SPACE,
             12,
             tmp_path,
-            constraints=Limits({"size": 1.0}, [Size()]),
+            constraints=Costs({"size": 1.0}, [Size()]),
             ranker=LeastSquares(),
             archs=ARCHS,
         )

@@ -15,7 +15,7 @@ class CostModel(ABC):
     """One cost of all architectures of a space.
 
     Attributes:
-        name: `params_m`, `macs_m` or `flops_m` (millions), or `latency_ms.<device>` (milliseconds).
+        name: such as `params_m`, `macs_m` or `flops_m` (millions), or `latency_ms.<device>` (milliseconds).
         origin: where the values come from and how accurate they are, for people.
     """
 
@@ -28,17 +28,17 @@ class CostModel(ABC):
 
 
 class TableCosts(CostModel):
-    """The column `<dataset>.<name>` of a benchmark table."""
+    """A column of a benchmark table, for a cost of any name."""
 
-    def __init__(self, table: BenchmarkTable, dataset: str, name: str) -> None:
+    def __init__(self, table: BenchmarkTable, column: str, name: str) -> None:
         self.name = name
-        self.origin = f"{dataset}.{name} of the table {table.path.stem}"
-        self._table, self._values = table, table.column(f"{dataset}.{name}")
+        self.origin = f"{column} of the table {table.path.stem}"
+        self._table, self._values = table, table.column(column)
 
     @override
     def values(self, archs: Sequence[str]) -> NDArray[np.float64]:
-        """Looks the costs of `archs` up. Raises `UserError` where an architecture is not in the table."""
-        return self._values[self._table.rows(archs)]
+        rows = self._table.find(archs)
+        return np.where(rows < 0, np.nan, self._values[rows])
 
 
 class CountedCosts(CostModel):

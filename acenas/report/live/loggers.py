@@ -35,6 +35,7 @@ STEP_METRIC = {
     "supernet": "supernet/epoch",
     "pretrain": "pretrain/epoch",
     "search": "search/trained",
+    "front": "front/trained",
     "train": "train/epoch",
 }
 """The step metric of each stage in W&B."""
@@ -43,6 +44,12 @@ BEST_OF = {
     "search/observed_regret": "min",
     "search/ndcg@10": "max",
     "search/kendall": "max",
+    "search/hypervolume": "max",
+    "search/hypervolume_share": "max",
+    "front/hypervolume": "max",
+    "front/hypervolume_share": "max",
+    "front/igd_plus": "min",
+    "front/found": "max",
     "pretrain/ndcg@10": "max",
     "pretrain/kendall": "max",
     "train/valid_accuracy": "max",

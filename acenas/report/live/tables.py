@@ -56,6 +56,9 @@ def log_result(
     found |= {name: summary[name] for name in ("trained", "failed", "given")} | {
         "test_regret": summary["regret"]
     }
+    front = summary.get("front", {})
+    measures = ("hypervolume", "hypervolume_share", "igd_plus", "found")
+    found |= {f"front_{name}": front[name] for name in measures if name in front}
     values = {f"report/{name}": value for name, value in found.items() if value is not None}
     for logger in loggers:
         if isinstance(logger, SafeWandbLogger):

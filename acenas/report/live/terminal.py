@@ -29,6 +29,8 @@ COLUMNS = {
     "NDCG@10": "{:.3f}",
     "Kendall": "{:.3f}",
     "observed\nof top 10": "{:.2f}",
+    "hyper-\nvolume": "{:.3f}",
+    "of the\nknown": "{:.3f}",
     "seconds": "{:.1f}",
 }
 """Columns of the table, and the format of their values."""
@@ -39,8 +41,15 @@ METRIC = {
     "NDCG@10": "ndcg@10",
     "Kendall": "kendall",
     "observed\nof top 10": "top10_observed_{}",
+    "hyper-\nvolume": "hypervolume",
+    "of the\nknown": "hypervolume_share",
 }
 """Columns that show a metric of `RankingMetrics`, named with the objective."""
+
+OF_FRONT = ("hyper-\nvolume", "of the\nknown")
+"""Columns of a search with a front; they stand in the place of `NOT_OF_FRONT`."""
+
+NOT_OF_FRONT = ("Kendall", "observed\nof top 10")
 
 IN_UNIT = ("best\nobserved", "observed\nregret", "observed\nof top 10")
 """Columns in the unit of the objective: two decimals of percent, five digits of anything else."""
@@ -50,7 +59,8 @@ class RoundTable(SearchCallback):
     """Prints a table row after each round: number trained, best value, ranking metrics; and a line for each failure.
 
     Values are observed ones, of the objective, in its unit, which stands below the name; `observed of top 10` is the
-    best of the ten architectures with the highest scores.
+    best of the ten architectures with the highest scores. A search with a front has its hypervolume instead, and the
+    share of that of the front known, see `RankingMetrics`.
 
     Args:
         metrics: the callback that measures the round; it must come before this one in the list of callbacks.
@@ -82,7 +92,9 @@ class RoundTable(SearchCallback):
         table = Table(box=None, show_header=not self._header_shown, pad_edge=False, header_style="bold")
         of_unit = {} if objective.unit == "%" else dict.fromkeys(IN_UNIT, "{:.5g}")
         units = dict.fromkeys(IN_UNIT, objective.unit) | {IN_UNIT[1]: points(objective.unit)}
-        for column in COLUMNS:
+        left_out = NOT_OF_FRONT if self.metrics.costs.front else OF_FRONT
+        columns = [name for name in COLUMNS if name not in left_out]
+        for column in columns:
             unit = units.get(column)
             header = f"{column}\n({unit})" if unit else column
             width = max(7, *map(len, header.splitlines()))
@@ -90,6 +102,7 @@ class RoundTable(SearchCallback):
         cells = [
             ("–" if values[name] is None else of_unit.get(name, text).format(values[name]))
             for name, text in COLUMNS.items()
+            if name in columns
         ]
         table.add_row(*cells)
         self.console.print(table)

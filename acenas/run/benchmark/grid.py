@@ -175,7 +175,7 @@ class Benchmark:
         if not cfg.search:
             raise UserError(f"method {method} on task {task} searches nothing: leave it out")
         search: Search = instantiate(choice_of(cfg, "search"))
-        if search.anytime:
+        if search.anytime(bool(cfg.search.get("front"))):
             return {max(budgets): budgets}
         return {budget: (budget,) for budget in budgets}
 

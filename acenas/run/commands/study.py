@@ -77,6 +77,8 @@ def _new(options: argparse.Namespace) -> None:
         weak_labels=options.weak_labels if options.weak_labels is None else frame_of(options.weak_labels),
         given=options.given,
         constraints=dict(_limit(each) for each in options.constraint) or None,
+        front={name: way or "min" for name, _, way in (each.partition("=") for each in options.front)}
+        or None,
     )
     write_text(options.folder / DESCRIPTION, yaml.dump(described, Dumper=_WithoutReferences, sort_keys=False))
     trust = f" --trust {options.space.partition(':')[0]}" if "object" in described else ""
@@ -112,6 +114,7 @@ def _ask(options: argparse.Namespace) -> None:
             **flat(trial.choices),
             "arch": trial.arch,
             study.objective.name: "",
+            **dict.fromkeys(study.costs.observed, ""),
             "failed": "",
         }
         for trial in trials
@@ -156,7 +159,9 @@ def _tell(options: argparse.Namespace) -> None:
             if "failed" in row:
                 study.fail(which, row["failed"])
             elif name in row:
-                study.tell(which, row[name])
+                study.tell(
+                    which, row[name], costs={cost: row[cost] for cost in study.costs.observed if cost in row}
+                )
             else:
                 empty += 1
                 continue
@@ -241,6 +246,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     new.add_argument(
         "--constraint", action="append", default=[], metavar="COST=LIMIT", help="such as params_m=2.5"
+    )
+    new.add_argument(
+        "--front", action="append", default=[], metavar="COST", help="such as params_m, or throughput=max"
     )
     ask = command("ask", _ask, "write what to train next")
     ask.add_argument("--count", type=int, help="trials at most (default: the rest of the round)")

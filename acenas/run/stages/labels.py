@@ -32,7 +32,7 @@ from acenas.run.config import instantiate, weak_label_columns, weak_label_names
 from acenas.run.parts import Parts
 from acenas.run.stages.candidates import sample_within
 from acenas.search.candidates import Pool, list_space
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
@@ -147,7 +147,7 @@ def supernet_labels(
     cfg: DictConfig,
     folder: Path,
     space: SearchSpace,
-    limits: Limits,
+    costs: Costs,
     progress: RunProgress,
     stage: Callable[[str], AbstractContextManager[None]],
     loggers: Sequence[Logger] = (),
@@ -159,8 +159,8 @@ def supernet_labels(
     """
     training: SupernetTraining = instantiate(cfg.supernet)
     scoring: Scoring = instantiate(cfg.scoring)
-    if limits and isinstance(scoring.archs, int):
-        scoring = replace(scoring, archs=sample_within(space, limits, scoring.archs, cfg.scoring.seed))
+    if costs.at_most and isinstance(scoring.archs, int):
+        scoring = replace(scoring, archs=sample_within(space, costs, scoring.archs, cfg.scoring.seed))
     with stage("supernet"):
         network = training.run(folder / "supernet", [progress], loggers)
     with stage("score"):

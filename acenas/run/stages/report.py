@@ -16,6 +16,7 @@ from rich import get_console
 
 from acenas.errors import reason_of
 from acenas.evaluation import Judge, TableJudge
+from acenas.report.front import front_metrics, write_front
 from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
@@ -25,7 +26,7 @@ from acenas.run.parts import Parts
 from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
 from acenas.search import SearchResult
-from acenas.search.constraints import Limits
+from acenas.search.costs import Costs
 from acenas.tables import parse_column
 from acenas.tables.schema import Flops, Latency, Parameters
 
@@ -57,6 +58,11 @@ def report(
     for row in round_metrics(search):
         for logger in loggers:
             logger.log_metrics(row, step=int(row["search/trained"]) if "search/trained" in row else None)
+    for row in front_metrics(search) if search.front else ():
+        for logger in loggers:
+            logger.log_metrics(row, step=int(row["front/trained"]))
+    if search.front:
+        write_front(folder, search)
     best = best_architectures(search)
     if len(search.failed):
         log_table(loggers, "report/failed_trainings", search.failed[["arch", "round", "message"]])
@@ -84,16 +90,20 @@ def finished_search(
     seconds: Mapping[str, float],
 ) -> FinishedSearch:
     """What the search found, with the test values of the judge where there is one; arguments as those of `report`."""
-    limits, objective = parts.limits, objective_of(cfg)
+    costs, objective = parts.costs, objective_of(cfg)
     told_by, dataset = teller_and_dataset(cfg, parts)
     archs = result.observations["arch"].to_list()
     trained = pd.Series(result.observations[objective.column].to_numpy(), index=archs)
     judge: Judge | None = instantiate_in(cfg.judge, folder / "trained") if cfg.judge else None
-    test = None if judge is None else test_values(judge, limits, trained.dropna().index)
+    test = None if judge is None else test_values(judge, costs, trained.dropna().index)
     reference = test if cfg.table else None
     if cfg.table and judge is not None and not isinstance(judge, TableJudge):
         in_table = TableJudge(cfg.table.path, cfg.table.space, cfg.table.test, cfg.table.get("objective"))
-        reference = _series(*keep(limits, *in_table.known()))
+        reference = _series(*keep(costs, *in_table.known()))
+    known_costs = pd.DataFrame()
+    if costs.front and not costs.observed:
+        of = test if reference is None else reference
+        known_costs = costs.costs(known[0] if of is None else of.index.tolist())
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
@@ -106,11 +116,14 @@ def finished_search(
         seconds=seconds,
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
-        limits=limits.at_most,
-        costs=limits.costs(archs),
-        cost_origins=limits.origins,
+        limits=costs.at_most,
+        costs=costs.with_observed(result.observations),
+        cost_origins=costs.origins,
         objective=objective,
         given=result.given,
+        front=costs.front,
+        fronts=result.fronts,
+        known_costs=known_costs,
     )
 
 
@@ -129,9 +142,9 @@ def task_of(cfg: DictConfig, parts: Parts) -> str:
     return parts.task.source.name if parts.task else ""
 
 
-def test_values(judge: Judge, limits: Limits, trained: Iterable[str]) -> pd.Series[float]:
+def test_values(judge: Judge, costs: Costs, trained: Iterable[str]) -> pd.Series[float]:
     """What the judge knows of all architectures that keep the constraints, and of those of `trained` in any case."""
-    test = _series(*keep(limits, *judge.known()))
+    test = _series(*keep(costs, *judge.known()))
     others = [arch for arch in dict.fromkeys(trained) if arch not in test.index]
     if others and not isinstance(judge, TableJudge):  # the column of a table may lack some
         test = pd.concat([test, _series(others, judge.test_accuracy(others))])

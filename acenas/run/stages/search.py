@@ -73,7 +73,7 @@ def search(
             )
             ranker.save(done)
     with clock.stage("search"):
-        metrics = RankingMetrics(*known, loggers)
+        metrics = RankingMetrics(*known, loggers, parts.costs)
         study = Study(
             space,
             None,
@@ -83,7 +83,7 @@ def search(
             search=rounds,
             ranker=ranker,
             archs=pool,
-            constraints=parts.limits,
+            constraints=parts.costs,
             pretrained=bool(sources),
         )
         callbacks = [metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])]

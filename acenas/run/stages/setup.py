@@ -17,7 +17,7 @@ from acenas.report.identity import Identity, identity
 from acenas.run.config import AUTO, choice_of, instantiate, instantiate_in, objective_of
 from acenas.run.networks import final_training
 from acenas.run.parts import Parts
-from acenas.run.stages.candidates import cost_limits
+from acenas.run.stages.candidates import costs_of_search
 from acenas.run.stages.labels import labels_by_default, labels_from_elsewhere
 from acenas.search import Search
 from acenas.spaces import SearchSpace
@@ -49,8 +49,8 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
     evaluator: Evaluator | None = (
         instantiate_in(choice_of(cfg, "evaluator"), folder / "trained") if cfg.search else None
     )
-    limits = cost_limits(cfg, space, task, table, evaluator)
-    return Parts(space, task, table, labels, search, ranker, evaluator, limits)
+    costs = costs_of_search(cfg, space, task, table, evaluator)
+    return Parts(space, task, table, labels, search, ranker, evaluator, costs)
 
 
 def name_run(cfg: DictConfig, folder: Path, task: str, named: tuple[str, str] | None) -> Identity:

@@ -44,9 +44,10 @@ def test_counted_costs_are_those_of_the_network() -> None:
 def test_table_costs_are_those_of_the_table() -> None:
     table = BenchmarkTable.open(find_table("nb201_digits"))
     archs = table.archs[5:8]
-    costs = TableCosts(table, "digits", "params_m")
+    costs = TableCosts(table, "digits.params_m", "params_m")
     np.testing.assert_array_equal(costs.values(archs), table.lookup(archs, "digits.params_m"))
     assert "digits.params_m of the table nb201_digits" in costs.origin
+    assert np.isnan(costs.values(["|none~0|"])).all() and costs.values([]).shape == (0,)
 
 
 def test_a_predictor_learns_an_additive_latency_and_reports_an_honest_error() -> None:
@@ -131,7 +132,6 @@ def test_constraints_are_read_from_the_config(given: Any, expected: dict[str, fl
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"param_m": 1}, "there is no cost param_m; choose params_m, macs_m, flops_m or latency_ms.<device>"),
         ({"params_m": "1"}, "params_m must be a number above 0, not 1"),
         ({"params_m": 0}, "params_m must be a number above 0, not 0"),
         (["params_m"], "is not a mapping"),

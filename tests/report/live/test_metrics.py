@@ -1,10 +1,14 @@
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
+from acenas.evaluation.costs import CostModel
+from acenas.ranking.fronts import Scale, hypervolume
 from acenas.report.live.metrics import RankingMetrics
+from acenas.search.costs import Costs
 from tests.report.live.example import ARCHS, KNOWN, SCORES, round_result
 
 
@@ -53,3 +57,29 @@ def test_without_known_accuracies_only_what_was_trained_is_told() -> None:
         "search/trained": 2,
         "search/best_observed_accuracy": 90.0,
     }
+
+
+class Sizes(CostModel):
+    name, origin = "size", "made up"
+
+    def values(self, archs: Sequence[str]) -> np.ndarray:
+        return np.array([float(ARCHS.index(arch)) for arch in archs])
+
+
+def test_the_hypervolume_is_of_what_was_trained_on_the_scale_of_what_is_known() -> None:
+    costs = Costs({}, [Sizes()], ["size"])
+    whole, alone = RankingMetrics(ARCHS, KNOWN, costs=costs), RankingMetrics([], np.empty(0), costs=costs)
+    result = round_result(2)
+    for callback in (whole, alone):
+        callback.on_round_end(result)
+    worked = result.observations.dropna(subset=["observed_accuracy"])
+    trained = np.column_stack([-worked["observed_accuracy"], Sizes().values(worked["arch"].tolist())])
+    known = np.column_stack([-KNOWN, np.arange(len(ARCHS))])
+    found = whole.rounds[2]
+    assert found["search/hypervolume"] == pytest.approx(hypervolume(trained, Scale.of(known)))
+    share = hypervolume(trained, Scale.of(known)) / hypervolume(known, Scale.of(known))
+    assert found["search/hypervolume_share"] == pytest.approx(share) and share < 1
+    assert alone.rounds[2]["search/hypervolume"] == pytest.approx(hypervolume(trained, Scale.of(trained)))
+    assert "search/hypervolume_share" not in alone.rounds[2]
+    whole.on_round_end(round_result(0))
+    assert not any("hypervolume" in name for name in whole.rounds[0])

@@ -1,0 +1,122 @@
+"""The front that a search found: its members, and how near it comes to the true one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from acenas.files import atomic_path
+from acenas.ranking.fronts import Scale, found_share, hypervolume, igd_plus, knee, non_dominated
+
+if TYPE_CHECKING:
+    from acenas.report.summary import FinishedSearch
+
+FILE = "front.parquet"
+"""In the folder of a run: the members of its front."""
+
+
+def front_members(search: FinishedSearch) -> pd.DataFrame:
+    """The members of the front that is returned, the cheapest first.
+
+    Returns:
+        `arch`, `observed_<objective>` and, where it is known, `test_<objective>`, the costs, and `knee`: whether the
+        observed front bends most there (`acenas.ranking.fronts.knee`).
+    """
+    fronts = search.fronts
+    archs = fronts.loc[fronts["round"] == fronts["round"].max(), "arch"].tolist()
+    column = search.objective.column
+    observed = search.observations.set_index("arch")[column]
+    frame = pd.DataFrame({"arch": archs, column: observed.reindex(archs).to_numpy()})
+    if search.test is not None:
+        frame[search.test_column] = search.test.reindex(archs).to_numpy()
+    frame = frame.join(search.costs[list(search.front)], on="arch")
+    frame = frame.sort_values(list(search.front), ascending=_ascending(search), kind="stable")
+    frame = frame.reset_index(drop=True)
+    bend = knee(_points(search, frame.set_index("arch")[column])) if len(frame) else -1
+    return frame.assign(knee=frame.index == bend)
+
+
+def write_front(folder: Path, search: FinishedSearch) -> None:
+    """Writes `front_members` as `front.parquet` into the folder."""
+    with atomic_path(folder / FILE) as path:
+        front_members(search).to_parquet(path, index=False)
+
+
+def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:
+    """How good the front is that a search returns which ends after a round, one mapping for each round in which one is.
+
+    Its values are test values where they are known, though it was chosen by what was observed. `front/trained`, the
+    step, and `front/hypervolume`, see `acenas.ranking.fronts`, on the scale of the true front where that is known, else
+    of all that was trained. Where the true front is known also `front/hypervolume_share`, the hypervolume as a share of
+    the true front's, `front/igd_plus`, and `front/found`, the share of the true front's points that were found.
+    """
+    true, scale = _true_front(search)
+    rows = []
+    for number, members in search.fronts.groupby("round")["arch"]:
+        points = _points(search, search.values.reindex(members).dropna())
+        row = {
+            "trained": float((search.observations["round"] <= number).sum()),
+            "hypervolume": hypervolume(points, scale),
+        }
+        if true is not None and len(points):
+            row["hypervolume_share"] = row["hypervolume"] / hypervolume(true, scale)
+            row["igd_plus"] = igd_plus(points, true, scale)
+            row["found"] = found_share(points, true)
+        rows.append({f"front/{name}": value for name, value in row.items()})
+    return rows
+
+
+def front_summary(search: FinishedSearch) -> dict[str, Any]:
+    """The part of `summary.json` on the front: costs, reference point, metrics, members, and which is at its knee."""
+    members = front_members(search)
+    _, scale = _true_front(search)
+    signs = np.array([-search.objective.sign, *_signs(search)])
+    last = front_metrics(search)[-1:]
+    metrics = {name.removeprefix("front/"): value for row in last for name, value in row.items()}
+    names = list(search.front)
+    return {
+        "costs": dict(search.front),
+        "reference_point": dict(
+            zip([search.objective.name, *names], (signs * scale.reference).tolist(), strict=True)
+        ),
+        **{name: metrics.get(name) for name in ("hypervolume", "hypervolume_share", "igd_plus", "found")},
+        "members": [
+            {name: value for name, value in row.items() if name not in names}
+            | {"costs": {name: row[name] for name in names}}
+            for row in members.to_dict("records")
+        ],
+        "knee": int(members["knee"].argmax()) if len(members) else None,
+    }
+
+
+def _true_front(search: FinishedSearch) -> tuple[NDArray[np.float64] | None, Scale]:
+    """The true front where more is known than what was trained, and the scale of that or of what was trained."""
+    known = search.known_test.dropna()
+    known = known[known.index.isin(search.known_costs.index)]
+    if known.index.isin(search.observations["arch"]).all():
+        points = _points(search, search.values.reindex(search.observations["arch"]).dropna())
+        return None, Scale.of(points)
+    points = _points(search, known, search.known_costs)
+    return points[non_dominated(points)], Scale.of(points)
+
+
+def _points(
+    search: FinishedSearch, values: pd.Series[float], costs: pd.DataFrame | None = None
+) -> NDArray[np.float64]:
+    """`[n, 1 + m]`: the objective and the costs of architectures, lower is better; those that lack one are left out."""
+    costs = search.costs if costs is None else costs
+    columns = costs[list(search.front)].reindex(values.index).to_numpy(np.float64) * _signs(search)
+    points = np.column_stack([-search.objective.utility(values.to_numpy()), columns])
+    return points[np.isfinite(points).all(axis=1)]
+
+
+def _signs(search: FinishedSearch) -> NDArray[np.float64]:
+    return np.where(_ascending(search), 1.0, -1.0)
+
+
+def _ascending(search: FinishedSearch) -> list[bool]:
+    return [direction == "min" for direction in search.front.values()]

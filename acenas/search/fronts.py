@@ -1,0 +1,251 @@
+"""Rules that choose what to train next for a front of the objective and costs that are known before training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import norm, qmc, rankdata
+from torch import Tensor
+from typing_extensions import override
+
+from acenas.errors import UserError
+from acenas.ranker.prior import CorrectedPrior
+from acenas.ranking.fronts import first_of_fronts
+from acenas.search.acquisition import GOLDEN, Acquisition
+from acenas.search.state import StudyState
+from acenas.training.lightning import one_thread
+
+Chosen = tuple[NDArray[np.int64], list[str]]
+"""Positions among the candidates, and the reason for each."""
+
+AT_ONCE = 8192
+"""Candidates whose gains are computed at once, so that 100,000 take little memory."""
+
+MOST_COMPARED = 1024
+"""Candidates, those that gain most, that are compared for the second and later ones of a round."""
+
+
+class FrontAcquisition(Acquisition):
+    """A rule for a front alone; without costs, it has nothing to choose by."""
+
+    @override
+    def propose(self, scores: np.ndarray, k: int, generator: np.random.Generator) -> Chosen:
+        raise UserError(
+            f"{type(self).__name__} chooses for a front: name its costs, as in search.front=[params_m]"
+        )
+
+
+@dataclass(frozen=True)
+class AcrossCosts(FrontAcquisition):
+    """Covers the range of the costs: each choice is one of the best by score among what costs at most so much.
+
+    The limits are spread evenly over the candidates, in order of their cost; of several costs, over a weighted sum of
+    the ranks, with other weights for each choice.
+
+    Attributes:
+        part: the share of what keeps a limit, the best of it, that a choice is drawn from; above 0, and 1 for all.
+    """
+
+    part: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.part <= 1:
+            raise UserError(
+                f"the part of the candidates to choose among lies above 0 and up to 1, not at {self.part}"
+            )
+
+    @override
+    def propose_front(
+        self, state: StudyState, left: NDArray[np.int64], k: int, generator: np.random.Generator
+    ) -> Chosen:
+        costs, scores = _costs(state)[left], state.last_scores[left]
+        ranks = rankdata(costs, axis=0)
+        start, taken = generator.random(), np.zeros(len(left), np.bool_)
+        chosen = []
+        for i in range(k):
+            order = np.argsort(ranks @ generator.dirichlet(np.ones(costs.shape[1])), kind="stable")
+            number = 1 + int((start + i * GOLDEN) % 1 * len(left))
+            within = order[:number][~taken[order[:number]]]
+            if not len(within):
+                within = order[~taken[order]][:1]  # the cheapest that is left
+            shuffled = generator.permutation(within)
+            best = shuffled[np.argsort(-scores[shuffled], kind="stable")][
+                : int(np.ceil(self.part * len(within)))
+            ]
+            chosen.append(int(generator.choice(best)))
+            taken[chosen[-1]] = True
+        return np.array(chosen, np.int64), ["across costs"] * k
+
+    @override
+    def one_by_one(self, k: int) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class PredictedFront(FrontAcquisition):
+    """Chooses from the best fronts of score and costs, the least crowded first (Deb et al., 2002)."""
+
+    @override
+    def propose_front(
+        self, state: StudyState, left: NDArray[np.int64], k: int, generator: np.random.Generator
+    ) -> Chosen:
+        shuffled = generator.permutation(len(left))
+        points = np.column_stack([-state.last_scores[left], _costs(state)[left]])[shuffled]
+        return shuffled[first_of_fronts(points, k)], ["predicted front"] * k
+
+
+@dataclass(frozen=True)
+class HypervolumeGain(FrontAcquisition):
+    """Chooses what is expected to add most hypervolume to the front of the objective and the costs.
+
+    The costs are known, so the objective alone is uncertain, and the expected gain (Emmerich et al., "Single- and
+    multiobjective evolutionary optimization assisted by Gaussian random field metamodels", IEEE Transactions on
+    Evolutionary Computation 10(4), 2006) of an architecture x is an integral over costs:
+
+        gain(x) = ∫ E max(y(x) - best(t), 0) dt   over all t from cost(x) to the largest costs
+
+    where best(t) is the best that is observed of architectures with costs t at most.
+
+    A score of the ranker is an order and not a value, and one of what it was fitted to says little. So what is observed
+    is modelled by the scores that were there before it was: y = c + w score + g(architecture) + noise, a
+    `CorrectedPrior`, where values and scores are normal scores: what a normal variable has at that rank. Its deviation
+    is small where much was trained. Within a round, each choice counts as observed for the next one, with the value
+    expected of it (kriging believer; Ginsbourger et al., 2010).
+
+    Attributes:
+        points: of the integral, for one cost; twice as many for each further one.
+        first: chooses the first round, before anything is observed.
+    """
+
+    points: int = 64
+    first: Acquisition = AcrossCosts()
+
+    def __post_init__(self) -> None:
+        if self.points < 1:
+            raise UserError(f"the points of the integral must be at least 1, not {self.points}")
+
+    @override
+    def propose_front(
+        self, state: StudyState, left: NDArray[np.int64], k: int, generator: np.random.Generator
+    ) -> Chosen:
+        _, utilities = state.known
+        if np.isfinite(utilities).sum() < 2:
+            return self.first.propose_front(state, left, k, generator)
+        shuffled = generator.permutation(len(left))
+        with one_thread():
+            chosen = self._chosen(state, left[shuffled], k, utilities)
+        return shuffled[chosen], ["gains hypervolume"] * k
+
+    @override
+    def one_by_one(self, k: int) -> bool:
+        return self.first.one_by_one(k)
+
+    @torch.no_grad()
+    def _chosen(
+        self, state: StudyState, left: NDArray[np.int64], k: int, utilities: NDArray[np.float64]
+    ) -> list[int]:
+        """The positions of `k` of the candidates `left`, those that gain most, one after the other."""
+        observed, worked = _standardised(utilities), np.isfinite(utilities)
+        process, rows, scores = _process(state, left, observed)
+        mean = process.predict(rows, scores, torch.zeros(len(left), dtype=torch.float64))
+        variance = process.variance(rows, scores)
+        costs, known_costs = torch.from_numpy(_costs(state)[left]), _known_costs(state)[worked]
+        at = self._points(torch.cat([costs, known_costs[known_costs.isfinite().all(dim=1)]]))
+        reached = observed[worked][:, None].where((known_costs[:, None] <= at).all(dim=2), observed.min())
+        best = reached.amax(dim=0)  # of what costs at most as much as each point
+
+        slices = [slice(start, start + AT_ONCE) for start in range(0, len(left), AT_ONCE)]
+        gains = torch.cat([_gains(costs[some], mean[some], variance[some], at, best) for some in slices])
+        compared = gains.argsort(descending=True, stable=True)[: max(MOST_COMPARED, k)]
+        rows, scores, costs, mean, variance = (
+            each[compared] for each in (rows, scores, costs, mean, variance)
+        )
+        chosen: list[int] = []
+        known: list[Tensor] = []  # by each choice, once it is observed: its square is what the variance loses
+        for _ in range(k):
+            gains = _gains(costs, mean, variance, at, best)
+            gains[chosen] = -torch.inf
+            chosen.append(i := int(gains.argmax()))
+            best = best.maximum(mean[i]).where((costs[i] <= at).all(dim=1), best)
+            together = process.covariances(rows, scores, (rows[i : i + 1], scores[i : i + 1])).squeeze(1)
+            explained = together - sum(each * each[i] for each in known)
+            known.append(explained / (variance[i] + process.noise).sqrt())
+            variance = (variance - known[-1].square()).clamp(min=1e-9)
+        return compared[chosen].tolist()
+
+    def _points(self, costs: Tensor) -> Tensor:
+        """Where the integral is evaluated `[P, m]`: spread evenly between the least and the largest costs."""
+        dimensions = costs.shape[1]
+        unit = qmc.Sobol(dimensions, seed=0).random(self.points * 2 ** (dimensions - 1))
+        least, largest = costs.amin(dim=0), costs.amax(dim=0)
+        return least + torch.from_numpy(unit) * (largest - least)
+
+
+def _process(
+    state: StudyState, left: NDArray[np.int64], observed: Tensor
+) -> tuple[CorrectedPrior, Tensor, Tensor]:
+    """The model of what is observed `[n]`, and the features `[L, F]` and normal scores `[L, 1]` of the candidates."""
+    space = state.space
+    trained = state.known_graphs
+    features = space.features(space.num_node_types)
+    features.fit(trained)
+    rows, candidates = (
+        torch.from_numpy(features.rows(graphs)) for graphs in (trained, state.graphs[torch.from_numpy(left)])
+    )
+    scores = torch.from_numpy(_normal_scores(state.last_scores)[left, None])
+    process = CorrectedPrior(rows, _scores_before(state), torch.zeros_like(observed), observed)
+    return process, candidates, scores
+
+
+def _scores_before(state: StudyState) -> Tensor:
+    """`[n, 1]`: the normal scores that what is known had just before it was observed; 0 where it had none."""
+    found = np.zeros(len(state.given) + len(state.told))
+    positions, rounds = state.positions_of(state.told["arch"]), state.told["round"].to_numpy()
+    for name in state.scores.columns[1:]:  # in the order of the fits: later ones replace earlier ones
+        number = int(name.removeprefix("round_")) if name.startswith("round_") else 0
+        scores = _normal_scores(state.scores[name].to_numpy())[positions]
+        later = (rounds > number) & np.isfinite(scores)
+        found[len(state.given) :][later] = scores[later]
+    return torch.from_numpy(found[:, None])
+
+
+def _normal_scores(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """`[n]`: for each value what a standard normal variable has at its rank among the others; NaN for NaN."""
+    ranks = rankdata(values, nan_policy="omit")
+    return np.asarray(norm.ppf((ranks - 0.5) / max(np.isfinite(ranks).sum(), 1)))
+
+
+def _standardised(utilities: NDArray[np.float64]) -> Tensor:
+    """`[n]`: normal scores of utilities with mean 0 and deviation 1; those of failures are the worst."""
+    scores = _normal_scores(np.where(np.isnan(utilities), -np.inf, utilities))
+    return torch.from_numpy((scores - scores.mean()) / max(scores.std(), 1e-6))
+
+
+def _gains(costs: Tensor, mean: Tensor, variance: Tensor, at: Tensor, best: Tensor) -> Tensor:
+    """The expected gain `[B]` of each candidate.
+
+    Args:
+        costs: `[B, m]`.
+        mean: `[B]`, of what it would show, without noise.
+        variance: `[B]`, of that.
+        at: `[P, m]`, points of the integral.
+        best: `[P]`, what is reached there.
+    """
+    deviation = variance.sqrt()[:, None]
+    ahead = (mean[:, None] - best) / deviation
+    density = torch.exp(-0.5 * ahead.square()) / (2 * torch.pi) ** 0.5
+    improvement = deviation * (ahead * torch.special.ndtr(ahead) + density)
+    return torch.mean(improvement * (costs[:, None] <= at).all(dim=2), dim=1)
+
+
+def _costs(state: StudyState) -> NDArray[np.float64]:
+    assert state.front_costs is not None
+    return state.front_costs
+
+
+def _known_costs(state: StudyState) -> Tensor:
+    assert state.known_costs is not None
+    return torch.from_numpy(state.known_costs)

@@ -1,0 +1,403 @@
+"""Studies with a front: their costs, what is chosen and returned, and what is refused."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typing_extensions import override
+
+from acenas import Choices
+from acenas.errors import UserError
+from acenas.ranker import Ranker
+from acenas.ranking.fronts import knee, non_dominated
+from acenas.search import Acquisition, BestAndRandom, BudgetedSearch, Candidates, Study, StudyState, Trial
+from acenas.search.candidates import Pool
+from acenas.search.costs import Costs, predicted_costs
+from acenas.search.returned import returned_fronts
+from acenas.spaces import GraphBatch, NasBench201
+
+OWN = Choices({f"layer{i}": ["none", "small", "large"] for i in range(4)})
+"""81 architectures."""
+
+PRICE = {"none": 0.0, "small": 1.0, "large": 3.0}
+
+
+def price(choices: Mapping[str, Any]) -> float:
+    return float(sum(PRICE[each] for each in choices.values()))
+
+
+def quality(choices: Mapping[str, Any]) -> float:
+    """More is better, the more so in the first layers."""
+    return 50.0 + sum((4 - i) * float(PRICE[each] ** 0.5) for i, each in enumerate(choices.values()))
+
+
+def labels(**columns: Any) -> pd.DataFrame:
+    archs = OWN.enumerate()
+    frame = pd.DataFrame({"arch": archs, "price": [price(OWN.choices(arch)) for arch in archs]})
+    return frame.assign(speed=10 - frame["price"], **columns)
+
+
+class Guess(Ranker):
+    """Knows nothing, and always the same."""
+
+    def pretrain(self, *_: object, **__: object) -> None: ...
+
+    def save(self, path: Path) -> None: ...
+
+    load = save
+
+    def finetune(self, graphs: GraphBatch, accuracies: torch.Tensor, *, round: int) -> None: ...  # noqa: A002
+
+    def score(self, graphs: GraphBatch) -> torch.Tensor:
+        return graphs.node.float().sum(dim=1)
+
+
+def study(folder: Path, budget: int = 20, **more: Any) -> Study:
+    arguments = {"front": ["price"], "weak_labels": labels(), "ranker": Guess(), "pretrained": None}
+    return Study(OWN, budget, folder, **{**arguments, **more})
+
+
+def finish(study: Study) -> Study:
+    while trials := study.pending or study.ask():
+        for trial in trials:
+            study.tell(trial, quality(trial.choices))
+    return study
+
+
+def test_the_state_has_the_costs_of_all_and_of_what_is_known(tmp_path: Path) -> None:
+    opened = study(tmp_path, 12, front={"speed": "max", "price": "min"})
+    opened.give(pd.DataFrame({"arch": OWN.enumerate()[3:4], "accuracy": 51.0}))
+    finish(opened)
+    state, prices = opened.state, labels().set_index("arch")
+    costs, known = state.front_costs, state.known_costs
+    assert costs is not None and known is not None
+    np.testing.assert_array_equal(costs, prices.loc[state.archs, ["speed", "price"]] * [-1, 1])
+    archs, utilities = state.known
+    assert len(archs) == len(utilities) == len(known) == 13
+    np.testing.assert_array_equal(known, prices.loc[archs, ["speed", "price"]] * [-1, 1])
+    assert state.front_costs is costs, "computed once"
+
+
+def test_without_a_front_there_are_no_costs(tmp_path: Path) -> None:
+    opened = study(tmp_path, front=None)
+    assert opened.state.front_costs is None and opened.state.known_costs is None
+
+
+def test_the_front_is_what_nothing_dominates_and_has_one_knee(tmp_path: Path) -> None:
+    opened = finish(study(tmp_path, 30, search=BudgetedSearch(30, confidence=None)))
+    front = opened.front()
+    assert front.columns.tolist() == ["arch", "observed_accuracy", "price", "knee"]
+    told = opened.observations
+    prices = [price(OWN.choices(arch)) for arch in told["arch"]]
+    points = np.column_stack([-told["observed_accuracy"], prices])
+    expected = told[non_dominated(points)]
+    assert sorted(front["arch"]) == sorted(expected["arch"])
+    assert front["price"].is_monotonic_increasing and front["observed_accuracy"].is_monotonic_increasing
+    bend = knee(np.column_stack([-front["observed_accuracy"], front["price"]]))
+    assert np.flatnonzero(front["knee"]).tolist() == [bend]
+    by_name = opened.front("price").drop(columns="price")
+    pd.testing.assert_frame_equal(by_name, front[["arch", "observed_accuracy"]])
+
+
+def test_a_maximised_cost_is_shown_as_it_is(tmp_path: Path) -> None:
+    front = finish(study(tmp_path, front={"speed": "max"})).front()
+    assert front["speed"].tolist() == sorted(front["speed"], reverse=True), "the cheapest first"
+    assert front["speed"].max() > 0
+
+
+def test_a_front_before_anything_was_told_is_empty(tmp_path: Path) -> None:
+    assert len(study(tmp_path).front()) == 0
+
+
+def test_a_study_keeps_its_front_and_refuses_another(tmp_path: Path) -> None:
+    expected = finish(study(tmp_path)).front()
+    again = study(tmp_path, front=None)
+    assert again.costs.front == {"price": "min"}
+    pd.testing.assert_frame_equal(again.front(), expected)
+    with pytest.raises(
+        UserError, match=r"a study with another front \({'price': 'min'}, not {'speed': 'max'}\)"
+    ):
+        study(tmp_path, front={"speed": "max"})
+    with pytest.raises(UserError, match="another front"):
+        study(tmp_path, front=[])
+    study(tmp_path / "without", front=None)
+    with pytest.raises(UserError, match="another front"):
+        study(tmp_path / "without")
+
+
+@pytest.mark.parametrize(
+    ("front", "message"),
+    [
+        (["pric"], r"nothing tells the cost pric \(did you mean price\?\); there are price, speed"),
+        (["flat"], "flat says nothing: all 81 architectures have the same 7"),
+        (["nowhere"], "nowhere is not known of any of 81 architectures"),
+        (["price", "speed", "flat", "partly"], "4 costs, and 3 are the most"),
+    ],
+)
+def test_a_front_that_makes_no_sense_is_one_sentence(tmp_path: Path, front: list[str], message: str) -> None:
+    odd = labels(flat=7.0, nowhere=np.nan, partly=[1.0, np.nan, 2.0] * 27)
+    with pytest.raises(UserError, match=message):
+        study(tmp_path, front=front, weak_labels=odd)
+
+
+def test_what_lacks_a_cost_is_never_asked_for(tmp_path: Path) -> None:
+    odd = labels(partly=[1.0, np.nan, 2.0] * 27)
+    with pytest.warns(
+        UserWarning, match="27 of 81 architectures are left out, as not all of partly are known"
+    ):
+        opened = study(tmp_path, 54, front=["partly"], weak_labels=odd)
+    asked = finish(opened).observations["arch"]
+    assert len(asked) == len(set(asked)) == 54
+    assert odd.set_index("arch").loc[asked, "partly"].notna().all()
+
+
+def test_a_limit_and_a_front_may_be_of_one_cost(tmp_path: Path) -> None:
+    opened = finish(study(tmp_path, constraints={"price": 4}))
+    assert opened.front()["price"].max() <= 4
+    assert labels().set_index("arch").loc[opened.state.archs, "price"].max() <= 4
+    with pytest.raises(UserError, match="none of 81 architectures has price <= -1"):
+        study(tmp_path / "none", constraints={"price": -1})
+
+
+class CheapestOf(Acquisition):
+    """Chooses the cheapest."""
+
+    @override
+    def propose(
+        self, scores: np.ndarray, k: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, list[str]]:
+        raise AssertionError("a study with a front chooses by its costs, too")
+
+    @override
+    def propose_front(
+        self, state: StudyState, left: np.ndarray, k: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, list[str]]:
+        assert state.front_costs is not None
+        return np.argsort(state.front_costs[left, 0], kind="stable")[:k], ["cheap"] * k
+
+
+def test_the_acquisition_of_a_front_chooses_every_round(tmp_path: Path) -> None:
+    search = BudgetedSearch(20, front_acquisition=CheapestOf(), acquisition=CheapestOf(), first=CheapestOf())
+    told = finish(study(tmp_path, search=search)).observations
+    assert set(told["reason"]) == {"cheap"}
+    prices = [price(OWN.choices(arch)) for arch in told["arch"]]
+    assert prices == sorted(prices) and prices == sorted(labels()["price"])[:20]
+    assert search.anytime() is False and search.anytime(with_front=True) is False
+    assert BudgetedSearch(20, acquisition=CheapestOf()).anytime(with_front=True)
+
+
+def test_by_default_a_rule_goes_by_the_scores(tmp_path: Path) -> None:
+    opened = finish(study(tmp_path))
+    left = opened.state.left
+    with_costs = BestAndRandom().propose_front(opened.state, left, 3, np.random.default_rng(0))
+    by_scores = BestAndRandom().propose(opened.state.last_scores[left], 3, np.random.default_rng(0))
+    assert with_costs[0].tolist() == by_scores[0].tolist()
+
+
+def test_candidates_evolve_along_the_front(tmp_path: Path) -> None:
+    """With a score that the largest maximise, and a cost, both ends of the front evolve, not the largest alone."""
+    wide = Choices({f"layer{i}": ["none", "small", "large"] for i in range(12)})
+    candidates = Candidates(samples=40, population=20, children=60, generations=8)
+    archs = candidates.sample(wide, lambda archs: np.ones(len(archs), bool), 0)
+    cost = pd.Series({arch: price(wide.choices(arch)) for arch in archs})
+
+    class Prices(Guess):
+        def score(self, graphs: GraphBatch) -> torch.Tensor:
+            return graphs.node.float().sum(dim=1)
+
+    class Model:
+        name, origin = "price", "computed"
+
+        def values(self, archs: Sequence[str]) -> np.ndarray:
+            return np.array([price(wide.choices(arch)) for arch in archs])
+
+    grown = {}
+    for front in ([], ["price"]):
+        costs = Costs({} if front else {"price": 99.0}, [Model()], front)  # type: ignore[list-item]
+        opened = Study(
+            wide, 6, tmp_path / str(len(front)), ranker=Prices(), weak_labels=[], constraints=costs,
+            search=BudgetedSearch(6, candidates=candidates), archs=Pool(None, archs),
+        )  # fmt: skip
+        finish(opened)
+        grown[len(front)] = [price(wide.choices(arch)) for arch in opened.state.archs[len(archs) :]]
+    assert min(grown[0]) > cost.median(), "by the score alone only the largest evolve"
+    assert min(grown[1]) < cost.min() < cost.max() < max(grown[1])
+
+
+def test_two_processes_ask_one_study(tmp_path: Path) -> None:
+    one, other = study(tmp_path), study(tmp_path)
+    asked = [*one.ask(2), *other.ask(2), *one.ask(3), *other.ask(3)]
+    assert len({trial.arch for trial in asked}) == len(asked) == 10
+    for trial in asked:
+        other.tell(trial, quality(trial.choices))
+    alone = study(tmp_path / "alone")
+    while len(alone.observations) < 10:
+        for trial in alone.ask():
+            alone.tell(trial, quality(trial.choices))
+    assert {t.arch for t in asked[:4]} == set(alone.observations["arch"][:4])
+    pd.testing.assert_frame_equal(one.front(), other.front())
+
+
+def test_a_raised_budget_asks_what_a_larger_study_would_have(tmp_path: Path) -> None:
+    finish(study(tmp_path, 10))
+    raised, whole = finish(study(tmp_path, 20)), finish(study(tmp_path / "whole", 20))
+    pd.testing.assert_frame_equal(raised.observations, whole.observations)
+    pd.testing.assert_frame_equal(raised.front(), whole.front())
+
+
+# --- costs that are known after a training only ---
+
+
+def energy(choices: Mapping[str, Any]) -> float:
+    return float(np.exp(0.3 * price(choices)))
+
+
+def tell_all(study: Study, trials: Sequence[Trial]) -> None:
+    for trial in trials:
+        study.tell(trial, quality(trial.choices), 7.0, costs={"energy": energy(trial.choices), "other": 3})
+
+
+def test_an_observed_cost_is_told_kept_and_predicted(tmp_path: Path) -> None:
+    opened = study(tmp_path, 24, front={"energy": "min", "price": "min"})
+    assert opened.costs.observed == ["energy"]
+    costs = opened.state.front_costs
+    assert costs is not None and (costs[:, 0] == 0).all(), "nothing is known before the first training"
+    while trials := opened.ask():
+        tell_all(opened, trials)
+    told, again = opened.observations, study(tmp_path, 24, front=None)
+    true = {arch: energy(OWN.choices(arch)) for arch in OWN.enumerate()}
+    assert told["energy"].tolist() == [true[arch] for arch in told["arch"]] and "other" not in told
+    for same in (opened, again):
+        archs, costs, known = same.state.archs, same.state.front_costs, same.state.known_costs
+        assert costs is not None and known is not None
+        np.testing.assert_array_equal(known[:, 0], told["energy"])
+        expected = np.array([true[arch] for arch in archs])
+        assert np.corrcoef(np.log(costs[:, 0]), np.log(expected))[0, 1] > 0.95
+        np.testing.assert_array_equal(costs[:, 1], labels().set_index("arch").loc[archs, "price"])
+    front = again.front()
+    assert front["energy"].tolist() == [true[arch] for arch in front["arch"]]
+    pd.testing.assert_frame_equal(front, opened.front())
+
+
+def test_a_cost_that_was_not_told_is_named(tmp_path: Path) -> None:
+    opened = study(tmp_path, front={"energy": "min", "seconds": "min"})
+    (first, *_) = opened.ask()
+    with pytest.raises(UserError, match=r"needs energy of each training.*costs={'energy': ...}"):
+        opened.tell(first, 50.0, 3.0)
+    with pytest.raises(UserError, match=r"needs seconds of each training.*seconds=..."):
+        opened.tell(first, 50.0, costs={"energy": 3.0})
+    with pytest.raises(UserError, match="energy must be a number, not 'much'"):
+        opened.tell(first, 50.0, 3.0, costs={"energy": "much"})
+    opened.tell(first, 50.0, 3.0, costs={"energy": "2.5"})
+    assert opened.observations[["energy", "seconds"]].to_numpy().tolist() == [[2.5, 3.0]]
+    opened.fail(opened.pending[0])
+    opened.tell(opened.pending[0], float("nan"))
+    assert len(opened.front()) == 1, "what failed needs no costs"
+
+
+def test_a_cost_may_not_be_called_as_a_column_of_the_trials(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="round is a column of the trials; call the cost otherwise"):
+        study(tmp_path, front=["round"])
+
+
+@pytest.mark.parametrize("observed", [[2.0], [2.0, 2.0], [0.0, -1.0, 4.0]])
+def test_few_equal_and_negative_costs_are_predicted(observed: list[float]) -> None:
+    archs = OWN.enumerate()
+    found = predicted_costs(OWN, archs[: len(observed)], np.array(observed), archs)
+    assert found.shape == (81,) and np.isfinite(found).all()
+    assert min(observed) - 1 < found.mean() < max(observed) + 1
+    assert (predicted_costs(OWN, [], np.zeros(0), archs) == 0).all()
+
+
+def test_a_raised_budget_keeps_observed_costs(tmp_path: Path) -> None:
+    for budget in (7, 20):
+        opened = study(tmp_path, budget, front=["energy"])
+        while trials := opened.ask():
+            tell_all(opened, trials)
+    whole = study(tmp_path / "whole", 20, front=["energy"])
+    while trials := whole.ask():
+        tell_all(whole, trials)
+    pd.testing.assert_frame_equal(opened.observations, whole.observations)
+
+
+# --- what is returned ---
+
+CELLS = NasBench201()
+
+
+def returned_front(
+    archs: Sequence[str], observed: np.ndarray, costs: np.ndarray, confidence: float | None
+) -> np.ndarray:
+    seen = CELLS.encode(archs), observed, costs, CELLS.num_node_types, confidence
+    (front,) = returned_fronts(*seen, [len(archs)])
+    return front
+
+
+def misled(count: int, seed: int) -> tuple[list[str], np.ndarray, np.ndarray, int]:
+    """Cells, their costs, what is observed of them, and which middling one is observed best by its noise alone."""
+    archs = CELLS.sample(count, torch.Generator().manual_seed(seed))
+    accuracies = np.array([80.0 + 2 * arch.count("nor_conv_3x3") for arch in archs])
+    observed = accuracies + 0.3 * np.random.default_rng(seed).standard_normal(count)
+    costs = np.array([float(arch.count("nor_conv_3x3") + arch.count("nor_conv_1x1")) for arch in archs])
+    lucky = int(np.flatnonzero((accuracies == 84.0) & (costs == costs[accuracies == 84.0].max()))[0])
+    observed[lucky] = observed.max() + 0.1
+    return archs, costs[:, None], observed, lucky
+
+
+def test_a_stroke_of_luck_is_not_on_the_front() -> None:
+    archs, costs, observed, lucky = misled(150, 1)
+    naive = returned_front(archs, observed, costs, None)
+    careful = returned_front(archs, observed, costs, 0.95)
+    points = np.column_stack([-observed, costs])
+    assert naive.tolist() == np.flatnonzero(non_dominated(points)).tolist()
+    assert lucky in naive and lucky not in careful
+    assert non_dominated(points[careful]).all() and len(careful)
+    assert careful.tolist() == sorted(careful)
+
+
+def test_costs_that_are_unknown_and_failed_trainings_are_on_no_front() -> None:
+    archs, costs, observed, lucky = misled(30, 2)
+    costs[lucky], observed[0] = np.nan, np.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        front = returned_front(archs, observed, costs, 0.95)
+    assert len(front) and not {0, lucky} & set(front.tolist())
+    nothing = np.full(30, np.nan)
+    assert not len(returned_front(archs, nothing, costs, 0.95))
+
+
+def test_a_member_is_replaced_by_none_that_costs_more() -> None:
+    """Where the lucky one is the cheapest, nothing can replace it, however sure it is that others are better."""
+    archs, costs, observed, lucky = misled(150, 1)
+    costs[lucky] = -1.0
+    front = returned_front(archs, observed, costs, 0.95)
+    assert lucky in front
+
+
+def test_of_very_many_the_best_fronts_are_compared() -> None:
+    archs, costs, observed, lucky = misled(400, 3)
+    front = returned_front(archs, observed, costs, 0.95)
+    assert lucky not in front and non_dominated(np.column_stack([-observed, costs])[front]).all()
+
+
+def test_the_fronts_after_rounds_are_those_of_searches_that_end_there() -> None:
+    archs, costs, observed, _ = misled(60, 4)
+    observed[7] = np.nan
+    after = [3, 12, 30, 60]
+    seen = CELLS.encode(archs), observed, costs, CELLS.num_node_types, 0.95
+    for n, front in zip(after, returned_fronts(*seen, after), strict=True):
+        np.testing.assert_array_equal(front, returned_front(archs[:n], observed[:n], costs[:n], 0.95))
+
+
+def test_the_fronts_of_a_study_are_those_after_each_round(tmp_path: Path) -> None:
+    opened = finish(study(tmp_path))
+    fronts, told = opened.fronts(), opened.observations
+    assert fronts["round"].unique().tolist() == told["round"].unique().tolist()
+    last = fronts[fronts["round"] == told["round"].max()]["arch"]
+    assert sorted(last) == sorted(opened.front()["arch"])
+    assert finish(study(tmp_path / "without", front=None)).fronts().empty
