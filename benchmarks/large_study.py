@@ -1,6 +1,6 @@
 """Studies of large spaces and of many observations: seconds and memory.
 
-Run from the repository: `python -m benchmarks.large_study listed|sampled|observed`. It prints JSON; seconds
+Run from the repository: `python -m benchmarks.large_study listed|sampled|observed|front`. It prints JSON; seconds
 are those of the clock and of the processor.
 """
 
@@ -8,7 +8,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -28,13 +28,18 @@ def seconds(call: Callable[[], Any], start: tuple[float, float] | None = None) -
     return [round(new - old, 2) for new, old in zip(now, before, strict=True)]
 
 
-def asked_and_told(layers: int, folder: str) -> dict[str, Any]:
-    """A study of a new space of 10 choices for each layer; five rounds."""
+def asked_and_told(layers: int, folder: str, costs: Sequence[str] = ()) -> dict[str, Any]:
+    """A study of a new space of 10 choices for each layer; five rounds. `costs` are of its front."""
     space = Choices({f"layer{i}": list(range(10)) for i in range(layers)})
     opened: list[Study] = []
+    known: Any = []
+    if costs:
+        archs = space.enumerate()
+        drawn = np.random.default_rng(0).random((len(archs), len(costs)))
+        known = pd.DataFrame(drawn, columns=list(costs)).assign(arch=archs)
 
     def first() -> None:
-        opened.append(Study(space, 50, folder, weak_labels=[]))
+        opened.append(Study(space, 50, folder, weak_labels=known, front=costs))
         opened[0].ask()
 
     found: dict[str, Any] = {"architectures": space.size, "open and ask": seconds(first, START), "ask": []}
@@ -82,7 +87,8 @@ def main(case: str) -> None:
         if case == "observed":
             found = many_observations(folder)
         else:
-            found = asked_and_told({"listed": 5, "sampled": 12}[case], folder)
+            layers, costs = {"listed": (5, ""), "sampled": (12, ""), "front": (5, "abc")}[case]
+            found = asked_and_told(layers, folder, list(costs))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps(found | {"gb": round(peak / 1e6, 2)}))
 

@@ -92,7 +92,7 @@ def test_of_many_observations_some_are_fitted() -> None:
     seen = architectures(MOST_FITTED + 50)
     prior = CorrectedPrior(*seen, standardised(seen[0][:, 0]))
     assert prior.predict(*seen).shape == (MOST_FITTED + 50,)
-    assert len(prior._rows) == MOST_FITTED
+    assert len(prior._fitted[0]) == MOST_FITTED
 
 
 def test_equal_targets_correct_nothing_much() -> None:
