@@ -2,7 +2,13 @@
 
 import sys
 
-from acenas.run.commands.run import main
+from acenas.errors import command_status
+
+
+def main() -> int:
+    """Runs the command; returns its exit status."""
+    return command_status("acenas.run.commands.run", "stopped; the same command goes on")
+
 
 if __name__ == "__main__":
     sys.exit(main())

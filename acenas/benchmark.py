@@ -2,7 +2,7 @@
 
 import sys
 
-from acenas.run.commands.benchmark import main
+from acenas.errors import command_status
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_status("acenas.run.commands.benchmark"))

@@ -5,6 +5,7 @@ import errno
 import re
 import sys
 from collections.abc import Callable, Collection
+from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
@@ -111,6 +112,16 @@ def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> 
     except KeyboardInterrupt:
         print(f"acenas: {stopped}", file=sys.stderr)
         return 130
+
+
+def command_status(module: str, stopped: str = "stopped") -> int:
+    """Runs `main` of a module, whose imports take a second in which an interrupt is no more than in the rest.
+
+    Args:
+        module: Its name.
+        stopped: As in `exit_status`.
+    """
+    return exit_status(lambda: import_module(module).main(), stopped)
 
 
 def require_one_of(option: str, value: object, choices: Collection[object]) -> None:

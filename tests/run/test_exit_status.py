@@ -1,5 +1,7 @@
 """All commands agree on their exit status and on how they tell of what is wrong."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +75,21 @@ def test_an_interrupt_is_status_130(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert exit_status(interrupted) == 130
     assert capsys.readouterr().err == "acenas: stopped\n"
+
+
+@pytest.mark.parametrize("command", ["acenas", "acenas.status", "acenas.benchmark"])
+def test_an_interrupt_of_the_imports_is_one_line_too(command: str, tmp_path: Path) -> None:
+    (tmp_path / "hydra.py").write_text("raise KeyboardInterrupt\n")
+    (tmp_path / "rich.py").write_text("raise KeyboardInterrupt\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-m", command],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+    )
+    assert done.returncode == 130 and done.stderr.startswith(b"acenas: stopped")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_what_is_quoted_does_not_command_the_terminal() -> None:
