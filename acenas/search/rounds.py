@@ -67,8 +67,8 @@ class Search(ABC):
             Distinct positions out of `left`, as many as `round_sizes` says or there are, and the reason for each.
         """
 
-    def check_space(self, space: SearchSpace, archs: Sequence[str]) -> None:  # noqa: B027 (most search any space)
-        """Raises `UserError` where this search cannot search `space`, of which `archs` are candidates."""
+    def check(self, state: StudyState) -> None:  # noqa: B027 (most search any space)
+        """Raises `UserError` where this search cannot search the study's space, or not for its front."""
 
     def extend(
         self,

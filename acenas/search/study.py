@@ -164,7 +164,7 @@ class Study:
             if not self.state.archs:
                 self.state.add_archs(pool.archs)
         self._is_sample = not mine["listed"]
-        self.search.check_space(self.space, self.state.archs)
+        self.search.check(self.state)
         if before.get("budget") == self.budget:
             return
         self._check_budget()
