@@ -19,6 +19,18 @@ from acenas.search.candidates import Candidates, Score
 from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
 
+MOST_COMPARED = 300
+"""Trainings, the best ones, that are compared at most to say what a search returns."""
+
+
+def comparisons(total: int) -> list[int]:
+    """The numbers of trainings after which it is said what a search returns: each, from many on every further tenth."""
+    after, n = list(range(1, min(total, MOST_COMPARED) + 1)), MOST_COMPARED
+    while n < total:
+        n = min(n + n // 10, total)
+        after.append(n)
+    return after
+
 
 class Search(ABC):
     """Trains `budget` architectures in rounds; a subclass defines the size of each round and chooses its architectures.
