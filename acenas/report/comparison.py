@@ -14,6 +14,7 @@ All functions take results: a frame with one row for each number of architecture
 - `cpu_seconds`: of the whole run, without the trainings; NaN where it is not known.
 - `seconds`: that the whole run took, where they are known.
 - `folder`: of the run.
+- `igd_plus`: of searches for a front, whose `objective` is `HYPERVOLUME`.
 - costs of what the run returned, where they are known, in its last row: `params_m`, `flops_m`, `latency_ms.<device>`.
 """
 
@@ -35,6 +36,9 @@ from acenas.report.summary import cost_unit
 
 COSTS = ("params_m", "flops_m")
 
+HYPERVOLUME = "hypervolume_share"
+"""The `objective` of searches for a front: its hypervolume as a share of the true front's."""
+
 LEAST_SEEDS = 5
 """For a test of significance: from four, even differences that all point one way have a p-value of 0.125."""
 
@@ -52,8 +56,15 @@ def objective_of(results: pd.DataFrame) -> Objective:
     return Objective(*results.iloc[0][["objective", "unit", "direction"]])
 
 
+def of_fronts(results: pd.DataFrame) -> bool:
+    """Whether the results of one task are of searches for a front."""
+    return bool(results["objective"].iloc[0] == HYPERVOLUME)
+
+
 def label(results: pd.DataFrame) -> str:
     """What `value` is in the results of one task, as in `test accuracy (%)`."""
+    if of_fronts(results):
+        return f"share of the true front's hypervolume ({results['kind'].iloc[0]} values)"
     return objective_of(results).label(results["kind"].iloc[0])
 
 
@@ -63,7 +74,9 @@ def labels(results: pd.DataFrame) -> list[str]:
 
 
 def digits_of(results: pd.DataFrame) -> int:
-    """Decimals of `value` and `regret` in tables: two of percent, else four significant ones."""
+    """Decimals of `value` and `regret` in tables: two of percent, else four significant ones; three of hypervolume."""
+    if of_fronts(results):
+        return 3
     return 2 if results["unit"].iloc[0] == "%" else decimals(results["value"], 4)
 
 
@@ -84,6 +97,12 @@ def best_known(results: pd.DataFrame) -> float:
 
 def tables(results: pd.DataFrame) -> dict[str, tuple[str, int]]:
     """Columns of one task's results that are shown for each budget: title and digits."""
+    if of_fronts(results):
+        shown = {
+            "value": ("Hypervolume as a share of the true front's", 3),
+            "igd_plus": ("IGD+ (lower is better)", 4),
+        }
+        return shown | {"ndcg@10": ("NDCG@10", 3)}
     objective = objective_of(results)
     unit = f" ({objective.unit})" if objective.unit not in ("", "%") else ""
     title = f"{results['kind'].iloc[0].capitalize()} {objective.name} of the returned architecture{unit}"
@@ -244,6 +263,8 @@ def several_objectives(results: pd.DataFrame) -> str:
 def best_sentence(results: pd.DataFrame) -> str:
     """What is known of the best architecture of one task, as the end of a sentence or the whole of one."""
     best, objective = best_known(results), objective_of(results)
+    if of_fronts(results):
+        return "the true front is that of all values known, and its own share is 1"
     if results["kind"].iloc[0] == "observed":
         return "nobody knows test values, so what was observed is compared"
     unit = "" if objective.unit == "%" else f" {objective.unit}".rstrip()

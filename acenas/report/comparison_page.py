@@ -25,6 +25,7 @@ from acenas.report.comparison import (
     digits_of,
     label,
     objective_of,
+    of_fronts,
     several_objectives,
 )
 from acenas.report.curves import curves, extent, looks, mean_curve, title
@@ -36,6 +37,7 @@ from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
 CURVES = ("value", "ndcg@10")
+IGD_PLUS = "IGD+"
 """Columns of results that there is a chart of, for each task."""
 
 
@@ -182,8 +184,22 @@ def _task(
     return {
         "name": task,
         "best": best_sentence(results),
-        "means_header": [*first, label(results), _regret(results), "NDCG@10", "CPU-seconds"],
-        "means": _means(results, {"value": digits, "regret": digits, "ndcg@10": 3, "cpu_seconds": 0}),
+        "means_header": [
+            *first,
+            label(results),
+            *([IGD_PLUS] if of_fronts(results) else [_regret(results)]),
+            "NDCG@10",
+            "CPU-seconds",
+        ],
+        "means": _means(
+            results,
+            {
+                "value": digits,
+                **({"igd_plus": 4} if of_fronts(results) else {"regret": digits}),
+                "ndcg@10": 3,
+                "cpu_seconds": 0,
+            },
+        ),
         "curves": {
             told: as_element(figure_bytes(curves(results, [column]), "svg"), told)
             for column in CURVES

@@ -14,8 +14,10 @@ from numpy.typing import ArrayLike
 
 from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
-from acenas.files import check_kind
+from acenas.files import check_kind, read_frame
 from acenas.report import runs
+from acenas.report.comparison import HYPERVOLUME
+from acenas.report.front import CURVE
 from acenas.report.identity import Identity, identity_of, is_chance, key_of, method_overrides
 from acenas.search.description import STUDY
 
@@ -310,3 +312,24 @@ def results_of_run(run: FinishedRun, method: str, trained: ArrayLike, value: Arr
         "folder": str(run.folder),
     }
     return frame.assign(**columns)
+
+
+def results_of_front(run: FinishedRun, method: str) -> pd.DataFrame:
+    """Returns the results of a run that searched for a front, but for `serves`.
+
+    Their `value` is the hypervolume of the front as a share of the true front's (`acenas.report.front`), and `igd_plus`
+    is there beside it. Where the true front is not known, there are no values.
+
+    Args:
+        run: that is done.
+        method: its name.
+    """
+    remedy = f"remove {run.folder} to run it again"
+    curve = read_frame(run.folder / CURVE, {"trained": "numbers", "hypervolume": "numbers"}, remedy)
+    curve = curve.reindex(columns=["trained", "hypervolume_share", "igd_plus"])
+    # Before anything worked there is no front.
+    trained = np.arange(1, run.summary["trained"] + 1)
+    curve = curve.set_index("trained").reindex(trained, method="ffill")
+    found = results_of_run(run, method, trained, curve["hypervolume_share"].to_numpy())
+    of = {"objective": HYPERVOLUME, "unit": "", "direction": "max"}
+    return found.assign(**of, regret=1 - found["value"], igd_plus=curve["igd_plus"].to_numpy())

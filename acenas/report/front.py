@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FILE = "front.parquet"
 """In the folder of a run: the members of its front."""
 
+CURVE = "front_curve.parquet"
+"""In the folder of a run: how good its front was after each training."""
+
 
 def front_members(search: FinishedSearch) -> pd.DataFrame:
     """The members of the front that is returned, the cheapest first.
@@ -27,7 +30,7 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
         observed front bends most there (`acenas.ranking.fronts.knee`).
     """
     fronts = search.fronts
-    archs = fronts.loc[fronts["round"] == fronts["round"].max(), "arch"].tolist()
+    archs = fronts.loc[fronts["trained"] == fronts["trained"].max(), "arch"].tolist()
     column = search.objective.column
     observed = search.observations.set_index("arch")[column]
     frame = pd.DataFrame({"arch": archs, column: observed.reindex(archs).to_numpy()})
@@ -41,33 +44,43 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
 
 
 def write_front(folder: Path, search: FinishedSearch) -> None:
-    """Writes `front_members` as `front.parquet` into the folder."""
-    with atomic_path(folder / FILE) as path:
-        front_members(search).to_parquet(path, index=False)
+    """Writes `front_members` as `front.parquet` and `front_curve` as `front_curve.parquet` into the folder."""
+    for name, frame in ((FILE, front_members(search)), (CURVE, front_curve(search))):
+        with atomic_path(folder / name) as path:
+            frame.to_parquet(path, index=False)
 
 
-def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:
-    """How good the front is that a search returns which ends after a round, one mapping for each round in which one is.
+def front_curve(search: FinishedSearch) -> pd.DataFrame:
+    """How good the front is that a search returns which ends after so many trainings.
 
-    Its values are test values where they are known, though it was chosen by what was observed. `front/trained`, the
-    step, and `front/hypervolume`, see `acenas.ranking.fronts`, on the scale of the true front where that is known, else
-    of all that was trained. Where the true front is known also `front/hypervolume_share`, the hypervolume as a share of
-    the true front's, `front/igd_plus`, and `front/found`, the share of the true front's points that were found.
+    Its values are test values where they are known, though it was chosen by what was observed.
+
+    Returns:
+        `trained`, and `hypervolume`, see `acenas.ranking.fronts`, on the scale of the true front where that is known,
+        else of all that was trained. Where the true front is known also `hypervolume_share`, the hypervolume as a share
+        of the true front's, `igd_plus`, and `found`, the share of the true front's points that were found.
     """
     true, scale = _true_front(search)
     rows = []
-    for number, members in search.fronts.groupby("round")["arch"]:
+    for trained in search.fronts["trained"].unique().tolist():
+        members = search.fronts.loc[search.fronts["trained"] == trained, "arch"]
         points = _points(search, search.values.reindex(members).dropna())
-        row = {
-            "trained": float((search.observations["round"] <= number).sum()),
-            "hypervolume": hypervolume(points, scale),
-        }
+        volume = hypervolume(points, scale)
+        row = {"trained": trained, "hypervolume": volume}
         if true is not None and len(points):
-            row["hypervolume_share"] = row["hypervolume"] / hypervolume(true, scale)
+            row["hypervolume_share"] = volume / hypervolume(true, scale)
             row["igd_plus"] = igd_plus(points, true, scale)
             row["found"] = found_share(points, true)
-        rows.append({f"front/{name}": value for name, value in row.items()})
-    return rows
+        rows.append(row)
+    return pd.DataFrame(rows, columns=None if rows else ["trained", "hypervolume"])
+
+
+def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:
+    """The rows of `front_curve` at the ends of rounds, named as they are logged; `front/trained` is the step."""
+    ends = search.observations.groupby("round").size().cumsum()
+    curve = front_curve(search)
+    rows = curve[curve["trained"].isin(ends)].to_dict("records")
+    return [{f"front/{name}": float(value) for name, value in row.items()} for row in rows]
 
 
 def front_summary(search: FinishedSearch) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class FinishedSearch:
     front: Mapping[str, str] = field(default_factory=dict)
     """The costs that the search looked for the best values for, with `min` or `max`; see `acenas.report.front`."""
     fronts: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The fronts that a search returns which ends after a round: `round` and `arch`, a row for each member."""
+    """The fronts that a search returns which ends after so many trainings: `trained` and `arch`, a row for a member."""
     known_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The costs in `front` (columns) of all architectures (index) for which they are known without a training."""
 

@@ -67,6 +67,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "weak_labels.N": (str, "a name"),
     "table.weak_labels.N": (str, "a name"),
     "weak_label_samples": (int, "a whole number"),
+    "search_member": (int | None, "a whole number"),
     "evaluator.attempts": (int, "a whole number"),
 }
 """What the values of keys are that the run reads itself, where the classes that are chosen do not check them."""
@@ -518,6 +519,13 @@ def _check_final(cfg: DictConfig) -> None:
     if named and not cfg.final:
         raise UserError(
             f"{named[0]} names what final trains, and final is empty; choose one, as in final=imagenet_90"
+        )
+    if cfg.search_member is not None and not (
+        cfg.final and (cfg.from_run or (cfg.search and cfg.search.get("front")))
+    ):
+        raise UserError(
+            f"search_member={cfg.search_member} names a member of a search's front for final to train; say "
+            "from_run=FOLDER of a finished search, too"
         )
     sources = [*named, *(["search"] if cfg.search else [])]
     if cfg.final and len(sources) != 1:

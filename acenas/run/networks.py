@@ -29,7 +29,7 @@ from acenas.run.config import (
     search_path,
     trains_architectures,
 )
-from acenas.run.origins import origin_of_search, read_search, same_training
+from acenas.run.origins import found, origin_of_search, read_search, same_training
 from acenas.spaces import SearchSpace
 from acenas.training.final import FinalTraining, NetworkFacts, Origin, TrainedNetwork
 from acenas.trust import build
@@ -121,11 +121,13 @@ def final_training(
         UserError: Where it cannot be trained so.
     """
     if result is not None and "returned" in result:
-        return cast(FinalTraining, make(cfg.final, arch=result["returned"]["arch"]))
+        return cast(FinalTraining, make(cfg.final, arch=found(result, cfg.get("search_member"))["arch"]))
     if not cfg.from_run:
         return cast(FinalTraining, make(cfg.final, arch=cfg.arch))
     summary, _ = read_search(Path(cfg.from_run))
-    training: FinalTraining = make(cfg.final, arch=summary["returned"]["arch"])
+    training: FinalTraining = make(
+        cfg.final, arch=found(summary, cfg.get("search_member"), cfg.from_run)["arch"]
+    )
     if summary["space"] != training.space.name:
         raise UserError(
             f"{cfg.from_run} searched the space {summary['space']}, and what is to be trained is of "
@@ -205,9 +207,10 @@ def origin_of(cfg: DictConfig, folder: Path, summary: Mapping[str, Any], facts: 
     """How the network of a run was found, and its accuracies with other seeds."""
     origin = Origin()
     if cfg.get("from_run"):
-        origin = origin_of_search(*read_search(Path(cfg.from_run)))
+        origin = origin_of_search(*read_search(Path(cfg.from_run)), cfg.get("search_member"))
     elif cfg.search:
         config = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(config, dict)
-        origin = origin_of_search(summary, {str(key): value for key, value in config.items()})
+        plain = {str(key): value for key, value in config.items()}
+        origin = origin_of_search(summary, plain, cfg.get("search_member"))
     return replace(origin, seeds=same_training(facts, folder) if cfg.get("final") else {})

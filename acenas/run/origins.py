@@ -36,14 +36,41 @@ def read_search(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     )
 
 
-def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> Origin:
-    """Returns how a search found the architecture that it returned.
+def found(summary: Mapping[str, Any], member: int | None, name: str = "the search") -> dict[str, Any]:
+    """What a search returned, or a member of its front: `arch`, what was observed and tested of it, and its costs.
+
+    Args:
+        summary: of the search.
+        member: number in the front, from 0, the cheapest first; None for what it returned.
+        name: of the search, for errors.
+
+    Raises:
+        UserError: where there is no front, or no such member.
+    """
+    if member is None:
+        return dict(summary["returned"])
+    if not (members := summary.get("front", {}).get("members")):
+        raise UserError(
+            f"search_member={member}: {name} has no front; it needs a search with search.front=[...]"
+        )
+    if not 0 <= member < len(members):
+        raise UserError(
+            f"search_member={member}: the front of {name} has {len(members)} members, 0 to {len(members) - 1}"
+        )
+    return dict(members[member])
+
+
+def origin_of_search(
+    summary: Mapping[str, Any], config: Mapping[str, Any], member: int | None = None
+) -> Origin:
+    """Returns how a search found the architecture that it returned, or a member of its front.
 
     Args:
         summary: of the search.
         config: its resolved configuration.
+        member: as in `found`.
     """
-    returned, search = summary["returned"], config["search"]
+    returned, search = found(summary, member), config["search"]
     objective = Objective.of(summary.get("objective", "accuracy"))
     observed = shown(returned[objective.column], objective.unit)
     where = f"{summary['table']} {summary['dataset']}".strip()
@@ -53,12 +80,18 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
     unless = (
         f", or one better than it with a probability of {confidence:.0%}, noise aside" if confidence else ""
     )
+    beside = ", ".join(f"`{code(name)}`" for name in summary.get("front", {}).get("costs", {}))
     lines = [
         f"It was found by the search `{code(summary['experiment'])}` (seed {summary['seed']}) of acenas in the space "
         f"`{code(summary['space'])}`, with {markdown(search['_target_'].rpartition('.')[2])} and the ranker "
         f"{markdown(ranker)}.",
-        f"The search trained {summary['trained']} architectures in all ({markdown(where)}) and returned the one with "
-        f"the best observed {objective.name} among them{unless}: {markdown(observed)} of this one.",
+        f"The search trained {summary['trained']} architectures in all ({markdown(where)}) and returned "
+        + (
+            f"the one with the best observed {objective.name} among them{unless}: {markdown(observed)} of this one."
+            if member is None
+            else f"a front of {objective.name} and {beside}; this is number {member + 1} of "
+            f"{len(summary['front']['members'])}, with an observed {objective.name} of {markdown(observed)}."
+        ),
         "The ranker learned first from the weak labels "
         + ", ".join(f"`{code(label)}`" for label in labels)
         + "."
@@ -67,9 +100,15 @@ def origin_of_search(summary: Mapping[str, Any], config: Mapping[str, Any]) -> O
     ]
     latency = _latencies(config.get("table"), returned["arch"])
     if constraints := summary.get("constraints"):
-        costs, origins = constraints["returned"], constraints["origins"]
+        origins = constraints["origins"]
+        costs = constraints["returned"] if member is None else returned["costs"]
         kept = [
-            f"`{code(name)}` ≤ {limit:g} (it has {costs[name]:.4g}: {markdown(origins.get(name, 'of unknown origin'))})"
+            f"`{code(name)}` ≤ {limit:g}"
+            + (
+                f" (it has {costs[name]:.4g}: {markdown(origins.get(name, 'of unknown origin'))})"
+                if name in costs
+                else ""
+            )
             for name, limit in constraints["limits"].items()
         ]
         lines.append(f"Architectures had to keep to {', '.join(kept)}.")

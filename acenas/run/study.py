@@ -106,7 +106,7 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs = self.costs.with_observed(told)
+        costs, fronts = self.costs.with_observed(told), self.fronts()
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -124,7 +124,7 @@ class Study(SearchStudy):
             objective=self.objective,
             given=self.state.given,
             front=self.costs.front,
-            fronts=self.fronts().query("round in @told['round']") if self.costs.front else pd.DataFrame(),
+            fronts=fronts[(fronts["trained"] <= len(told)) & fronts["arch"].isin(told["arch"])],
         )
         if self.costs.front:
             write_front(self.folder, finished)

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from acenas.search.acquisition import Acquisition, BestAndRandom
     from acenas.search.answers import Trial
     from acenas.search.candidates import Candidates
-    from acenas.search.evolution import RegularisedEvolution
+    from acenas.search.evolution import NSGA2, RegularisedEvolution
     from acenas.search.fronts import AcrossCosts, HypervolumeGain, PredictedFront
     from acenas.search.loop import SearchResult, run_study
     from acenas.search.rounds import BudgetedSearch, Search
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from acenas.search.study import Returned, Study
 
 __all__ = [
+    "NSGA2",
     "Acquisition",
     "AcrossCosts",
     "BestAndRandom",
@@ -40,8 +41,8 @@ __getattr__, __dir__ = lazy(
         "Acquisition": "acenas.search.acquisition",
         "BestAndRandom": "acenas.search.acquisition",
         "Candidates": "acenas.search.candidates",
-        "RegularisedEvolution": "acenas.search.evolution",
         **dict.fromkeys(("AcrossCosts", "HypervolumeGain", "PredictedFront"), "acenas.search.fronts"),
+        **dict.fromkeys(("NSGA2", "RegularisedEvolution"), "acenas.search.evolution"),
         **dict.fromkeys(("SearchResult", "run_study"), "acenas.search.loop"),
         **dict.fromkeys(("BudgetedSearch", "Search"), "acenas.search.rounds"),
         "StudyState": "acenas.search.state",

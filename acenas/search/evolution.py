@@ -1,7 +1,8 @@
-"""Regularised evolution: a search without a predictor."""
+"""Evolution: searches without a predictor."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from acenas.errors import UserError
+from acenas.ranking.fronts import first_of_fronts
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score
 from acenas.search.rounds import Search
@@ -17,33 +19,24 @@ from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
 
 
-@dataclass(eq=False)
-class RegularisedEvolution(Search):
-    """Children of the best of a random few replace the oldest (Real et al., AAAI 2019, algorithm 1).
+class Evolution(Search):
+    """A population that is trained at random, and children of it: mutations of the best of a random few.
 
-    The first round trains a random population. Each later child is a mutation (one choice changed) of the best of
-    `tournament` members drawn at random; it joins the population, and the oldest member leaves. The population is
-    therefore the last architectures trained, and a search that was killed resumes from its observations alone.
-
-    Unlike in the paper, no function is trained twice: mutations that are trained already are excluded, and so is a
-    parent without other mutations. The ranker does not take part in the choice: it is fitted for the report alone.
+    A mutation changes one choice. No function is trained twice: mutations that are trained already are excluded, and
+    so is a parent without other mutations. The ranker does not take part in the choice: it is fitted for the report
+    alone. The population follows from what was trained, so a search that was killed resumes from its observations.
 
     Attributes:
-        budget: architectures to train, all of them.
-        population: the number of members, 2 or more.
-        tournament: members of which the best is a parent; a quarter of the population, as in the paper (25 of 100).
-        per_round: children that are trained at once; 1, as published, to learn from each before the next.
-        candidates: what the first population is drawn from in a space too large to list.
-
-    Raises:
-        UserError: for a number outside its range.
+        name: of the search in messages, as in `search=evolution`.
+        population: the number of members.
+        tournament: members drawn at random of which the best is a parent.
+        per_round: children that are trained at once.
     """
 
-    budget: int = 100
-    population: int = 20
-    tournament: int = 5
-    per_round: int = 1
-    candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    name: str
+    population: int
+    tournament: int
+    per_round: int
 
     def __post_init__(self) -> None:
         check_budget(self.budget, self.per_round)
@@ -51,6 +44,10 @@ class RegularisedEvolution(Search):
             raise UserError(
                 f"search.tournament={self.tournament} must be between 1 and search.population={self.population}"
             )
+
+    @abstractmethod
+    def _population(self, state: StudyState) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The members: `[P]`, their positions in `state.known`, and `[P]`, which are better (higher)."""
 
     @property
     @override
@@ -75,12 +72,13 @@ class RegularisedEvolution(Search):
         size = min(self.round_sizes[number - 1], len(left))
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
-        space, (known, utilities) = state.space, state.known
-        members, utilities = known[-self.population :], utilities[-self.population :]
+        space, (known, _) = state.space, state.known
+        places, quality = self._population(state)
+        members = [known[i] for i in places.tolist()]
         untrained = dict(zip(space.canonical_all([state.archs[i] for i in left]), left.tolist(), strict=True))
         chosen, reasons = [], []
         for _ in range(size):
-            child = self._child(space, members, utilities, untrained, generator)
+            child = self._child(space, members, quality, untrained, generator)
             # Where all mutations of the population are trained, evolution continues with a random architecture.
             name = child or str(generator.choice(sorted(untrained)))
             chosen.append(untrained.pop(name))
@@ -88,11 +86,11 @@ class RegularisedEvolution(Search):
         return np.array(chosen, dtype=np.int64), reasons
 
     @override
-    def check_space(self, space: SearchSpace, archs: Sequence[str]) -> None:
+    def check(self, state: StudyState) -> None:
         try:
-            space.neighbours(archs[0])
+            state.space.neighbours(state.archs[0])
         except UserError as error:
-            raise UserError(f"search=evolution needs neighbours of architectures: {error}") from None
+            raise UserError(f"search={self.name} needs neighbours of architectures: {error}") from None
 
     @override
     def extend(
@@ -103,7 +101,8 @@ class RegularisedEvolution(Search):
         generator: np.random.Generator,
     ) -> list[str]:
         """Returns all mutations of the population that are not candidates yet."""
-        space, members = state.space, state.known[0][-self.population :]
+        space, (known, _) = state.space, state.known
+        members = [known[i] for i in self._population(state)[0].tolist()]
         mutations = space.canonical_all([other for member in members for other in space.neighbours(member)])
         new = sorted(set(mutations) - set(state.archs))
         return [arch for arch, keep in zip(new, state.costs.within(new).tolist(), strict=True) if keep]
@@ -112,7 +111,7 @@ class RegularisedEvolution(Search):
         self,
         space: SearchSpace,
         members: Sequence[str],
-        utilities: NDArray[np.float64],
+        quality: NDArray[np.float64],
         untrained: dict[str, int],
         generator: np.random.Generator,
     ) -> str | None:
@@ -120,10 +119,87 @@ class RegularisedEvolution(Search):
         eligible = list(range(len(members)))
         while eligible:
             drawn = generator.choice(eligible, size=min(self.tournament, len(eligible)), replace=False)
-            parent = int(drawn[np.argmax(np.nan_to_num(utilities[drawn], nan=-np.inf))])
+            parent = int(drawn[np.argmax(quality[drawn])])
             mutations = space.canonical_all(space.neighbours(members[parent]))
             children = [child for child in mutations if child in untrained]
             if children:
                 return str(generator.choice(children))
             eligible.remove(parent)
         return None
+
+
+@dataclass(eq=False)
+class RegularisedEvolution(Evolution):
+    """Children of the best of a random few replace the oldest (Real et al., AAAI 2019, algorithm 1).
+
+    See `Evolution`. A child joins the population, and the oldest member leaves, so the population is the last
+    architectures trained. Unlike in the paper, no function is trained twice.
+
+    Attributes:
+        budget: architectures to train, all of them.
+        population: the number of members, 2 or more.
+        tournament: members of which the best is a parent; a quarter of the population, as in the paper (25 of 100).
+        per_round: children that are trained at once; 1, as published, to learn from each before the next.
+        candidates: what the first population is drawn from in a space too large to list.
+
+    Raises:
+        UserError: for a number outside its range.
+    """
+
+    budget: int = 100
+    population: int = 20
+    tournament: int = 5
+    per_round: int = 1
+    candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    name = "evolution"
+
+    @override
+    def _population(self, state: StudyState) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        utilities = state.known[1]
+        members = np.arange(len(utilities))[-self.population :]
+        return members, np.nan_to_num(utilities[members], nan=-np.inf)
+
+
+@dataclass(eq=False)
+class NSGA2(Evolution):
+    """The best fronts of a population and its children are the next population (Deb et al., IEEE TEVC 6(2), 2002).
+
+    See `Evolution`. Fronts are sorted by domination in the objective and the costs of the study's front, the last one
+    that is let in by crowding distance; a parent is the better one of two members drawn at random. Unlike in the
+    paper, children are mutations alone, and no function is trained twice.
+
+    Attributes:
+        budget: architectures to train, all of them.
+        population: the number of members, 2 or more.
+        per_round: children of a generation; fewer than the population, to learn from them sooner.
+        candidates: what the first population is drawn from in a space too large to list.
+
+    Raises:
+        UserError: for a number outside its range, or where the study has no front.
+    """
+
+    budget: int = 100
+    population: int = 20
+    per_round: int = 5
+    candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    name = "nsga2"
+    tournament = 2
+
+    @override
+    def check(self, state: StudyState) -> None:
+        super().check(state)
+        if not state.costs.front:
+            raise UserError("search=nsga2 needs a front; say which costs, as in search.front=[params_m]")
+
+    @override
+    def _population(self, state: StudyState) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        costs = state.known_costs
+        assert costs is not None  # as `check` says
+        points = np.column_stack([-state.known[1], costs])
+        rounds = np.concatenate([np.ones(len(state.given)), state.told["round"]])
+        members = np.zeros(0, np.int64)
+        for number in sorted(set(rounds.tolist())):  # generation by generation: who once left never returns
+            both = np.concatenate([members, np.flatnonzero(rounds == number)])
+            both = both[np.isfinite(points[both]).all(axis=1)]
+            members = both[first_of_fronts(points[both], self.population)]
+        return members, -np.arange(len(members), dtype=np.float64)  # the best come first

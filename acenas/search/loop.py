@@ -29,7 +29,7 @@ class SearchResult:
             the one that a search returns whose last training this is.
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
         given: `arch` and the objective of what was trained elsewhere; no part of the budget.
-        fronts: of a study with a front the one that is returned after each round, see `Study.fronts`.
+        fronts: of a study with a front the one that is returned after each training, see `Study.fronts`.
     """
 
     observations: pd.DataFrame

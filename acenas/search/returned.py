@@ -16,14 +16,12 @@ from sklearn.gaussian_process.kernels import Kernel
 
 from acenas.ranker.gaussian_process import most_likely_process
 from acenas.ranking.fronts import first_of_fronts, non_dominated
+from acenas.search.rounds import MOST_COMPARED, comparisons
 from acenas.spaces import GraphBatch
 from acenas.spaces.features import OneHot, Rows
 
 FIRST_FIT = 10
 """Observations before the first fit: fewer are not enough to estimate the noise."""
-
-MOST_COMPARED = 300
-"""Trainings, the best ones, that are compared at most."""
 
 
 def returned_after_each(
@@ -54,10 +52,7 @@ def returned_after_each(
     returned, total = _best_so_far(accuracies), len(accuracies)
     if confidence is None:
         return returned
-    after, n = list(range(1, min(total, MOST_COMPARED) + 1)), MOST_COMPARED
-    while n < total:
-        n = min(n + n // 10, total)
-        after.append(n)
+    after = comparisons(total)
     chosen = returned_after(graphs, accuracies, num_node_types, confidence, after)
     return np.repeat(chosen, np.diff([*after, total + 1]))
 

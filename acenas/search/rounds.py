@@ -20,6 +20,18 @@ from acenas.search.fronts import HypervolumeGain
 from acenas.search.state import StudyState
 from acenas.spaces import SearchSpace
 
+MOST_COMPARED = 300
+"""Trainings, the best ones, that are compared at most to say what a search returns."""
+
+
+def comparisons(total: int) -> list[int]:
+    """The numbers of trainings after which it is said what a search returns: each, from many on every further tenth."""
+    after, n = list(range(1, min(total, MOST_COMPARED) + 1)), MOST_COMPARED
+    while n < total:
+        n = min(n + n // 10, total)
+        after.append(n)
+    return after
+
 
 class Search(ABC):
     """Trains `budget` architectures in rounds; a subclass defines the size of each round and chooses its architectures.
@@ -68,8 +80,8 @@ class Search(ABC):
             Distinct positions out of `left`, as many as `round_sizes` says or there are, and the reason for each.
         """
 
-    def check_space(self, space: SearchSpace, archs: Sequence[str]) -> None:  # noqa: B027 (most search any space)
-        """Raises `UserError` where this search cannot search `space`, of which `archs` are candidates."""
+    def check(self, state: StudyState) -> None:  # noqa: B027 (most search any space)
+        """Raises `UserError` where this search cannot search the study's space, or not for its front."""
 
     def extend(
         self,

@@ -27,7 +27,7 @@ from acenas.search.costs import Costs
 from acenas.search.description import check_same_study, read_description, settings_of, write_description
 from acenas.search.fitting import Fitting
 from acenas.search.inputs import Labels, cost_models, costs_of, frame_of, weak_labels_of
-from acenas.search.rounds import BudgetedSearch, Search
+from acenas.search.rounds import BudgetedSearch, Search, comparisons
 from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
 from acenas.seeds import numpy_generator
 from acenas.spaces import Choices, Graphs, SearchSpace
@@ -164,7 +164,7 @@ class Study:
             if not self.state.archs:
                 self.state.add_archs(pool.archs)
         self._is_sample = not mine["listed"]
-        self.search.check_space(self.space, self.state.archs)
+        self.search.check(self.state)
         if before.get("budget") == self.budget:
             return
         self._check_budget()
@@ -365,17 +365,20 @@ class Study:
         return frame.assign(knee=frame.index.isin(bend))
 
     def fronts(self) -> pd.DataFrame:
-        """The front that is returned after each round of what was told: `round` and `arch`, a row for each member."""
+        """The front that is returned after each training that was told: `trained` and `arch`, a row for each member.
+
+        Of very many trainings only after every tenth, and after each round.
+        """
         with self._transaction():
             told, (_, utilities), costs = self.state.told, self.state.known, self.state.known_costs
         found: list[tuple[int, str]] = []
         if costs is not None:
             given, archs = len(self.state.given), told["arch"].tolist()
-            rounds = told.groupby("round").size().cumsum()
-            after = rounds.tolist()
+            rounds = told.groupby("round").size().cumsum().tolist()
+            after = sorted({*comparisons(len(told)), *rounds})
             sets = self.search.returned_fronts(self.space, archs, utilities[given:], costs[given:], after)
-            found = [(int(n), archs[i]) for n, its in zip(rounds.index, sets, strict=True) for i in its]
-        return pd.DataFrame(found, columns=["round", "arch"])
+            found = [(n, archs[i]) for n, its in zip(after, sets, strict=True) for i in its]
+        return pd.DataFrame(found, columns=["trained", "arch"])
 
     def trial(self, number: int) -> Trial:
         """The trial with that number."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from acenas.report.front import front_members, front_metrics, write_front
+from acenas.report.front import front_curve, front_members, front_metrics, write_front
 from acenas.report.runs import finished, headline
 from acenas.report.summary import FinishedSearch, build_summary
 from tests.report.example import ARCHS, finished_search
@@ -19,12 +19,12 @@ COSTS = pd.DataFrame({"params_m": PARAMS, "speed": SPEED}, index=ARCHS)
 
 def searched(front: dict[str, str], **changes: object) -> FinishedSearch:
     names = list(front)
-    fronts = pd.DataFrame({"round": [1, 1, 2, 2, 2], "arch": ["c", "a", "<f>", "a", "c"]})
+    fronts = pd.DataFrame({"trained": [1, 2, 2, 4, 4, 4], "arch": ["c", "c", "a", "<f>", "a", "c"]})
     values = {"front": front, "fronts": fronts, "costs": COSTS[names], "known_costs": COSTS[names]}
     return finished_search(**{**values, **changes})
 
 
-def test_the_members_are_those_of_the_last_round_the_cheapest_first() -> None:
+def test_the_members_are_those_of_the_last_training_the_cheapest_first() -> None:
     members = front_members(searched({"params_m": "min"}))
     assert members["arch"].tolist() == ["a", "c", "<f>"]
     assert members["observed_accuracy"].tolist() == [50.0, 70.0, 85.0]
@@ -37,7 +37,9 @@ def test_the_members_are_those_of_the_last_round_the_cheapest_first() -> None:
 
 def test_metrics_are_worked_out_by_hand() -> None:
     """The true front of test accuracy and parameters: (51, 1), (71, 2), (83, 4), (86, 5), (88, 6)."""
-    first, last = front_metrics(searched({"params_m": "min"}))
+    search = searched({"params_m": "min"})
+    assert front_curve(search)["trained"].tolist() == [1, 2, 4]
+    first, last = front_metrics(search)  # at the ends of both rounds
     assert first["front/trained"] == 2 and last["front/trained"] == 4
     width, height = 5.0, 37.0  # from the ideal (88, 1) to the nadir (51, 6)
 
@@ -83,6 +85,7 @@ def test_the_summary_has_the_front_in_natural_units(tmp_path: Path) -> None:
     assert "constraints" not in summary
     write_front(tmp_path, search)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "front.parquet"), front_members(search))
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "front_curve.parquet"), front_curve(search))
     text = headline(summary | {"space": "s"})
     assert "Front of accuracy, params_m, speed: 3 architectures with 0." in text and "its knee is" in text
 
@@ -102,7 +105,7 @@ def test_a_front_with_limits_takes_the_place_of_their_by_product() -> None:
 
 
 def test_nothing_that_worked_is_no_front() -> None:
-    nothing = searched({"params_m": "min"}, fronts=pd.DataFrame({"round": [], "arch": []}))
+    nothing = searched({"params_m": "min"}, fronts=pd.DataFrame({"trained": [], "arch": []}))
     front = build_summary(nothing)["front"]
     assert front["members"] == [] and front["knee"] is None and front["hypervolume"] is None
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from acenas.errors import UserError
-from acenas.run.origins import origin_of_search, read_search, same_training
+from acenas.run.origins import found, origin_of_search, read_search, same_training
 from acenas.tables import TableMetadata, write_table
 from tests.training.final.test_export import FACTS
 
@@ -43,6 +43,50 @@ def test_a_search_tells_how_it_found_a_network() -> None:
     assert "`latency_ms.pixel3` ≤ 15 (it has 12.5: predicted, within 3 %)" in origin.lines[-1]
     assert origin.latency_ms == {"pixel3": 12.5}
     assert "No weak labels" in " ".join(origin_of_search(SUMMARY, {**CONFIG, "weak_labels": []}).lines)
+
+
+FRONT = {
+    "costs": {"params_m": "min"},
+    "members": [
+        {"arch": ARCH, "observed_accuracy": accuracy, "costs": {"params_m": params}, "knee": False}
+        for accuracy, params in ((70.0, 0.5), (80.0, 0.75))
+    ],
+}
+
+
+def test_a_member_of_a_front_tells_that_it_is_one() -> None:
+    limited = {
+        "limits": {"params_m": 1.0, "flops_m": 9.0},
+        "returned": {"params_m": 0.9, "flops_m": 3.0},
+        "origins": {"params_m": "counted", "flops_m": "counted"},
+    }
+    lines = origin_of_search({**SUMMARY, "front": FRONT, "constraints": limited}, CONFIG, 1).lines
+    assert (
+        "a front of accuracy and `params_m`; this is number 2 of 2, with an observed accuracy of 80.00 %"
+        in lines[1]
+    )
+    assert lines[-1] == "Architectures had to keep to `params_m` ≤ 1 (it has 0.75: counted), `flops_m` ≤ 9."
+
+
+@pytest.mark.parametrize(
+    ("summary", "member", "message"),
+    [
+        (SUMMARY, 0, r"search_member=0: lab has no front; it needs a search with search.front=\[...\]"),
+        ({**SUMMARY, "front": {"members": []}}, 0, "lab has no front"),
+        ({**SUMMARY, "front": FRONT}, 2, "search_member=2: the front of lab has 2 members, 0 to 1"),
+        ({**SUMMARY, "front": FRONT}, -1, "search_member=-1: the front of lab has 2 members"),
+    ],
+)
+def test_a_member_that_is_not_there_is_one_sentence(
+    summary: dict[str, Any], member: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        found(summary, member, "lab")
+
+
+def test_without_a_member_it_is_what_was_returned() -> None:
+    assert found({**SUMMARY, "front": FRONT}, None) == SUMMARY["returned"]
+    assert found({**SUMMARY, "front": FRONT}, 0)["costs"] == {"params_m": 0.5}
 
 
 def test_a_search_for_something_else_than_accuracy_tells_what_it_observed() -> None:

@@ -125,6 +125,8 @@ def test_what_experiments_give_to_classes_is_what_they_take(experiment: str) -> 
         ),
         ("search.front=[digits.test.10]", "search.front: nothing here tells digits.test.10"),
         ("search.front=[${table.observed}]", "search.front: nothing here tells digits.observed.10"),
+        ("search_member=0", "search_member=0 names a member of a search's front for final to train"),
+        ("search_member=first", "search_member=first is not a whole number"),
         ("search.front=params_m", "search.front=params_m is neither a list of costs nor a mapping"),
         (
             "search.front={params_m: least}",

@@ -394,10 +394,10 @@ def test_the_fronts_after_rounds_are_those_of_searches_that_end_there() -> None:
         np.testing.assert_array_equal(front, returned_front(archs[:n], observed[:n], costs[:n], 0.95))
 
 
-def test_the_fronts_of_a_study_are_those_after_each_round(tmp_path: Path) -> None:
+def test_the_fronts_of_a_study_are_those_after_each_training(tmp_path: Path) -> None:
     opened = finish(study(tmp_path))
-    fronts, told = opened.fronts(), opened.observations
-    assert fronts["round"].unique().tolist() == told["round"].unique().tolist()
-    last = fronts[fronts["round"] == told["round"].max()]["arch"]
+    fronts = opened.fronts()
+    assert fronts["trained"].unique().tolist() == list(range(1, 21))
+    last = fronts[fronts["trained"] == 20]["arch"]
     assert sorted(last) == sorted(opened.front()["arch"])
     assert finish(study(tmp_path / "without", front=None)).fronts().empty

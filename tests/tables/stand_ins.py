@@ -115,7 +115,7 @@ def write_suite(folder: Path) -> None:
         "transnas-micro": [task.format(split) for task in tasks for split in ("valid", "test")],
         "naap440-curves": ["cifar10.params_m", "cifar10.flops_m", "cifar10.test.90"],
         "accel-imagenet": ["imagenet.valid.proxy", "imagenet.params_m", "imagenet.flops_m"],
-        "gpt-s": ["supernet.perplexity", "params", "flops"],
+        "gpt-s": ["supernet.perplexity", "params", "flops", "energy.a100.mean_energy_gpu"],
         "rnn-wikitext2": ["wt2.valid_loss.best", "wt2.params_m"],
     }
     for name, names in columns.items():

@@ -23,7 +23,7 @@ from acenas.evaluation import Judge
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.files import read_frame
-from acenas.report.finished import FinishedRun, results_of_run
+from acenas.report.finished import FinishedRun, results_of_front, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
 from acenas.run.command_line import sentences
@@ -190,11 +190,14 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
 
     Returns:
         Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and what was observed
-        of it, `observed_<objective>`.
+        of it, `observed_<objective>`. Of a search with a front how good that was.
     """
     cfg, summary = config_in(folder), finished(folder)
     assert summary is not None
     run = FinishedRun(folder, {}, summary, task=job.task)
+    if "front" in summary:
+        results = results_of_front(run, job.method)
+        return results.assign(serves=results["trained"].isin(job.serves))
     column = run.objective.column
     columns = {"arch": "text", "returned": "text", column: "numbers"}
     observations = read_frame(folder / "observations.parquet", columns, f"remove {folder} to run it again")

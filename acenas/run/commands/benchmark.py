@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,16 +14,16 @@ from acenas.run.command_line import run_application
 from acenas.run.config import conf_dir, search_path
 from acenas.run.folder import finish, only_process, remove_if_unused
 
-SUITE = "suite"
-"""`tasks` that stands for all that are defined."""
+SETS = {"suite": "tasks", "fronts": "fronts"}
+"""`tasks` that stand for all that are defined in a group of `define`."""
 
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` where the benchmark asks for what is not defined, or for nothing."""
-    if cfg.tasks == SUITE:
-        cfg.tasks = list(cfg.define.tasks)
+    if isinstance(cfg.tasks, str) and cfg.tasks in SETS:
+        cfg.tasks = list(cfg.define[SETS[cfg.tasks]])
     for group in ("methods", "tasks"):
-        defined = cfg.define[group]
+        defined = defined_in(cfg, group)
         if not cfg[group]:
             raise UserError(f"{group} is empty; choose from {', '.join(defined)}")
         for name in cfg[group]:
@@ -35,6 +36,11 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"reference={cfg.reference} is none of the methods: {', '.join(cfg.methods)}")
     if not cfg.budgets or min(cfg.budgets) < 2 or cfg.seeds < 1:
         raise UserError(f"budgets={cfg.budgets} must be numbers above 1, and seeds={cfg.seeds} above 0")
+
+
+def defined_in(cfg: DictConfig, group: str) -> dict[str, Any]:
+    """The overrides of each method, or of each task, one for a front among them."""
+    return {**cfg.define[group], **(cfg.define.fronts if group == "tasks" else {})}
 
 
 def common_overrides(cfg: DictConfig) -> Sequence[str]:
@@ -77,8 +83,8 @@ def compare(cfg: DictConfig, folder: Path) -> int:
 
     console = Console(stderr=True)
     benchmark = Benchmark(
-        {name: list(cfg.define.methods[name]) for name in cfg.methods},
-        {name: list(cfg.define.tasks[name]) for name in cfg.tasks},
+        {name: list(defined_in(cfg, "methods")[name]) for name in cfg.methods},
+        {name: list(defined_in(cfg, "tasks")[name]) for name in cfg.tasks},
         list(cfg.budgets),
         range(cfg.first_seed, cfg.first_seed + cfg.seeds),
         [*common_overrides(cfg), *search_path()],

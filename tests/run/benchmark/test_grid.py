@@ -13,6 +13,8 @@ from rich.console import Console
 
 from acenas.errors import UserError
 from acenas.executors import LocalProcesses, Lost
+from acenas.report.comparison import to_markdown
+from acenas.report.comparison_page import build_comparison_page
 from acenas.report.identity import read_identity
 from acenas.run.benchmark.grid import Benchmark
 from acenas.run.commands.benchmark import check, main
@@ -218,3 +220,44 @@ def test_the_suite_is_every_task_there_is() -> None:
         == set(cfg.define.tasks)
     )
     assert set(cfg.define.most) < set(cfg.tasks)
+
+
+def test_fronts_are_their_tasks_and_can_be_named_alone() -> None:
+    cfg = OmegaConf.load(Path(conf_dir()) / "benchmark.yaml")
+    cfg.tasks = "fronts"
+    check(cfg)  # type: ignore[arg-type]
+    assert {"digits_params", "accel_throughputs"} < set(cfg.tasks) == set(cfg.define.fronts)
+    assert not set(cfg.define.fronts) & set(cfg.define.tasks)
+    cfg.tasks = ["digits_params", "digits"]
+    check(cfg)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_front_is_compared_by_its_hypervolume_at_each_budget(tmp_path: Path) -> None:
+    methods = {"random": RANDOM, "nsga2": ["search=nsga2", "search.population=4", "search.per_round=2"]}
+    task = {"digits": [*TASK, "search.front=[params_m]"]}
+    common = [f"output_root={tmp_path}"]
+    results, failed = Benchmark(methods, task, (6, 9), [7], common, conf_dir(), jobs=1).run(QUIET)
+    assert not failed
+    for folder, rows in results.groupby("folder"):
+        front = json.loads((Path(str(folder)) / "summary.json").read_text())["front"]
+        assert rows["trained"].tolist() == list(range(1, 10)) and set(rows[rows["serves"]]["trained"]) == {
+            6,
+            9,
+        }
+        assert rows["value"].iloc[-1] == front["hypervolume_share"] and 0 < front["hypervolume_share"] < 1
+        assert rows["igd_plus"].iloc[-1] == front["igd_plus"]
+        assert rows["regret"].iloc[-1] == pytest.approx(1 - front["hypervolume_share"])
+        curve = {p["trained"]: p["hypervolume_share"] for p in json.loads(
+            (Path(str(folder)) / "summary.json").read_text())["curve"]}  # fmt: skip
+        assert rows.set_index("trained")["value"].loc[list(curve)].to_dict() == curve
+    text = to_markdown(results, "random")
+    assert "Hypervolume as a share of the true front's, after so many trainings" in text
+    assert "IGD+ (lower is better), after so many trainings" in text
+    assert "Trainings needed for the mean test hypervolume_share of random after" in text
+    page = build_comparison_page(results, "Benchmark", reference="random")
+    assert "IGD+" in page and "share of the true front&#39;s hypervolume (test values)" in page
+    smaller, _ = Benchmark(methods, task, (6,), [7], common, conf_dir(), jobs=1).run(QUIET)
+    for method in methods:
+        whole = results[(results["method"] == method) & (results["trained"] <= 6)]["value"]
+        np.testing.assert_array_equal(whole, smaller[smaller["method"] == method]["value"])
