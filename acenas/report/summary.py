@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from acenas.evaluation.objective import Objective
 from acenas.ranking.fronts import non_dominated
 from acenas.ranking.metrics import ranking_metrics
-from acenas.report.front import front_metrics, front_summary
+from acenas.report.front import front_curve, front_metrics, front_summary
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,11 @@ class FinishedSearch:
         """By how much the best known architecture is better than the returned one, both of one source if possible."""
         returned = self.known_test.get(self.returned, self.values[self.returned])
         return float(self.objective.sign * (self.known_test[self.best_known] - returned))
+
+    @cached_property
+    def front_curve(self) -> pd.DataFrame:
+        """`acenas.report.front.front_curve` of this search."""
+        return front_curve(self)
 
     @cached_property
     def metrics(self) -> dict[str, dict[str, float]]:

@@ -155,11 +155,17 @@ def test_tasks_without_their_data_are_left_out_by_name_and_small_ones_have_small
 @pytest.mark.usefixtures("quick")
 def test_a_run_that_fails_does_not_take_the_others_along(found: tuple[Path, pd.DataFrame]) -> None:
     folder, results = found
-    one = benchmark(folder, once=RANDOM, broken=["ranker.dropout=2"])
+    one = benchmark(folder, once=RANDOM, broken=["ranker.finetuning.start_from_label=true"])
     again, failed = one.run(QUIET)
     assert {job.method for job in failed} == {"broken"} and len(failed) == 1
-    assert all("dropout lies between 0 and 1" in reason for reason in failed.values())
+    assert all("fresh_head" in reason for reason in failed.values())
     pd.testing.assert_frame_equal(again, results[results["method"] == "once"].reset_index(drop=True))
+
+
+def test_a_value_out_of_range_is_told_before_the_first_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ranker.dropout=2 must lie between 0 and 1"):
+        benchmark(tmp_path, once=RANDOM, broken=["ranker.dropout=2"]).run(QUIET)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_whose_process_is_killed_does_not_take_the_others_along(
