@@ -1,7 +1,8 @@
 """Libraries of charts side by side: their size, and the time until 15,625 points are drawn; see pages.md.
 
 `npm install uplot plotly.js-basic-dist-min vega vega-lite d3 @observablehq/plot`, then
-`python -m benchmarks.pages node_modules`; needs `.[browser]` and a Chromium.
+`python -m benchmarks.pages node_modules`; needs `.[browser]` and a Chromium. Without a folder of
+libraries the pages of the slow tests are made and loaded.
 """
 
 import json
@@ -11,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 POINTS, TRIES = 15_625, 5
@@ -38,6 +40,33 @@ LIBRARIES = {
         {xaxis: {type: "log"}, width: 700, height: 450})""",
     ),
 }
+
+
+def pages() -> None:
+    """Prints a row for each page of the slow tests: kilobytes, seconds of the core and of the clock, medians."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.report.conftest import seconds_to_load
+    from tests.report.test_page import page_of_whole_space
+    from tests.report.test_report_command import page_of_benchmark
+
+    with sync_playwright() as started, tempfile.TemporaryDirectory() as folder:
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for make in (page_of_whole_space, page_of_benchmark):
+            place = Path(folder) / make.__name__
+            place.mkdir()
+            with redirect_stdout(None):
+                page = make(place)
+            clock, core = [], []
+            for _ in range(TRIES):
+                start = time.monotonic()
+                core.append(seconds_to_load(browser, page))
+                clock.append(time.monotonic() - start)
+            row = (
+                f"{page.stat().st_size / 1000:.0f}",
+                *(f"{statistics.median(each):.2f}" for each in (core, clock)),
+            )
+            print(f"| {' | '.join((make.__name__, *row))} |")
 
 
 def main(modules: Path) -> None:
@@ -74,4 +103,4 @@ def main(modules: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1])) if sys.argv[1:] else pages()

@@ -206,8 +206,12 @@ TRAINED = 40
 
 @pytest.fixture(scope="module")
 def of_whole_space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page_of_whole_space(tmp_path_factory.mktemp("run"))
+
+
+def page_of_whole_space(folder: Path) -> Path:
     """The page of a search of all NAS-Bench-201 cells, whose accuracies fall with their place."""
-    space, folder = NasBench201(), tmp_path_factory.mktemp("run")
+    space = NasBench201()
     archs = list(space.enumerate())
     values = pd.Series(94 - 20 * np.linspace(0, 1, len(archs)) ** 0.5, index=archs)
     trained = [archs[place**2 * 9] for place in range(TRAINED)]

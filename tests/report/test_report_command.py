@@ -242,8 +242,11 @@ def test_a_hundred_runs_are_reported_within_20_seconds(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def of_benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return page_of_benchmark(tmp_path_factory.mktemp("benchmark"))
+
+
+def page_of_benchmark(folder: Path) -> Path:
     """The page of 57 runs of a benchmark, whose configurations have little in common."""
-    folder = tmp_path_factory.mktemp("benchmark")
     for number in range(57):
         method, task = number % 19, f"task{number // 19}"
         own: Any = {f"group{method}": {f"key{key}": method for key in range(60)}}
