@@ -29,7 +29,7 @@ from acenas.seeds import seeded, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
 from acenas.training.lightning import fit, one_thread
 
-SCORE_BATCH = 2048
+SCORE_BATCH = 512
 """Graphs scored at once: enough to keep the cores busy, few enough to stay in their caches."""
 
 
