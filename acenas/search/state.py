@@ -293,6 +293,8 @@ class StudyState:
                 "the first value stands",
                 stacklevel=4,
             )
+        if not rows:
+            return
         new = pd.DataFrame(list(rows.values()), columns=["arch", self._column])
         self.given = pd.concat([self.given, new], ignore_index=True) if len(self.given) else new
         self.write("given")

@@ -1,5 +1,6 @@
 """Studies with a front: their costs, what is chosen and returned, and what is refused."""
 
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,17 +10,29 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typing_extensions import override
 
 from acenas import Choices
 from acenas.errors import UserError
 from acenas.ranker import Ranker
 from acenas.ranking.fronts import knee, non_dominated
-from acenas.search import Acquisition, BestAndRandom, BudgetedSearch, Candidates, Study, StudyState, Trial
+from acenas.search import (
+    Acquisition,
+    BestAndRandom,
+    BudgetedSearch,
+    Candidates,
+    Study,
+    StudyState,
+    Trial,
+    run_study,
+)
 from acenas.search.candidates import Pool
 from acenas.search.costs import Costs, predicted_costs
 from acenas.search.returned import returned_fronts
 from acenas.spaces import GraphBatch, NasBench201
+from tests.search import test_candidates as large
 
 OWN = Choices({f"layer{i}": ["none", "small", "large"] for i in range(4)})
 """81 architectures."""
@@ -401,3 +414,66 @@ def test_the_fronts_of_a_study_are_those_after_each_training(tmp_path: Path) -> 
     last = fronts[fronts["trained"] == 20]["arch"]
     assert sorted(last) == sorted(opened.front()["arch"])
     assert finish(study(tmp_path / "without", front=None)).fronts().empty
+
+
+# --- whatever happens on the way ---
+
+
+@pytest.mark.parametrize("round_of_death", [1, 2, 3])
+@pytest.mark.parametrize("front", [["expansions"], {"expansions": "max"}])
+def test_a_search_for_a_front_that_was_killed_ends_as_if_it_had_not_been(
+    tmp_path: Path, round_of_death: int, front: Any
+) -> None:
+    """In a space too large to list, whose candidates evolve along the front."""
+    sample = large.CANDIDATES.sample(large.SPACE, large.within, 0)
+
+    def run(name: str, *callbacks: large.Recorder) -> Study:
+        opened = Study(
+            large.SPACE, folder=tmp_path / name, search=large.budgeted(), ranker=large.KnowsKernels(),
+            archs=Pool(None, sample), constraints=Costs({"expansions": large.LIMIT}, [large.Expansions()], front),
+        )  # fmt: skip
+        run_study(opened, large.CountKernels(), callbacks)
+        return opened
+
+    whole = run("whole")
+    with pytest.raises(large.KilledError):
+        run("killed", large.Recorder(die_after_round=round_of_death))
+    resumed = run("killed")
+    pd.testing.assert_frame_equal(resumed.observations, whole.observations)
+    pd.testing.assert_frame_equal(resumed.state.scores, whole.state.scores)
+    pd.testing.assert_frame_equal(resumed.front(), whole.front())
+    pd.testing.assert_frame_equal(resumed.fronts(), whole.fronts())
+    assert len(whole.state.archs) > len(sample)
+
+
+@given(
+    st.data(),
+    st.integers(1, 30),
+    st.sampled_from([["price"], {"speed": "max"}, {"price": "min", "energy": "min"}, ["energy", "seconds"]]),
+)
+@settings(deadline=None, max_examples=15)
+def test_nothing_is_proposed_twice(data: st.DataObject, budget: int, front: Any) -> None:
+    """Whatever was given, fails, is told late, out of order or without being asked for."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = data.draw(st.lists(st.integers(0, 80), max_size=3, unique=True), "given")
+        opened = study(Path(folder), budget, front=front)
+        opened.give(pd.DataFrame({"arch": [OWN.enumerate()[i] for i in given], "accuracy": 51.0}))
+        asked: list[Trial] = []
+        while trials := opened.ask(data.draw(st.sampled_from([None, 1, 4]), "count")):
+            asked += trials
+            for trial in data.draw(st.permutations(opened.pending), "order"):
+                how = data.draw(st.sampled_from(["tell", "tell", "fail", "later"]), "how")
+                if how == "tell":
+                    costs = {"energy": energy(trial.choices)}
+                    opened.tell(trial, quality(trial.choices), 1.0, costs=costs)
+                elif how == "fail":
+                    opened.fail(trial)
+            if data.draw(st.booleans(), "again"):
+                opened = study(Path(folder), budget, front=front)
+        archs = [trial.arch for trial in asked]
+        assert len(set(archs)) == len(archs) == budget
+        assert not set(archs) & {OWN.enumerate()[i] for i in given}
+        found = opened.front()
+        assert set(found["arch"]) <= set(opened.state.known[0])
+        assert found["knee"].sum() == (len(found) > 0)
