@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from acenas.run.config import check_config, conf_dir
 from acenas.run.pipeline import run
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from tests.integration.conftest import summary
 
 

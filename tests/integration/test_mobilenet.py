@@ -9,7 +9,7 @@ import torch
 
 from acenas.spaces import MobileNet
 from acenas.tables import BenchmarkTable
-from acenas.tables.__main__ import main as tables
+from acenas.tables.command import main as tables
 from tests.integration.conftest import Command, run_folders, summary
 from tests.tables.stand_ins import write_tunas_csv
 

@@ -11,7 +11,7 @@ import pytest
 from acenas.errors import UserError, exit_status
 from acenas.report.__main__ import main as report
 from acenas.run.commands import benchmark, export, final, latency, new, run, status, study
-from acenas.tables.__main__ import main as tables
+from acenas.tables.command import main as tables
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from acenas.errors import UserError
 from acenas.tables import download as module
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.download import Source, download, get, sources
 
 CONTENT = random.Random(0).randbytes(3_500_000)

@@ -6,7 +6,7 @@ import pytest
 
 from acenas.errors import UserError
 from acenas.tables import BenchmarkTable, Provenance, TableMetadata, WeakLabels, write_table
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.join import join_weak_labels
 
 SUPERNET = Provenance("ten images", "a super-net", "1 s")

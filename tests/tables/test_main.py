@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from acenas.tables import BenchmarkTable, find_table
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.schema import Provenance, TableMetadata, write_table
 
 CELL = "|{}~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_3x3~2|"

@@ -78,7 +78,7 @@ def test_opening_and_looking_up_a_whole_space_is_fast(tmp_path: Path) -> None:
 
 def test_the_fast_path_imports_neither_pandas_nor_torch(path: Path) -> None:
     code = (
-        "import sys, acenas.tables as t; from acenas.tables.__main__ import main; import acenas.evaluation.table as e; "
+        "import sys, acenas.tables as t; from acenas.tables.command import main; import acenas.evaluation.table as e; "
         f"table = t.BenchmarkTable.open({str(path)!r}); table.lookup(['a'], 'd.valid.1'); table.check(); "
         f"main(['info', {str(path)!r}]); main(['list']); t.WeakLabels.from_table(table, ['weak.flops']).values(['a']); "
         f"e.TableEvaluator({str(path)!r}, 'toy', 'd.valid.1').evaluate(['a']); "

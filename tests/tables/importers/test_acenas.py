@@ -10,7 +10,7 @@ import pytest
 from acenas.errors import UserError
 from acenas.spaces import LabelledGraphs
 from acenas.tables import BenchmarkTable
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.importers.acenas import Imported, import_acenas
 
 Record = dict[str, Any]

@@ -14,7 +14,7 @@ import pytest
 from acenas.errors import UserError
 from acenas.spaces import NasBench101
 from acenas.tables import BenchmarkTable
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.importers import nasbench101 as module
 from acenas.tables.importers.nasbench101 import Imported, decode_metrics, import_nasbench101
 from acenas.tables.importers.tfrecord import read_records

@@ -14,7 +14,7 @@ from acenas.errors import UserError
 from acenas.spaces import NasBench201
 from acenas.spaces.cost import count_cost
 from acenas.tables import BenchmarkTable
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.importers import nasbench201 as module
 from acenas.tables.importers.nasbench201 import import_nasbench201
 

@@ -12,7 +12,7 @@ import pytest
 from acenas.errors import UserError
 from acenas.spaces.nds.cells import FAMILIES, from_genotype, parse
 from acenas.tables import BenchmarkTable
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.importers import jsonlist
 from acenas.tables.importers.nds import Imported, ToArch, file_of, import_nds
 

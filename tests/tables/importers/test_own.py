@@ -12,7 +12,7 @@ from acenas.errors import UserError
 from acenas.spaces import NDS, LabelledGraphs, MobileNet, NasBench101, NasBench201, SearchSpace
 from acenas.spaces.nds.space import FamilyName
 from acenas.tables import BenchmarkTable, find_table
-from acenas.tables.__main__ import main
+from acenas.tables.command import main
 from acenas.tables.importers.own import Unit, import_own, read_rows
 
 SPACE = NasBench201()
