@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.ranker.prior import CorrectedPrior
-from acenas.ranking.fronts import first_of_fronts
+from acenas.ranking.fronts import REFERENCE, first_of_fronts, non_dominated
 from acenas.search.acquisition import GOLDEN, Acquisition
 from acenas.search.state import StudyState
 from acenas.training.lightning import one_thread
@@ -105,9 +105,10 @@ class HypervolumeGain(FrontAcquisition):
     multiobjective evolutionary optimization assisted by Gaussian random field metamodels", IEEE Transactions on
     Evolutionary Computation 10(4), 2006) of an architecture x is an integral over costs:
 
-        gain(x) = ∫ E max(y(x) - best(t), 0) dt   over all t from cost(x) to the largest costs
+        gain(x) = ∫ E max(y(x) - best(t), 0) dt   over all costs t of the front that are cost(x) at least
 
-    where best(t) is the best that is observed of architectures with costs t at most.
+    where best(t) is the best that is observed of architectures with costs t at most, and the front is that of what is
+    observed, and of a deviation more than what is expected.
 
     A score of the ranker is an order and not a value, and one of what it was fitted to says little. So what is observed
     is modelled by the scores that were there before it was: y = c + w score + g(architecture) + noise, a
@@ -153,7 +154,9 @@ class HypervolumeGain(FrontAcquisition):
         mean = process.predict(rows, scores, torch.zeros(len(left), dtype=torch.float64))
         variance = process.variance(rows, scores)
         costs, known_costs = torch.from_numpy(_costs(state)[left]), _known_costs(state)[worked]
-        at = self._points(torch.cat([costs, known_costs[known_costs.isfinite().all(dim=1)]]))
+        at = self._points(
+            torch.cat([costs, known_costs]), torch.cat([mean + variance.sqrt(), observed[worked]])
+        )
         reached = observed[worked][:, None].where((known_costs[:, None] <= at).all(dim=2), observed.min())
         best = reached.amax(dim=0)  # of what costs at most as much as each point
 
@@ -176,12 +179,17 @@ class HypervolumeGain(FrontAcquisition):
             variance = (variance - known[-1].square()).clamp(min=1e-9)
         return compared[chosen].tolist()
 
-    def _points(self, costs: Tensor) -> Tensor:
-        """Where the integral is evaluated `[P, m]`: spread evenly between the least and the largest costs."""
-        dimensions = costs.shape[1]
-        unit = qmc.Sobol(dimensions, seed=0).random(self.points * 2 ** (dimensions - 1))
-        least, largest = costs.amin(dim=0), costs.amax(dim=0)
-        return least + torch.from_numpy(unit) * (largest - least)
+    def _points(self, costs: Tensor, values: Tensor) -> Tensor:
+        """Where the integral is evaluated `[P, m]`: evenly in the box of the front of `values` and `costs`.
+
+        A few architectures may cost many times what any of the front does: there, nothing is to be gained.
+        """
+        points = torch.cat([-values[:, None], costs], dim=1).numpy()
+        front = points[np.isfinite(points).all(axis=1)]
+        front = front[non_dominated(front)][:, 1:]
+        unit = qmc.Sobol(costs.shape[1], seed=0).random(self.points * 2 ** (costs.shape[1] - 1))
+        least, largest = front.min(axis=0), front.max(axis=0)
+        return torch.from_numpy(least + unit * REFERENCE * (largest - least))
 
 
 def _process(
