@@ -1,8 +1,9 @@
 """The command `python -m acenas.benchmark`: methods side by side, over tasks, budgets and seeds."""
 
 import sys
+from importlib import import_module
 
-from acenas.errors import command_status
+from acenas.errors import exit_status
 
 if __name__ == "__main__":
-    sys.exit(command_status("acenas.run.commands.benchmark"))
+    sys.exit(exit_status(lambda: import_module("acenas.run.commands.benchmark").main()))

@@ -5,7 +5,6 @@ import errno
 import re
 import sys
 from collections.abc import Callable, Collection
-from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
@@ -93,7 +92,7 @@ def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> 
     """Runs a command and returns its exit status: 0, what it returns, 2 after a `UserError`, 130 after an interrupt.
 
     Args:
-        command: Its work.
+        command: Its work, and what it imports: an interrupt in that second is no more than one in the rest.
         stopped: Is said after an interrupt.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -112,16 +111,6 @@ def exit_status(command: Callable[[], int | None], stopped: str = "stopped") -> 
     except KeyboardInterrupt:
         print(f"acenas: {stopped}", file=sys.stderr)
         return 130
-
-
-def command_status(module: str, stopped: str = "stopped") -> int:
-    """Runs `main` of a module, whose imports take a second in which an interrupt is no more than in the rest.
-
-    Args:
-        module: Its name.
-        stopped: As in `exit_status`.
-    """
-    return exit_status(lambda: import_module(module).main(), stopped)
 
 
 def require_one_of(option: str, value: object, choices: Collection[object]) -> None:
