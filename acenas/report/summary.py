@@ -336,13 +336,16 @@ def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
 
 
 def cost_unit(name: str) -> str:
-    """Returns the unit of a cost, given its name: `params_m`, `macs_m`, `flops_m` or `latency_ms.<device>`.
+    """Returns the unit of a cost, given its name: `params_m`, `macs_m`, `flops_m`, `latency_ms.<device>`.
 
-    >>> cost_unit("latency_ms.pixel3")
-    'ms on pixel3'
+    Any other name is its own.
+
+    >>> cost_unit("latency_ms.pixel3"), cost_unit("energy")
+    ('ms on pixel3', 'energy')
     """
     units = {"params_m": "M parameters", "macs_m": "M multiply-adds", "flops_m": "M FLOPs"}
-    return units.get(name, f"ms on {name.removeprefix('latency_ms.')}")
+    device = name.removeprefix("latency_ms.")
+    return units.get(name, name if device == name else f"ms on {device}")
 
 
 def _for_report(search: FinishedSearch, metrics: dict[str, float]) -> dict[str, float]:
