@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,37 @@ def steps(
     costs, values = costs[known], values[known]
     order = np.lexsort([-sign * values, costs if direction == "min" else -costs])
     return costs[order], sign * np.maximum.accumulate(sign * values[order])
+
+
+def attained(
+    fronts: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]],
+    at: NDArray[np.floating],
+    direction: str,
+    sign: int,
+) -> NDArray[np.float64]:
+    """What fronts of several seeds reach at each cost: the median of the best value, and its quartiles.
+
+    A median of values that are there is taken (of two the worse), so that it is what half of the seeds reach at least
+    (Grunert da Fonseca, Fonseca and Hall, "Inferential performance assessment of stochastic optimisers and the
+    attainment function", EMO 2001).
+
+    Args:
+        fronts: costs and values of the members of each, as `steps` takes them.
+        at: `[C]`, costs.
+        direction: of the cost.
+        sign: 1 where a higher value is better, else -1.
+
+    Returns:
+        `[3, C]`: the median, the worse and the better quartile; NaN where too few seeds have anything so cheap.
+    """
+    reached = np.full((len(fronts), len(at)), -np.inf)
+    for row, (costs, values) in zip(reached, fronts, strict=True):
+        there, best = steps(costs, values, direction, sign)
+        cheap, wanted = (there, at) if direction == "min" else (-there, -at)
+        place = np.searchsorted(cheap, wanted, side="right")
+        row[place > 0] = sign * best[place[place > 0] - 1]
+    found: NDArray[np.float64] = np.quantile(reached, [0.5, 0.25, 0.75], axis=0, method="inverted_cdf")
+    return np.where(np.isfinite(found), sign * found, np.nan)
 
 
 def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:

@@ -1,5 +1,6 @@
-"""The part of a run's page on its front: what it says, and in a browser what it answers."""
+"""The parts of pages on fronts: what they say, and in a browser what they answer."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ import pandas as pd
 import pytest
 
 from acenas.ranking.fronts import non_dominated
+from acenas.report.__main__ import main
 from acenas.report.figures import front_figure
-from acenas.report.front import steps, true_front
+from acenas.report.front import attained, steps, true_front
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch
 from acenas.spaces import NasBench201
 from tests.report.conftest import Opened, seconds_to_load, violations
 from tests.report.example import finished_search
+from tests.report.runs import finished_run
 from tests.report.test_front import searched
 from tests.report.test_page import Page, data_of, draw
 
@@ -307,3 +310,93 @@ def test_everyone_can_read_a_front(of_front: Path, browser: Any, scheme: str, wi
     with Opened(browser, of_front, **screen, java_script_enabled=False) as page:
         assert page.locator(".static svg").count() == 3 and page.locator(".static svg").first.is_visible()
         assert not page.locator("#front").is_visible() and page.locator("#members table").is_visible()
+
+
+def test_what_half_of_the_seeds_reach_is_worked_out_by_hand() -> None:
+    fronts = [(np.array([3.0, 1.0]), np.array([7.0, 5.0])), (np.array([2.0]), np.array([6.0]))]
+    fronts.append((np.array([1.0]), np.array([4.0])))
+    median, low, high = attained(fronts, np.array([1.0, 2.0, 3.0]), "min", 1)
+    assert median.tolist() == [4, 5, 6] and high.tolist() == [5, 6, 7]
+    assert np.isnan(low[0]) and low[1:].tolist() == [4, 4]
+    median, *_ = attained(fronts, np.array([1.0, 2.0, 3.0]), "max", 1)
+    assert median[:2].tolist() == [6, 6] and np.isnan(median[2]), "one of three is as good as 3"
+    losses, _, best = attained(fronts, np.array([3.0]), "min", -1)
+    assert losses.tolist() == [5] and best.tolist() == [4]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fronts of two methods, of two seeds each, and a run without one."""
+    folder = tmp_path_factory.mktemp("fronts")
+    for number in range(4):
+        name, seed = ("a", "b")[number // 2], number % 2
+        run = finished_run(folder / "runs", number, [f"loss={name}"], loss=name, seed=seed)
+        members = [
+            {
+                "arch": f"{cost}",
+                "observed_accuracy": 50.0 + 10 * cost,
+                "test_accuracy": 51.0 + 10 * cost + number,
+                "costs": {"params_m": cost},
+                "knee": cost == 2.0,
+            }
+            for cost in (1.0, 2.0, 3.0)
+        ]
+        front = {
+            "costs": {"params_m": "min"},
+            "reference_point": {"accuracy": 40.0, "params_m": 4.0},
+            "hypervolume": 0.5,
+            "hypervolume_share": 0.8 + number / 100,
+            "igd_plus": 0.1,
+            "found": 0.0,
+            "members": members,
+            "knee": 1,
+        }
+        summary = json.loads((run / "summary.json").read_text()) | {"front": front}
+        (run / "summary.json").write_text(json.dumps(summary))
+        curve = pd.DataFrame({"trained": range(1, 21), "hypervolume": 0.5, "igd_plus": 0.1})
+        curve.assign(hypervolume_share=np.linspace(0.1, 0.8 + number / 100, 20)).to_parquet(
+            run / "front_curve.parquet"
+        )
+    finished_run(folder / "runs", 9, ["loss=a"], loss="a", seed=0)
+    assert main([str(folder / "runs"), "--out", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+def test_fronts_are_compared_by_hypervolume_and_side_by_side(compared: Path) -> None:
+    text = (compared / "comparison.md").read_text()
+    assert "front of test accuracy" in text and "nb201 cifar10, test accuracy" in text
+    assert "| loss=a | 0.805 ± 0.005 |" in text and "| loss=b | 0.825 ± 0.005 |" in text
+    assert (compared / "fronts.svg").exists() and (compared / "fronts.png").exists()
+    charts = data_of(compared / "index.html")["charts"]
+    (of_fronts,) = [chart for chart in charts if chart.get("steps")]
+    assert (of_fronts["x"], of_fronts["label"], of_fronts["steps"]) == (
+        "M parameters",
+        "test accuracy (%)",
+        "after",
+    )
+    # Of two seeds, the median is what both reach.
+    assert of_fronts["lines"]["loss=a"] == [[1, 2, 3], [61, 71, 81], [61, 71, 81], [62, 72, 82]]
+    assert of_fronts["lines"]["loss=b"][1] == [63, 73, 83]
+    shares = next(chart for chart in charts if chart["label"] == "share of hypervolume")
+    assert shares["lines"]["loss=a"][1][-1] == pytest.approx(0.805)
+    assert len(shares["lines"]["loss=a"][0]) == 20, "after every training"
+
+
+@pytest.mark.slow
+def test_fronts_side_by_side_answer(compared: Path, browser: Any) -> None:
+    with Opened(browser, compared / "index.html") as page:
+        place = [bool(chart.get("steps")) for chart in data_of(compared / "index.html")["charts"]].index(True)
+        chart = page.locator(".chart").nth(place)
+        chart.focus()
+        page.keyboard.press("ArrowRight")
+        said = page.locator("main > [aria-live=polite]").inner_text()
+        assert said.startswith("M parameters 1: what half of the seeds reach; loss=b: 63")
+        assert "loss=a: 61" in said and "quartiles" in said
+        page.keyboard.press("End")
+        assert "loss=a: 81" in page.locator("main > [aria-live=polite]").inner_text()
+        page.locator("#methods input").first.uncheck()
+        page.keyboard.press("Escape")
+        chart.focus()
+        page.keyboard.press("Home")
+        assert "loss=a" not in page.locator("main > [aria-live=polite]").inner_text()
+        assert violations(page) == []

@@ -719,12 +719,13 @@ function comparison(data) {
     const columns = uPlot.join(drawn.map(({name}) => chart.lines[name])); // of each: mean, low, high
     const series = [{}],
       bands = [];
+    const path = chart.steps ? {paths: chart.steps === "after" ? steps : stepsBefore} : {};
     for (const {colour, dash, marker} of drawn) {
       const start = series.length;
       series.push(
-        line(colour, {dash, ...beads(colour, marker, 8)}),
-        line("transparent"),
-        line("transparent"),
+        line(colour, {dash, ...beads(colour, marker, 8), ...path}),
+        line("transparent", path),
+        line("transparent", path),
       );
       bands.push({series: [start + 2, start + 1], fill: `${colour}26`});
     }
@@ -741,7 +742,7 @@ function comparison(data) {
       widest = Math.max(...drawn.map(({name}) => short(name, most).length));
     const u = plot(
       holder,
-      {label: "architectures trained", range: [columns[0][0], columns[0].at(-1)]},
+      {label: chart.x, range: [columns[0][0], columns[0].at(-1)]},
       chart,
       series,
       columns,
@@ -762,18 +763,26 @@ function comparison(data) {
           const i = u.cursor.idx;
           if (i == null || u.cursor.left < 0) return say([]);
           const rows = visible()
-            .map(([method, at]) => [method, until(columns[at], i), until(columns[at + 2], i)])
-            .filter(row => row[1] !== null)
+            .map(([method, at]) => [method, ...[0, 1, 2].map(each => (chart.steps ? columns[at + each][i] : until(columns[at + each], i)))])
+            .filter(row => row[1] != null)
             .sort((a, b) => chart.sign * (b[1] - a[1]));
           say([
-            make("b", {textContent: `after ${columns[0][i]} trainings`}),
-            ...rows.map(([method, mean, high]) =>
+            make("b", {
+              textContent: chart.steps
+                ? `${chart.x} ${+columns[0][i].toPrecision(4)}: what half of the seeds reach`
+                : `after ${columns[0][i]} trainings`,
+            }),
+            ...rows.map(([method, mean, low, high]) =>
               make(
                 "div",
                 {},
                 swatch(method),
                 `${short(method.name, 40)}: ${mean.toFixed(chart.digits)}` +
-                  (high === null ? "" : ` ± ${(high - mean).toFixed(chart.digits)}`),
+                  (high == null
+                    ? ""
+                    : chart.steps
+                      ? ` (quartiles ${low == null ? "–" : low.toFixed(chart.digits)}, ${high.toFixed(chart.digits)})`
+                      : ` ± ${(high - mean).toFixed(chart.digits)}`),
               ),
             ),
           ]);
