@@ -107,6 +107,11 @@ def main() -> None:
     here = f"{DOCS.parent.resolve()}/"  # is nobody else's
     (DOCS / "sample.html").write_text(page.read_text(encoding="utf-8").replace(here, ""), encoding="utf-8")
     photograph(page, "The search", DOCS / "report.png")
+    front = RUNS / "front"
+    asked = ["search.front=[params_m]", "search.budget=30"]
+    run("acenas", "experiment=nb201_ltr", *asked, f"output_root={front}", "logger.mode=disabled")
+    (page,) = front.glob("*/*/report.html")
+    photograph(page, "Accuracy against cost", DOCS / "front.png")
     grid = ["ranker=ace,random_forest,weak_label", "seed=range(3)", "search.budget=30"]
     run("acenas", "-m", "experiment=nb201_ltr", *grid, f"output_root={sweep}", "logger.mode=disabled")
     run("acenas.report", str(sweep), "--out", str(RUNS / "comparison"))

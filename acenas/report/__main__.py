@@ -17,7 +17,7 @@ from acenas.files import atomic_path, read_frame, reading, remove_unfinished, sh
 from acenas.markup import cell
 from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
-from acenas.report.curves import curves
+from acenas.report.curves import curves, front_curves, front_lines
 from acenas.report.figures import figure_bytes, save_figure, score_scatter
 from acenas.report.finished import FinishedRun, method_names, read_runs, results_of, settings_of
 from acenas.report.page import as_element
@@ -123,6 +123,8 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
         The tables as Markdown.
     """
     figures, parts_of_text = {"curves": curves(results)}, [to_markdown(results, reference)]
+    if any(front_lines(part) for _, part in results.groupby("task")):
+        figures["fronts"] = front_curves(results)
     if is_suite(results):
         figures["suite"] = suite_figure(results)
         over_all = [markdown_table(*table) for table in suite_tables(results, reference)]

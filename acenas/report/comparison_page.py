@@ -28,7 +28,16 @@ from acenas.report.comparison import (
     of_fronts,
     several_objectives,
 )
-from acenas.report.curves import curves, extent, looks, mean_curve, title
+from acenas.report.curves import (
+    FrontLines,
+    curves,
+    extent,
+    front_curves,
+    front_lines,
+    looks,
+    mean_curve,
+    title,
+)
 from acenas.report.figures import figure_bytes
 from acenas.report.identity import identity_of
 from acenas.report.page import PAGES, Cell, as_element, packed, picture, plain
@@ -37,8 +46,10 @@ from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
 CURVES = ("value", "ndcg@10")
-IGD_PLUS = "IGD+"
 """Columns of results that there is a chart of, for each task."""
+
+IGD_PLUS = "IGD+"
+"""What a table calls it."""
 
 
 def build_comparison_page(
@@ -113,29 +124,50 @@ def _data(tasks: Sequence[pd.DataFrame], methods: Sequence[str]) -> dict[str, An
             }
             for method, look in looks(methods).items()
         ],
-        "charts": [
-            {
-                "label": title(part, column),
-                "range": extent(part, column),
-                "best": None
-                if best_known(part) != best_known(part) or column != "value"
-                else best_known(part),
-                "sign": 1 if column == "ndcg@10" else objective_of(part).sign,
-                "digits": 3 if column == "ndcg@10" else digits_of(part),
-                "lines": {
-                    method: [
-                        list(map(int, curve.index)),
-                        *map(
-                            plain, (curve["mean"], curve["mean"] - curve["sem"], curve["mean"] + curve["sem"])
-                        ),
-                    ]
-                    for method in dict.fromkeys(part["method"])
-                    for curve in [mean_curve(part, method, column)]
-                },
-            }
-            for part in tasks
-            for column in CURVES
-        ],
+        "charts": [chart for part in tasks for chart in _charts(part)],
+    }
+
+
+def _charts(part: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the charts of one task show: curves over trainings, then fronts."""
+    of_curves = [
+        {
+            "x": "architectures trained",
+            "label": "share of hypervolume" if of_fronts(part) and column == "value" else title(part, column),
+            "range": extent(part, column),
+            "best": None if best_known(part) != best_known(part) or column != "value" else best_known(part),
+            "sign": 1 if column == "ndcg@10" else objective_of(part).sign,
+            "digits": 3 if column == "ndcg@10" else digits_of(part),
+            "lines": {
+                method: [
+                    list(map(int, curve.index)),
+                    *map(plain, (curve["mean"], curve["mean"] - curve["sem"], curve["mean"] + curve["sem"])),
+                ]
+                for method in dict.fromkeys(part["method"])
+                for curve in [mean_curve(part, method, column)]
+            },
+        }
+        for column in CURVES
+    ]
+    return of_curves + [_front_chart(name, lines) for name, lines in front_lines(part).items()]
+
+
+def _front_chart(cost: str, lines: FrontLines) -> dict[str, Any]:
+    """The fronts of the methods as a chart has them; `before` where a step leads up to its cost."""
+    medians = pd.concat([line["median"] for line in lines.of.values()]).dropna()
+    margin = 0.05 * (medians.max() - medians.min()) or 0.05
+    return {
+        "x": cost_unit(cost),
+        "label": lines.value,
+        "range": [medians.min() - margin, medians.max() + margin] if len(medians) else [0, 1],
+        "best": None,
+        "sign": lines.sign,
+        "digits": decimals(medians, 4) if len(medians) else 2,
+        "steps": "after" if lines.direction == "min" else "before",
+        "lines": {
+            method: [line.index.tolist(), *(plain(line[name]) for name in ("median", "low", "high"))]
+            for method, line in lines.of.items()
+        },
     }
 
 
@@ -205,6 +237,13 @@ def _task(
             for column in CURVES
             for told in [
                 f"{title(results, column)} of each method against trainings on {task}: the table above has its values"
+            ]
+        }
+        | {
+            told: as_element(figure_bytes(front_curves(results, cost), "svg"), told)
+            for cost, lines in front_lines(results).items()
+            for told in [
+                f"Fronts on {task}: the {lines.value} that half of the seeds reach at so many {cost_unit(cost)}"
             ]
         },
         "beside": [_table(table) for table in beside_reference(results, reference)],

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from acenas.errors import shortened
-from acenas.report.comparison import best_known, label, objective_of
+from acenas.evaluation.objective import Objective
+from acenas.report.comparison import best_known, label, objective_of, of_fronts
 from acenas.report.figures import AT_END, BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION, label_ends
+from acenas.report.front import attained
+from acenas.report.runs import finished
+from acenas.report.summary import cost_unit
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#C06A9A", "#2B8FC9", GREY)
 LINES = ("-", "--", ":", "-.")
@@ -45,6 +51,93 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10"))
             fitting = max(1, int(14 * len(columns) * 4 / (max(map(len, names)) + 6)))
             figure.legend(handles, names, loc="outside lower center", ncols=min(fitting, len(methods)))
         return figure
+
+
+class FrontLines(NamedTuple):
+    """The fronts that the methods found on one task against one cost."""
+
+    direction: str
+    """`min` where less of the cost is better, else `max`."""
+    value: str
+    """What they are fronts of, as in `test accuracy (%)`."""
+    sign: int
+    """1 where a higher value is better, else -1."""
+    of: Mapping[str, pd.DataFrame]
+    """By method what half of its seeds reach at a cost (index): `median`, and the quartiles `low` and `high`."""
+
+
+def front_lines(results: pd.DataFrame) -> dict[str, FrontLines]:
+    """The fronts of one task by their costs: of each method the runs with the largest budget, read from their folders.
+
+    Args:
+        results: of one task. Where they are of no fronts, or the folders have gone, there are no lines.
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    largest = results.groupby("method")["budget"].transform("max")
+    for row in results[results["budget"] == largest].drop_duplicates("folder").to_dict("records"):
+        if of_fronts(results) and (summary := finished(Path(row["folder"]))) and "front" in summary:
+            found.setdefault(row["method"], []).append(summary)
+    every = [summary for its in found.values() for summary in its]
+    if not every:
+        return {}
+    objective, kind = Objective.of(every[0].get("objective", "accuracy")), results["kind"].iloc[0]
+    lines = {}
+    for cost, direction in every[0]["front"]["costs"].items():
+        at = np.unique([member["costs"][cost] for each in every for member in each["front"]["members"]])
+        of = {}
+        for method, its in found.items():
+            fronts = [
+                np.array(
+                    [(member["costs"][cost], member[f"{kind}_{objective.name}"]) for member in members],
+                    np.float64,
+                ).reshape(-1, 2)
+                for members in (each["front"]["members"] for each in its)
+            ]
+            reached = attained(
+                [(front[:, 0], front[:, 1]) for front in fronts], at, direction, objective.sign
+            )
+            of[method] = pd.DataFrame(dict(zip(("median", "low", "high"), reached, strict=True)), index=at)
+        lines[cost] = FrontLines(direction, objective.label(kind), objective.sign, of)
+    return lines
+
+
+def front_curves(results: pd.DataFrame, cost: str | None = None) -> Figure:
+    """The fronts of the methods side by side: what half of the seeds reach at each cost, bands of the quartiles.
+
+    Args:
+        results: see `acenas.report.comparison`.
+        cost: that is drawn; by default all of them, one beside the other.
+
+    Returns:
+        One row for each task that has lines.
+    """
+    methods = list(dict.fromkeys(results["method"]))
+    drawn = {str(task): front_lines(part) for task, part in results.groupby("task", sort=False)}
+    drawn = {task: {cost: lines[cost]} if cost else lines for task, lines in drawn.items() if lines}
+    rows, columns = max(1, len(drawn)), max(map(len, drawn.values()), default=1)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5 * columns, 3.8 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for row, (task, by_cost) in zip(grid, drawn.items(), strict=False):
+            for axes, (name, lines) in zip(row, by_cost.items(), strict=False):
+                _draw_fronts(axes, lines, methods)
+                axes.set(title=f"{task}: fronts", xlabel=cost_unit(name), ylabel=lines.value)
+        return figure
+
+
+def _draw_fronts(axes: Axes, lines: FrontLines, methods: Sequence[str]) -> None:
+    ends, where = {}, "post" if lines.direction == "min" else "pre"
+    for method, look in looks(methods).items():
+        line = lines.of.get(method)
+        if line is None or line["median"].isna().all():
+            continue
+        shape: Any = {"color": look["color"], "linestyle": look["linestyle"], "where": where}
+        axes.step(line.index, line["median"], label=method, linewidth=1.4, **shape)
+        band: Any = {"color": look["color"], "alpha": 0.15, "linewidth": 0, "step": where}
+        axes.fill_between(line.index, line["low"], line["high"], **band)
+        ends[method] = float(line["median"].dropna().iloc[-1]), look["color"]
+    axes.ticklabel_format(useOffset=False)
+    label_ends(axes, ends)
 
 
 def looks(methods: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from acenas.errors import shortened
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, shown
-from acenas.report.summary import FinishedSearch, pareto_front, round_metrics
+from acenas.report.front import front_members, steps, true_front
+from acenas.report.summary import FinishedSearch, cost_unit, pareto_front, round_metrics
 from acenas.spaces.drawing import INK
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#B07800", "#009E73", "#D55E00", "#80808a"
@@ -126,6 +127,63 @@ def cost_fronts(search: FinishedSearch) -> Figure:
             axes.legend(loc="lower right")
             axes.xaxis.set_major_formatter(_plain_numbers())
         return figure
+
+
+def front_figure(search: FinishedSearch) -> Figure:
+    """The front that was found against each of its costs, with what was trained, what is known, and the true front.
+
+    Values are test values where they are known. Of several costs, each line is the front of the objective and one.
+    """
+    values, sign = search.values, search.objective.sign
+    members, true = front_members(search).set_index("arch"), true_front(search)
+    trained = list(dict.fromkeys(search.observations["arch"]))
+    known = search.known_test.reindex(search.known_costs.index)
+    every = sign * pd.concat([known, values.reindex(trained)]).dropna()
+    of_members = values.reindex(members.index).astype(np.float64)
+    low = min([every.quantile(0.05), *(sign * of_members.dropna())])  # the worst are left out of the picture
+    margin = _margin(search, 0.05, every.max() - low)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6 * len(search.front), 4.2), layout="constrained")
+        plots = figure.subplots(1, len(search.front), squeeze=False).flat
+        for axes, (name, direction) in zip(plots, search.front.items(), strict=True):
+            costs = search.costs.loc[~search.costs.index.duplicated(), name].combine_first(
+                search.known_costs.get(name, pd.Series(dtype=np.float64))
+            )
+            look: dict[str, Any]
+            if true:
+                look = {"s": 5, "color": GREY, "alpha": 0.35, "linewidths": 0, "rasterized": True}
+                axes.scatter(costs.reindex(known.index), known, **look, label="all known")
+            look = {"s": 16, "color": ORANGE, "edgecolors": INK, "linewidths": 0.4}
+            axes.scatter(costs.reindex(trained), values.reindex(trained), **look, label="trained")
+            if true:
+                look = {"color": INK, "linestyle": "--", "linewidth": 1.2, "label": "true front"}
+                _draw_steps(axes, costs, known.reindex(true), direction, sign, **look)
+            _draw_steps(axes, costs, of_members, direction, sign, color=BLUE, linewidth=1.8)
+            axes.plot(members[name], of_members, "o", color=BLUE, markersize=4.5, label="front found")
+            look = {"color": VERMILION, "markeredgecolor": INK, "markersize": 9, "label": "its knee"}
+            axes.plot(members.loc[members["knee"], name], of_members[members["knee"]], "^", **look)
+            if name in search.limits:
+                look = {"color": VERMILION, "linestyle": "--", "linewidth": 1.2, "label": "limit"}
+                axes.axvline(search.limits[name], **look)
+            axes.set_ylim(*sorted([sign * (low - margin), sign * (every.max() + margin)]))
+            axes.set(xlabel=cost_unit(name), ylabel=search.objective.label(search.kind))
+            axes.set_title(f"{search.objective.name.capitalize()} against cost")
+            axes.legend(loc="best")
+            axes.xaxis.set_major_formatter(_plain_numbers())
+        return figure
+
+
+def _draw_steps(
+    axes: Axes, costs: "pd.Series[float]", values: "pd.Series[float]", direction: str, sign: int, **look: Any
+) -> None:
+    """The line of a front, from its cheapest member to the dearest of all costs."""
+    at, best = steps(costs.reindex(values.index).to_numpy(np.float64), values.to_numpy(), direction, sign)
+    if not len(at):
+        return
+    dearest = costs.max() if direction == "min" else costs.min()
+    where = "steps-post" if direction == "min" else "steps-pre"
+    order = np.argsort([*at, dearest], kind="stable")
+    axes.plot(np.array([*at, dearest])[order], np.array([*best, *best[-1:]])[order], drawstyle=where, **look)
 
 
 def report_figure(search: FinishedSearch, best: pd.DataFrame, pictures: Sequence[bytes]) -> Figure:

@@ -68,9 +68,15 @@ class FinishedRun:
         return f"{self.kind}_{self.objective.name}"
 
     @property
+    def of_front(self) -> bool:
+        """Whether it searched for a front, and the true one is known: then these are compared."""
+        return (self.summary.get("front") or {}).get("hypervolume_share") is not None
+
+    @property
     def label(self) -> str:
         """What is compared, as in `test accuracy (%)`."""
-        return self.objective.label(self.kind)
+        label = self.objective.label(self.kind)
+        return f"front of {label} and {', '.join(self.summary['front']['costs'])}" if self.of_front else label
 
 
 def read_runs(roots: Sequence[Path], benchmarks: bool = False) -> tuple[list[FinishedRun], dict[Path, str]]:
@@ -147,9 +153,12 @@ def _read(folder: Path) -> FinishedRun:
         overrides = method_overrides(folder)
         # Not every text of JSON is one of UTF-8, which pages are written in.
         json.dumps([summary, config, overrides], ensure_ascii=False, default=str).encode()
-        return FinishedRun(
+        run = FinishedRun(
             folder, dict(runs.flat(config)), summary, overrides, config.get("space"), task, identity
         )
+        if run.of_front:
+            results_of_front(run, "")  # it can be read
+        return run
     except _LeftOutError:
         raise
     except Exception as error:  # damaged files can fail in any way, and must not hide other runs
@@ -268,14 +277,19 @@ def _written(value: Any) -> str:
 def results_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataFrame:
     """Returns the results that `acenas.report.comparison` takes: one row for each round of each run.
 
+    Of searches for a front one for each training.
+
     Args:
         finished: the runs.
         methods: their names.
     """
     parts = []
     for run, method in zip(finished, methods, strict=True):
-        curve = pd.DataFrame(run.summary["curve"])
-        part = results_of_run(run, method, curve["trained"], curve[f"returned_{run.column}"])
+        if run.of_front:
+            part = results_of_front(run, method)
+        else:
+            curve = pd.DataFrame(run.summary["curve"])
+            part = results_of_run(run, method, curve["trained"], curve[f"returned_{run.column}"])
         part["serves"] = part["trained"] == run.summary["trained"]
         for name, cost in run.summary["returned"].get("costs", {}).items():
             part[name] = np.where(part["serves"], cost, np.nan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,9 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
     frame = frame.join(search.costs[list(search.front)], on="arch")
     frame = frame.sort_values(list(search.front), ascending=_ascending(search), kind="stable")
     frame = frame.reset_index(drop=True)
-    bend = knee(_points(search, frame.set_index("arch")[column])) if len(frame) else -1
+    bend = (
+        knee(_points(search, frame.set_index("arch")[column], search.costs).to_numpy()) if len(frame) else -1
+    )
     return frame.assign(knee=frame.index == bend)
 
 
@@ -64,7 +67,7 @@ def front_curve(search: FinishedSearch) -> pd.DataFrame:
     rows = []
     for trained in search.fronts["trained"].unique().tolist():
         members = search.fronts.loc[search.fronts["trained"] == trained, "arch"]
-        points = _points(search, search.values.reindex(members).dropna())
+        points = _points(search, search.values.reindex(members).dropna(), search.costs).to_numpy()
         volume = hypervolume(points, scale)
         row = {"trained": trained, "hypervolume": volume}
         if true is not None and len(points):
@@ -73,6 +76,73 @@ def front_curve(search: FinishedSearch) -> pd.DataFrame:
             row["found"] = found_share(points, true)
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["trained", "hypervolume"])
+
+
+def true_front(search: FinishedSearch) -> list[str]:
+    """The architectures of the true front, the cheapest first; none where no more is known than what was trained."""
+    points = _known_points(search)
+    if points.empty:
+        return []
+    on_it = points.index[non_dominated(points.to_numpy())].tolist()
+    costs = search.known_costs.reindex(on_it).sort_values(
+        list(search.front), ascending=_ascending(search), kind="stable"
+    )
+    return [str(arch) for arch in costs.index]
+
+
+def steps(
+    costs: NDArray[np.floating], values: NDArray[np.floating], direction: str, sign: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """The best value that there is for so much of a cost: the line that a front draws.
+
+    Args:
+        costs: `[n]`.
+        values: `[n]`, of the objective; what lacks one of both is left out.
+        direction: of the cost: `min` where less is better, else `max`.
+        sign: 1 where a higher value is better, else -1.
+
+    Returns:
+        Costs `[n]` from the cheapest on, and `[n]` the best value of what is at least as cheap.
+
+    >>> costs, best = steps(np.array([3.0, 1.0, 2.0]), np.array([7.0, 5.0, 4.0]), "min", 1)
+    >>> costs.tolist(), best.tolist()
+    ([1.0, 2.0, 3.0], [5.0, 5.0, 7.0])
+    """
+    known = np.isfinite(costs) & np.isfinite(values)
+    costs, values = costs[known], values[known]
+    order = np.lexsort([-sign * values, costs if direction == "min" else -costs])
+    return costs[order], sign * np.maximum.accumulate(sign * values[order])
+
+
+def attained(
+    fronts: Sequence[tuple[NDArray[np.floating], NDArray[np.floating]]],
+    at: NDArray[np.floating],
+    direction: str,
+    sign: int,
+) -> NDArray[np.float64]:
+    """What fronts of several seeds reach at each cost: the median of the best value, and its quartiles.
+
+    A median of values that are there is taken (of two the worse), so that it is what half of the seeds reach at least
+    (Grunert da Fonseca, Fonseca and Hall, "Inferential performance assessment of stochastic optimisers and the
+    attainment function", EMO 2001).
+
+    Args:
+        fronts: costs and values of the members of each, as `steps` takes them.
+        at: `[C]`, costs.
+        direction: of the cost.
+        sign: 1 where a higher value is better, else -1.
+
+    Returns:
+        `[3, C]`: the median, the worse and the better quartile; NaN where too few seeds have anything so cheap.
+    """
+    reached = np.full((len(fronts), len(at)), -np.inf)
+    for row, (costs, values) in zip(reached, fronts, strict=True):
+        there, best = steps(costs, values, direction, sign)
+        cheap, wanted = (there, at) if direction == "min" else (-there, -at)
+        place = np.searchsorted(cheap, wanted, side="right")
+        row[place > 0] = sign * best[place[place > 0] - 1]
+    found: NDArray[np.float64] = np.quantile(reached, [0.5, 0.25, 0.75], axis=0, method="inverted_cdf")
+    return np.where(np.isfinite(found), sign * found, np.nan)
 
 
 def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:
@@ -108,23 +178,28 @@ def front_summary(search: FinishedSearch) -> dict[str, Any]:
 
 def _true_front(search: FinishedSearch) -> tuple[NDArray[np.float64] | None, Scale]:
     """The true front where more is known than what was trained, and the scale of that or of what was trained."""
-    known = search.known_test.dropna()
-    known = known[known.index.isin(search.known_costs.index)]
-    if known.index.isin(search.observations["arch"]).all():
-        points = _points(search, search.values.reindex(search.observations["arch"]).dropna())
-        return None, Scale.of(points)
-    points = _points(search, known, search.known_costs)
+    points = _known_points(search).to_numpy()
+    if not len(points):
+        trained = search.values.reindex(search.observations["arch"]).dropna()
+        return None, Scale.of(_points(search, trained, search.costs).to_numpy())
     return points[non_dominated(points)], Scale.of(points)
 
 
-def _points(
-    search: FinishedSearch, values: pd.Series[float], costs: pd.DataFrame | None = None
-) -> NDArray[np.float64]:
+def _known_points(search: FinishedSearch) -> pd.DataFrame:
+    """The points of all that is known; none where that is no more than what was trained."""
+    known = search.known_test.dropna()
+    known = known[known.index.isin(search.known_costs.index)]
+    if known.index.isin(search.observations["arch"]).all():
+        return pd.DataFrame(columns=["", *search.front])
+    return _points(search, known, search.known_costs)
+
+
+def _points(search: FinishedSearch, values: pd.Series[float], costs: pd.DataFrame) -> pd.DataFrame:
     """`[n, 1 + m]`: the objective and the costs of architectures, lower is better; those that lack one are left out."""
-    costs = search.costs if costs is None else costs
-    columns = costs[list(search.front)].reindex(values.index).to_numpy(np.float64) * _signs(search)
-    points = np.column_stack([-search.objective.utility(values.to_numpy()), columns])
-    return points[np.isfinite(points).all(axis=1)]
+    points = costs[list(search.front)].reindex(values.index).astype(np.float64) * _signs(search)
+    points.insert(0, "", -search.objective.utility(values.to_numpy()))
+    found: pd.DataFrame = points[np.isfinite(points.to_numpy()).all(axis=1)]
+    return found
 
 
 def _signs(search: FinishedSearch) -> NDArray[np.float64]:

@@ -20,11 +20,13 @@ from acenas.files import number, shown, write_text
 from acenas.report.figures import (
     cost_fronts,
     figure_bytes,
+    front_figure,
     report_figure,
     save_figure,
     score_scatter,
     search_curve,
 )
+from acenas.report.front import front_members, front_metrics, true_front
 from acenas.report.identity import Identity, identity_of, seconds_in_words
 from acenas.report.runs import difference
 from acenas.report.summary import (
@@ -65,7 +67,8 @@ POINTS = 16_000
 """Architectures that a page has at most beside the trained ones: the best ranked, and every so many of the rest."""
 
 PICTURES = 100
-"""Trained architectures of which a page has pictures, the best observed ones: drawing one takes a tenth of a second."""
+"""Architectures of which a page has pictures: the best observed, those of the front found and of the true one, then
+more of the best. Drawing one takes a tenth of a second."""
 
 DARK = (
     "<style>svg{--ink:#1c1c21;--ground:#f4f4f6}"
@@ -96,8 +99,11 @@ def write_report(
     configuration: str,
     properties: pd.DataFrame | None = None,
     train: str = "",
+    train_member: str = "",
 ) -> list[bytes]:
-    """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` (and `costs.svg`) into `folder`.
+    """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` into `folder`.
+
+    And `front.svg` of a search with a front, else `costs.svg` of one with limits.
 
     Each figure is drawn once, as drawing takes longer than all else.
 
@@ -108,18 +114,24 @@ def write_report(
         configuration: The resolved configuration, as the page shows it.
         properties: The costs of architectures: one row per architecture (index), columns as `cost_unit` has them.
         train: The command that trains an architecture, with `ARCHITECTURE` in its place; empty for none.
+        train_member: The command that trains a member of the front, with `MEMBER` in the place of its number.
 
     Returns:
         The pictures of `best_architectures(search)` as PNG files.
     """
     folder = Path(folder)
     best = best_architectures(search)
-    # Of hundreds of searches, nobody looks at each.
-    shown = best if identity_of(folder).benchmark else best_architectures(search, PICTURES)
-    drawn = {arch: draw(arch) for arch in dict.fromkeys(shown["arch"])}
+    fronts = [*front_members(search)["arch"], *true_front(search)] if search.front else []
+    wanted = [*best["arch"], *fronts, *best_architectures(search, PICTURES)["arch"]]
+    count = (
+        len(best) if identity_of(folder).benchmark else PICTURES
+    )  # of hundreds of searches nobody looks at each
+    drawn = {arch: draw(arch) for arch in list(dict.fromkeys(wanted))[:count]}
     pictures = [figure_bytes(drawn[arch], "png") for arch in best["arch"]]
     plots = {"search_curve": search_curve(search), "ranking": score_scatter(search)}
-    if search.limits:
+    if search.front:
+        plots["front"] = front_figure(search)
+    elif search.limits:
         plots["costs"] = cost_fronts(search)
     told = _told(search)
     elements = {
@@ -127,9 +139,9 @@ def write_report(
         for name, plot in plots.items()
     }
     save_figure(report_figure(search, best, pictures), folder / "report.png")
-    costs = pd.DataFrame(index=list(search.last_fit.index)) if properties is None else properties
+    costs = _with_those_of_front(search, pd.DataFrame() if properties is None else properties)
     images = {arch: picture(figure) for arch, figure in drawn.items()}
-    page = _page(folder, search, best, elements, told, images, configuration, costs, train)
+    page = _page(folder, search, best, elements, told, images, configuration, costs, train, train_member)
     write_text(folder / "report.html", page)
     return pictures
 
@@ -144,6 +156,7 @@ def _page(
     configuration: str,
     costs: pd.DataFrame,
     train: str,
+    train_member: str,
 ) -> str:
     """The page as HTML; `plots` are elements of it, `pictures` URLs, the other arguments those of `write_report`."""
     summary, unit = build_summary(search), search.objective.unit
@@ -168,6 +181,7 @@ def _page(
         facts=facts,
         figures=[plots["search_curve"], plots["ranking"]],
         cost_fronts=plots.get("costs"),
+        front=_front(search, plots["front"], train_member) if search.front else None,
         **_constraints(search),
         metrics_header=["first k by score", *ndcg],
         metrics=[
@@ -186,7 +200,7 @@ def _page(
         judged=search.test is not None,
         would=search.objective.label(search.kind),
         train=train.replace("ARCHITECTURE", returned["arch"]),
-        data=packed(_data(search, costs, pictures, train)),
+        data=packed(_data(search, costs, pictures, train) | _front_data(search, train_member)),
         rounds_header=[
             "architectures trained",
             search.objective.label(search.kind).replace(name, f"{name} of the returned"),
@@ -219,6 +233,8 @@ def _told(search: FinishedSearch) -> dict[str, str]:
         f"{count} that were trained; the returned one has rank {number(rank.get(search.returned), 0)}.",
         "costs": f"Observed {search.objective.name} of what was trained against {', '.join(search.limits)}, with the "
         "limit and the front of both.",
+        "front": f"{label.capitalize()} against {', '.join(map(cost_unit, search.front))}, with the front that was "
+        "found: the table of its members has its values.",
     }
 
 
@@ -233,6 +249,75 @@ def heads(who: Identity, seconds: float) -> dict[str, str]:
     return {"title": who.title, "subtitle": " · ".join(came), "command": who.command}
 
 
+def _with_those_of_front(search: FinishedSearch, costs: pd.DataFrame) -> pd.DataFrame:
+    """The costs, and those of the front wherever they are known."""
+    if not search.front:
+        return costs
+    trained = search.costs.loc[~search.costs.index.duplicated(), list(search.front)]
+    every = costs.combine_first(search.known_costs).combine_first(trained)
+    return every[list(dict.fromkeys([*costs, *search.front]))]
+
+
+def _front(search: FinishedSearch, figure: str, train: str) -> dict[str, Any]:
+    """The front that was found, in words and as a table of its members."""
+    members, unit = front_members(search), search.objective.unit
+    kinds = {search.objective.label("observed"): search.objective.column} | (
+        {} if search.test is None else {search.objective.label("test"): search.test_column}
+    )
+    trained_in = search.observations.groupby("arch")["round"].last()
+    rows = [
+        [
+            Cell(str(number), number),
+            *(Cell(_bare(row[column], unit), row[column]) for column in kinds.values()),
+            *(Cell(f"{row[name]:.4g}", row[name]) for name in search.front),
+            Cell(str(trained_in[row["arch"]]), trained_in[row["arch"]]),
+            Cell("knee" if row["knee"] else "–", float(row["knee"])),
+            Cell(row["arch"]),
+        ]
+        for number, row in enumerate(members.to_dict("records"))
+    ]
+    share = [row.get("front/hypervolume_share") for row in front_metrics(search)[-1:]]
+    told = [
+        f"{len(members)} of the trained architectures: no other is as good at as low a cost.",
+        *(
+            ["It was chosen by what was observed; the chart shows test values."]
+            if search.test is not None
+            else []
+        ),
+        *(f"It has {number(each, 3)} of the true front's hypervolume." for each in share if each is not None),
+        "A score of the ranker is an order and no value: what is neither trained nor known has no place in the chart.",
+    ]
+    return {
+        "title": f"{search.objective.name.capitalize()} against cost",
+        "told": " ".join(told),
+        "figure": figure,
+        "true": bool(true_front(search)),
+        "header": ["member", *kinds, *map(cost_unit, search.front), "round", "knee", "architecture"],
+        "members": rows,
+        "train": train.replace("MEMBER", "K"),
+    }
+
+
+def _front_data(search: FinishedSearch, train: str) -> dict[str, Any]:
+    """What the chart of the front shows, beside `_data`: architectures by their strings."""
+    if not search.front:
+        return {}
+    members = front_members(search)
+    return {
+        "front": {
+            "y": search.objective.label(search.kind),
+            "costs": [
+                {"name": cost_unit(name), "sign": 1 if direction == "min" else -1}
+                for name, direction in search.front.items()
+            ],
+            "members": members["arch"].tolist(),
+            "knee": members["arch"][members["knee"]].tolist(),
+            "true": true_front(search),
+            "train": train,
+        }
+    }
+
+
 def _constraints(search: FinishedSearch) -> dict[str, Any]:
     """Each limit with the cost of the returned architecture, and the front of objective and cost."""
     if not search.limits:
@@ -244,6 +329,8 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
     kinds = {"observed": search.objective.column} | (
         {} if search.test is None else {"test": search.test_column}
     )
+    if search.front:  # has a part of its own
+        return {"limits": limits, "pareto_front": []}
     unit = search.objective.unit
     front = [
         [
@@ -255,12 +342,12 @@ def _constraints(search: FinishedSearch) -> dict[str, Any]:
     ]
     return {
         "limits": limits,
-        "front_header": [
+        "pareto_header": [
             *(f"{kind} ({unit})" if unit else kind for kind in kinds),
             *search.limits,
             "architecture",
         ],
-        "front": front,
+        "pareto_front": front,
     }
 
 
@@ -328,7 +415,8 @@ def _data(
     ranked = rank.reindex([*rank.index, *set(trained).difference(rank.index)]).sort_values(kind="stable")
     step = max(1, -(-2 * (len(ranked) - POINTS // 2) // POINTS))
     kept = (ranked.rank(method="first") <= POINTS // 2) | (np.arange(len(ranked)) % step == 0)
-    ranked = ranked[kept | ranked.index.isin([*trained, best])]
+    on_front = true_front(search) if search.front else []
+    ranked = ranked[kept | ranked.index.isin([*trained, best, *on_front])]
     place = {str(arch): number for number, arch in enumerate(ranked.index)}
     values = {name: column.reindex(ranked.index) for name, column in _values(search).items()}
     of_costs = {cost_unit(str(name)): costs[name].reindex(ranked.index) for name in costs}

@@ -136,6 +136,16 @@ def final_training(
     return training
 
 
+ANY_ARCHITECTURE = 'arch="ARCHITECTURE"'
+"""The override of `final_command` that says what is trained."""
+
+
+def member_command(command: str, folder: Path) -> str:
+    """Of `final_command` the one that trains a member of the front of the run in `folder`, `MEMBER` in its place."""
+    which = shlex.join([f"from_run={folder}", "search_member=MEMBER"])
+    return command.replace(shlex.quote(ANY_ARCHITECTURE), which)
+
+
 def final_command(cfg: DictConfig, folder: Path, space: SearchSpace, arch: str) -> str:
     """The command that trains an architecture of a run's space, with `ARCHITECTURE` in its place.
 
@@ -156,7 +166,7 @@ def final_command(cfg: DictConfig, folder: Path, space: SearchSpace, arch: str) 
             asked = _final_overrides(cfg, given_overrides(folder))
     except (HydraException, OmegaConfBaseException, UserError):
         return ""
-    command = ["python", "-m", "acenas", "experiment=final", *(asked or []), 'arch="ARCHITECTURE"']
+    command = ["python", "-m", "acenas", "experiment=final", *(asked or []), ANY_ARCHITECTURE]
     return "" if asked is None else shlex.join(command)
 
 

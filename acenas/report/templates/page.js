@@ -101,6 +101,16 @@ function stepper(points) {
 
 const plots = [];
 
+// Where a logarithmic axis has lines: at powers of ten, and where there are few of these in between.
+function powers(u, axis, min, max) {
+  const decades = Math.log10(max / min),
+    between = decades > 3 ? [1] : decades > 1 ? [1, 2, 5] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
+  const found = [];
+  for (let power = Math.floor(Math.log10(min)); power <= Math.log10(max); power++)
+    found.push(...between.map(each => each * 10 ** power).filter(each => each >= min && each <= max));
+  return found.length > 1 ? found : [min, max];
+}
+
 // A chart of `data` by `series`; `x` and `y` have a `label` and the `range` that is seen without zoom.
 function plot(
   holder,
@@ -146,11 +156,15 @@ function plot(
         y: {range: () => zoom.y ?? y.range},
       },
       axes: [
-        axis(x.label, {values: (_, splits) => splits.map(at => (at == null ? "" : String(at)))}),
+        axis(x.label, {
+          values: (_, splits) => splits.map(at => (at == null ? "" : String(+at.toPrecision(4)))),
+          ...(x.distr === 3 ? {splits: powers, filter: (_, splits) => splits} : {}),
+        }),
         axis(y.label, {size: 56}),
       ],
       cursor: {y: false, points: {show: false}, drag: {x: true, y: true, uni: 20, setScale: false}},
       hooks: {
+        destroy: [() => watch.disconnect()],
         draw: [draw],
         setCursor: [moved],
         setSelect: [
@@ -175,7 +189,8 @@ function plot(
     // the end of a drag is none
     if (Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) < 4) clicked(u);
   });
-  new ResizeObserver(() => u.setSize(size())).observe(holder);
+  const watch = new ResizeObserver(() => u.setSize(size()));
+  watch.observe(holder);
   holder.setAttribute("role", "application"); // keys are ours; `keys` says what they do
   holder.setAttribute("aria-roledescription", "chart");
   holder.setAttribute("aria-describedby", "keys");
@@ -233,7 +248,8 @@ const line = (colour, more = {}) => ({stroke: colour, width: 2, points: {show: f
 const beads = (colour, marker, most) => ({
   points: {show: true, size: 7, width: 0, fill: colour, paths: marked(marker, most)},
 });
-const steps = uPlot.paths.stepped({align: 1});
+const steps = uPlot.paths.stepped({align: 1}),
+  stepsBefore = uPlot.paths.stepped({align: -1});
 
 function tip(u) {
   const box = make("div", {className: "tip", hidden: true});
@@ -325,7 +341,7 @@ function run(data) {
   const margin = 0.05 * Math.abs(far - edge) || 0.05;
   const extent = [Math.min(edge, far) - margin, Math.max(edge, far) + margin];
 
-  const [first, second, third] = find(".chart");
+  const [first, second, third] = find(".chart:not(#front .chart)");
   const near = (u, xs, columns) => {
     const {left, top} = u.cursor,
       reach = 24;
@@ -444,7 +460,7 @@ function run(data) {
   readable(told, third);
 
   // What is known of one architecture, beside the charts.
-  const panel = find("#details")[0];
+  const panels = find(".details");
   const factsOf = place => [
     ["predicted rank", shown(data.rank[place])],
     ...Object.entries(data.values).map(([name, column]) => [
@@ -462,10 +478,12 @@ function run(data) {
   function tell(place) {
     const arch = data.arch[place],
       facts = factsOf(place);
-    panel.replaceChildren(
+    const member = data.front?.members.indexOf(arch) ?? -1;
+    for (const panel of panels) panel.replaceChildren(
       make("h3", {
         textContent:
-          place === data.returned ? "The returned architecture" : place === pinned ? "Pinned" : "An architecture",
+          (place === data.returned ? "The returned architecture" : place === pinned ? "Pinned" : "An architecture") +
+          (member < 0 ? "" : `, member ${member} of the front`),
       }),
       ...(data.pictures[place] ? [make("img", {src: data.pictures[place], alt: `picture of ${arch}`})] : []),
       make("p", {}, make("code", {textContent: arch})),
@@ -490,7 +508,7 @@ function run(data) {
     placeOf = row => trainings[row.cells[0].dataset.value - 1][0];
   const show = () => {
     mark();
-    for (const row of find("#trained tbody tr")) {
+    for (const row of find("#trained tbody tr, #members tbody tr")) {
       const place = row.place ?? placeOf(row);
       row.classList.toggle("hovered", place === hovered);
       row.classList.toggle("pinned", place === pinned);
@@ -516,6 +534,7 @@ function run(data) {
     row.addEventListener("mouseleave", () => hover(null));
   };
   rows.forEach(touchable);
+  if (data.front) front({data, values: data.values[data.front.y], chart, ringed, when, near, touchable});
   show();
 
   // The search marks matches of the whole space in the chart, and lists the best of those that were not trained.
@@ -569,6 +588,123 @@ function run(data) {
   };
 }
 
+// --- the front of a run ---
+
+// The chart of the front, its axes and the table of its members, beside the other charts of `run`.
+function front({data, values, chart, ringed, when, near, touchable}) {
+  const {costs, members, knee, train} = data.front,
+    places = new Map(data.arch.map((arch, place) => [arch, place]));
+  const [box] = find("#front"),
+    [select] = find("select", box),
+    [log] = find("input[type=checkbox]", box),
+    [unfit, count] = find("[role=status]", box);
+  const found = members.map(arch => places.get(arch)),
+    truth = data.front.true.map(arch => places.get(arch)),
+    bend = new Set(knee.map(arch => places.get(arch)));
+  const better = (a, b) => a !== null && (b === null || data.sign * (a - b) > 0);
+
+  const seen = values.filter(each => each !== null).sort((a, b) => data.sign * (a - b));
+  const worst = [seen[Math.floor(seen.length * 0.05)], ...found.map(place => values[place])];
+  const ends = [...worst.filter(each => each != null), seen.at(-1) ?? 0],
+    margin = 0.05 * (Math.max(...ends) - Math.min(...ends)) || 0.05;
+
+  let u = null;
+  function draw() {
+    const cost = costs[select.selectedIndex],
+      xs = data.values[cost.name];
+    const known = xs.map((_, place) => place).filter(place => xs[place] !== null && values[place] !== null);
+    const low = known.filter(place => xs[place] <= 0).length;
+    log.disabled = low > 0;
+    if (low) log.checked = false;
+    unfit.textContent = low
+      ? `${low} of ${known.length} architectures have a ${cost.name} of zero or less: no logarithmic axis shows them.`
+      : "";
+    const order = known.sort((a, b) => xs[a] - xs[b]),
+      rank = new Map(order.map((place, i) => [place, i]));
+    // The best of what is at least as cheap, and beyond the dearest as good as there.
+    const best = of => {
+      const column = order.map(() => null);
+      let value = null;
+      for (const place of of.filter(each => rank.has(each)).sort((a, b) => cost.sign * (xs[a] - xs[b]))) {
+        if (better(values[place], value)) value = values[place];
+        column[rank.get(place)] = value;
+      }
+      column[cost.sign > 0 ? order.length - 1 : 0] ??= value;
+      return column;
+    };
+    const only = there => order.map(place => (there(place) ? values[place] : null)),
+      among = new Set(found),
+      path = {paths: cost.sign > 0 ? steps : stepsBefore};
+    const at = order.map(place => xs[place]),
+      trained = only(place => when.has(place)),
+      of = only(place => among.has(place));
+    const [least, most] = [at[0] ?? 0, at.at(-1) ?? 1],
+      room = 0.03 * (most - least || Math.abs(most) || 1);
+    let [holder] = find(".chart", box);
+    if (u) {
+      ringed.splice(
+        ringed.findIndex(([other]) => other === u),
+        1,
+      );
+      plots.splice(plots.indexOf(u), 1);
+      u.destroy();
+      const fresh = make("div", {className: "chart", ariaLabel: holder.ariaLabel});
+      holder.replaceWith(fresh);
+      holder = fresh;
+    }
+    u = chart(
+      holder,
+      {
+        label: cost.name + (cost.sign > 0 ? "" : " (more is better)"),
+        distr: log.checked ? 3 : 1,
+        range: log.checked ? [least / 1.15, most * 1.15] : [least - room, most + room],
+      },
+      {label: data.front.y, range: [Math.min(...ends) - margin, Math.max(...ends) + margin]},
+      [
+        {},
+        dots(`${FADED}80`, 3),
+        dots(ORANGE, 7),
+        line(BLUE, path),
+        line(() => style("--ink"), {dash: [6, 4], width: 1.5, ...path}),
+        dots(BLUE, 8),
+        dots(RED, 12, "^"),
+      ],
+      [at, order.map(place => values[place]), trained, best(found), best(truth), of, only(place => bend.has(place))],
+      plot => {
+        const i = near(plot, at, [
+          [plot.data[1], 1],
+          [trained, 0.5],
+          [of, 0.1], // its points are larger
+        ]);
+        return i === null ? null : order[i];
+      },
+      place => (rank.has(place) ? [xs[place], values[place]] : null),
+    );
+  }
+  select.append(...costs.map(({name}) => make("option", {textContent: name})));
+  select.addEventListener("change", draw);
+  log.addEventListener("change", draw);
+  if (costs.length === 1) select.parentNode.hidden = true;
+  draw();
+
+  const rows = find("#members tbody tr"),
+    [search] = find("input[type=search]", box);
+  for (const row of rows) {
+    const member = row.cells[0].dataset.value;
+    row.place = found[member];
+    touchable(row);
+    if (train) row.lastElementChild.before(make("td", {}, copier(train.replace("MEMBER", member), "copy the command")));
+  }
+  if (train)
+    for (const head of find("#members thead tr"))
+      head.lastElementChild.before(make("th", {scope: "col", textContent: "to train it"}));
+  search.addEventListener("input", () => {
+    const wanted = words(search.value);
+    rows.forEach(row => (row.hidden = !matches(textOf(row), wanted)));
+    count.textContent = wanted.length ? `${rows.filter(row => !row.hidden).length} of ${rows.length} members` : "";
+  });
+}
+
 // --- the page of a comparison ---
 
 function comparison(data) {
@@ -583,12 +719,13 @@ function comparison(data) {
     const columns = uPlot.join(drawn.map(({name}) => chart.lines[name])); // of each: mean, low, high
     const series = [{}],
       bands = [];
+    const path = chart.steps ? {paths: chart.steps === "after" ? steps : stepsBefore} : {};
     for (const {colour, dash, marker} of drawn) {
       const start = series.length;
       series.push(
-        line(colour, {dash, ...beads(colour, marker, 8)}),
-        line("transparent"),
-        line("transparent"),
+        line(colour, {dash, ...beads(colour, marker, 8), ...path}),
+        line("transparent", path),
+        line("transparent", path),
       );
       bands.push({series: [start + 2, start + 1], fill: `${colour}26`});
     }
@@ -605,7 +742,7 @@ function comparison(data) {
       widest = Math.max(...drawn.map(({name}) => short(name, most).length));
     const u = plot(
       holder,
-      {label: "architectures trained", range: [columns[0][0], columns[0].at(-1)]},
+      {label: chart.x, range: [columns[0][0], columns[0].at(-1)]},
       chart,
       series,
       columns,
@@ -626,18 +763,26 @@ function comparison(data) {
           const i = u.cursor.idx;
           if (i == null || u.cursor.left < 0) return say([]);
           const rows = visible()
-            .map(([method, at]) => [method, until(columns[at], i), until(columns[at + 2], i)])
-            .filter(row => row[1] !== null)
+            .map(([method, at]) => [method, ...[0, 1, 2].map(each => (chart.steps ? columns[at + each][i] : until(columns[at + each], i)))])
+            .filter(row => row[1] != null)
             .sort((a, b) => chart.sign * (b[1] - a[1]));
           say([
-            make("b", {textContent: `after ${columns[0][i]} trainings`}),
-            ...rows.map(([method, mean, high]) =>
+            make("b", {
+              textContent: chart.steps
+                ? `${chart.x} ${+columns[0][i].toPrecision(4)}: what half of the seeds reach`
+                : `after ${columns[0][i]} trainings`,
+            }),
+            ...rows.map(([method, mean, low, high]) =>
               make(
                 "div",
                 {},
                 swatch(method),
                 `${short(method.name, 40)}: ${mean.toFixed(chart.digits)}` +
-                  (high === null ? "" : ` ± ${(high - mean).toFixed(chart.digits)}`),
+                  (high == null
+                    ? ""
+                    : chart.steps
+                      ? ` (quartiles ${low == null ? "–" : low.toFixed(chart.digits)}, ${high.toFixed(chart.digits)})`
+                      : ` ± ${(high - mean).toFixed(chart.digits)}`),
               ),
             ),
           ]);

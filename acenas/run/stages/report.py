@@ -21,7 +21,7 @@ from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
 from acenas.run.config import instantiate_in, objective_of, trains_architectures
-from acenas.run.networks import final_command
+from acenas.run.networks import final_command, member_command
 from acenas.run.parts import Parts
 from acenas.run.stages.candidates import keep
 from acenas.run.stages.labels import counted_costs
@@ -72,7 +72,8 @@ def report(
     costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned, *of_table])), cfg, parts)
     written = OmegaConf.to_yaml(cfg, resolve=True)
     train = final_command(cfg, folder, parts.space, search.returned)
-    pictures = write_report(folder, search, parts.space.draw, written, costs, train)
+    of_member = member_command(train, folder)
+    pictures = write_report(folder, search, parts.space.draw, written, costs, train, of_member)
     log_table(loggers, "report/best_architectures", best.join(costs, on="arch"), pictures)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
