@@ -88,13 +88,13 @@ import sys
 import acenas
 for name in acenas.__all__:
     getattr(acenas, name)
-import acenas.executors.slurm, acenas.report.__main__, acenas.run.commands.status, acenas.run.pipeline
+import acenas.executors.slurm, acenas.report.command, acenas.run.commands.status, acenas.run.pipeline
 run = acenas.search(
     budget=4, folder=sys.argv[1],
     overrides=["ranker=observed", "weak_labels=[]", "logger.mode=disabled", "search.per_round=4"],
 )
 print(run)
-assert acenas.report.__main__.main([str(run.folder), "--out", sys.argv[1] + "/compared"]) == 0
+assert acenas.report.command.main([str(run.folder), "--out", sys.argv[1] + "/compared"]) == 0
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,7 @@ from typing import Any
 
 IMPORTED = (
     "acenas.run.pipeline",
-    "acenas.report.__main__",
+    "acenas.report.command",
     "acenas.evaluation.from_scratch",
     "matplotlib.backends.backend_agg",
     "onnxruntime",

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from acenas.report import runs
-from acenas.report.__main__ import main as report
+from acenas.report.command import main as report
 from acenas.run.command_line import checked_config
 from acenas.run.commands import status
 from tests.report.runs import finished_run

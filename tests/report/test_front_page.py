@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from acenas.ranking.fronts import non_dominated
-from acenas.report.__main__ import main
+from acenas.report.command import main
 from acenas.report.figures import front_figure
 from acenas.report.front import attained, steps, true_front
 from acenas.report.page import write_report

@@ -17,7 +17,7 @@ import torch
 from acenas import Choices, Study
 from acenas.errors import shortened
 from acenas.ranker.baselines import ObservedRanker
-from acenas.report.__main__ import main
+from acenas.report.command import main
 from acenas.report.identity import Identity
 from acenas.trust import build
 from tests.report.conftest import Opened, seconds_to_load, violations
@@ -183,7 +183,7 @@ def test_nothing_that_a_strangers_configuration_names_is_run(
     nested: bool,
 ) -> None:
     # Curves take most of the time, and nothing of the configuration is in them.
-    monkeypatch.setattr("acenas.report.__main__.save_figure", lambda *_: b"")
+    monkeypatch.setattr("acenas.report.command.save_figure", lambda *_: b"")
     monkeypatch.setattr("acenas.report.comparison_page.figure_bytes", lambda *_: b"<svg/>")
     made, evil = tmp_path / "made", tmp_path / "evil.pkl"
     evil.write_bytes(pickle.dumps(Evil(made)))

@@ -18,7 +18,7 @@ from acenas import SearchRun
 from acenas.evaluation.objective import Objective
 from acenas.files import write_text
 from acenas.markup import cell, latex, markdown, one_line
-from acenas.report.__main__ import main
+from acenas.report.command import main
 from acenas.report.figures import figure_bytes
 from acenas.report.live.tables import log_table
 from acenas.report.page import SCRIPT as OUR_SCRIPT

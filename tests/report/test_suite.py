@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
-from acenas.report.__main__ import write_comparison
+from acenas.report.command import write_comparison
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.suite import (
     MEDIAN,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from acenas.errors import UserError, exit_status
-from acenas.report.__main__ import main as report
+from acenas.report.command import main as report
 from acenas.run.commands import benchmark, export, final, latency, new, run, status, study
 from acenas.tables.command import main as tables
 

@@ -77,7 +77,7 @@ def compare(cfg: DictConfig, folder: Path) -> int:
     from rich.console import Console  # takes seconds, all of it: after the checks
 
     from acenas.files import write_text
-    from acenas.report.__main__ import write_comparison
+    from acenas.report.command import write_comparison
     from acenas.report.comparison_page import build_comparison_page
     from acenas.run.benchmark.grid import Benchmark
 
