@@ -448,7 +448,7 @@ def test_a_search_for_a_front_that_was_killed_ends_as_if_it_had_not_been(
 
 @given(
     st.data(),
-    st.integers(1, 30),
+    st.integers(1, 12),
     st.sampled_from([["price"], {"speed": "max"}, {"price": "min", "energy": "min"}, ["energy", "seconds"]]),
 )
 @settings(deadline=None, max_examples=15)
