@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acenas.errors import UserError, reason_of
+from acenas.evaluation.curves import Curve, StopRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,8 @@ class Result:
         seconds: that it took; NaN where unknown.
         failure: why it failed; empty where it did not.
         costs: what else it showed, by name, such as its energy.
+        curve: what it showed on the way, the last point included; empty where it reports nothing.
+        stopped: whether a rule stopped it early; `value` is then that of the last point.
     """
 
     arch: str
@@ -61,6 +64,8 @@ class Result:
     seconds: float = math.nan
     failure: str = ""
     costs: Mapping[str, float] = field(default_factory=dict)
+    curve: Curve = ()
+    stopped: bool = False
 
 
 class Evaluator(ABC):

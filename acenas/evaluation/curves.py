@@ -1,0 +1,33 @@
+"""Trainings that report as they go: their curves, and the rule that stops one. Imports nothing heavy."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+Curve = Sequence[tuple[float, float]]
+"""What a training has shown so far: after how many epochs, and the objective then, in its unit; the last point last.
+
+An epoch is whatever the training counts: epochs, steps, seconds."""
+
+
+class StopRule(ABC):
+    """Says of a training that reports whether it goes on.
+
+    It is sent to the processes that train, so it can be pickled and holds numbers alone. Its answer depends on the
+    architecture and the training's own curve, not on what else is in training: in whatever order trainings report,
+    and on however many processes, the same ones are stopped.
+    """
+
+    @abstractmethod
+    def goes_on(self, arch: str, curve: Curve) -> bool:
+        """Whether the training of `arch`, an architecture that was asked for, goes on after the last point of `curve`.
+
+        It is asked after each point. Once it says no, it says so of every longer curve as well.
+        """
+
+
+class NeverStop(StopRule):
+    """Trains everything in full."""
+
+    def goes_on(self, arch: str, curve: Curve) -> bool:
+        """Always True."""
+        return True
