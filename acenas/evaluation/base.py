@@ -69,13 +69,20 @@ class Result:
 
 
 class Evaluator(ABC):
-    """Trains architectures, or looks their observed accuracies up. All accuracies are in percent."""
+    """Trains architectures, or looks their observed accuracies up. All accuracies are in percent.
 
-    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+    Attributes:
+        epochs: of a full training, in what its reports count; None for trainings that report nothing on their way.
+    """
+
+    epochs: float | None = None
+
+    def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         """Yields the results of the distinct `archs`, each as soon as it is there, in any order.
 
-        By default it calls `evaluate` on all of them; where that raises, on each alone, so that one failure costs no
-        other result. An evaluator that trains for long overrides it.
+        Trainings that report go on while `rule` says so. By default it calls `evaluate` on all of them; where that
+        raises, on each alone, so that one failure costs no other result. An evaluator that trains for long overrides
+        it.
         """
         try:
             seen = self.evaluate(archs)
@@ -86,7 +93,7 @@ class Evaluator(ABC):
                 yield Result(archs[0], math.nan, failure=reason_of(error))
             else:
                 for arch in archs:
-                    yield from self.results([arch])
+                    yield from self.results([arch], rule)
         else:
             yield from map(Result, seen.archs, seen.observed_accuracy.tolist(), seen.seconds.tolist())
 

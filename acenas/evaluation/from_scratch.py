@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation.base import Judge, Result
+from acenas.evaluation.curves import StopRule
 from acenas.evaluation.jobs import RESULT, TrainingJobs, arch_folder, read_result
 from acenas.executors import Executor
 from acenas.files import atomic_path
@@ -93,7 +94,7 @@ class TrainingEvaluator(TrainingJobs):
         self.checkpoint_seconds = checkpoint_seconds
 
     @override
-    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+    def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         """Trains `archs` and yields each result as it ends; a diverged training has failed.
 
         Raises:
@@ -101,7 +102,7 @@ class TrainingEvaluator(TrainingJobs):
         """
         batches_per_epoch(self.images, self.recipe.batch_size)  # raises before any process starts
         check_settings(self.folder / "training.json", self._settings)
-        yield from super().results(archs)
+        yield from super().results(archs, rule)
 
     @cached_property
     def _settings(self) -> dict[str, Any]:

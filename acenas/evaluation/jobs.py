@@ -18,6 +18,7 @@ from rich import get_console
 
 from acenas.errors import UserError, reason_of, require_at_least
 from acenas.evaluation.base import Evaluator, Observations, Result
+from acenas.evaluation.curves import StopRule
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.files import read_json, write_text
@@ -73,7 +74,7 @@ class TrainingJobs(Evaluator):
             Exception: where the training failed; others go on.
         """
 
-    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+    def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         """Trains `archs` and yields each result as it ends, those of finished trainings first."""
         alike: dict[str, list[str]] = {}
         for form, arch in zip(self.space.canonical_all(archs), archs, strict=True):

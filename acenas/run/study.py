@@ -22,6 +22,7 @@ from acenas.errors import UserError, reason_of
 from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.base import Result
 from acenas.evaluation.command import call, returned
+from acenas.evaluation.curves import StopRule
 from acenas.evaluation.objective import Objective, as_number
 from acenas.markup import html_code, html_table
 from acenas.report.front import write_front
@@ -215,7 +216,7 @@ class _Called(Evaluator):
         self.space, self.function, self.key = space, function, key
 
     @override
-    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+    def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         for arch in archs:
             start = time.monotonic()
             costs: dict[str, float] = {}
@@ -262,8 +263,8 @@ class _Shown(Evaluator):
         self._place: Any = None
 
     @override
-    def results(self, archs: Sequence[str]) -> Iterator[Result]:
-        for result in self.evaluator.results(archs):
+    def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
+        for result in self.evaluator.results(archs, rule):
             yield result
             self._show(result)
 
