@@ -216,12 +216,14 @@ class Study:
         with self._transaction():
             asked: list[int] = []
             while not asked or (count is not None and len(asked) < count):
-                queued = self.state.numbers(QUEUED)
-                if not queued and not self._begin_round():
+                if not self.state.numbers(QUEUED) and not self._begin_round():
                     break
-                queued = queued or self.state.numbers(QUEUED)  # none where all of the round is known already
-                asked += queued[: None if count is None else count - len(asked)]
-                self.state.update(asked, "observations", {"state": PENDING})
+                queued = self.state.numbers(QUEUED)  # none where all of the round is known already
+                now = queued[: min(self._affordable(), (count or self.budget) - len(asked))]
+                if queued and not now:  # epochs may be left once what is pending was told
+                    break
+                self.state.update(now, "observations", {"state": PENDING})
+                asked += now
             self.state.write()
             return [self.trial(number) for number in asked]
 
@@ -354,10 +356,7 @@ class Study:
     def is_done(self) -> bool:
         """Whether all trainings are told, as many as the budget says, or as there are architectures."""
         with self._transaction():
-            trials = self.state.trials
-            ended = trials["state"].isin(ENDED).all()
-            spent = len(trials) >= self.budget or not self._affordable() or len(self.state.left) == 0
-            return bool(ended and spent)
+            return self._is_done()
 
     @property
     def observations(self) -> pd.DataFrame:
@@ -489,8 +488,7 @@ class Study:
                 f"another process has raised the budget of {self.folder}; open the study again to go on with it"
             )
         number = self.state.last_round + 1
-        affordable = self._affordable()
-        if len(self.state.trials) >= self.budget or not affordable:
+        if len(self.state.trials) >= self.budget or not self._affordable():
             return False
         self._fit(number - 1)
         left = self.state.left
@@ -500,7 +498,6 @@ class Study:
             return False
         generator = numpy_generator(self.seed, "acquisition", number)
         positions, reasons = self.search.choose(number, left, self.state, generator)
-        positions, reasons = positions[:affordable], reasons[:affordable]
         self.state.begin_round(number, [self.state.archs[i] for i in positions], reasons)
         self._stop_anew(number)
         return True
@@ -529,14 +526,20 @@ class Study:
             return self.budget
         return int((self.budget_epochs - self.state.paid) * (1 + 1e-9) // self.epochs)
 
+    def _is_done(self) -> bool:
+        trials = self.state.trials
+        if (trials["state"] == PENDING).any():
+            return False
+        if not self._affordable():
+            return True
+        spent = len(trials) >= self.budget or len(self.state.left) == 0
+        return bool(spent and trials["state"].isin(ENDED).all())
+
     def _rounds_alike(self, smaller: int) -> int:
         """The rounds so far that a search of this budget begins with, where it was `smaller` trainings before."""
-        sizes = (
-            self.state.trials.groupby("round").size().tolist()
-        )  # the last ones may have been cut by epochs
-        cut = [size < self.search.round_size(sum(sizes[:i])) for i, size in enumerate(sizes)]
-        alike = cut.index(True) if True in cut else len(sizes)
-        return min(alike, self.search.rounds_alike(smaller))
+        trials = self.state.trials  # what there were no epochs left for was not asked
+        cut = trials["round"][trials["state"] == QUEUED]
+        return min([self.search.rounds_alike(smaller), *(cut - 1)])
 
     def _check_budget(self) -> None:
         """Raises `UserError` where there are fewer architectures than the budget, or epochs than a training has."""
@@ -561,10 +564,10 @@ class Study:
         return bool(read_description(self.folder).get("budget", self.budget) == self.budget)
 
     def _fit_last(self) -> None:
-        """Fits the ranker after the last round where that is complete."""
+        """Fits the ranker after the last round where that is complete, or no epochs are left for the rest of it."""
         last = self.state.last_round
         of_round = self.state.trials[self.state.trials["round"] == last]
-        if of_round["state"].isin(ENDED).all() and self._is_current():
+        if (of_round["state"].isin(ENDED).all() or self._is_done()) and self._is_current():
             self._fit(last)
 
     def _fit(self, number: int) -> None:
