@@ -31,3 +31,18 @@ class NeverStop(StopRule):
     def goes_on(self, arch: str, curve: Curve) -> bool:
         """Always True."""
         return True
+
+
+def points_until_stop(rule: StopRule | None, arch: str, curve: Curve, epochs: float) -> int:
+    """Returns after how many points of `curve` the rule stops the training of `arch`; 0 where it goes on, or is done.
+
+    The rule is not asked about a full training, which has `epochs` epochs.
+
+    >>> points_until_stop(NeverStop(), "a", [(1, 10.0), (2, 11.0)], epochs=9)
+    0
+    """
+    if rule is not None:
+        for count in range(1, len(curve) + 1):
+            if curve[count - 1][0] < epochs and not rule.goes_on(arch, curve[:count]):
+                return count
+    return 0
