@@ -265,7 +265,7 @@ class FunctionEvaluator(TrainingJobs):
         start = time.monotonic()
         reports = None
         if self.epochs is not None:
-            reports = Reports(folder, self.epochs, goes_on, resumes=False)
+            reports = Reports(folder, self.epochs, goes_on)
         shown = followed(call(self.function, self.space, arch), reports.add if reports else None)
         if reports and reports.stopped:
             return None
@@ -282,7 +282,7 @@ def followed(shown: Any, report: Callable[[float, float], bool] | None) -> Any:
             closed, and the last value is returned. None where reports are not asked for.
 
     Raises:
-        UserError: where what it yields is no number, or no pair of two; where `report` is there and it yields nothing.
+        UserError: where what it yields is no number or pair of numbers; where it does not yield, but `report` is there.
     """
     if not inspect.isgenerator(shown):
         if report is not None:

@@ -18,7 +18,7 @@ from rich import get_console
 
 from acenas.errors import UserError, reason_of, require_at_least
 from acenas.evaluation.base import Evaluator, Observations, Result
-from acenas.evaluation.curves import Curve, StopRule, points_until_stop
+from acenas.evaluation.curves import StopRule, finished, goes_on, points_until_stop
 from acenas.evaluation.reports import GoesOn, read_points
 from acenas.executors import Executor, LocalProcesses, Lost
 from acenas.executors.progress import show_progress
@@ -96,8 +96,8 @@ class TrainingJobs(Evaluator):
             if (shown := self._known_results(folder, form, alike[form], rule)) is not None:
                 yield from shown
             else:
-                goes_on = partial(_goes_on, rule, alike[form], self.epochs)
-                work[folder] = partial(self.sent()._attempt, form, len(work), goes_on)
+                asked = partial(goes_on, rule, alike[form], self.epochs or math.inf)
+                work[folder] = partial(self.sent()._attempt, form, len(work), asked)
         ended = self.executor.run(work, self.folder / ".submitit", self.jobs)
         for folder, outcome in show_progress(ended, len(work), 0, get_console(), "trained"):
             form = forms[folder]
@@ -122,17 +122,15 @@ class TrainingJobs(Evaluator):
         full = read_result(folder, form) if (folder / RESULT).exists() else None
         results = []
         for arch in archs:
-            if self.epochs and (end := points_until_stop(rule, arch, curve, self.epochs)):
+            if self.epochs and (end := points_until_stop(rule, arch, self.epochs, curve)):
                 _, value, seconds = points[end - 1]
                 results.append(Result(arch, value, seconds, curve=curve[:end], stopped=True))
             elif full is None:
                 return None
             else:
                 value, seconds = (full.get(name, math.nan) for name in ("value", "seconds"))
-                # A training that ended by itself is a full one.
-                last = [(float(self.epochs), value)] if self.epochs and curve else []
-                way = [*(point for point in curve if point[0] < self.epochs), *last] if self.epochs else []
-                results.append(Result(arch, value, seconds, costs=full.get("costs", {}), curve=way))
+                shown = finished(curve, self.epochs, value) if self.epochs and curve else []
+                results.append(Result(arch, value, seconds, costs=full.get("costs", {}), curve=shown))
         return results
 
     def evaluate(self, archs: Sequence[str]) -> Observations:
@@ -180,12 +178,3 @@ def read_result(folder: Path, arch: str | None = None) -> dict[str, Any]:
     if arch not in (None, result["arch"]):
         raise UserError(f"{path} is the result of {result['arch']}, not of {arch}; remove its folder")
     return result
-
-
-def _goes_on(rule: StopRule | None, archs: Sequence[str], epochs: float | None, curve: Curve) -> bool:
-    """Whether the training of architectures that compute the same function goes on for one of them."""
-    return (
-        rule is None
-        or (epochs is not None and curve[-1][0] >= epochs)
-        or any(rule.goes_on(arch, curve) for arch in archs)
-    )

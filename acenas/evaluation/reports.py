@@ -49,7 +49,7 @@ class Reports:
     """Takes in the reports of a training that runs in this process, or is watched by it, and says whether it goes on.
 
     Args:
-        folder: of the training; `curve.csv` in it grows with each report.
+        folder: of the training; `curve.csv` in it grows with each report. None for nothing that is kept.
         epochs: of a full training.
         goes_on: is asked after each report.
         resumes: whether the training may go on from where an earlier process has left it. Then what was reported
@@ -60,15 +60,20 @@ class Reports:
         stopped: whether it has to end.
     """
 
-    def __init__(self, folder: Path, epochs: float, goes_on: GoesOn, resumes: bool) -> None:
-        self.path = folder / CURVE
+    def __init__(self, folder: Path | None, epochs: float, goes_on: GoesOn, resumes: bool = False) -> None:
+        self.path = folder and folder / CURVE
         self.epochs = epochs
-        self.points = read_points(folder) if resumes else []
+        self.points = read_points(folder) if folder and resumes else []
         self.stopped = False
         self._goes_on = goes_on
         self._started = False
         self._clock = time.monotonic()
         self._before = 0.0
+
+    @property
+    def curve(self) -> Curve:
+        """All reports."""
+        return [(epoch, value) for epoch, value, _ in self.points]
 
     @property
     def seconds(self) -> float:
@@ -93,9 +98,10 @@ class Reports:
         elif epoch <= (last := self.points[-1].epoch):
             raise UserError(f"epoch {epoch:g} is reported after epoch {last:g}; report each once, in order")
         self.points.append(Point(epoch, value, self.seconds))
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(self.points[-1]))
-        self.stopped = self.stopped or not self._goes_on([(at, shown) for at, shown, _ in self.points])
+        if self.path:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(_line(self.points[-1]))
+        self.stopped = self.stopped or not self._goes_on(self.curve)
         return not self.stopped
 
     def _start(self, epoch: float) -> None:
@@ -104,7 +110,8 @@ class Reports:
         self.points = [point for point in self.points if point.epoch < epoch]
         if self.points:
             self._before = self.points[-1].seconds
-        write_text(self.path, ",".join(Point._fields) + "\n" + "".join(map(_line, self.points)))
+        if self.path:
+            write_text(self.path, ",".join(Point._fields) + "\n" + "".join(map(_line, self.points)))
 
 
 def _line(point: Point) -> str:

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from acenas.errors import UserError
 from acenas.evaluation.base import Evaluator, Judge, Observations, Result
-from acenas.evaluation.curves import Curve, StopRule, points_until_stop
+from acenas.evaluation.curves import Curve, StopRule, finished, points_until_stop
 from acenas.evaluation.objective import Objective
 from acenas.tables.catalogue import find_table
 from acenas.tables.schema import Accuracy, Other, TrainSeconds, check_percent, parse_column
@@ -121,7 +121,7 @@ class TableEvaluator(_TableColumn, Evaluator):
                 yield result
                 continue
             curve = self._curve(result)
-            if end := points_until_stop(rule, result.arch, curve, self.epochs):
+            if end := points_until_stop(rule, result.arch, self.epochs, curve):
                 length, value = curve[end - 1]
                 seconds = result.seconds * length / self.epochs
                 yield Result(result.arch, value, seconds, curve=curve[:end], stopped=True)
@@ -132,8 +132,8 @@ class TableEvaluator(_TableColumn, Evaluator):
         assert self.epochs is not None
         (row,) = self._table.rows([full.arch])
         shown = {length: float(self._table.column(column)[row]) for length, column in self._shorter.items()}
-        shown[self.epochs] = full.value
-        return [(length, value) for length, value in sorted(shown.items()) if not math.isnan(value)]
+        points = [(length, value) for length, value in sorted(shown.items()) if not math.isnan(value)]
+        return finished(points, self.epochs, full.value)
 
     @override
     def evaluate(self, archs: Sequence[str]) -> Observations:

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from acenas.errors import UserError, quotable
+from acenas.evaluation.curves import Curve
 from acenas.evaluation.objective import as_number
-from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
+from acenas.search.state import ENDED, PENDING, QUEUED, TRAINED, WAITING, StudyState
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ Named = Trial | int | np.integer[Any] | str | Mapping[str, Any]
 """A trial, its number, its architecture or its choices."""
 
 
+@dataclass(frozen=True)
+class Reporting:
+    """A training that reports: of `arch`, in a round or `WAITING` for it to be chosen again, and whether it ended."""
+
+    arch: str
+    round: int
+    has_ended: bool
+
+
 class Answers:
     """Takes in what trainings showed, of trials that the study asked for and of what was trained elsewhere.
 
@@ -62,7 +72,7 @@ class Answers:
         message: str,
         costs: Mapping[str, Any] = {},
     ) -> bool:
-        """Takes in the end of a training, in one of the states `TRAINED` and `FAILED`; False where nobody asked for it.
+        """Takes in the end of a training, in one of the states `ENDED`; False where nobody asked for it.
 
         Raises:
             UserError: where it was told to have ended in another way, there is no such trial or architecture, or
@@ -72,6 +82,18 @@ class Answers:
         if found is not None:
             self._settle(*found, state, value, seconds, message, costs)
         return found is not None
+
+    def report(self, trial: Named, points: Curve) -> Reporting | None:
+        """Takes in what a training reports on its way; None where nobody asked for it."""
+        found = self._find(trial)
+        if found is None:
+            return None
+        name, number = found
+        waits = name == "answers"
+        row = (self.state.answers if waits else self.state.trials).loc[number].to_dict()
+        if row["state"] not in ENDED:
+            self.state.add_points(row["arch"], WAITING if waits else row["round"], points)
+        return Reporting(row["arch"], WAITING if waits else int(row["round"]), row["state"] in ENDED)
 
     def arch(self, trial: Named) -> str:
         """The architecture that is meant. Raises `UserError` where it is none of the space."""
@@ -148,9 +170,9 @@ class Answers:
         """Takes in the end of a training, of a row of `observations` or `answers`."""
         column = self.objective.column
         before = (self.state.trials if name == "observations" else self.state.answers).loc[row]
-        if before["state"] in (TRAINED, FAILED):
+        if before["state"] in ENDED:
             if before["state"] != state or (state == TRAINED and before[column] != value):
-                was = before[column] if before["state"] == TRAINED else "failed"
+                was = before[column] if before["state"] == TRAINED else before["state"]
                 raise UserError(
                     f"trial {row} ({before['arch']}) was told before: {was}; that stands, not {value}"
                 )
@@ -159,11 +181,18 @@ class Answers:
         told_of = {"state": state, "seconds": seconds, "message": quotable(message), column: observed}
         if state == TRAINED:
             told_of |= self.state.costs.told(costs, seconds)
+        if self.state.epochs is not None:
+            told_of["epochs"] = self._paid(str(before["arch"]), state)
         self.state.update([row], name, told_of)
         self.state.write(name)
         told = self.state.told[column].dropna()
         if len(told) == min(3, self.budget):
             self._warn_of_fractions(told)
+
+    def _paid(self, arch: str, state: str) -> float | None:
+        """The epochs of a training that ended: all of them, or those of its last report."""
+        curve = self.state.curve(arch)
+        return curve[-1][0] if curve and state != TRAINED else self.state.epochs
 
     def _warn_of_fractions(self, values: Collection[float]) -> None:
         if self.objective.unit == "%" and len(values) and 0 <= min(values) <= max(values) <= 1:

@@ -21,6 +21,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     file = folder / STUDY
     kind = {
         "budget?": int,
+        "epochs?": float,
+        "budget_epochs?": float,
         "seed?": int,
         "objective?": {"name": str, "unit": str, "direction": str},
         "constraints?": {str: float},
@@ -50,8 +52,13 @@ def settings_of(thing: Any, name: str) -> dict[str, str]:
 def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     """Raises `UserError` where `folder` holds `theirs`, a study that differs from `mine` in more than the budget."""
     theirs = {"front": {}, **theirs} if theirs else {}  # there were none before 0.2
+    if theirs and theirs.get("epochs") != mine.get("epochs"):
+        has, not_ = (f"{each['epochs']:g}" if "epochs" in each else "uncounted" for each in (theirs, mine))
+        raise UserError(
+            f"{folder} holds a study whose trainings have {has} epochs, not {not_}; choose another folder"
+        )
     for name, value in mine.items():
-        if name in theirs and theirs[name] != value and name != "budget":
+        if name in theirs and theirs[name] != value and name not in ("budget", "budget_epochs"):
             both = [shorten(str(each), 150, placeholder=" ...") for each in (theirs[name], value)]
             what = {
                 "choices": "space",
@@ -62,7 +69,9 @@ def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str,
             raise UserError(
                 f"{folder} holds a study with another {what} ({both[0]}, not {both[1]}); choose another folder"
             )
-    if (before := theirs.get("budget", 0)) > mine["budget"]:
-        raise UserError(
-            f"{folder} holds a study of {before} trainings; a budget can be raised, not lowered to {mine['budget']}"
-        )
+    for name, what in (("budget", "trainings"), ("budget_epochs", "epochs")):
+        before, now = theirs.get(name, 0), mine.get(name, 0)
+        if before > now:
+            raise UserError(
+                f"{folder} holds a study of {before:g} {what}; a budget can be raised, not lowered to {now:g}"
+            )

@@ -16,6 +16,7 @@ from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score
 from acenas.search.rounds import Search
 from acenas.search.state import StudyState
+from acenas.search.stopping import Belief, Stopping
 from acenas.spaces import SearchSpace
 
 
@@ -39,7 +40,7 @@ class Evolution(Search):
     per_round: int
 
     def __post_init__(self) -> None:
-        check_budget(self.budget, self.per_round)
+        check_budget(self.budget, per_round=self.per_round)
         if not 1 <= self.tournament <= self.population:
             raise UserError(
                 f"search.tournament={self.tournament} must be between 1 and search.population={self.population}"
@@ -49,13 +50,10 @@ class Evolution(Search):
     def _population(self, state: StudyState) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The members: `[P]`, their positions in `state.known`, and `[P]`, which are better (higher)."""
 
-    @property
     @override
-    def round_sizes(self) -> list[int]:
-        """The sizes of the rounds: the population, then its children."""
-        first = min(self.population, self.budget)
-        full, rest = divmod(self.budget - first, self.per_round)
-        return [size for size in (first, *[self.per_round] * full, rest) if size]
+    def round_size(self, done: int) -> int:
+        """The size of the population, then of its children."""
+        return min(self.per_round if done else self.population, self.budget - done)
 
     @override
     def anytime(self, with_front: bool = False) -> bool:
@@ -69,7 +67,7 @@ class Evolution(Search):
         state: StudyState,
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
-        size = min(self.round_sizes[number - 1], len(left))
+        size = min(self.round_size(len(state.trials)), len(left))
         if number == 1:
             return generator.permutation(left)[:size], ["random"] * size
         space, (known, _) = state.space, state.known
@@ -141,6 +139,7 @@ class RegularisedEvolution(Evolution):
         tournament: members of which the best is a parent; a quarter of the population, as in the paper (25 of 100).
         per_round: children that are trained at once; 1, as published, to learn from each before the next.
         candidates: what the first population is drawn from in a space too large to list.
+        stopping: see `Search`.
 
     Raises:
         UserError: for a number outside its range.
@@ -151,6 +150,7 @@ class RegularisedEvolution(Evolution):
     tournament: int = 5
     per_round: int = 1
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    stopping: Stopping = Belief()  # noqa: RUF009 (frozen)
     name = "evolution"
 
     @override
@@ -173,6 +173,7 @@ class NSGA2(Evolution):
         population: the number of members, 2 or more.
         per_round: children of a generation; fewer than the population, to learn from them sooner.
         candidates: what the first population is drawn from in a space too large to list.
+        stopping: see `Search`.
 
     Raises:
         UserError: for a number outside its range, or where the study has no front.
@@ -182,6 +183,7 @@ class NSGA2(Evolution):
     population: int = 20
     per_round: int = 5
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    stopping: Stopping = Belief()  # noqa: RUF009 (frozen)
     name = "nsga2"
     tournament = 2
 
@@ -196,7 +198,7 @@ class NSGA2(Evolution):
         costs = state.known_costs
         assert costs is not None  # as `check` says
         points = np.column_stack([-state.known[1], costs])
-        rounds = np.concatenate([np.ones(len(state.given)), state.told["round"]])
+        rounds = np.concatenate([np.ones(len(state.given)), state.finished["round"]])
         members = np.zeros(0, np.int64)
         for number in sorted(set(rounds.tolist())):  # generation by generation: who once left never returns
             both = np.concatenate([members, np.flatnonzero(rounds == number)])

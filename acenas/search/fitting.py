@@ -15,7 +15,8 @@ from acenas.evaluation.labels import counted_by_default, informative
 from acenas.evaluation.objective import for_float32
 from acenas.ranker import Ranker
 from acenas.search.inputs import Labels, weak_labels_of
-from acenas.search.state import StudyState
+from acenas.search.state import STOPPED, StudyState
+from acenas.search.stopping import Stopping
 from acenas.spaces import GraphBatch
 from acenas.tables import WeakLabels
 
@@ -34,6 +35,7 @@ class Fitting:
         given: weak labels to pretrain on. Frames are read at once; a function, or names of what can be counted, when
             the ranker is first used. None for those of the folder, or else for what can be counted.
         pretrained: whether `ranker` was pretrained already; None for one that is pretrained here.
+        stopping: says what trainings that were stopped would have shown.
 
     Attributes:
         labels: the weak labels where they are known, else what they are made of.
@@ -51,8 +53,10 @@ class Fitting:
         seed: int,
         given: Labels | None,
         pretrained: bool | None,
+        stopping: Stopping,
     ) -> None:
         self.ranker = ranker
+        self.stopping = stopping
         self.state = state
         self.seed = seed
         self.folder = folder / FOLDER
@@ -106,10 +110,24 @@ class Fitting:
         if worst == np.nanmax(utilities):
             failed -= max(abs(worst), 1.0)
         observed = np.where(np.isnan(utilities), failed, utilities)
-        self.ranker.finetune(
-            state.known_graphs, torch.tensor(for_float32(observed), dtype=torch.float32), round=number
-        )
+        graphs, (stopped, expected) = state.known_graphs, self._stopped(number)
+        if stopped:
+            graphs = GraphBatch.cat([graphs, state.graphs_of(stopped)])
+            observed = np.concatenate([observed, expected])
+        self.ranker.finetune(graphs, torch.tensor(for_float32(observed), dtype=torch.float32), round=number)
         return self._scores(self.state.graphs)
+
+    def _stopped(self, number: int) -> tuple[list[str], NDArray[np.float64]]:
+        """What was stopped early up to round `number`, and the utilities `[n]` that it would have in the end."""
+        trials = self.state.trials
+        stopped = trials["arch"][trials["state"] == STOPPED].tolist()
+        if not stopped or self.stopping.extrapolation is None:
+            return [], np.zeros(0)
+        past = self.state.past(number + 1)
+        found = self.stopping.extrapolation.utilities(past, self.stopping.lengths(past.full), stopped)
+        return [arch for arch, value in zip(stopped, found, strict=True) if np.isfinite(value)], found[
+            np.isfinite(found)
+        ]
 
     def score(self, archs: Sequence[str]) -> NDArray[np.floating]:
         """`[n]`: scores of other architectures, in canonical form, by the last fit."""

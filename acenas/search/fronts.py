@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import norm, qmc, rankdata
+from scipy.stats import qmc, rankdata
 from torch import Tensor
 from typing_extensions import override
 
@@ -15,7 +15,7 @@ from acenas.errors import UserError
 from acenas.ranker.prior import CorrectedPrior
 from acenas.ranking.fronts import REFERENCE, first_of_fronts, non_dominated
 from acenas.search.acquisition import GOLDEN, Acquisition
-from acenas.search.state import StudyState
+from acenas.search.state import StudyState, normal_scores
 from acenas.training.lightning import one_thread
 
 Chosen = tuple[NDArray[np.int64], list[str]]
@@ -203,32 +203,21 @@ def _process(
     rows, candidates = (
         torch.from_numpy(features.rows(graphs)) for graphs in (trained, state.graphs[torch.from_numpy(left)])
     )
-    scores = torch.from_numpy(_normal_scores(state.last_scores)[left, None])
+    scores = torch.from_numpy(normal_scores(state.last_scores)[left, None])
     process = CorrectedPrior(rows, _scores_before(state), torch.zeros_like(observed), observed)
     return process, candidates, scores
 
 
 def _scores_before(state: StudyState) -> Tensor:
     """`[n, 1]`: the normal scores that what is known had just before it was observed; 0 where it had none."""
-    found = np.zeros(len(state.given) + len(state.told))
-    positions, rounds = state.positions_of(state.told["arch"]), state.told["round"].to_numpy()
-    for name in state.scores.columns[1:]:  # in the order of the fits: later ones replace earlier ones
-        number = int(name.removeprefix("round_")) if name.startswith("round_") else 0
-        scores = _normal_scores(state.scores[name].to_numpy())[positions]
-        later = (rounds > number) & np.isfinite(scores)
-        found[len(state.given) :][later] = scores[later]
-    return torch.from_numpy(found[:, None])
-
-
-def _normal_scores(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """`[n]`: for each value what a standard normal variable has at its rank among the others; NaN for NaN."""
-    ranks = rankdata(values, nan_policy="omit")
-    return np.asarray(norm.ppf((ranks - 0.5) / max(np.isfinite(ranks).sum(), 1)))
+    done = state.finished
+    before = state.scores_before(done["arch"].tolist(), done["round"].to_numpy())
+    return torch.from_numpy(np.concatenate([np.zeros(len(state.given)), before])[:, None])
 
 
 def _standardised(utilities: NDArray[np.float64]) -> Tensor:
     """`[n]`: normal scores of utilities with mean 0 and deviation 1; those of failures are the worst."""
-    scores = _normal_scores(np.where(np.isnan(utilities), -np.inf, utilities))
+    scores = normal_scores(np.where(np.isnan(utilities), -np.inf, utilities))
     return torch.from_numpy((scores - scores.mean()) / max(scores.std(), 1e-6))
 
 

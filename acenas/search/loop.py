@@ -12,11 +12,12 @@ import pandas as pd
 
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator
+from acenas.evaluation.curves import StopRule
 from acenas.files import read_json, write_text
 from acenas.search.answers import Trial
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.state import FAILED
-from acenas.search.study import Study
+from acenas.search.study import STOP, Study
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def run_study(
         number = trials[0].round
         for callback in callbacks:
             callback.on_round_start(number, [trial.arch for trial in trials])
-        _train(study, evaluator, trials, attempts)
+        _train(study, evaluator, trials, attempts, study.rule(number))
         study.fit()
         _report(study, callbacks)
         _stop_where_too_many_failed(study, number, 0 if stop_on_failure else 0.5)
@@ -82,7 +83,9 @@ def run_study(
     return SearchResult(observations, study.state.scores, study.state.given, study.fronts())
 
 
-def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:
+def _train(
+    study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int, rule: StopRule | None
+) -> None:
     """Tells the study what each training shows as soon as it ends.
 
     What fails `attempts` times, by itself or by a value that is not finite, has failed.
@@ -91,9 +94,13 @@ def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts
     for left in reversed(range(attempts)):
         if not waiting:
             return
-        for result in evaluator.results(list(waiting)):
+        archs = list(waiting)  # one that reports nothing need not take a rule
+        for result in evaluator.results(archs) if rule is None else evaluator.results(archs, rule):
             if math.isfinite(result.value) and not result.failure:
-                study.tell(waiting.pop(result.arch), result.value, result.seconds, result.costs)
+                at = result.curve[-1][0] if result.stopped else None
+                told = (result.value, result.seconds, result.costs, at, result.curve[:-1])
+                answer = study.tell(waiting.pop(result.arch), *told)
+                assert answer == STOP  # the evaluator asks the same rule
             elif not left:
                 reason = result.failure or f"{study.objective.name} is {result.value}"
                 study.fail(waiting.pop(result.arch), reason, result.seconds)

@@ -18,6 +18,7 @@ from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score
 from acenas.search.fronts import HypervolumeGain
 from acenas.search.state import StudyState
+from acenas.search.stopping import Belief, Stopping
 from acenas.spaces import SearchSpace
 
 MOST_COMPARED = 300
@@ -45,16 +46,25 @@ class Search(ABC):
         candidates: the source of candidates in a space too large to list.
         confidence: the least probability that another architecture is better than the best observed, without noise,
             for it to be returned instead; None for always the best observed. See `returned_after_each`.
+        stopping: stops trainings early, where the study has a budget of epochs.
     """
 
     budget: int
     confidence: float | None = None
     candidates: Candidates = Candidates()
+    stopping: Stopping = Belief()
+
+    @abstractmethod
+    def round_size(self, done: int) -> int:
+        """The number of architectures of the next round, where `done` were chosen before, fewer than the budget."""
 
     @property
-    @abstractmethod
     def round_sizes(self) -> list[int]:
         """The number of architectures of each round; they add up to the budget."""
+        sizes: list[int] = []
+        while (done := sum(sizes)) < self.budget:
+            sizes.append(self.round_size(done))
+        return sizes
 
     @abstractmethod
     def anytime(self, with_front: bool = False) -> bool:
@@ -109,6 +119,10 @@ class Search(ABC):
         other = copy.copy(self)
         other.budget = budget
         return other
+
+    def most_trainings(self, budget_epochs: float, epochs: float | None) -> int:
+        """The trainings that so many epochs can begin, where a full training has `epochs`."""
+        return max(int(budget_epochs // self.stopping.lengths(epochs or budget_epochs)[0]), 1)
 
     def rounds_alike(self, smaller: int) -> int:
         """The number of rounds that begin a search of `smaller` trainings, but for its last one, and this one alike."""
@@ -167,6 +181,7 @@ class BudgetedSearch(Search):
         final: chooses the last round, where `num_final` is not 0.
         confidence: see `Search`; above 0.5 and below 1.
         candidates: see `Search`: a sample, and an evolution from the best scores.
+        stopping: see `Search`.
 
     Raises:
         UserError: for a number outside its range.
@@ -183,22 +198,26 @@ class BudgetedSearch(Search):
     final: Acquisition = BestAndRandom()  # noqa: RUF009 (frozen)
     confidence: float | None = 0.95
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
+    stopping: Stopping = Belief()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        check_budget(self.budget, self.per_round, self.num_final, self.growth, self.num_first)
+        check_budget(
+            self.budget,
+            per_round=self.per_round,
+            num_final=self.num_final,
+            growth=self.growth,
+            num_first=self.num_first,
+        )
         if self.confidence is not None and not 0.5 < self.confidence < 1:
             raise UserError(
                 f"search.confidence={self.confidence} must be above 0.5 and below 1, or null for the best observed"
             )
 
-    @property
     @override
-    def round_sizes(self) -> list[int]:
-        sizes: list[int] = []
-        while left := self.budget - self.num_final - sum(sizes):
-            least = self.per_round if sizes else max(self.per_round, self.num_first)
-            sizes.append(min(max(least, int(self.growth * sum(sizes))), left))
-        return [*sizes, self.num_final] if self.num_final else sizes
+    def round_size(self, done: int) -> int:
+        least = self.per_round if done else max(self.per_round, self.num_first)
+        left = self.budget - self.num_final - done
+        return min(max(least, int(self.growth * done)), left) if left > 0 else self.num_final
 
     @override
     def anytime(self, with_front: bool = False) -> bool:
@@ -217,12 +236,12 @@ class BudgetedSearch(Search):
         generator: np.random.Generator,
     ) -> tuple[NDArray[np.int64], list[str]]:
         """Chooses by the latest scores, and by the costs where the study has a front."""
-        sizes = self.round_sizes
-        size = min(sizes[number - 1], len(left))
-        if state.costs.front and not (self.num_final and number == len(sizes)):
+        done = len(state.trials)
+        size, is_last = min(self.round_size(done), len(left)), done >= self.budget - self.num_final
+        if state.costs.front and not is_last:
             positions, reasons = self.front_acquisition.propose_front(state, left, size, generator)
         else:
-            rule = self._rule(number, len(sizes), state.scores.columns)
+            rule = self.final if is_last else self._rule(number, state.scores.columns)
             positions, reasons = rule.propose(state.last_scores[left], size, generator)
         return left[positions], reasons
 
@@ -237,9 +256,7 @@ class BudgetedSearch(Search):
         """Returns what evolves from the best candidates."""
         return self.candidates.evolve(state, scores, score, generator)
 
-    def _rule(self, number: int, rounds: int, fits: Collection[str]) -> Acquisition:
-        if self.num_final and number == rounds:
-            return self.final
+    def _rule(self, number: int, fits: Collection[str]) -> Acquisition:
         if number > 1 or "given" in fits:
             return self.acquisition
         return self.first if "pretrained" in fits else BestAndRandom(best=0.0)  # nothing to go by: at random

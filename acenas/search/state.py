@@ -11,24 +11,36 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
 
 from acenas.errors import UserError
+from acenas.evaluation.curves import Curve
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, read_frame
 from acenas.search.costs import Costs, predicted_costs
+from acenas.search.extrapolation import Past
 from acenas.spaces import GraphBatch, SearchSpace
 
-QUEUED, PENDING, TRAINED, FAILED = "queued", "pending", "trained", "failed"
-"""States of a trial: chosen in a round that has begun, asked for, told, or failed."""
+QUEUED, PENDING, TRAINED, FAILED, STOPPED = "queued", "pending", "trained", "failed", "stopped"
+"""States of a trial: chosen in a round that has begun, asked for, told, failed, or stopped early."""
 
+ENDED = (TRAINED, FAILED, STOPPED)
+"""The states of a trial that needs no more."""
 
-ATTRIBUTES = {"observations": "trials", "given": "given", "scores": "scores", "answers": "answers"}
+WAITING = -1
+"""The round of points whose trial was taken back and was not chosen again yet."""
+
+ATTRIBUTES = {
+    name: name if name != "observations" else "trials"
+    for name in ("observations", "given", "scores", "answers", "curves")
+}
 """The attribute of `StudyState` that holds the content of each Parquet file."""
 
 
 _TRIALS = dict.fromkeys(("arch", "reason", "state", "message"), "text") | dict.fromkeys(
     ("round", "repeat", "seconds"), "numbers"
 )
+_CURVES = {"arch": "text"} | dict.fromkeys(("round", "epochs", "value"), "numbers")
 _REMEDY = (
     "get it back, or remove observations.parquet, scores.parquet and study.json to search again: what is kept in "
     "`trained` is not trained again"
@@ -42,9 +54,13 @@ class StudyState:
         space: of the architectures.
         objective: what trainings show.
         costs: limits, and costs of the front; none before the study says so.
+        epochs: of a full training, where the study counts them; else None.
         archs: everything that can be scored and chosen.
         trials: a row for each trial: `arch`, `round`, `reason`, `repeat`, `state`, the objective's column, `seconds`,
-            `message` (why it failed), and the costs of the front that are known after a training only.
+            `message` (why it failed), the costs of the front that are known after a training only, and where the study
+            counts them `epochs` that were trained, and `points` of `curves` that were there when its round began.
+        curves: a row for each value that a training reported, in the order of arrival: `arch`, `round`, `epochs`,
+            `value`.
         given: `arch` and the objective's column of what was trained elsewhere.
         scores: `arch`, then one column per fit.
     """
@@ -54,6 +70,7 @@ class StudyState:
         self._read: dict[str, tuple[int, ...]] = {}
         self.space, self.objective, self._column = space, objective, objective.column
         self.costs = Costs()
+        self.epochs: float | None = None
         self._costed: tuple[list[str], NDArray[np.float64]] | None = None
         self._graphs: GraphBatch | None = None
         self.archs: list[str] = []
@@ -72,6 +89,14 @@ class StudyState:
         self.answers = self.trials.copy()
         self.given = self.trials[["arch", self._column]].copy()
         self.scores = pd.DataFrame({"arch": pd.Series(dtype=str)})
+        self.curves = pd.DataFrame(
+            {
+                "arch": pd.Series(dtype=str),
+                "round": pd.Series(dtype=np.int64),
+                "epochs": pd.Series(dtype=np.float64),
+                "value": pd.Series(dtype=np.float64),
+            }
+        )
         self._index()
 
     def read(self) -> None:
@@ -80,8 +105,8 @@ class StudyState:
             file = self._files[name]
             written = _version(file)
             if written != self._read.get(name, ()):
-                columns = _TRIALS if name in ("observations", "answers") else {"arch": "text"}
-                setattr(self, attribute, read_frame(file, columns, _REMEDY))
+                columns = {"observations": _TRIALS, "answers": _TRIALS, "curves": _CURVES}
+                setattr(self, attribute, read_frame(file, columns.get(name, {"arch": "text"}), _REMEDY))
                 self._read[name] = written
                 if name == "scores":
                     self._index()
@@ -134,6 +159,11 @@ class StudyState:
     @property
     def told(self) -> pd.DataFrame:
         """The trials that have ended, in their order."""
+        return self.trials[self.trials["state"].isin(ENDED)]
+
+    @property
+    def finished(self) -> pd.DataFrame:
+        """Those of `told` that were not stopped early."""
         return self.trials[self.trials["state"].isin([TRAINED, FAILED])]
 
     def positions_of(self, archs: Sequence[str] | pd.Series[str]) -> NDArray[np.int64]:
@@ -153,8 +183,9 @@ class StudyState:
 
     @property
     def known(self) -> tuple[list[str], NDArray[np.float64]]:
-        """What was given, then what was told: architectures and `[n]` utilities, NaN for failed trainings."""
-        both = pd.concat([self.given, self.told[["arch", self._column]]]) if len(self.given) else self.told
+        """What was given, then what is `finished`: architectures and `[n]` utilities, NaN for failed trainings."""
+        done = self.finished
+        both = pd.concat([self.given, done[["arch", self._column]]]) if len(self.given) else done
         return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
 
     @property
@@ -170,10 +201,14 @@ class StudyState:
     @property
     def known_graphs(self) -> GraphBatch:
         """Of `known`."""
-        told = self.graphs[torch.from_numpy(self.positions_of(self.told["arch"]))]
+        done = self.graphs_of(self.finished["arch"])
         if self.given.empty:
-            return told
-        return GraphBatch.cat([self.space.canonical_graphs(self.given["arch"].tolist()), told])
+            return done
+        return GraphBatch.cat([self.space.canonical_graphs(self.given["arch"].tolist()), done])
+
+    def graphs_of(self, archs: Sequence[str] | pd.Series[str]) -> GraphBatch:
+        """Of some of `archs`."""
+        return self.graphs[torch.from_numpy(self.positions_of(archs))]
 
     @property
     def front_costs(self) -> NDArray[np.float64] | None:
@@ -213,12 +248,72 @@ class StudyState:
         """`[n, m]`: the costs of the front of `known`, lower is better, NaN where unknown; None without a front."""
         if not self.costs.front:
             return None
-        told = self.told
-        costs = self.costs.of_front([*self.given["arch"], *told["arch"]])
+        done = self.finished
+        costs = self.costs.of_front([*self.given["arch"], *done["arch"]])
         for column, (name, sign) in enumerate(zip(self.costs.front, self.costs.signs, strict=True)):
             if name in self.costs.observed:
-                costs[len(self.given) :, column] = sign * told.reindex(columns=[name])[name].to_numpy()
+                costs[len(self.given) :, column] = sign * done.reindex(columns=[name])[name].to_numpy()
         return costs
+
+    def scores_before(self, archs: Sequence[str], rounds: NDArray[np.integer]) -> NDArray[np.float64]:
+        """`[n]`: the normal scores that architectures had before a round of each; 0 where they had none.
+
+        A score of what the ranker was fitted to says little.
+        """
+        found, positions = np.zeros(len(archs)), self.positions_of(archs)
+        for name in self.scores.columns[1:]:  # in the order of the fits: later ones replace earlier ones
+            number = int(name.removeprefix("round_")) if name.startswith("round_") else 0
+            scores = normal_scores(self.scores[name].to_numpy())[positions]
+            later = (rounds > number) & np.isfinite(scores)
+            found[later] = scores[later]
+        return found
+
+    def past(self, number: int) -> Past:
+        """What the curves told when round `number` began: the same whatever came since."""
+        of_round = self.trials[self.trials["round"] == number]
+        points = self.curves.iloc[: int(of_round["points"].max()) if len(of_round) else None]
+        points = points[(points["round"] < number) & (points["round"] != WAITING)]
+        curves = {
+            str(arch): list(
+                zip(each["epochs"], self.objective.utility(each["value"].to_numpy()), strict=True)
+            )
+            for arch, each in points.sort_values("epochs", kind="stable").groupby("arch", sort=False)
+        }
+        first = points.groupby("arch", sort=False)["round"].min()
+        archs, rounds = [*curves, *of_round["arch"]], [*first.reindex(list(curves)), *of_round["round"]]
+        expected = self.scores_before(archs, np.array(rounds, np.int64))
+        assert self.epochs is not None
+        return Past(
+            self.epochs, curves, dict(zip(archs, expected.tolist(), strict=True)), self.objective.sign
+        )
+
+    def curve(self, arch: str) -> Curve:
+        """What the training of `arch` has reported so far."""
+        points = self.curves[self.curves["arch"] == arch].sort_values("epochs", kind="stable")
+        return list(zip(points["epochs"].tolist(), points["value"].tolist(), strict=True))
+
+    def add_points(self, arch: str, number: int, points: Curve) -> None:
+        """Adds to the curve of a training of round `number`; of what was reported before, the first value stands."""
+        known = {epochs for epochs, _ in self.curve(arch)}
+        new = [(arch, number, float(at), float(value)) for at, value in points if at not in known]
+        if new:
+            frame = pd.DataFrame(new, columns=self.curves.columns)
+            self.curves = pd.concat([self.curves, frame], ignore_index=True) if len(self.curves) else frame
+            self.write("curves")
+
+    def cut_curve(self, arch: str, epochs: float) -> None:
+        """Forgets what the training of `arch` reported after so many epochs."""
+        self.curves = self.curves[(self.curves["arch"] != arch) | (self.curves["epochs"] <= epochs)]
+        self.curves = self.curves.reset_index(drop=True)
+        self.write("curves")
+
+    @property
+    def paid(self) -> float:
+        """Epochs that were trained, or will be at most by what was asked for and is not told yet."""
+        if self.trials.empty:
+            return 0.0
+        ended = self.trials["state"].isin(ENDED)
+        return float(self.trials["epochs"].where(ended, self.epochs).sum())
 
     def numbers(self, state: str) -> list[int]:
         """Of the trials in a state."""
@@ -244,19 +339,33 @@ class StudyState:
                 **dict.fromkeys(self.costs.observed, np.nan),
             }
         )
+        if self.epochs is not None:
+            new["epochs"], new["points"] = np.nan, len(self.curves)
         answers = self.answers.drop_duplicates("arch", keep="last").set_index("arch")
         for row in np.flatnonzero(new["arch"].isin(answers.index)):
             columns = ["state", self._column, "seconds", "message", *self.costs.observed]
-            columns = list(dict.fromkeys(columns))
+            columns = list(dict.fromkeys([*columns, *(["epochs"] if self.epochs is not None else [])]))
             new.loc[row, columns] = answers.loc[new["arch"][row], columns]
+        self._take_over(new["arch"].tolist(), number)
         self.trials = pd.concat([self.trials, new], ignore_index=True) if len(self.trials) else new
         self.write()
+
+    def _take_over(self, archs: Sequence[str], number: int) -> None:
+        """Counts the points that wait for trials of `archs` as having come in round `number`."""
+        theirs = (self.curves["round"] == WAITING) & self.curves["arch"].isin(archs)
+        if theirs.any():
+            moved = self.curves[theirs].assign(round=number)
+            self.curves = pd.concat([self.curves[~theirs], moved], ignore_index=True)
+            self.write("curves")
 
     def restart_from(self, number: int) -> None:
         """Takes back the rounds after `number` and their fits; what was asked for waits until it is chosen again."""
         back = self.trials[(self.trials["round"] > number) & (self.trials["state"] != QUEUED)]
         self.answers = pd.concat([self.answers, back], ignore_index=True) if len(self.answers) else back
         self.write("answers")
+        if len(self.curves):
+            self.curves.loc[self.curves["round"] > number, "round"] = WAITING
+            self.write("curves")
         self.trials = self.trials[self.trials["round"] <= number].reset_index(drop=True)
         fits = [fit for fit in self.scores.columns[1:] if fit.startswith("round_") and int(fit[6:]) > number]
         kept = self.scores.drop(columns=fits)
@@ -308,6 +417,12 @@ class StudyState:
         """Adds the scores `[A]` of a fit."""
         self.scores = pd.concat([self.scores, pd.Series(scores.astype(np.float32), name=name)], axis=1)
         self.write("scores")
+
+
+def normal_scores(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """`[n]`: for each value what a standard normal variable has at its rank among the others; NaN for NaN."""
+    ranks = rankdata(values, nan_policy="omit")
+    return np.asarray(norm.ppf((ranks - 0.5) / max(np.isfinite(ranks).sum(), 1)))
 
 
 def _version(file: Path) -> tuple[int, ...]:

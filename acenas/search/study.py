@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any, Literal, SupportsFloat
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from filelock import Timeout
 from numpy.typing import NDArray
 
 from acenas.errors import UserError
+from acenas.evaluation.curves import Curve, StopRule
 from acenas.evaluation.objective import Objective, as_number
 from acenas.files import lock_of
 from acenas.ranker import GraphRanker, Ranker
@@ -28,12 +29,15 @@ from acenas.search.description import check_same_study, read_description, settin
 from acenas.search.fitting import Fitting
 from acenas.search.inputs import Labels, cost_models, costs_of, frame_of, weak_labels_of
 from acenas.search.rounds import BudgetedSearch, Search, comparisons
-from acenas.search.state import FAILED, PENDING, QUEUED, TRAINED, StudyState
+from acenas.search.state import ENDED, FAILED, PENDING, QUEUED, STOPPED, TRAINED, WAITING, StudyState
 from acenas.seeds import numpy_generator
 from acenas.spaces import Choices, Graphs, SearchSpace
 
 BUDGET = 50
 """Trainings of a study that says nothing else."""
+
+GO_ON: Literal["go on"] = "go on"
+STOP: Literal["stop"] = "stop"
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class Study:
 
     Args:
         space: of the architectures.
-        budget: trainings in all; by default as many as the folder's study has, else 50. A larger one than the folder's
-            raises it.
+        budget: trainings in all; by default as many as the folder's study has, else 50, or as many as `budget_epochs`
+            can begin. A larger one than the folder's raises it.
         folder: of the study.
         seed: drives every choice.
         objective: what trainings show: an `Objective`, a mapping of its attributes, or in short `"min perplexity"`; by
@@ -74,6 +78,10 @@ class Study:
         archs: what can be chosen where that is not the space, such as what a table knows; a `Pool` where they may be a
             sample of it. To a sample the study adds after each round what `Search.extend` finds.
         pretrained: whether `ranker` was pretrained already; None for a study that does it.
+        budget_epochs: of all trainings together, those that are stopped early (`Search.stopping`) included; None for no
+            bound. An epoch is what `tell(at=)` counts: epochs, steps or seconds. A training begins only where its full
+            length is left.
+        epochs: of a full training.
 
     Raises:
         UserError: where the folder holds another study, or the space has too few architectures.
@@ -96,6 +104,8 @@ class Study:
         acquisition: Acquisition | None = None,
         archs: Sequence[str] | Pool | None = None,
         pretrained: bool | None = None,
+        budget_epochs: float | None = None,
+        epochs: float | None = None,
     ) -> None:
         if not isinstance(space, SearchSpace):
             raise UserError(
@@ -112,6 +122,10 @@ class Study:
             search = BudgetedSearch(kept.get("budget", BUDGET), acquisition=rule)
         elif acquisition is not None:
             raise UserError("study: give the acquisition to the search, or no search")
+        self.epochs = kept.get("epochs") if epochs is None else float(epochs)
+        self.budget_epochs = kept.get("budget_epochs") if budget_epochs is None else float(budget_epochs)
+        if budget is None and budget_epochs is not None:
+            budget = search.most_trainings(budget_epochs, self.epochs)
         self.search = search if budget is None else search.with_budget(budget)
         self.ranker = GraphRanker(space, seed=seed) if ranker is None else ranker
         self.objective = Objective.of(kept.get("objective", "accuracy") if objective is None else objective)
@@ -122,7 +136,11 @@ class Study:
         if weak_labels is None and kept.get("weak_labels") == "none":
             weak_labels = []
         self.state = StudyState(self.folder, space, self.objective)
-        self.fitting = Fitting(self.ranker, self.state, self.folder, seed, weak_labels, pretrained)
+        self.state.epochs = self.epochs
+        self._rules: dict[int, StopRule] = {}
+        self.fitting = Fitting(
+            self.ranker, self.state, self.folder, seed, weak_labels, pretrained, self.search.stopping
+        )
         limits = kept.get("constraints") if constraints is None else constraints
         directions = kept.get("front") if front is None else front
         self.costs = self.state.costs = costs_of(space, limits, directions, self.fitting.known_labels)
@@ -152,6 +170,8 @@ class Study:
             **settings_of(self.ranker, "ranker"),
             "seed": int(self.seed),
             "budget": int(self.budget),
+            **({} if self.epochs is None else {"epochs": self.epochs}),
+            **({} if self.budget_epochs is None else {"budget_epochs": self.budget_epochs}),
         }
         check_same_study(self.folder, before, mine)
         if archs is None and before:  # as they are in the folder
@@ -165,11 +185,11 @@ class Study:
                 self.state.add_archs(pool.archs)
         self._is_sample = not mine["listed"]
         self.search.check(self.state)
-        if before.get("budget") == self.budget:
+        if before.get("budget") == self.budget and before.get("budget_epochs") == self.budget_epochs:
             return
         self._check_budget()
         if before:
-            self.state.restart_from(self.search.rounds_alike(before["budget"]))
+            self.state.restart_from(self._rounds_alike(before["budget"]))
         else:
             self.state.write("scores")
         self.fitting.save_labels()
@@ -211,7 +231,9 @@ class Study:
         value: SupportsFloat,
         seconds: float = math.nan,
         costs: Mapping[str, Any] | None = None,
-    ) -> None:
+        at: float | None = None,
+        curve: Curve = (),
+    ) -> Literal["go on", "stop"]:
         """Takes in what a training showed. A value that is not finite is a failed training.
 
         Args:
@@ -220,20 +242,72 @@ class Study:
             value: of the objective, in its own unit.
             seconds: that the training took.
             costs: of the front, those that are known after a training only; `seconds` may be one. Others are ignored.
+            at: the epochs that were trained so far, of the study's `epochs`; None for all.
+            curve: what it showed before: pairs of epochs and values, as if each had been told by itself.
+
+        Returns:
+            "go on" where a training that was told of so far is worth the rest of its length; else "stop", and then it
+            has ended and is not asked for again.
 
         Raises:
-            UserError: for what is no number, for a trial that was told another value before, or where a cost of the
-                front is missing.
+            UserError: for what is no number, for a trial that was told another value before, where a cost of the front
+                is missing, or for an `at` outside the study's `epochs`.
         """
         name = self.objective.name
         observed = as_number(value, name)
+        points = self._points(curve, at, observed)
+        if at is not None and at < (self.epochs or 0) and math.isfinite(observed):
+            return self._report(trial, points, seconds)
         state, message = (TRAINED, "") if math.isfinite(observed) else (FAILED, f"{name} is {observed}")
         with self._transaction():
-            if self._answers.tell(trial, state, observed, seconds, message, costs or {}):
-                return
-            arch = self._answers.arch(trial)
-            warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
-            self._answers.give([arch], [observed])
+            self._answers.report(trial, points)
+            if not self._answers.tell(trial, state, observed, seconds, message, costs or {}):
+                arch = self._answers.arch(trial)
+                warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
+                self._answers.give([arch], [observed])
+        return STOP
+
+    def _points(self, curve: Curve, at: float | None, value: float) -> Curve:
+        """The points of a curve, checked, with the last one; none where the study does not count epochs."""
+        if self.epochs is None:
+            if at is not None or curve:
+                raise UserError(
+                    "tell: at what epoch says nothing here; say how many a training has: Study(epochs=90)"
+                )
+            return []
+        name = self.objective.name
+        points = [
+            (as_number(e, "at"), as_number(v, name))
+            for e, v in [*curve, (self.epochs if at is None else at, value)]
+        ]
+        for (epochs, _), (before, _) in zip(points, [(0.0, 0.0), *points], strict=False):
+            if not before < epochs <= self.epochs:
+                raise UserError(f"tell: at={epochs:g} must be above {before:g} and at most {self.epochs:g}")
+        return [(epochs, value) for epochs, value in points if math.isfinite(value)]
+
+    def _report(self, trial: Named, points: Curve, seconds: float) -> Literal["go on", "stop"]:
+        """Takes in what a training shows on its way; stops it where the rule of its round says so."""
+        with self._transaction():
+            reporting = self._answers.report(trial, points)
+            if reporting is None:
+                raise UserError(f"{trial} was not asked for, so it has no epochs to tell of")
+            if reporting.has_ended:
+                return STOP
+            curve = [(at, value) for at, value in self.state.curve(reporting.arch) if at <= points[-1][0]]
+            rule = None if reporting.round == WAITING else self.rule(reporting.round)
+            if rule is None or rule.goes_on(reporting.arch, curve):
+                return GO_ON
+            self._answers.tell(trial, STOPPED, math.nan, seconds, "")
+            return STOP
+
+    def rule(self, number: int) -> StopRule | None:
+        """The rule that stops trainings of round `number`, by what was known when it began; None where nothing does."""
+        if self.budget_epochs is None:
+            return None
+        if number not in self._rules:
+            of_round = self.state.trials["arch"][self.state.trials["round"] == number]
+            self._rules[number] = self.search.stopping.rule(self.state.past(number), of_round.tolist())
+        return self._rules[number]
 
     def fail(
         self,
@@ -281,8 +355,9 @@ class Study:
         """Whether all trainings are told, as many as the budget says, or as there are architectures."""
         with self._transaction():
             trials = self.state.trials
-            ended = trials["state"].isin([TRAINED, FAILED]).all()
-            return bool(ended and (len(trials) >= self.budget or len(self.state.left) == 0))
+            ended = trials["state"].isin(ENDED).all()
+            spent = len(trials) >= self.budget or not self._affordable() or len(self.state.left) == 0
+            return bool(ended and spent)
 
     @property
     def observations(self) -> pd.DataFrame:
@@ -370,7 +445,7 @@ class Study:
         Of very many trainings only after every tenth, and after each round.
         """
         with self._transaction():
-            told, (_, utilities), costs = self.state.told, self.state.known, self.state.known_costs
+            told, (_, utilities), costs = self.state.finished, self.state.known, self.state.known_costs
         found: list[tuple[int, str]] = []
         if costs is not None:
             given, archs = len(self.state.given), told["arch"].tolist()
@@ -414,7 +489,8 @@ class Study:
                 f"another process has raised the budget of {self.folder}; open the study again to go on with it"
             )
         number = self.state.last_round + 1
-        if number > len(self.search.round_sizes):
+        affordable = self._affordable()
+        if len(self.state.trials) >= self.budget or not affordable:
             return False
         self._fit(number - 1)
         left = self.state.left
@@ -424,11 +500,53 @@ class Study:
             return False
         generator = numpy_generator(self.seed, "acquisition", number)
         positions, reasons = self.search.choose(number, left, self.state, generator)
+        positions, reasons = positions[:affordable], reasons[:affordable]
         self.state.begin_round(number, [self.state.archs[i] for i in positions], reasons)
+        self._stop_anew(number)
         return True
 
+    def _stop_anew(self, number: int) -> None:
+        """Asks the rule of a new round about trainings of it that ended before the budget was raised."""
+        rule, trials = self.rule(number), self.state.trials
+        taken = trials[(trials["round"] == number) & trials["state"].isin([TRAINED, STOPPED])]
+        for row, arch, state in zip(taken.index, taken["arch"], taken["state"], strict=True):
+            curve = self.state.curve(arch) if rule is not None else []
+            for count, (at, _) in enumerate(curve, start=1):
+                if rule is not None and at < (self.epochs or 0) and not rule.goes_on(arch, curve[:count]):
+                    self.state.cut_curve(arch, at)
+                    stopped = {"state": STOPPED, self.objective.column: math.nan, "epochs": at}
+                    self.state.update([row], "observations", stopped)
+                    break
+            else:
+                if state == STOPPED:  # it goes on now
+                    self.state.update([row], "observations", {"state": QUEUED, "epochs": math.nan})
+        if len(taken):
+            self.state.write()
+
+    def _affordable(self) -> int:
+        """Trainings that can begin: as many full ones as there are epochs left for."""
+        if self.budget_epochs is None or self.epochs is None:
+            return self.budget
+        return int((self.budget_epochs - self.state.paid) * (1 + 1e-9) // self.epochs)
+
+    def _rounds_alike(self, smaller: int) -> int:
+        """The rounds so far that a search of this budget begins with, where it was `smaller` trainings before."""
+        sizes = (
+            self.state.trials.groupby("round").size().tolist()
+        )  # the last ones may have been cut by epochs
+        cut = [size < self.search.round_size(sum(sizes[:i])) for i, size in enumerate(sizes)]
+        alike = cut.index(True) if True in cut else len(sizes)
+        return min(alike, self.search.rounds_alike(smaller))
+
     def _check_budget(self) -> None:
-        """Raises `UserError` where there are fewer architectures than the budget."""
+        """Raises `UserError` where there are fewer architectures than the budget, or epochs than a training has."""
+        if self.budget_epochs is not None and (self.epochs is None or self.budget_epochs < self.epochs):
+            raise UserError(
+                f"search.budget_epochs={self.budget_epochs:g} must be enough for a full training, and it must be known "
+                f"how many epochs that has, not {self.epochs}"
+            )
+        if self.budget_epochs is not None and len(self.state.candidates):
+            return  # it may begin more trainings than there are architectures, and ends with these
         if (count := len(self.state.candidates)) < self.budget:
             within, or_limits = (
                 (" within search.constraints", " or higher limits") if self.costs.at_most else ("", "")
@@ -446,7 +564,7 @@ class Study:
         """Fits the ranker after the last round where that is complete."""
         last = self.state.last_round
         of_round = self.state.trials[self.state.trials["round"] == last]
-        if of_round["state"].isin([TRAINED, FAILED]).all() and self._is_current():
+        if of_round["state"].isin(ENDED).all() and self._is_current():
             self._fit(last)
 
     def _fit(self, number: int) -> None:
@@ -462,7 +580,7 @@ class Study:
         if name in state.scores or np.isnan(state.known[1]).all():
             return
         scores = self.fitting.fit(number)
-        if self._is_sample and number < len(self.search.round_sizes):
+        if self._is_sample and len(state.trials) < self.budget:
             generator = numpy_generator(self.seed, "candidates", number)
             more = self.search.extend(state, scores, self.fitting.score, generator)
             if more:

@@ -24,7 +24,8 @@ from acenas.search import (
     PredictedFront,
     Study,
 )
-from acenas.search.fronts import _gains, _normal_scores, _scores_before
+from acenas.search.fronts import _gains, _scores_before
+from acenas.search.state import normal_scores
 from acenas.seeds import numpy_generator
 
 SPACE = Choices({f"layer{i}": [0, 1, 2, 3] for i in range(4)})
@@ -152,20 +153,20 @@ def test_what_was_observed_is_compared_with_the_scores_before_it(tmp_path: Path)
     expected = []
     for arch, number in some.observations[["arch", "round"]].to_numpy().tolist():
         fit = scores[f"round_{number - 1}" if number > 1 else "pretrained"]
-        expected.append(_normal_scores(fit.to_numpy())[scores.index.tolist().index(arch)])
+        expected.append(normal_scores(fit.to_numpy())[scores.index.tolist().index(arch)])
     np.testing.assert_allclose(_scores_before(some.state).squeeze(1).numpy(), expected)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.randoms(use_true_random=False))
-def test_normal_scores_follow_the_order_alone(values: list[float], random: Any) -> None:
+def testnormal_scores_follow_the_order_alone(values: list[float], random: Any) -> None:
     one = np.array(values)
     order = list(range(len(values)))
     random.shuffle(order)
-    np.testing.assert_allclose(_normal_scores(one[order]), _normal_scores(one)[order])
-    np.testing.assert_allclose(_normal_scores(np.append(one, np.nan))[:-1], _normal_scores(one))
+    np.testing.assert_allclose(normal_scores(one[order]), normal_scores(one)[order])
+    np.testing.assert_allclose(normal_scores(np.append(one, np.nan))[:-1], normal_scores(one))
     assert (
-        np.sign(np.subtract.outer(_normal_scores(one), _normal_scores(one)))
+        np.sign(np.subtract.outer(normal_scores(one), normal_scores(one)))
         == np.sign(np.subtract.outer(one, one))
     ).all()
 

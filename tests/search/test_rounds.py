@@ -13,6 +13,7 @@ from torch import Tensor
 from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.base import Result
+from acenas.evaluation.curves import StopRule
 from acenas.ranker import Ranker
 from acenas.search import BestAndRandom, BudgetedSearch, SearchResult, Study, run_study
 from acenas.search.events import RoundResult, SearchCallback
@@ -324,7 +325,7 @@ class Failing(CountConvolutions):
         super().__init__()
         self.times, self.how = times, how
 
-    def results(self, archs: Sequence[str]) -> Iterator[Result]:
+    def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         for arch in archs:
             self.asked.append(arch)
             if "skip_connect~2" in arch and self.asked.count(arch) <= self.times:
