@@ -119,7 +119,9 @@ class Regressions(Extrapolation):
         """Constant, slopes and variance of the utilities at the level `then`, by those from `epochs` on and scores."""
         rows = []
         for arch, curve in past.curves.items():
-            value = at_level(curve, epochs, then.epochs) if epochs else 0.0  # before the first one there is none
+            value = (
+                at_level(curve, epochs, then.epochs) if epochs else 0.0
+            )  # before the first one there is none
             later = at_level(curve, then.epochs, then.until)
             if value is not None and later is not None:
                 rows.append((value, past.expected[arch], later))

@@ -93,7 +93,9 @@ class Belief(Stopping):
         assert self.extrapolation is not None
         start, *levels = self.extrapolation.fit(past, self.lengths(past.full))
         best, expected = past.best, {arch: past.expected[arch] for arch in archs}
-        anew = [_improvement(start.predict(0.0, score) - best, start.deviation) for score in expected.values()]
+        anew = [
+            _improvement(start.predict(0.0, score) - best, start.deviation) for score in expected.values()
+        ]
         least = self.worth * sum(anew) / max(len(anew), 1) / past.full
         return BeliefRule(levels[:-1], best, least, past.full, past.sign, expected)
 

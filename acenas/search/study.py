@@ -524,8 +524,8 @@ class Study:
         """Trainings that can begin: as many full ones as there are epochs left for."""
         if self.budget_epochs is None or self.epochs is None:
             return self.budget
-        left = float(self.budget_epochs) - self.state.paid
-        return int(left * (1 + 1e-9) // self.epochs)
+        left: float = self.budget_epochs - self.state.paid
+        return int(left * (1 + 1e-9) / self.epochs)
 
     def _is_done(self) -> bool:
         trials = self.state.trials
