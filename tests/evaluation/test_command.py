@@ -1,6 +1,7 @@
 """Trainings that are programs or functions: their results, failures, time limits, what is kept."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -332,7 +333,7 @@ def test_children_of_a_program_are_asked_to_end_as_well(tmp_path: Path) -> None:
         ("print(1, 5); print(1, 5); time.sleep(600)", "epoch 1 is reported after epoch 1"),
         (
             "print(7, 5); time.sleep(60)",
-            r"epoch 7 is reported, but a full training has evaluator.epochs=6, counted",
+            r"epoch 7 is reported, but a full training has 6 (evaluator.epochs), counted",
         ),
         ("print(0, 5); time.sleep(600)", "epoch 0 is reported"),
         ("print('nan', 5); time.sleep(600)", "epoch nan is reported"),
@@ -440,6 +441,31 @@ def test_a_stop_reaches_a_program_of_a_job_that_blocks_the_signal(tmp_path: Path
     assert result.stopped and len(epochs_run(tmp_path, ARCHS[0])) < 6
 
 
+def test_a_job_that_a_cluster_ends_is_no_failed_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(seconds: float) -> None:
+        assert seconds > 600
+        raise Ended
+
+    command = program(tmp_path, "import signal; os.kill(os.getpid(), signal.SIGTERM)")
+    evaluator = CommandEvaluator(SPACE, command, tmp_path / "trained", executor=ThisProcess())
+    (failed,) = evaluator.results(ARCHS[:1])
+    assert failed.failure.startswith("RuntimeError: SIGTERM;")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as jobs of SLURM do
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        monkeypatch.setattr("acenas.evaluation.command.time.sleep", end)
+        with pytest.raises(Ended):
+            list(evaluator.results(ARCHS[:1]))
+    finally:
+        signal.sigwait([signal.SIGTERM])
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def generator(notes: Path) -> Callable[[str], Iterator[object]]:
     """A function that yields values alone, or pairs, and leaves notes on its epochs and when it ends."""
 
@@ -517,7 +543,7 @@ def yields(*told: object) -> Callable[[str], Iterator[object]]:
         (yields("high"), "what the function yields must be a number, not 'high'"),
         (yields((1, 2.0, 3.0)), "what the function yields must be a number"),
         (yields((2, 1.0), (1, 1.0)), "epoch 1 is reported after epoch 2"),
-        (yields(*[1.0] * 5), "epoch 5 is reported, but a full training has evaluator.epochs=4"),
+        (yields(*[1.0] * 5), "epoch 5 is reported, but a full training has 4 (evaluator.epochs)"),
         (yields(float("nan")), "the objective is nan after epoch 1"),
         (yields(), "what the function returns must be a number, not None"),
         (lambda arch: 1.0, "the function yields nothing, but evaluator.epochs is set: let it yield"),
