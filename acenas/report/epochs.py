@@ -25,7 +25,7 @@ def paid(observations: pd.DataFrame) -> NDArray[np.float64] | None:
 
 
 def epochs_summary(search: FinishedSearch) -> dict[str, Any]:
-    """The part of `summary.json` on epochs: those of the budget, paid, and of a full training; how many were stopped."""
+    """The part of `summary.json` on epochs: of the budget, paid, of a full training; how many were stopped."""
     spending, total = search.spending, paid(search.observations)
     if spending is None or total is None:
         return {}
@@ -102,8 +102,9 @@ def curves_of(search: FinishedSearch, most: int = CURVES, points: int = POINTS) 
     trials = trials[trials["arch"].isin(by_arch)].drop_duplicates("arch", keep="last")
     if not any(len(by_arch[arch]) > 1 for arch in trials["arch"]):
         return [], 0
-    full, others = trials[trials["state"] == "trained"], trials[trials["state"] != "trained"]
-    kept = [*full["n"][_evenly(len(full), most)], *others["n"][_evenly(len(others), most - len(full))]]
+    in_full, n = trials["state"] == "trained", trials["n"]
+    full, others = n[in_full].to_numpy(), n[~in_full].to_numpy()
+    kept = [*full[_evenly(len(full), most)], *others[_evenly(len(others), most - len(full))]]
     found = []
     for row in trials[trials["n"].isin(kept)].to_dict("records"):
         part = by_arch[row["arch"]]
@@ -115,7 +116,7 @@ def curves_of(search: FinishedSearch, most: int = CURVES, points: int = POINTS) 
 
 
 def _evenly(count: int, most: int) -> NDArray[np.int64]:
-    """So many of the places 0, 1, ..., `count` - 1, evenly, the first and the last among them; all where they are few."""
+    """So many of the places 0, 1, ..., `count` - 1, evenly, the first and the last included; all of few."""
     return np.unique(np.linspace(0, count - 1, max(0, min(count, most))).round().astype(np.int64))
 
 

@@ -93,6 +93,11 @@ class FinishedSearch:
         return self.observed if self.test is None else self.test
 
     @property
+    def in_epochs(self) -> bool:
+        """Whether it had a budget of epochs: then curves are drawn against these."""
+        return self.spending is not None and self.spending.budget is not None
+
+    @property
     def test_column(self) -> str:
         """The name of test values in tables and summaries, as `objective.column` is that of observed ones."""
         return f"test_{self.objective.name}"

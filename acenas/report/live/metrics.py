@@ -84,7 +84,10 @@ class RankingMetrics(SearchCallback):
         for logger in self.loggers:
             logger.log_metrics(of_stage, step)
             if result.stage == "pretrain" and metrics:
-                begins: dict[str, float] = {"search/trained": 0, **({} if result.epochs is None else {"search/epochs": 0})}
+                begins: dict[str, float] = {
+                    "search/trained": 0,
+                    **({} if result.epochs is None else {"search/epochs": 0}),
+                }
                 begins |= {f"search/{name}": value for name, value in metrics.items()}
                 logger.log_metrics(begins, 0)
 
