@@ -866,7 +866,7 @@ function comparison(data) {
             make("b", {
               textContent: chart.steps
                 ? `${chart.x} ${+columns[0][i].toPrecision(4)}: what half of the seeds reach`
-                : `after ${columns[0][i]} trainings`,
+                : `after ${columns[0][i]} ${chart.unit}`,
             }),
             ...rows.map(([method, mean, low, high]) =>
               make(
