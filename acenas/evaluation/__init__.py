@@ -4,6 +4,16 @@ Looking up needs no torch, so what trains is imported from its own module: `from
 """
 
 from acenas.evaluation.base import Evaluator, Judge, Observations
+from acenas.evaluation.curves import Curve, NeverStop, StopRule
 from acenas.evaluation.table import TableEvaluator, TableJudge
 
-__all__ = ["Evaluator", "Judge", "Observations", "TableEvaluator", "TableJudge"]
+__all__ = [
+    "Curve",
+    "Evaluator",
+    "Judge",
+    "NeverStop",
+    "Observations",
+    "StopRule",
+    "TableEvaluator",
+    "TableJudge",
+]

@@ -72,17 +72,26 @@ class Evaluator(ABC):
     """Trains architectures, or looks their observed accuracies up. All accuracies are in percent.
 
     Attributes:
-        epochs: of a full training, in what its reports count; None for trainings that report nothing on their way.
+        epochs: of a full training, in what it reports on its way (see `curves.Curve`); None for an evaluator whose
+            trainings report nothing: it trains in full, whatever a rule says.
+        resumable: whether a stopped training can go on later from where it was.
     """
 
     epochs: float | None = None
+    resumable: bool = False
 
     def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         """Yields the results of the distinct `archs`, each as soon as it is there, in any order.
 
-        Trainings that report go on while `rule` says so. By default it calls `evaluate` on all of them; where that
-        raises, on each alone, so that one failure costs no other result. An evaluator that trains for long overrides
-        it.
+        A result depends on the architecture and `rule` alone: a training that was stopped goes on where the rule lets
+        it, and of one that went further the result is what it had shown where the rule stops it.
+
+        By default it calls `evaluate` on all of them; where that raises, on each alone, so that one failure costs no
+        other result. An evaluator that trains for long, or reports, overrides it.
+
+        Args:
+            archs: to train.
+            rule: says after each report whether a training goes on; None for all in full.
         """
         try:
             seen = self.evaluate(archs)

@@ -31,3 +31,32 @@ class NeverStop(StopRule):
     def goes_on(self, arch: str, curve: Curve) -> bool:
         """Always True."""
         return True
+
+
+def goes_on(rule: StopRule | None, archs: Sequence[str], epochs: float, curve: Curve) -> bool:
+    """Whether a training goes on after the last point of `curve` for one of `archs`, which are trained as one.
+
+    The rule is not asked about a full training, which has `epochs` epochs.
+    """
+    return rule is None or curve[-1][0] >= epochs or any(rule.goes_on(arch, curve) for arch in archs)
+
+
+def points_until_stop(rule: StopRule | None, arch: str, epochs: float, curve: Curve) -> int:
+    """Returns after how many points of `curve` the training of `arch` stops; 0 where it goes on, or is done.
+
+    >>> points_until_stop(NeverStop(), "a", 9, [(1, 10.0), (2, 11.0)])
+    0
+    """
+    for count in range(1, len(curve) + 1):
+        if not goes_on(rule, [arch], epochs, curve[:count]):
+            return count
+    return 0
+
+
+def finished(curve: Curve, epochs: float, value: float) -> Curve:
+    """Returns the curve of a training that has ended, with its result as the last point: by itself it ends in full.
+
+    >>> finished([(1, 10.0), (2, 11.0)], 9, 12.0)
+    [(1, 10.0), (2, 11.0), (9.0, 12.0)]
+    """
+    return [*(point for point in curve if point[0] < epochs), (float(epochs), value)]

@@ -19,6 +19,7 @@ from acenas.errors import UserError
 from acenas.evaluation.base import Judge, Result
 from acenas.evaluation.curves import StopRule
 from acenas.evaluation.jobs import RESULT, TrainingJobs, arch_folder, read_result
+from acenas.evaluation.reports import CURVE, GoesOn
 from acenas.executors import Executor
 from acenas.files import atomic_path
 from acenas.images import ImageFiles, Images, ImageTask
@@ -41,9 +42,9 @@ Accelerator = Literal["auto", "cpu", "gpu"]
 class TrainingEvaluator(TrainingJobs):
     """Trains architectures from scratch.
 
-    During a training the folder of its architecture holds `last.ckpt` and `curve.csv`, from which a killed training
-    resumes to the same weights; in the end `weights.pt` and `result.json`. The seconds of a result are those of the
-    training alone, over all processes that worked on it.
+    During a training the folder of its architecture holds `last.ckpt` and `curve.csv`, from which a killed or a stopped
+    training resumes to the same weights; in the end `weights.pt` and `result.json`. The seconds of a result are those
+    of the training alone, over all processes that worked on it. It reports the validation accuracy of each epoch.
 
     An accuracy depends on the seed and the architecture, not on `jobs` or on what else is trained. Seeds are used as in
     `training.side_by_side.train`: with the recipe, images and seed of a measured table an architecture gets the table's
@@ -67,6 +68,9 @@ class TrainingEvaluator(TrainingJobs):
         UserError: where an argument makes no sense.
     """
 
+    resumable = True
+    value_column = "valid_accuracy"
+
     def __init__(
         self,
         space: SearchSpace,
@@ -82,7 +86,7 @@ class TrainingEvaluator(TrainingJobs):
         channels_last: bool = False,
         checkpoint_seconds: float = 10.0,
     ) -> None:
-        super().__init__(space, folder, executor, jobs)
+        super().__init__(space, folder, executor, jobs, recipe.epochs)
         self.images = images
         self.recipe = recipe
         self.seed = seed
@@ -122,22 +126,28 @@ class TrainingEvaluator(TrainingJobs):
         return other
 
     @override
-    def _attempt(self, arch: str, number: int) -> str:
-        error = super()._attempt(arch, number)
-        if not error:  # not before the result is written: a kill in between costs nothing
-            (arch_folder(self.folder, arch) / CHECKPOINT).unlink(missing_ok=True)
+    def _attempt(self, arch: str, number: int, goes_on: GoesOn) -> str:
+        error, folder = super()._attempt(arch, number, goes_on), arch_folder(self.folder, arch)
+        if (folder / RESULT).exists():  # not before it is written: a kill in between costs nothing
+            (folder / CHECKPOINT).unlink(missing_ok=True)
         return error
 
     @override
-    def train(self, arch: str, number: int, folder: Path) -> dict[str, Any]:
+    def train(self, arch: str, number: int, folder: Path, goes_on: GoesOn) -> dict[str, Any] | None:
         devices, num_classes = _devices(self.accelerator), self.images.splits.num_classes
         device = devices[number % len(devices)]
         on_gpu = device.type == "cuda"
         network = initialised(lambda: self.space.build(arch, num_classes), self.seed)
         with nullcontext() if on_gpu else one_thread():
-            curve = folder / "curve.csv"
             module = CurveTraining(
-                network, self.images, self.recipe, self.seed, device, curve, self.channels_last
+                network,
+                self.images,
+                self.recipe,
+                self.seed,
+                device,
+                folder / CURVE,
+                self.channels_last,
+                goes_on,
             )
             fit(
                 module,
@@ -150,6 +160,8 @@ class TrainingEvaluator(TrainingJobs):
                 gradient_clip_val=self.recipe.gradient_clip,
                 precision=self.precision,
             )
+        if module.stopped:
+            return None
         with atomic_path(folder / "weights.pt") as temporary:
             torch.save(module.network.cpu().state_dict(), temporary)
         accuracy = module.curve[-1]["valid_accuracy"]

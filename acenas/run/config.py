@@ -35,7 +35,7 @@ NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 
 OF_THE_RUN = {
     "evaluator": ("attempts", "on_failure", "objective"),
-    "search": ("given", "given_columns", "constraints", "front"),
+    "search": ("given", "given_columns", "constraints", "front", "budget_epochs"),
 }
 """Keys of two groups that are read by the run itself; the class that the group names may take them, too."""
 
@@ -48,7 +48,7 @@ TEXTS = ("arch", "from_run", "data_dir", "output_root", *FILES)
 
 _TABLE = ("table.name", "table.path", "table.space", "table.dataset", "table.observed", "table.test")
 _OBJECTIVE = [f"{group}.objective" for group in ("table", "evaluator")]
-_NUMBERS = ("seed", "search.budget", "search.per_round", "search.num_final", "search.growth")
+_NUMBERS = ("seed", "search.per_round", "search.num_final", "search.growth")
 
 KINDS: dict[str, tuple[Any, str]] = {
     **dict.fromkeys(TEXTS, (str | None, "a text, as in quotes")),
@@ -66,6 +66,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "weak_labels": (str | list | None, "a name or a list of names"),
     "weak_labels.N": (str, "a name"),
     "table.weak_labels.N": (str, "a name"),
+    **dict.fromkeys(("search.budget", "search.budget_epochs"), (int | float | None, "a number")),
     "weak_label_samples": (int, "a whole number"),
     "search_member": (int | None, "a whole number"),
     "evaluator.attempts": (int, "a whole number"),
@@ -430,7 +431,11 @@ def check_config(cfg: DictConfig) -> None:
         if (front := cfg.search.get("front")) is not None:
             cfg.search.front = flat_front(front) or None
         rounds = ("per_round", "num_final", "growth", "num_first")
-        check_budget(cfg.search.budget, **{key: cfg.search[key] for key in rounds if key in cfg.search})
+        check_budget(
+            cfg.search.budget,
+            cfg.search.get("budget_epochs"),
+            **{key: cfg.search[key] for key in rounds if key in cfg.search},
+        )
     if cfg.table:
         check_protocol(cfg)
     if unresolved is not None:

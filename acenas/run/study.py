@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +22,10 @@ from typing_extensions import override
 from acenas.errors import UserError, reason_of
 from acenas.evaluation import Evaluator, Observations
 from acenas.evaluation.base import Result
-from acenas.evaluation.command import call, returned
-from acenas.evaluation.curves import StopRule
+from acenas.evaluation.command import call, followed, returned
+from acenas.evaluation.curves import StopRule, finished, goes_on
 from acenas.evaluation.objective import Objective, as_number
+from acenas.evaluation.reports import Reports
 from acenas.markup import html_code, html_table
 from acenas.report.front import write_front
 from acenas.report.live.status import RunStatus
@@ -180,8 +182,10 @@ def run_trainings(
     **study: Any,
 ) -> Study:
     """Runs a study with `train`, or goes on with it: `acenas.run.api.search` says how."""
-    kept = read_description(Path(folder)).get("objective", "accuracy")
-    evaluator = _evaluator(space, train, Objective.of(study.get("objective") or kept))
+    kept = read_description(Path(folder))
+    objective = Objective.of(study.get("objective") or kept.get("objective", "accuracy"))
+    evaluator = _evaluator(space, train, objective, study.get("epochs") or kept.get("epochs"))
+    study["epochs"] = evaluator.epochs
     if archs := evaluator.archs():
         study.setdefault("archs", archs)
     with only_process(Path(folder)):
@@ -190,7 +194,7 @@ def run_trainings(
     return opened
 
 
-def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Evaluator:
+def _evaluator(space: SearchSpace, train: Trainer, objective: Objective, epochs: float | None) -> Evaluator:
     if isinstance(train, Evaluator):
         return train
     if isinstance(train, BenchmarkTable):
@@ -204,7 +208,7 @@ def _evaluator(space: SearchSpace, train: Trainer, objective: Objective) -> Eval
         values = [as_number(value, objective.name) for value in train[objective.name]]
         return _Known(space.read_frame(train.drop(columns=objective.name)), np.array(values))
     if callable(train):
-        return _Called(space, train, objective.name)
+        return _Called(space, train, objective.name, epochs)
     raise UserError(
         f"search: give a function, an Evaluator or a table that tells the objective, not {train!r}"
     )
@@ -229,16 +233,21 @@ def _column(table: BenchmarkTable, name: str) -> str:
 
 
 class _Called(Evaluator):
-    """Calls a function in this process, one architecture after the other."""
+    """Calls a function in this process, one architecture after the other; `epochs` as in `FunctionEvaluator`."""
 
-    def __init__(self, space: SearchSpace, function: Callable[..., Any], key: str) -> None:
-        self.space, self.function, self.key = space, function, key
+    def __init__(
+        self, space: SearchSpace, function: Callable[..., Any], key: str, epochs: float | None
+    ) -> None:
+        self.space, self.function, self.key, self.epochs = space, function, key, epochs
 
     @override
     def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         for arch in archs:
             start = time.monotonic()
             costs: dict[str, float] = {}
+            reports = None
+            if self.epochs is not None:
+                reports = Reports(None, self.epochs, partial(goes_on, rule, [arch], self.epochs))
             try:
                 told, failure = call(self.function, self.space, arch), ""
             except UserError:  # a mistake in the call, not in one training
@@ -246,10 +255,17 @@ class _Called(Evaluator):
             except (Exception, SystemExit) as error:
                 told, failure = math.nan, reason_of(error)
             try:
+                if not failure:
+                    told = followed(told, reports.add if reports else None)
                 value, costs = returned(told, self.key)
-            except UserError as error:
-                value, failure = math.nan, str(error)
-            yield Result(arch, value, time.monotonic() - start, failure, costs)
+            except (Exception, SystemExit) as error:
+                value, failure = math.nan, reason_of(error)
+            seconds, curve, stopped = time.monotonic() - start, reports.curve if reports else (), False
+            if reports and reports.stopped:
+                value, failure, costs, stopped = reports.points[-1].value, "", {}, True
+            elif reports and not failure:
+                curve = finished(curve, reports.epochs, value)
+            yield Result(arch, value, seconds, failure, costs, curve, stopped)
 
     @override
     def evaluate(self, archs: Sequence[str]) -> Observations:

@@ -9,25 +9,33 @@ if TYPE_CHECKING:
     from acenas.search.answers import Trial
     from acenas.search.candidates import Candidates
     from acenas.search.evolution import NSGA2, RegularisedEvolution
+    from acenas.search.extrapolation import Extrapolation, Regressions
     from acenas.search.fronts import AcrossCosts, HypervolumeGain, PredictedFront
     from acenas.search.loop import SearchResult, run_study
     from acenas.search.rounds import BudgetedSearch, Search
     from acenas.search.state import StudyState
+    from acenas.search.stopping import Belief, Halving, InFull, Stopping
     from acenas.search.study import Returned, Study
 
 __all__ = [
     "NSGA2",
     "Acquisition",
     "AcrossCosts",
+    "Belief",
     "BestAndRandom",
     "BudgetedSearch",
     "Candidates",
+    "Extrapolation",
+    "Halving",
     "HypervolumeGain",
+    "InFull",
     "PredictedFront",
+    "Regressions",
     "RegularisedEvolution",
     "Returned",
     "Search",
     "SearchResult",
+    "Stopping",
     "Study",
     "StudyState",
     "Trial",
@@ -45,6 +53,8 @@ __getattr__, __dir__ = lazy(
         **dict.fromkeys(("NSGA2", "RegularisedEvolution"), "acenas.search.evolution"),
         **dict.fromkeys(("SearchResult", "run_study"), "acenas.search.loop"),
         **dict.fromkeys(("BudgetedSearch", "Search"), "acenas.search.rounds"),
+        **dict.fromkeys(("Extrapolation", "Regressions"), "acenas.search.extrapolation"),
+        **dict.fromkeys(("Belief", "Halving", "InFull", "Stopping"), "acenas.search.stopping"),
         "StudyState": "acenas.search.state",
         **dict.fromkeys(("Returned", "Study"), "acenas.search.study"),
         "Trial": "acenas.search.answers",

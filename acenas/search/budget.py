@@ -6,12 +6,19 @@ from acenas.errors import UserError
 
 
 def check_budget(
-    budget: int, per_round: int = 1, num_final: int = 0, growth: float = 0.0, num_first: int = 0
+    budget: int | None,
+    budget_epochs: float | None = None,
+    *,
+    per_round: int = 1,
+    num_final: int = 0,
+    growth: float = 0.0,
+    num_first: int = 0,
 ) -> None:
     """Checks that the rounds of a search fit its budget.
 
     Args:
-        budget: architectures to train, all of them.
+        budget: architectures to train, all of them; None for as many as `budget_epochs` allow.
+        budget_epochs: of all trainings together; None for no bound.
         per_round: architectures of a round, at least.
         num_final: architectures of a last round of its own.
         growth: the least size of a round as a share of what was trained before it.
@@ -20,6 +27,16 @@ def check_budget(
     Raises:
         UserError: for a number outside its range.
     """
+    if budget_epochs is not None:
+        if not budget_epochs > 0:
+            raise UserError(f"search.budget_epochs={budget_epochs} must be above 0")
+        if num_final:
+            raise UserError(
+                f"search.num_final={num_final} is the last round of a budget of trainings; where epochs are counted "
+                "nobody knows which one that is: choose search.num_final=0"
+            )
+        if budget is None:
+            budget = 1
     if not isinstance(budget, Integral):
         raise UserError(f"search.budget={budget!r} must be a whole number")
     if not 0 <= num_final < budget or per_round < 1 or min(growth, num_first) < 0:

@@ -53,9 +53,9 @@ def check_same_study(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str,
     """Raises `UserError` where `folder` holds `theirs`, a study that differs from `mine` in more than the budget."""
     theirs = {"front": {}, **theirs} if theirs else {}  # there were none before 0.2
     if theirs and theirs.get("epochs") != mine.get("epochs"):
-        both = [f"{each.get('epochs', 'no')} epochs" for each in (theirs, mine)]
+        has, not_ = (f"{each['epochs']:g}" if "epochs" in each else "uncounted" for each in (theirs, mine))
         raise UserError(
-            f"{folder} holds a study whose trainings have {both[0]}, not {both[1]}; choose another folder"
+            f"{folder} holds a study whose trainings have {has} epochs, not {not_}; choose another folder"
         )
     for name, value in mine.items():
         if name in theirs and theirs[name] != value and name not in ("budget", "budget_epochs"):

@@ -40,7 +40,7 @@ class Evolution(Search):
     per_round: int
 
     def __post_init__(self) -> None:
-        check_budget(self.budget, self.per_round)
+        check_budget(self.budget, per_round=self.per_round)
         if not 1 <= self.tournament <= self.population:
             raise UserError(
                 f"search.tournament={self.tournament} must be between 1 and search.population={self.population}"

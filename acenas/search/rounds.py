@@ -201,7 +201,13 @@ class BudgetedSearch(Search):
     stopping: Stopping = Belief()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
-        check_budget(self.budget, self.per_round, self.num_final, self.growth, self.num_first)
+        check_budget(
+            self.budget,
+            per_round=self.per_round,
+            num_final=self.num_final,
+            growth=self.growth,
+            num_first=self.num_first,
+        )
         if self.confidence is not None and not 0.5 < self.confidence < 1:
             raise UserError(
                 f"search.confidence={self.confidence} must be above 0.5 and below 1, or null for the best observed"

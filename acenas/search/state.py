@@ -301,6 +301,12 @@ class StudyState:
             self.curves = pd.concat([self.curves, frame], ignore_index=True) if len(self.curves) else frame
             self.write("curves")
 
+    def cut_curve(self, arch: str, epochs: float) -> None:
+        """Forgets what the training of `arch` reported after so many epochs."""
+        self.curves = self.curves[(self.curves["arch"] != arch) | (self.curves["epochs"] <= epochs)]
+        self.curves = self.curves.reset_index(drop=True)
+        self.write("curves")
+
     @property
     def paid(self) -> float:
         """Epochs that were trained, or will be at most by what was asked for and is not told yet."""

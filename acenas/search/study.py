@@ -277,7 +277,10 @@ class Study:
                 )
             return []
         name = self.objective.name
-        points = [(as_number(e, "at"), as_number(v, name)) for e, v in [*curve, (at or self.epochs, value)]]
+        points = [
+            (as_number(e, "at"), as_number(v, name))
+            for e, v in [*curve, (self.epochs if at is None else at, value)]
+        ]
         for (epochs, _), (before, _) in zip(points, [(0.0, 0.0), *points], strict=False):
             if not before < epochs <= self.epochs:
                 raise UserError(f"tell: at={epochs:g} must be above {before:g} and at most {self.epochs:g}")
@@ -511,7 +514,26 @@ class Study:
         positions, reasons = self.search.choose(number, left, self.state, generator)
         positions, reasons = positions[:affordable], reasons[:affordable]
         self.state.begin_round(number, [self.state.archs[i] for i in positions], reasons)
+        self._stop_anew(number)
         return True
+
+    def _stop_anew(self, number: int) -> None:
+        """Asks the rule of a new round about trainings of it that ended before the budget was raised."""
+        rule, trials = self.rule(number), self.state.trials
+        taken = trials[(trials["round"] == number) & trials["state"].isin([TRAINED, STOPPED])]
+        for row, arch, state in zip(taken.index, taken["arch"], taken["state"], strict=True):
+            curve = self.state.curve(arch) if rule is not None else []
+            for count, (at, _) in enumerate(curve, start=1):
+                if rule is not None and at < (self.epochs or 0) and not rule.goes_on(arch, curve[:count]):
+                    self.state.cut_curve(arch, at)
+                    stopped = {"state": STOPPED, self.objective.column: math.nan, "epochs": at}
+                    self.state.update([row], "observations", stopped)
+                    break
+            else:
+                if state == STOPPED:  # it goes on now
+                    self.state.update([row], "observations", {"state": QUEUED, "epochs": math.nan})
+        if len(taken):
+            self.state.write()
 
     def _affordable(self) -> int:
         """Trainings that can begin: as many full ones as there are epochs left for."""

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,14 @@ class CurveTraining(NetworkTraining):
         device: to train on.
         path: the CSV file of the curve; a kill leaves it whole.
         channels_last: memory layout of weights and images.
+        goes_on: is asked after each epoch, with all epochs and their validation accuracies in percent; the training
+            ends with a checkpoint where it says no.
 
     Attributes:
         batches: the training images.
         curve: a row for each epoch.
         seconds: of training, over all processes that worked on it.
+        stopped: whether it has ended early.
     """
 
     def __init__(
@@ -46,18 +50,24 @@ class CurveTraining(NetworkTraining):
         device: torch.device,
         path: Path,
         channels_last: bool,
+        goes_on: Callable[[Sequence[tuple[float, float]]], bool],
     ) -> None:
         self.batches = TrainingBatches(task, recipe.batch_size, seed, device)
         super().__init__(network, task, recipe, seed, steps=len(self.batches), channels_last=channels_last)
         self.path = path
         self.curve: list[dict[str, float]] = []
         self.seconds = 0.0
+        self.stopped = False
+        self._goes_on = goes_on
         self._clock = time.monotonic()
         self._first_draw: list[Images] = []
 
     def on_train_epoch_end(self) -> None:
         """Adds a row to the curve. Raises `UserError` where the training diverged."""
         last = self.current_epoch + 1 == self.recipe.epochs
+        accuracy = self._valid_accuracy(all_draws=last)
+        now = time.monotonic()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
         schedule = self.recipe.schedule(self.global_step - 1, self.steps * self.recipe.epochs)
         self.curve.append(
             {
@@ -65,14 +75,15 @@ class CurveTraining(NetworkTraining):
                 "learning_rate": self.recipe.learning_rate * schedule,
                 "train_loss": self.sums.loss.item() / self.steps,
                 "train_accuracy": 100 * self.sums.correct.item() / (self.steps * self.recipe.batch_size),
-                "valid_accuracy": self._valid_accuracy(all_draws=last),
+                "valid_accuracy": accuracy,
+                "seconds": self.seconds,
             }
         )
-        now = time.monotonic()
-        self.seconds, self._clock = self.seconds + now - self._clock, now
         lines = [list(self.curve[0]), *([str(value) for value in row.values()] for row in self.curve)]
         write_text(self.path, "".join(",".join(line) + "\n" for line in lines))
         self._check_divergence()
+        self.stopped = not self._goes_on([(row["epoch"], row["valid_accuracy"]) for row in self.curve])
+        self.trainer.should_stop = self.stopped
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the curve, the seconds and the state of the generator."""

@@ -28,8 +28,9 @@ if TYPE_CHECKING:  # rankers use this file too, without processes
 class EpochCheckpoint(pl.callbacks.Checkpoint):
     """Writes the state of a training to the file `path` at the end of an epoch; a kill leaves the last whole file.
 
-    It must run in all processes, as Lightning gathers the state from all of them. Except after the last epoch, the file
-    is written only where that was `seconds` ago, which must be 0 with several processes.
+    It must run in all processes, as Lightning gathers the state from all of them. Except after the last epoch, or that
+    in which the training was stopped, the file is written only where that was `seconds` ago, which must be 0 with
+    several processes.
     """
 
     def __init__(self, path: Path, seconds: float = 0.0) -> None:
@@ -39,7 +40,7 @@ class EpochCheckpoint(pl.callbacks.Checkpoint):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        last = trainer.current_epoch + 1 == trainer.max_epochs
+        last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         if not last and time.monotonic() - self._written < self.seconds:
             return
         with atomic_path(self.path) if trainer.is_global_zero else nullcontext(self.path) as temporary:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from acenas.errors import UserError
+from acenas.evaluation.curves import Curve, NeverStop, StopRule
 from acenas.evaluation.from_scratch import TrainingEvaluator, TrainingJudge
 from acenas.evaluation.jobs import arch_folder, read_result
 from acenas.files import write_text
@@ -23,6 +24,7 @@ from acenas.spaces.nasbench201.space import NasBench201
 from acenas.tables import BenchmarkTable, find_table
 from acenas.training.batches import accuracies, evaluation_batches
 from acenas.training.curve import CurveTraining
+from acenas.training.lightning import fit
 from acenas.training.network import initialised
 from acenas.training.recipe import Recipe
 from tests.executors.work import ThisProcess
@@ -49,6 +51,12 @@ def weights(folder: Path, arch: str) -> dict[str, Tensor]:
         arch_folder(folder, SPACE.canonical(arch)) / "weights.pt", weights_only=True
     )
     return state
+
+
+def curve_in(folder: Path) -> list[list[str]]:
+    """The rows of the only curve, without their last column, the seconds."""
+    (path,) = folder.glob("*/curve.csv")
+    return [line.split(",")[:-1] for line in path.read_text().splitlines()]
 
 
 def assert_same_weights(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
@@ -106,7 +114,8 @@ def test_a_training_is_that_of_the_plain_loop(trained: Path) -> None:
 def test_every_epoch_is_a_row_of_the_curve(trained: Path) -> None:
     with (arch_folder(trained, SPACE.canonical(ARCHS[0])) / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["epoch", "learning_rate", "train_loss", "train_accuracy", "valid_accuracy"]
+    names = ["epoch", "learning_rate", "train_loss", "train_accuracy", "valid_accuracy", "seconds"]
+    assert list(rows[0]) == names and 0 < float(rows[0]["seconds"]) < float(rows[1]["seconds"])
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[0]["train_loss"]) > float(rows[-1]["train_loss"]) > 0
     assert float(rows[0]["train_accuracy"]) < float(rows[-1]["train_accuracy"]) < 100
@@ -175,8 +184,7 @@ def test_a_half_trained_network_goes_on_to_the_same_weights(
     evaluator(stopped, **made).evaluate(ARCHS[:1])
     assert epochs == [0, 1, 2, 2]
     assert_same_weights(weights(tmp_path / "whole", ARCHS[0]), weights(stopped, ARCHS[0]))
-    curves = [next((tmp_path / part).glob("*/curve.csv")).read_text() for part in ("whole", "stopped")]
-    assert curves[0] == curves[1]
+    assert curve_in(tmp_path / "whole") == curve_in(stopped)
     assert not list(stopped.glob("*/last.ckpt"))
 
 
@@ -199,6 +207,102 @@ def test_a_kill_before_the_result_is_written_costs_nothing(
     seen = evaluator(tmp_path, executor=ThisProcess()).evaluate(ARCHS[:1])
     assert seen.observed_accuracy[0] == evaluator(trained).evaluate(ARCHS[:1]).observed_accuracy[0]
     assert_same_weights(weights(tmp_path, ARCHS[0]), weights(trained, ARCHS[0]))
+
+
+class Until(StopRule):
+    """Stops the trainings of some architectures after so many epochs."""
+
+    def __init__(self, epochs: float, *archs: str) -> None:
+        self.epochs, self.archs = epochs, archs
+
+    def goes_on(self, arch: str, curve: Curve) -> bool:
+        return arch not in self.archs or curve[-1][0] < self.epochs
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_never_stopped(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (full,) = evaluator(trained).results(ARCHS[:1])
+    assert [epoch for epoch, _ in full.curve] == [1, 2, 3] and full.curve[-1][1] == full.value
+    made, epochs = evaluator(tmp_path, executor=ThisProcess(), checkpoint_seconds=1e9), []
+    assert made.epochs == 3 and made.resumable
+    step = CurveTraining.on_train_epoch_start
+
+    def note(self: CurveTraining) -> None:
+        epochs.append(self.current_epoch + 1)
+        step(self)
+
+    monkeypatch.setattr(CurveTraining, "on_train_epoch_start", note)
+    for until in (1, 1, 2, 1):  # asked again, and with a rule that would have stopped it earlier
+        (result,) = made.results(ARCHS[:1], Until(until, ARCHS[0]))
+        assert result.stopped and list(result.curve) == list(full.curve[:until])
+        assert result.value == result.curve[-1][1] and not result.failure and result.seconds > 0
+    assert epochs == [1, 2] and not list(tmp_path.glob("*/result.json"))
+    assert len(list(tmp_path.glob("*/last.ckpt"))) == 1
+    (result,) = made.results(ARCHS[:1], NeverStop())
+    assert epochs == [1, 2, 3] and not result.stopped
+    assert (result.value, list(result.curve)) == (full.value, list(full.curve))
+    assert_same_weights(weights(tmp_path, ARCHS[0]), weights(trained, ARCHS[0]))
+    assert not list(tmp_path.glob("*/last.ckpt"))
+    (result,) = made.results(ARCHS[:1], Until(2, ARCHS[0]))  # what it had shown when this rule stops it
+    assert result.stopped and list(result.curve) == list(full.curve[:2]) and epochs == [1, 2, 3]
+
+
+@pytest.mark.parametrize("when", ["before the checkpoint", "in it", "before the answer"])
+def test_a_kill_while_a_training_is_stopped_changes_nothing(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    made, rule = evaluator(tmp_path, executor=ThisProcess()), Until(2, ARCHS[0])
+
+    def kill(*_: Any, **__: Any) -> None:
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        if when == "before the checkpoint":
+            patch.setattr("acenas.training.lightning.EpochCheckpoint.on_train_epoch_end", kill)
+        elif when == "in it":
+            patch.setattr("pytorch_lightning.Trainer.save_checkpoint", kill)
+        else:
+            patch.setattr("acenas.evaluation.from_scratch.fit", _then(kill))
+        with pytest.raises(Stopped):
+            list(made.results(ARCHS[:1], rule))
+    (result,), (full,) = made.results(ARCHS[:1], rule), evaluator(trained).results(ARCHS[:1])
+    assert list(result.curve) == list(full.curve[: len(result.curve)])
+    assert result.stopped and len(result.curve) == 2
+    (result,) = made.results(ARCHS[:1])
+    assert (result.value, list(result.curve)) == (full.value, list(full.curve))
+    assert_same_weights(weights(tmp_path, ARCHS[0]), weights(trained, ARCHS[0]))
+
+
+def _then(end: Any) -> Any:
+    def fit_and_end(*arguments: Any, **options: Any) -> None:
+        fit(*arguments, **options)
+        end()
+
+    return fit_and_end
+
+
+@pytest.mark.slow
+def test_two_at_once_are_stopped_each_by_its_own_curve(trained: Path, tmp_path: Path) -> None:
+    made = evaluator(tmp_path, jobs=2)
+    found = {result.arch: result for result in made.results(ARCHS, Until(2, ARCHS[0], ARCHS[2]))}
+    full = {result.arch: result for result in evaluator(trained).results(ARCHS)}
+    assert [found[arch].stopped for arch in ARCHS] == [True, False, True]
+    for arch, epochs in zip(ARCHS, (2, 3, 2), strict=True):
+        assert list(found[arch].curve) == list(full[arch].curve[:epochs])
+    list(made.results(ARCHS))
+    for arch in ARCHS:
+        assert_same_weights(weights(trained, arch), weights(tmp_path, arch))
+
+
+def test_architectures_alike_are_one_training_that_goes_on_for_one_of_them(tmp_path: Path) -> None:
+    different = (arch for arch in SPACE.enumerate() if SPACE.canonical(arch) != arch)
+    one = next(arch for arch in different if SPACE.canonical(arch).count("conv_3x3") == 3)
+    pair = [one, SPACE.canonical(one)]
+    made = evaluator(tmp_path, executor=ThisProcess())
+    first, second = made.results(pair, Until(1, pair[0]))
+    assert first.stopped and len(first.curve) == 1 and not second.stopped and len(second.curve) == 3
+    assert len(list(tmp_path.glob("*/result.json"))) == 1
 
 
 SCRIPT = """
@@ -389,6 +493,14 @@ def test_gpus_are_taken_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert both.jobs == 2
     assert [result.failure[:26] for result in both.results(ARCHS)] == ["RuntimeError: no GPU here;"] * 3
     assert used == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+@pytest.mark.parametrize("content", ["epoch,learning_rate\n1,2\n", "epoch,valid_accuracy\n1,x\n"])
+def test_a_damaged_curve_is_one_sentence(tmp_path: Path, content: str) -> None:
+    folder = arch_folder(tmp_path, SPACE.canonical(ARCHS[0]))
+    write_text(folder / "curve.csv", content)
+    with pytest.raises(UserError, match=rf"curve.csv is damaged, .*; remove {folder} to train it again"):
+        list(evaluator(tmp_path).results(ARCHS[:1]))
 
 
 @pytest.mark.parametrize(

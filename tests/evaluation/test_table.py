@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from acenas.errors import UserError
-from acenas.evaluation.base import Evaluator, Judge
+from acenas.evaluation.base import Evaluator, Judge, Result
+from acenas.evaluation.curves import Curve, NeverStop, StopRule
 from acenas.evaluation.objective import Objective
 from acenas.evaluation.table import TableEvaluator, TableJudge
+from acenas.run.config import conf_dir
 from acenas.tables.schema import TableMetadata, write_table
 
 TOY = pd.DataFrame(
@@ -180,3 +183,119 @@ def test_the_shared_tables_open_as_they_are() -> None:
             str(Path(data_dir) / f"{name}.parquet"), name, column, objective={"name": "x", "unit": unit}
         )
         assert len(evaluator.known()[0]) == count
+
+
+class StopAfter(StopRule):
+    """Stops a training at the first point after so many epochs that shows less than `least`."""
+
+    def __init__(self, epochs: float, least: float = np.inf) -> None:
+        self.epochs, self.least = epochs, least
+
+    def goes_on(self, arch: str, curve: Curve) -> bool:
+        return not any(epoch >= self.epochs and value < self.least for epoch, value in curve)
+
+
+COURSE = pd.DataFrame(
+    {
+        "arch": ["a", "b", "c"],
+        "d.valid.4": [10.0, 20.0, 30.0],
+        "d.valid.12": [15.0, 25.0, 35.0],
+        "d.valid.36": [20.0, 40.0, 38.0],
+        "d.valid.4.s0": 5.0,
+        "d.test.4": 5.0,
+        "d.test.36": 99.0,
+        "d.train_seconds.36": [360.0, 720.0, 36.0],
+    }
+)
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> str:
+    write_table(COURSE, tmp_path / "course.parquet", TableMetadata("toy"))
+    return str(tmp_path / "course.parquet")
+
+
+@pytest.mark.parametrize(
+    "curve", [["d.valid.4", "d.valid.12"], "d.valid.*", {4: "d.valid.4", 12.0: "d.valid.12"}]
+)
+def test_shorter_trainings_are_points_on_the_way_of_one(course: str, curve: Any) -> None:
+    evaluator = TableEvaluator(course, "toy", "d.valid.36", "d.train_seconds.36", curve=curve)
+    assert evaluator.epochs == 36 and evaluator.resumable
+    for rule in (None, NeverStop(), StopAfter(36)):  # a full training is not stopped
+        found = {result.arch: result for result in evaluator.results(["c", "a", "b"], rule)}
+        assert [found[arch].curve for arch in "abc"] == [
+            [(4, 10), (12, 15), (36, 20)],
+            [(4, 20), (12, 25), (36, 40)],
+            [(4, 30), (12, 35), (36, 38)],
+        ]
+        assert not any(result.stopped for result in found.values())
+        assert [found[arch].value for arch in "abc"] == [20, 40, 38]
+    stopped = list(evaluator.results(["a", "b", "c"], StopAfter(12, 20)))
+    assert [(each.value, each.seconds, each.stopped, len(each.curve)) for each in stopped] == [
+        (15, 120, True, 2),
+        (40, 720, False, 3),
+        (38, 36, False, 3),
+    ]
+
+
+def test_a_table_without_shorter_trainings_ignores_rules(course: str) -> None:
+    for curve in (None, "d.valid.*"):
+        evaluator = TableEvaluator(course, "toy", "d.valid.4", curve=curve)
+        assert evaluator.epochs is None
+        (result,) = evaluator.results(["a"], StopAfter(0))
+        assert result == Result("a", 10.0, result.seconds)
+
+
+def test_lengths_of_columns_of_any_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"arch": ["a"], "loss_1": 3.0, "loss_2.5": 2.0, "loss_4": np.nan, "loss_9": 1.0, "last": 1.0}
+    )
+    write_table(frame, tmp_path / "loss.parquet", TableMetadata("toy", unit="none"))
+
+    def curve_of(observed: str, curve: Any) -> Curve:
+        made = TableEvaluator(
+            str(tmp_path / "loss.parquet"), "toy", observed, None, Objective("loss", "", "min"), curve
+        )
+        return next(made.results(["a"])).curve
+
+    assert curve_of("loss_9", "loss_*") == [(1, 3), (2.5, 2), (9, 1)]
+    assert curve_of("last", {1: "loss_1", 10: "last"}) == [(1, 3), (10, 1)]
+
+
+@pytest.mark.parametrize(
+    ("curve", "message"),
+    [
+        (["d.test.4"], r"table\.curve names d\.test\.4, but test accuracies are for the report only"),
+        ("d.test.*", "test accuracies are for the report only"),
+        ({4: "d.test.4"}, "test accuracies are for the report only"),
+        ({4: "test_top1"}, "test values are for the report only"),
+        (["d.train_seconds.36"], "holds no accuracy"),
+        (["top1"], r"the name top1 tells no length; give lengths and columns.*=\{4: loss_4, 108: loss_108\}"),
+        (
+            ["d.valid.40"],
+            r"d\.valid\.40, which is not shorter than the observed column d\.valid\.36, of 36 epochs",
+        ),
+        ({"four": "d.valid.4"}, "'four' is no length; give numbers above 0"),
+        ({0: "d.valid.4"}, "0 is no length"),
+        (["d.valid.5"], r"no column d\.valid\.5"),
+    ],
+)
+def test_curves_that_make_no_sense_are_refused(course: str, curve: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TableEvaluator(course, "toy", "d.valid.36", curve=curve)
+
+
+def test_values_on_the_way_are_checked_as_those_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "course.parquet"
+    COURSE.rename(columns={"d.valid.4": "top4", "d.valid.36": "top36"}).assign(top4=[1, 2, 130.0]).to_parquet(
+        path
+    )
+    with pytest.raises(UserError, match=r"top4 of .*row 2 holds 130, but accuracies are in percent"):
+        TableEvaluator(str(path), "toy", "top36", curve="top*")
+
+
+def test_every_table_of_the_configuration_has_a_curve_or_says_why_not() -> None:
+    for file in (Path(conf_dir()) / "table").glob("*.yaml"):
+        if file.stem not in ("none", "nds_amoeba", "nds_darts", "nds_enas", "nds_pnas"):  # as nds_nasnet
+            lines = [line for line in file.read_text().splitlines() if line.startswith("curve: ")]
+            assert len(lines) == 1 and (lines[0] != "curve: null"), file

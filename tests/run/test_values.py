@@ -140,7 +140,7 @@ def test_what_experiments_give_to_classes_is_what_they_take(experiment: str) -> 
         ("logger=-1", "logger=-1: choose a name, such as wandb"),
         ("images=null", "images=null: choose a name, such as cifar10,"),
         ("evaluator/executor=null", "for none of them write '~evaluator/executor'"),
-        ("search.budget=null", "search.budget=None is not a number"),
+        ("search.budget=null", "search.budget=None must be a whole number"),
         ("weak_labels=7", "weak_labels=7 is not a name or a list of names"),
         ("table.protocols=null", "table.protocols=None is not a mapping"),
         ("evaluator.objective=[1]", "evaluator.objective=[1] is not a mapping"),

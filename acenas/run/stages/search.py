@@ -76,7 +76,7 @@ def search(
         metrics = RankingMetrics(*known, loggers, parts.costs)
         study = Study(
             space,
-            None,
+            cfg.search.budget,
             folder,
             cfg.seed,
             objective=objective_of(cfg),
@@ -85,6 +85,8 @@ def search(
             archs=pool,
             constraints=parts.costs,
             pretrained=bool(sources),
+            budget_epochs=cfg.search.get("budget_epochs"),
+            epochs=evaluator.epochs,
         )
         callbacks = [metrics, RoundTable(metrics), progress, *([trial(metrics)] if trial else [])]
         if cfg.search.get("given") and not study.state.last_round and study.state.given.empty:

@@ -44,13 +44,21 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
         final_training(cfg)
     if cfg.export:
         instantiate(cfg.export)
-    search: Search | None = instantiate(choice_of(cfg, "search")) if cfg.search else None
+    search: Search | None = instantiate(_search_of(cfg)) if cfg.search else None
     ranker: Ranker | None = instantiate(cfg.ranker, space) if cfg.search else None
     evaluator: Evaluator | None = (
         instantiate_in(choice_of(cfg, "evaluator"), folder / "trained") if cfg.search else None
     )
     costs = costs_of_search(cfg, space, task, table, evaluator)
     return Parts(space, task, table, labels, search, ranker, evaluator, costs)
+
+
+def _search_of(cfg: DictConfig) -> DictConfig:
+    """The search; without a budget of trainings its class has some, and the study says how many its epochs allow."""
+    choice = choice_of(cfg, "search")
+    if choice.budget is None:
+        choice.pop("budget")
+    return choice
 
 
 def name_run(cfg: DictConfig, folder: Path, task: str, named: tuple[str, str] | None) -> Identity:

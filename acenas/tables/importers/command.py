@@ -97,8 +97,8 @@ def add_imports(formats: Any) -> None:
         default=[],
         metavar="OLD=NEW",
         help="take column OLD under the name NEW: arch, <dataset>.<valid|test|observed>.<epochs>, "
-        "<dataset>.params_m, weak.<name> ..., with --unit none any name; once for each column (default: all, as they "
-        "are)",
+        "<dataset>.params_m, weak.<name> ..., with --unit none any name; once for each column, or for all that a * in "
+        "both fits, as in 'acc_*=cifar10.observed.*' (default: all, as they are)",
     )
     command.add_argument(
         "--repeated",

@@ -62,7 +62,8 @@ def import_own(
         out: the Parquet file to make or replace.
         space: every architecture is checked against its grammar, and written in it.
         columns: name in the file → name in the table. One of them becomes `arch`, unless the file has a column of that
-            name. Columns that are not named are left out; where no other one is named, all are taken as they are.
+            name. Columns that are not named are left out; where no other one is named, all are taken as they are. A
+            `*` in both names stands for whatever there is in the file, as in `acc_*` → `cifar10.observed.*`.
         unit: of all columns named as accuracies (see `acenas.tables.schema`), which become percent. With `none` no
             value is changed, and columns may have any name.
         repeated: what is kept of the rows of one architecture: the first, or the mean of each column of numbers, with
@@ -77,6 +78,8 @@ def import_own(
     """
     path = Path(path)
     names = dict(columns) if ARCH in columns.values() else {ARCH: ARCH, **columns}
+    rows = read_rows(path, [old for old, new in names.items() if new == ARCH])
+    names = _by_pattern(names, rows.column_names, path)
     for old, new in names.items():
         if unit != "none" and new not in (old, ARCH) and isinstance(parse_column(new), Other):
             raise UserError(
@@ -86,7 +89,7 @@ def import_own(
             )
         if list(names.values()).count(new) > 1:
             raise UserError(f"--column: {new} is named twice; give each column a name of its own")
-    table, names = _read(path, names)
+    table, names = _taken(rows, names, path)
     result = {}
     for old, new in names.items():
         values, column = table.column(old), parse_column(new)
@@ -126,9 +129,30 @@ def _distinct(table: pa.Table, repeated: Literal["first", "mean"] | None) -> pa.
     return pa.Table.from_pandas(means if repeated == "mean" else groups.nth(0), preserve_index=False)
 
 
-def _read(path: Path, names: dict[str, str]) -> tuple[pa.Table, dict[str, str]]:
+def _by_pattern(names: Mapping[str, str], columns: Sequence[str], path: Path) -> dict[str, str]:
+    """Returns `names` with the columns of the file in the place of each name with a `*`."""
+    found: dict[str, str] = {}
+    for old, new in names.items():
+        if "*" not in old or old in columns:
+            found[old] = new
+            continue
+        before, after = map(re.escape, old.split("*", 1))
+        matches = [match for name in columns if (match := re.fullmatch(f"{before}(.+){after}", name))]
+        if "*" not in new or not matches:
+            raise UserError(
+                f"--column {old}={new}: "
+                + (
+                    f"{path} has no such columns; it has {', '.join(columns)}"
+                    if "*" in new
+                    else f"{new} has no * for what that of {old} stands for, as in acc_*=cifar10.observed.*"
+                )
+            )
+        found |= {match[0]: new.replace("*", match[1], 1) for match in matches}
+    return found
+
+
+def _taken(table: pa.Table, names: dict[str, str], path: Path) -> tuple[pa.Table, dict[str, str]]:
     """Returns the columns that are to be taken, and old and new name of each."""
-    table = read_rows(path, [old for old, new in names.items() if new == ARCH])
     if missing := [name for name in names if name not in table.column_names]:
         raise UserError(
             f"{path} has no column {missing[0]}; it has {', '.join(table.column_names)}. Name those to take with "

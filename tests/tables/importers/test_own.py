@@ -52,6 +52,26 @@ def test_columns_are_renamed_and_accuracies_become_percent(
     assert table.metadata.source == "me"
 
 
+def test_a_pattern_takes_all_columns_that_it_fits(tmp_path: Path) -> None:
+    frame = FRAME.rename(columns={"a": "acc.1", "t": "acc.20"}).assign(**{"acc": 1, "acc.20x": 1})
+    path, out = written(tmp_path, frame), tmp_path / "out.parquet"
+    columns = {"cell": "arch", "acc.*0": "d.test.*0", "acc.1": "d.observed.1"}
+    import_own(path, out, SPACE, columns, "fraction")
+    table = BenchmarkTable.open(out)
+    assert table.columns == ["d.test.20", "d.observed.1"]
+    np.testing.assert_allclose(table.column("d.test.20"), 100 * FRAME.t)
+    for wrong, message in (
+        (
+            {"acc.*": "d.observed.9"},
+            r"--column acc\.\*=d\.observed\.9: d\.observed\.9 has no \* for what that of",
+        ),
+        ({"top*": "d.observed.*"}, r"has no such columns; it has cell, acc\.1"),
+        ({"acc.*": "d.observed.*"}, r"d\.observed\.20x is not the name of a column"),
+    ):
+        with pytest.raises(UserError, match=message):
+            import_own(path, out, SPACE, {"cell": "arch", **wrong}, "fraction")
+
+
 def test_accuracies_of_short_trainings_may_be_declared_weak_labels(tmp_path: Path) -> None:
     path = written(tmp_path, FRAME)
     columns = {"cell": "arch", "a": "weak.short.4", "t": "d.observed.9"}
