@@ -242,8 +242,8 @@ def _task(
             told: as_element(figure_bytes(curves(results, [column]), "svg"), told)
             for column in CURVES
             for told in [
-                f"{title(results, column)} of each method against {unit_of_axis(results)} on {task}: the table above has "
-                "its values"
+                f"{title(results, column)} of each method against {unit_of_axis(results)} on {task}: "
+                "the table above has its values"
             ]
         }
         | {
