@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from acenas.errors import UserError, exit_status
 from acenas.files import atomic_path, read_frame, reading, remove_unfinished, shown, write_text
 from acenas.markup import cell
-from acenas.report.comparison import comparison, cost_columns, markdown_table, to_latex, to_markdown
+from acenas.report.comparison import comparison, cost_columns, count, markdown_table, to_latex, to_markdown
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves, front_curves, front_lines
 from acenas.report.figures import figure_bytes, save_figure, score_scatter
@@ -23,6 +23,7 @@ from acenas.report.finished import FinishedRun, method_names, read_runs, results
 from acenas.report.page import as_element
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import FinishedSearch, cost_unit
+from acenas.search.state import ENDED
 from acenas.spaces import SearchSpace
 from acenas.trust import HELP, build_kind
 
@@ -142,6 +143,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
             metric = {"value": value, "regret": f"{part['kind'].iloc[0]}_regret"}.get(column, column)
             parts.append(comparison(part, column).assign(task=task, metric=metric))
     table = pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]]
+    table["trained"] = table["trained"].map(count)
     with atomic_path(out / "comparison.csv") as path:
         table.map(cell).to_csv(path, index=False)
     with atomic_path(out / "results.parquet") as path:
@@ -269,7 +271,7 @@ def _search(run: FinishedRun) -> FinishedSearch:
     column = run.objective.column
     kinds = {"arch": "text", "state": "text", "round": "numbers", "returned": "text", column: "numbers"}
     observations = read_frame(run.folder / "observations.parquet", kinds)
-    observations = observations[observations["state"].isin(["trained", "failed"])]
+    observations = observations[observations["state"].isin(ENDED)]
     return FinishedSearch(
         experiment="",
         seed=0,

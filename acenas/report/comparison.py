@@ -15,6 +15,9 @@ All functions take results: a frame with one row for each number of architecture
 - `seconds`: that the whole run took, where they are known.
 - `folder`: of the run.
 - `igd_plus`: of searches for a front, whose `objective` is `HYPERVOLUME`.
+- `full_epochs`: of tasks of which a run has a budget of epochs, where known: the epochs of a full training. All runs
+  of these tasks are compared by the epochs that they paid: `trained` and `budget` count them, in full trainings. A run
+  in full trainings pays one for each.
 - costs of what the run returned, where they are known, in its last row: `params_m`, `flops_m`, `latency_ms.<device>`.
 """
 
@@ -43,6 +46,10 @@ LEAST_SEEDS = 5
 """For a test of significance: from four, even differences that all point one way have a p-value of 0.125."""
 
 
+STEP = 0.1
+"""Between two rows of results that count epochs, in full trainings."""
+
+
 class Table(NamedTuple):
     """A table with words in its cells, by row (a method or a task) and column."""
 
@@ -54,6 +61,55 @@ class Table(NamedTuple):
 def objective_of(results: pd.DataFrame) -> Objective:
     """The objective of the results of one task."""
     return Objective(*results.iloc[0][["objective", "unit", "direction"]])
+
+
+def in_epochs(results: pd.DataFrame) -> bool:
+    """Whether the results are compared by epochs paid."""
+    return "full_epochs" in results and bool(results["full_epochs"].notna().all())
+
+
+def unit_of_axis(results: pd.DataFrame) -> str:
+    """What `trained` counts in some results."""
+    return "full trainings' worth of epochs" if in_epochs(results) else "trainings"
+
+
+def axis(results: pd.DataFrame) -> str:
+    """What an axis along `trained` is called, in the results of one task."""
+    if not in_epochs(results):
+        return "architectures trained"
+    lengths = " or ".join(f"{length:g}" for length in sorted(results["full_epochs"].unique()))
+    return f"epochs paid, in full trainings ({lengths} epochs each)"
+
+
+def count(trained: float) -> int | float:
+    """A number of trainings, or of their worth, as tables show it.
+
+    >>> count(20.0), count(7.25)
+    (20, 7.2)
+    """
+    return int(trained) if trained == int(trained) else round(trained, 1)
+
+
+def along_epochs(
+    results: pd.DataFrame, epochs: NDArray[np.float64] | None, full: float, budget: float
+) -> pd.DataFrame:
+    """The results of one run, by the epochs that it paid.
+
+    Args:
+        results: by trainings, one row at least.
+        epochs: that were paid by each row; None for full trainings.
+        full: epochs of a full training.
+        budget: of the run, in full trainings.
+
+    Returns:
+        Rows at every `STEP` of `trained`, and at the budget: each as it was when so much was paid, from the first on.
+    """
+    paid = results["trained"].to_numpy(np.float64) if epochs is None else epochs / full
+    steps = np.arange(1, int(budget / STEP + 1e-9) + 1) * STEP
+    at = np.unique([*steps.round(6), budget])
+    place = np.searchsorted(paid, at + 1e-9, side="right") - 1
+    found = results.iloc[place[place >= 0]].reset_index(drop=True)
+    return found.assign(trained=at[place >= 0], budget=budget, full_epochs=full)
 
 
 def of_fronts(results: pd.DataFrame) -> bool:
@@ -131,7 +187,7 @@ def comparison(results: pd.DataFrame, column: str) -> pd.DataFrame:
     return groups.agg(mean="mean", standard_error="sem", seeds="count").reset_index()
 
 
-def needed(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float]:
+def needed(results: pd.DataFrame, reference: str) -> dict[tuple[str, float], float]:
     """The architectures that each method has to train for the mean value that `reference` has at each budget.
 
     Args:
@@ -144,9 +200,9 @@ def needed(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float
     """
     targets = comparison(results[results["method"] == reference], "value").set_index("trained")["mean"]
     return {
-        (method, int(str(budget))): trainings_for(results, method, target)
+        (method, count(budget)): trainings_for(results, method, target)
         for method in _others(results, reference)
-        for budget, target in targets.items()
+        for budget, target in zip(targets.index.tolist(), targets, strict=True)
     }
 
 
@@ -179,7 +235,7 @@ def paired_p_value(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> fl
     return float(wilcoxon(difference, zero_method="zsplit").pvalue)
 
 
-def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, int], float]:
+def p_values(results: pd.DataFrame, reference: str) -> dict[tuple[str, float], float]:
     """`paired_p_value` of the values of `reference` and every other method, at each budget.
 
     Args:
@@ -211,8 +267,11 @@ def beside_reference(results: pd.DataFrame, reference: str) -> list[Table]:
     if reference not in set(results["method"]) or results["method"].nunique() < 2:
         return []
     budgets, largest = budgets_of(results), results.groupby("method")["budget"].max()
+    digits, what_counts = (1, unit_of_axis(results)) if in_epochs(results) else (0, "trainings")
     counts = {
-        (method, budget): f"> {largest[method]}" if np.isnan(n) else f"{n:.0f} ({n / budget:.1f} ×)"
+        (method, budget): f"> {count(largest[method])}"
+        if np.isnan(n)
+        else f"{n:.{digits}f} ({n / budget:.{max(1, 2 * digits)}f} ×)"
         for (method, budget), n in needed(results, reference).items()
     }
     chances = {
@@ -222,14 +281,18 @@ def beside_reference(results: pd.DataFrame, reference: str) -> list[Table]:
     what = f"{results['kind'].iloc[0]} {objective_of(results).name}"
     test = "Wilcoxon, paired by seed"
     return [
-        Table(f"Trainings needed for the mean {what} of {reference} after", budgets, counts),
+        Table(
+            f"{what_counts[0].upper()}{what_counts[1:]} needed for the mean {what} of {reference} after",
+            budgets,
+            counts,
+        ),
         Table(f"p-value of the difference to {reference} ({test}), after", budgets, chances),
     ]
 
 
-def budgets_of(results: pd.DataFrame) -> list[int]:
-    """The numbers of trainings that tables show."""
-    return sorted(map(int, results.loc[results["serves"], "trained"].unique()))
+def budgets_of(results: pd.DataFrame) -> list[int | float]:
+    """The numbers of trainings, or of their worth, that tables show."""
+    return sorted({count(n) for n in results.loc[results["serves"], "trained"].unique().tolist()})
 
 
 def _others(results: pd.DataFrame, reference: str) -> list[str]:
@@ -278,15 +341,16 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
     parts = [
         f"## {markdown(task)}",
         f"Mean ± standard error over {most if fewest == most else f'{fewest} to {most}'} seeds; "
-        f"{markdown(best_sentence(results))}.",
+        f"{markdown(best_sentence(results))}."
+        + (f" Compared by {axis(results)}." if in_epochs(results) else ""),
     ]
     for column, (title, digits) in tables(results).items():
         means = comparison(results, column).to_dict("records")
         values = {
-            (row["method"], row["trained"]): _value(row["mean"], row["standard_error"], digits)
+            (row["method"], count(row["trained"])): _value(row["mean"], row["standard_error"], digits)
             for row in means
         }
-        parts.append(markdown_table(f"{title}, after so many trainings", budgets, values))
+        parts.append(markdown_table(f"{title}, after so many {unit_of_axis(results)}", budgets, values))
     parts += [markdown_table(*table) for table in beside_reference(results, reference)]
     if costs := cost_columns(results):
         shown = {
@@ -294,7 +358,7 @@ def _task_to_markdown(task: str, results: pd.DataFrame, reference: str) -> str:
             for cost in costs
             for digits in [decimals(results[cost], 3)]
             for row in comparison(results, cost).to_dict("records")
-            if row["trained"] == budgets[-1]
+            if count(row["trained"]) == budgets[-1]
         }
         parts.append(
             markdown_table(f"Returned after {budgets[-1]}", [cost_unit(cost) for cost in costs], shown)
@@ -336,7 +400,7 @@ def _task_to_latex(task: str, results: pd.DataFrame) -> str:
     shown = tables(results)
     columns = [(column, digits, budget) for column, (_, digits) in shown.items() for budget in budgets]
     values = {
-        (column, row["method"], row["trained"]): row
+        (column, row["method"], count(row["trained"])): row
         for column in shown
         for row in comparison(results, column).to_dict("records")
     }
@@ -348,7 +412,9 @@ def _task_to_latex(task: str, results: pd.DataFrame) -> str:
         f"\\begin{{tabular}}{{l{'r' * len(columns)}}}",
         "\\toprule",
         f" & {heads} \\\\",
-        "trained & " + " & ".join(str(budget) for _, _, budget in columns) + " \\\\",
+        f"{'full trainings' if in_epochs(results) else 'trained'} & "
+        + " & ".join(str(budget) for _, _, budget in columns)
+        + " \\\\",
         "\\midrule",
     ]
     for method in dict.fromkeys(results["method"]):

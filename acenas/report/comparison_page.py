@@ -16,17 +16,21 @@ from acenas.files import number
 from acenas.report.comparison import (
     COSTS,
     Table,
+    axis,
     beside_reference,
     best_known,
     best_sentence,
     comparison,
     cost_columns,
+    count,
     decimals,
     digits_of,
+    in_epochs,
     label,
     objective_of,
     of_fronts,
     several_objectives,
+    unit_of_axis,
 )
 from acenas.report.curves import (
     FrontLines,
@@ -76,11 +80,11 @@ def build_comparison_page(
         settings: of methods that are configurations of a sweep, the values of what differs.
     """
     tasks = {task: results[results["task"] == task] for task in dict.fromkeys(results["task"])}
-    count = results.groupby(["task", "method", "seed", "budget"]).ngroups
+    number_of_runs = results.groupby(["task", "method", "seed", "budget"]).ngroups
     runs_header, runs = _runs(results, relative_to)
     return PAGES.get_template("comparison.html").render(
         title=title,
-        subtitle=f"{count} runs; mean ± standard error over seeds. {several_objectives(results)}",
+        subtitle=f"{number_of_runs} runs; mean ± standard error over seeds. {several_objectives(results)}",
         suite=_suite(results, reference) if is_suite(results) else None,
         tasks=[_task(task, part, reference, settings or {}) for task, part in tasks.items()],
         rankings=rankings or {},
@@ -132,7 +136,8 @@ def _charts(part: pd.DataFrame) -> list[dict[str, Any]]:
     """What the charts of one task show: curves over trainings, then fronts."""
     of_curves = [
         {
-            "x": "architectures trained",
+            "x": axis(part),
+            "unit": unit_of_axis(part),
             "label": "share of hypervolume" if of_fronts(part) and column == "value" else title(part, column),
             "range": extent(part, column),
             "best": None if best_known(part) != best_known(part) or column != "value" else best_known(part),
@@ -140,7 +145,7 @@ def _charts(part: pd.DataFrame) -> list[dict[str, Any]]:
             "digits": 3 if column == "ndcg@10" else digits_of(part),
             "lines": {
                 method: [
-                    list(map(int, curve.index)),
+                    [count(n) for n in curve.index.tolist()],
                     *map(plain, (curve["mean"], curve["mean"] - curve["sem"], curve["mean"] + curve["sem"])),
                 ]
                 for method in dict.fromkeys(part["method"])
@@ -212,7 +217,8 @@ def _task(
     task: str, results: pd.DataFrame, reference: str, settings: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
     costs = cost_columns(results)
-    first, digits = ["method", "trained", "seeds"], digits_of(results)
+    first = ["method", "full trainings" if in_epochs(results) else "trained", "seeds"]
+    digits = digits_of(results)
     return {
         "name": task,
         "best": best_sentence(results),
@@ -236,7 +242,8 @@ def _task(
             told: as_element(figure_bytes(curves(results, [column]), "svg"), told)
             for column in CURVES
             for told in [
-                f"{title(results, column)} of each method against trainings on {task}: the table above has its values"
+                f"{title(results, column)} of each method against {unit_of_axis(results)} on {task}: "
+                "the table above has its values"
             ]
         }
         | {
@@ -264,7 +271,7 @@ def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]
     higher_is_better = {"ndcg@10", *(["value"] if objective_of(results).sign > 0 else [])}
     rows: list[list[Cell]] = []
     for (method, trained), (_, _, seeds) in next(iter(tables.values()), {}).items():
-        row = [Cell(method, method=True), Cell(str(trained), trained), Cell(str(seeds), seeds)]
+        row = [Cell(method, method=True), Cell(str(count(trained)), trained), Cell(str(seeds), seeds)]
         for column, digits in columns.items():
             mean, error, _ = tables[column][method, trained]
             spread = f" ± {error:.{digits}f}" if error == error else ""
@@ -276,7 +283,7 @@ def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]
     return rows
 
 
-def _by_row(results: pd.DataFrame, column: str) -> dict[tuple[str, int], tuple[float, float, int]]:
+def _by_row(results: pd.DataFrame, column: str) -> dict[tuple[str, float], tuple[float, float, int]]:
     """For each method and number trained: mean, standard error, seeds."""
     return {
         (row["method"], row["trained"]): (row["mean"], row["standard_error"], row["seeds"])
@@ -300,7 +307,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
                 Cell(row["task"]),
                 Cell(row["method"], method=True),
                 Cell(str(row["seed"]), row["seed"]),
-                Cell(str(row["trained"]), row["trained"]),
+                Cell(str(count(row["trained"])), row["trained"]),
                 *(Cell(number(row[name], digits[row["task"]]), row[name]) for name in ("value", "regret")),
                 Cell(number(row["ndcg@10"], 3), row["ndcg@10"]),
                 *(Cell(number(row[cost], of_costs[cost]), row[cost]) for cost in costs),
@@ -312,7 +319,15 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
         )
     names = {label(part): _regret(part) for _, part in results.groupby("task")}
     value, regret = names.popitem() if len(names) == 1 else ("value", "regret")
-    header = ["task", "method", "seed", "trained", value, regret, "NDCG@10"]
+    header = [
+        "task",
+        "method",
+        "seed",
+        "full trainings" if in_epochs(results) else "trained",
+        value,
+        regret,
+        "NDCG@10",
+    ]
     return [*header, *map(cost_unit, costs), "seconds", "began (UTC)", "acenas", "folder"], rows
 
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from acenas.errors import shortened
 from acenas.evaluation.objective import Objective
-from acenas.report.comparison import best_known, label, objective_of, of_fronts
+from acenas.report.comparison import axis, best_known, label, objective_of, of_fronts
 from acenas.report.figures import AT_END, BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION, label_ends
 from acenas.report.front import attained
 from acenas.report.runs import finished
@@ -44,7 +44,7 @@ def curves(results: pd.DataFrame, columns: Sequence[str] = ("value", "ndcg@10"))
             part = results[results["task"] == task]
             for axes, column in zip(row, columns, strict=True):
                 _draw(axes, part, methods, column)
-                axes.set(title=f"{task}: {title(part, column)}", xlabel="architectures trained")
+                axes.set(title=f"{task}: {title(part, column)}", xlabel=axis(part))
         if any(shortened(method, AT_END) != method for method in methods):
             handles, names = grid[0, 0].get_legend_handles_labels()
             names = list(map(shortened, names))

@@ -12,19 +12,27 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from acenas.errors import shortened
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, shown
+from acenas.report.epochs import curves_of, paid
 from acenas.report.front import front_members, steps, true_front
 from acenas.report.summary import FinishedSearch, cost_unit, pareto_front, round_metrics
 from acenas.spaces.drawing import INK
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#B07800", "#009E73", "#D55E00", "#80808a"
+IN_WORDS = {"trained": "trained in full", "stopped": "stopped early", "failed": "failed"}
+"""How a training ended, by its state."""
+
+WORST_SHARE = 0.1
+"""Of all values on the curves of trainings, those that are left out of the picture."""
+
 AT_END = 20
 """Characters of a name at the end of a curve."""
 
@@ -85,6 +93,40 @@ def value_curve(
         below.set(xlabel="architectures trained", ylabel="NDCG@10", ylim=(0, 1.02))
         pyplot.close(figure)  # shown once, as what the cell returns
     return figure
+
+
+def training_curves(search: FinishedSearch) -> Figure:
+    """What the trainings showed on their way; those that were stopped early are lighter."""
+    found, _ = curves_of(search)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for state, colour, width in (
+            ("stopped", GREY, 0.8),
+            ("failed", VERMILION, 1.2),
+            ("trained", BLUE, 1.2),
+        ):
+            lines = [list(zip(each.at, each.values, strict=True)) for each in found if each.state == state]
+            if lines:
+                look: dict[str, Any] = {
+                    "colors": colour,
+                    "linewidths": width,
+                    "alpha": 0.6,
+                    "rasterized": True,
+                }
+                axes.add_collection(LineCollection(lines, label=IN_WORDS[state], **look))
+        sign = search.objective.sign
+        every = np.array([sign * value for each in found for value in each.values])
+        low, high = float(np.quantile(every, WORST_SHARE)), float(every.max())
+        margin = _margin(search, 0.05, high - low)
+        axes.set_ylim(*sorted([sign * (low - margin), sign * (high + margin)]))
+        axes.set_xscale("log")
+        axes.set_xlim(min(each.at[0] for each in found) / 1.1, max(each.at[-1] for each in found) * 1.1)
+        axes.set(xlabel="epochs", ylabel=search.objective.label("observed"), title="The trainings")
+        axes.xaxis.set_major_formatter(_plain_numbers())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.legend(loc="lower right" if sign > 0 else "upper right")
+        return figure
 
 
 def score_scatter(search: FinishedSearch) -> Figure:
@@ -242,13 +284,13 @@ def figure_bytes(figure: Figure, file_format: str) -> bytes:
 
 def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
     returned = search.values.reindex(search.observations["returned"]).to_numpy()
-    trained = np.arange(1, len(returned) + 1)
+    along = _along(search)[1:]
     ends = search.observations.groupby("round").size().sort_index().cumsum().to_numpy()
     best, sign = float(search.known_test[search.best_known]), search.objective.sign
     if search.test is not None:
         axes.axhline(best, color=GREY, linestyle="--", linewidth=1.2, label="best known")
-    axes.plot(trained, returned, color=BLUE, drawstyle="steps-post", linewidth=1.8, label="returned")
-    axes.plot(ends, returned[ends - 1], "o", color=BLUE, markersize=4.5, label="end of a round")
+    axes.plot(along, returned, color=BLUE, drawstyle="steps-post", linewidth=1.8, label="returned")
+    axes.plot(along[ends - 1], returned[ends - 1], "o", color=BLUE, markersize=4.5, label="end of a round")
     later = returned[int(ends[0]) // 3 :]
     worst = sign * float(np.nanmin(sign * later))
     margin = _margin(search, 0.08, best - worst)
@@ -258,15 +300,23 @@ def _draw_returned(axes: Axes, search: FinishedSearch) -> None:
     axes.yaxis.set_major_formatter(_plain_numbers())
 
 
+def _along(search: FinishedSearch) -> NDArray[np.float64]:
+    """`[n + 1]`: where a figure has each training, after 0: at its number, or with a budget of epochs at those paid."""
+    epochs = paid(search.observations)
+    if epochs is None or not search.in_epochs:
+        return np.arange(len(search.observations) + 1.0)
+    return np.array([0.0, *epochs])
+
+
 def _draw_ndcg(axes: Axes, search: FinishedSearch) -> None:
     rows = round_metrics(search)
-    trained = [row.get("search/trained", 0.0) for row in rows]
+    trained = _along(search)[[int(row.get("search/trained", 0.0)) for row in rows]]
     for metric, colour, marker in (("ndcg@10", GREEN, "o"), ("kendall", ORANGE, "s")):
         values = [row.get(f"search/{metric}", row.get(f"pretrain/{metric}", np.nan)) for row in rows]
         label = {"ndcg@10": "NDCG@10", "kendall": "Kendall"}[metric]
         axes.plot(trained, values, marker=marker, color=colour, linewidth=1.8, markersize=4.5, label=label)
     axes.set(
-        xlabel="architectures trained",
+        xlabel="epochs, of all trainings" if search.in_epochs else "architectures trained",
         ylim=(min(axes.get_ylim()[0], 0.0), 1.02),
         title="How well it ranks the space",
     )

@@ -16,7 +16,7 @@ from acenas.errors import UserError
 from acenas.evaluation.objective import Objective
 from acenas.files import check_kind, read_frame
 from acenas.report import runs
-from acenas.report.comparison import HYPERVOLUME
+from acenas.report.comparison import HYPERVOLUME, along_epochs
 from acenas.report.front import CURVE
 from acenas.report.identity import Identity, identity_of, is_chance, key_of, method_overrides
 from acenas.search.description import STUDY
@@ -71,6 +71,11 @@ class FinishedRun:
     def of_front(self) -> bool:
         """Whether it searched for a front, and the true one is known: then these are compared."""
         return (self.summary.get("front") or {}).get("hypervolume_share") is not None
+
+    @property
+    def in_epochs(self) -> bool:
+        """Whether it had a budget of epochs: then its task is compared by what was paid of these."""
+        return (self.summary.get("epochs") or {}).get("budget") is not None and not self.of_front
 
     @property
     def label(self) -> str:
@@ -174,7 +179,7 @@ _COMPARED = {
     "trained": int,
     "best_known": (dict, type(None)),
     "returned": {"arch": str, "costs?": {str: float}},
-    "curve": [{"trained": int, "ndcg@10": (float, type(None))}],
+    "curve": [{"trained": int, "ndcg@10": (float, type(None)), "epochs?": float}],
 }
 """What is compared of the summaries of searches."""
 
@@ -264,7 +269,7 @@ def _without_chance(run: FinishedRun) -> str:
 
 def _is_no_difference(run: FinishedRun, key: str) -> bool:
     """Whether runs of one method may differ in it; a benchmark's method is tried with several budgets."""
-    return is_chance(key) or (run.identity.benchmark and key == "search.budget")
+    return is_chance(key) or (run.identity.benchmark and key in ("search.budget", "search.budget_epochs"))
 
 
 def _written(value: Any) -> str:
@@ -277,20 +282,22 @@ def _written(value: Any) -> str:
 def results_of(finished: Sequence[FinishedRun], methods: Sequence[str]) -> pd.DataFrame:
     """Returns the results that `acenas.report.comparison` takes: one row for each round of each run.
 
-    Of searches for a front one for each training.
+    Of searches for a front one for each training; where a run has a budget of epochs, its task is by epochs paid.
 
     Args:
         finished: the runs.
         methods: their names.
     """
-    parts = []
+    parts, counting = [], {run.task: run.summary["epochs"]["full"] for run in finished if run.in_epochs}
     for run, method in zip(finished, methods, strict=True):
         if run.of_front:
             part = results_of_front(run, method)
         else:
             curve = pd.DataFrame(run.summary["curve"])
             part = results_of_run(run, method, curve["trained"], curve[f"returned_{run.column}"])
-        part["serves"] = part["trained"] == run.summary["trained"]
+            if run.task in counting:
+                part = by_epochs(run, part, curve.get("epochs"), counting[run.task])
+        part["serves"] = part["trained"] == part["budget"]
         for name, cost in run.summary["returned"].get("costs", {}).items():
             part[name] = np.where(part["serves"], cost, np.nan)
         parts.append(part)
@@ -326,6 +333,21 @@ def results_of_run(run: FinishedRun, method: str, trained: ArrayLike, value: Arr
         "folder": str(run.folder),
     }
     return frame.assign(**columns)
+
+
+def by_epochs(run: FinishedRun, results: pd.DataFrame, epochs: ArrayLike | None, full: float) -> pd.DataFrame:
+    """The results of one run as `acenas.report.comparison.along_epochs` has them.
+
+    Args:
+        run: that is done.
+        results: of it, by trainings.
+        epochs: `[N]`, paid by each row; None where that run did not count them.
+        full: epochs of a full training.
+    """
+    counted = run.summary.get("epochs") or {"budget": None, "full": full}
+    full, of = counted["full"], counted["budget"]
+    budget = float(run.summary["trained"]) if of is None else of / full
+    return along_epochs(results, None if epochs is None else np.asarray(epochs, np.float64), full, budget)
 
 
 def results_of_front(run: FinishedRun, method: str) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from acenas.errors import shortened
 from acenas.files import number, shown, write_text
+from acenas.report.epochs import curves_of, paid, where_spent, why_stopped
 from acenas.report.figures import (
     cost_fronts,
     figure_bytes,
@@ -25,6 +26,7 @@ from acenas.report.figures import (
     save_figure,
     score_scatter,
     search_curve,
+    training_curves,
 )
 from acenas.report.front import front_members, front_metrics, true_front
 from acenas.report.identity import Identity, identity_of, seconds_in_words
@@ -37,6 +39,7 @@ from acenas.report.summary import (
     pareto_front,
     round_metrics,
 )
+from acenas.search.events import stopped_ones
 from acenas.spaces.drawing import GROUND, INK
 
 PAGES = Environment(
@@ -103,7 +106,8 @@ def write_report(
 ) -> list[bytes]:
     """Writes `report.html`, `report.png`, `search_curve.svg` and `ranking.svg` into `folder`.
 
-    And `front.svg` of a search with a front, else `costs.svg` of one with limits.
+    And `front.svg` of a search with a front, else `costs.svg` of one with limits; `curves.svg` of trainings that report
+    on their way.
 
     Each figure is drawn once, as drawing takes longer than all else.
 
@@ -133,6 +137,8 @@ def write_report(
         plots["front"] = front_figure(search)
     elif search.limits:
         plots["costs"] = cost_fronts(search)
+    if curves_of(search)[0]:
+        plots["curves"] = training_curves(search)
     told = _told(search)
     elements = {
         name: as_element(save_figure(plot, folder / f"{name}.svg"), told[name])
@@ -169,6 +175,10 @@ def _page(
         facts["best known, test"] = shown(summary["best_known"][search.test_column], unit)
         facts["test regret"] = difference(summary["regret"], unit)
     facts["architectures trained"] = str(summary["trained"])
+    if search.in_epochs:
+        epochs = summary["epochs"]
+        facts["stopped early"] = str(epochs["stopped"])
+        facts["epochs"] = f"{epochs['paid']:.5g} of {epochs['budget']:.5g}"
     facts |= {what: str(summary[what]) for what in ("failed", "given") if summary[what]}
     if len(search.given):
         facts["best given"] = shown(summary["best_given"][search.objective.column], unit)
@@ -182,6 +192,10 @@ def _page(
         figures=[plots["search_curve"], plots["ranking"]],
         cost_fronts=plots.get("costs"),
         front=_front(search, plots["front"], train_member) if search.front else None,
+        curves=_curves(search, plots["curves"]) if "curves" in plots else None,
+        spent=_spent(search),
+        axes=["epochs", "trainings"] if search.in_epochs else ["trainings", "epochs"],
+        counted=paid(search.observations) is not None,
         **_constraints(search),
         metrics_header=["first k by score", *ndcg],
         metrics=[
@@ -200,15 +214,23 @@ def _page(
         judged=search.test is not None,
         would=search.objective.label(search.kind),
         train=train.replace("ARCHITECTURE", returned["arch"]),
-        data=packed(_data(search, costs, pictures, train) | _front_data(search, train_member)),
+        data=packed(
+            _data(search, costs, pictures, train) | _front_data(search, train_member) | _epochs_data(search)
+        ),
         rounds_header=[
             "architectures trained",
             search.objective.label(search.kind).replace(name, f"{name} of the returned"),
             "NDCG@10",
+            *(["epochs"] if "epochs" in summary else []),
         ],
         rounds=[
-            [str(trained), _bare(value, unit), number(ndcg_at_10, 3)]
-            for trained, value, ndcg_at_10, *_ in map(dict.values, summary["curve"])
+            [
+                str(row["trained"]),
+                _bare(row[f"returned_{search.kind}_{name}"], unit),
+                number(row["ndcg@10"], 3),
+                *([f"{row['epochs']:.5g}"] if "epochs" in summary else []),
+            ]
+            for row in summary["curve"]
         ],
         failures=[
             [row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")
@@ -233,6 +255,8 @@ def _told(search: FinishedSearch) -> dict[str, str]:
         f"{count} that were trained; the returned one has rank {number(rank.get(search.returned), 0)}.",
         "costs": f"Observed {search.objective.name} of what was trained against {', '.join(search.limits)}, with the "
         "limit and the front of both.",
+        "curves": f"Curves of the trainings: observed {search.objective.name} against epochs. The table of all trained "
+        "architectures says how each ended.",
         "front": f"{label.capitalize()} against {', '.join(map(cost_unit, search.front))}, with the front that was "
         "found: the table of its members has its values.",
     }
@@ -318,6 +342,49 @@ def _front_data(search: FinishedSearch, train: str) -> dict[str, Any]:
     }
 
 
+def _curves(search: FinishedSearch, figure: str) -> dict[str, Any]:
+    """What stands beside the chart of the curves."""
+    found, left_out = curves_of(search)
+    return {
+        "figure": figure,
+        "told": f"{len(found)} of {len(found) + left_out} curves, all that were trained in full first."
+        if left_out
+        else "",
+    }
+
+
+def _spent(search: FinishedSearch) -> list[list[str]]:
+    """Where the epochs went: on what, how many trainings, epochs, and the share of all epochs."""
+    parts = where_spent(search) if search.in_epochs else []
+    every = sum(part.epochs for part in parts) or 1.0
+    return [
+        [part.on, str(part.trainings), f"{part.epochs:.5g}", f"{100 * part.epochs / every:.1f} %"]
+        for part in parts
+    ]
+
+
+def _epochs_data(search: FinishedSearch) -> dict[str, Any]:
+    """What the charts show where epochs are counted, beside `_data`: by the number of a training, from 0."""
+    epochs, unit = paid(search.observations), search.objective.unit
+    if epochs is None:
+        return {}
+    stopped = np.flatnonzero(stopped_ones(search.observations))
+    found, _ = curves_of(search)
+    trials = search.observations.iloc[stopped]
+    curves = None if search.spending is None else search.spending.curves.sort_values("epochs", kind="stable")
+    last = {} if curves is None else curves.groupby("arch")["value"].last().to_dict()
+    return {
+        "paid": plain(epochs),
+        "why": {
+            int(n): why_stopped(search, spent) + f": {shown(last.get(arch), unit)}"
+            for n, arch, spent in zip(stopped, trials["arch"], trials["epochs"], strict=True)
+        },
+        "curves": [
+            [each.training - 1, each.state, plain(each.at), plain(each.values, unit)] for each in found
+        ],
+    }
+
+
 def _constraints(search: FinishedSearch) -> dict[str, Any]:
     """Each limit with the cost of the returned architecture, and the front of objective and cost."""
     if not search.limits:
@@ -380,9 +447,9 @@ def _values(search: FinishedSearch) -> dict[str, "pd.Series[float]"]:
 def _trained(search: FinishedSearch, costs: pd.DataFrame) -> dict[str, Any]:
     """All trainings as a table, the best first."""
     unit, column, sign = search.objective.unit, search.objective.column, search.objective.sign
-    rank = search.last_fit.rank(ascending=False, method="min")
+    rank, counted = search.last_fit.rank(ascending=False, method="min"), "epochs" in search.observations
     rows = search.observations.assign(n=range(1, len(search.observations) + 1))
-    rows = rows.iloc[(-sign * rows[column]).argsort(kind="stable")]  # failed ones last
+    rows = rows.iloc[(-sign * rows[column]).argsort(kind="stable")]  # those without a value last
     table = [
         [
             Cell(str(row["n"]), row["n"]),
@@ -395,6 +462,7 @@ def _trained(search: FinishedSearch, costs: pd.DataFrame) -> dict[str, Any]:
             ),
             Cell(number(place, 0), place),
             *(Cell(f"{value:.3g}", value) for value in costs.reindex([row["arch"]]).iloc[0]),
+            *([Cell(number(row["epochs"], 0), row["epochs"]), Cell(row["state"])] if counted else []),
             Cell(str(row["round"]), row["round"]),
             Cell(row["reason"]),
             Cell(row["arch"]),
@@ -403,6 +471,7 @@ def _trained(search: FinishedSearch, costs: pd.DataFrame) -> dict[str, Any]:
         for place in [rank.get(row["arch"], np.nan)]
     ]
     heads = ["training", *_values(search), "predicted rank", *(cost_unit(str(name)) for name in costs)]
+    heads += ["epochs", "state"] if counted else []
     return {"trained_header": [*heads, "round", "reason", "architecture"], "trained": table}
 
 

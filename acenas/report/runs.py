@@ -99,6 +99,7 @@ _SUMMARY = {
     "regret?": _MAYBE,
     "metrics?": {str: _MAYBE},
     "curve?": [{"trained": int, str: _MAYBE}],
+    "epochs?": {"budget": _MAYBE, "paid": float, "full": float, "stopped": int},
     "constraints?": {"limits": {str: float}, "returned": {str: _MAYBE}, "origins": {str: str}},
     "front?": {
         "costs": {str: str},
@@ -207,10 +208,13 @@ def headline(summary: Mapping[str, Any], method: str = "") -> str:
     where = f"{summary['table']} {summary['dataset']}".strip()
     failed = f" ({summary['failed']} failed)" if summary.get("failed") else ""
     given = f", {summary['given']} given," if summary.get("given") else ""
+    epochs = ""
+    if (counted := summary.get("epochs")) and counted["budget"] is not None:
+        epochs = f", {counted['stopped']} of them stopped early, for {counted['paid']:.5g} epochs,"
     return "\n".join(
         [
             f"{method} on {where}, seed {summary['seed']}: "
-            f"{summary['trained']} architectures trained{failed}{given} in {seconds}",
+            f"{summary['trained']} architectures trained{failed}{epochs}{given} in {seconds}",
             *lines,
             f"Returned: {returned['arch']}",
             f"{observed}; nobody knows a test value."

@@ -19,10 +19,13 @@ from acenas.errors import shortened
 from acenas.report.comparison import (
     Table,
     best_known,
+    count,
     digits_of,
+    in_epochs,
     objective_of,
     p_values,
     trainings_for,
+    unit_of_axis,
 )
 from acenas.report.curves import looks
 from acenas.report.figures import GREY, STYLE
@@ -102,7 +105,10 @@ def suite_tables(results: pd.DataFrame, reference: str) -> list[Table]:
     tables = []
     for title, frame in frames.items():
         tasks = frame.groupby("trained").size()
-        heads = {n: str(n) if count == tasks.max() else f"{n} ({count} tasks)" for n, count in tasks.items()}
+        heads = {
+            n: f"{count(n)}" if how_many == tasks.max() else f"{count(n)} ({how_many} tasks)"
+            for n, how_many in zip(tasks.index.tolist(), tasks, strict=True)
+        }
         means = frame.groupby("trained").mean()
         cells = {(str(m), heads[n]): f"{mean:.3f}" for m in means for n, mean in means[m].items()}
         tables.append(Table(title, list(heads.values()), cells))
@@ -123,7 +129,9 @@ def _beside_the_best(results: pd.DataFrame, reference: str) -> Iterator[Table]:
     trainings: dict[tuple[str, str], str] = {}
     utilities = _utilities(results).dropna(subset=[reference])
     budgets = utilities.index.unique("trained").tolist()
+    digits = 1 if in_epochs(results) else 0
     for budget in budgets:
+        head = str(count(budget))
         best: dict[str, tuple[str, float, float]] = {}  # the best of the others, its value, and ours
         for task, row in utilities.loc[budget].dropna(axis=1, how="all").to_dict("index").items():
             ours = row.pop(reference)
@@ -138,23 +146,31 @@ def _beside_the_best(results: pd.DataFrame, reference: str) -> Iterator[Table]:
             verdict = "" if not chance < ALPHA else ", better" if ours > target else ", worse"
             shown = "–" if np.isnan(chance) else f"{chance:.3f}"
             text = f"{ours - target:+.{digits_of(part)}f} to {shortened(method)} (p {shown}{verdict})"
-            differences[task, str(budget)] = text
+            differences[task, head] = text
             if min(target, ours) >= sign * best_known(part) - 1e-9:
-                trainings[task, str(budget)] = "both at the best"
+                trainings[task, head] = "both at the best"
                 continue
             needed = trainings_for(part, reference, sign * target)
             shares.append(needed / budget if needed == needed else np.inf)
-            count = f"{needed:.0f} ({shares[-1]:.2f} ×)" if needed == needed else f"> {part['budget'].max()}"
-            trainings[task, str(budget)] = count
+            trainings[task, head] = (
+                f"{needed:.{digits}f} ({shares[-1]:.2f} ×)"
+                if needed == needed
+                else f"> {count(part['budget'].max())}"
+            )
         if shares:
             share = float(np.median(shares))
-            trainings[MEDIAN, str(budget)] = f"{share:.2f} ×" if np.isfinite(share) else "never"
-    heads, tests = list(map(str, budgets)), "Wilcoxon, paired by seed, Holm over tasks"
+            trainings[MEDIAN, head] = f"{share:.2f} ×" if np.isfinite(share) else "never"
+    heads, tests = [str(count(budget)) for budget in budgets], "Wilcoxon, paired by seed, Holm over tasks"
     title = f"By how much {reference} is better than the best of the others ({tests}), after"
     yield Table(title, heads, differences)
-    title = f"Trainings with which {reference} has what the best of the others has after"
+    unit = unit_of_axis(results)
+    title = f"{unit[0].upper()}{unit[1:]} with which {reference} has what the best of the others has after"
     order = sorted(trainings, key=lambda key: key[0] == MEDIAN)  # the median last
     yield Table(title, heads, {key: trainings[key] for key in order})
+
+
+def _axis(results: pd.DataFrame) -> str:
+    return unit_of_axis(results) if in_epochs(results) else "architectures trained"
 
 
 def _regret_name(results: pd.DataFrame) -> str:
@@ -204,8 +220,8 @@ def _draw_ranks(axes: Axes, results: pd.DataFrame) -> None:
                 height = place + 0.18 + 0.08 * (number % 4)
                 axes.plot([start, end], [height, height], color=GREY, linewidth=3, solid_capstyle="butt")
                 last = end
-    axes.set_yticks(range(len(by_budget)), list(map(str, by_budget.groups)))
-    axes.set(ylabel="architectures trained", xlabel="mean rank over the tasks (1 is best)")
+    axes.set_yticks(range(len(by_budget)), [str(count(float(str(n)))) for n in by_budget.groups])
+    axes.set(ylabel=_axis(results), xlabel="mean rank over the tasks (1 is best)")
     axes.set(
         ylim=(len(by_budget) - 0.4, -0.5),
         title="Mean ranks; grey joins what Nemenyi's test cannot tell apart",
@@ -222,7 +238,7 @@ def _draw_regret(axes: Axes, results: pd.DataFrame) -> None:
         mean = mean[mean.index >= 5]  # the first few find anything
         every = max(1, len(mean) // 8)
         axes.plot(mean.index, mean, **look, linewidth=1.4, markersize=4, markevery=every)
-    axes.set(xlabel="architectures trained", ylabel=_regret_name(results).lower(), yscale="log")
+    axes.set(xlabel=_axis(results), ylabel=_regret_name(results).lower(), yscale="log")
     axes.set_title(
         f"{_regret_name(results)}; 1: mean at the smallest budget ({frame['task'].nunique()} tasks)"
     )

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from acenas.evaluation.objective import Objective
 from acenas.ranking.fronts import non_dominated
 from acenas.ranking.metrics import ranking_metrics
+from acenas.report.epochs import epochs_summary, paid
 from acenas.report.front import front_curve, front_metrics, front_summary
+from acenas.search.events import failed_ones
+from acenas.search.spending import Spending
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class FinishedSearch:
     dataset: str
     observations: pd.DataFrame
     """One row per training, in order, see `SearchResult`: `arch`, `round` (from 1), `reason`, `state`, the column of
-    the objective (NaN where the training failed), `seconds`, `message` of a failure, `returned`."""
+    the objective (NaN where the training failed or was stopped), `seconds`, `message` of a failure, `returned`, and
+    where they are counted its `epochs`."""
     scores: pd.DataFrame
     """`arch`, and its score by each fit: `pretrained` where there was pretraining, then `round_1`, `round_2`, …, each
     fitted on all that were trained up to that round."""
@@ -63,6 +67,8 @@ class FinishedSearch:
     """The fronts that a search returns which ends after so many trainings: `trained` and `arch`, a row for a member."""
     known_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The costs in `front` (columns) of all architectures (index) for which they are known without a training."""
+    spending: Spending | None = None
+    """What its epochs were spent on; None where nobody counts them."""
 
     def __post_init__(self) -> None:
         worked = self.observations[self.observations[self.objective.column].notna()]
@@ -87,6 +93,11 @@ class FinishedSearch:
         return self.observed if self.test is None else self.test
 
     @property
+    def in_epochs(self) -> bool:
+        """Whether it had a budget of epochs: then curves are drawn against these."""
+        return self.spending is not None and self.spending.budget is not None
+
+    @property
     def test_column(self) -> str:
         """The name of test values in tables and summaries, as `objective.column` is that of observed ones."""
         return f"test_{self.objective.name}"
@@ -94,7 +105,7 @@ class FinishedSearch:
     @property
     def failed(self) -> pd.DataFrame:
         """The trainings that failed: rows of `observations`."""
-        return self.observations[self.observations[self.objective.column].isna()]
+        return self.observations[failed_ones(self.observations, self.objective)]
 
     @property
     def last_fit(self) -> "pd.Series[float]":
@@ -222,7 +233,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
     final = {
         name.removeprefix("search/"): value
         for name, value in rounds[-1].items()
-        if name.removeprefix("search/") not in ("trained", value_of_returned)
+        if name.removeprefix("search/") not in ("trained", "epochs", value_of_returned)
     }
     best = None
     if test is not None:
@@ -235,6 +246,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
         "objective": asdict(search.objective),
         "trained": len(search.observations),
         "failed": len(search.failed),
+        **epochs_summary(search),
         "given": len(search.given),
         **({} if search.given.empty else {"best_given": _best_given(search)}),
         "returned": {
@@ -250,6 +262,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
                 "trained": int(row["search/trained"]),
                 value_of_returned: row[f"search/{value_of_returned}"],
                 "ndcg@10": row["search/ndcg@10"],
+                **({"epochs": row["search/epochs"]} if "search/epochs" in row else {}),
                 **{
                     name.removeprefix("front/"): value
                     for name, value in fronts.get(row["search/trained"], {}).items()
@@ -290,9 +303,10 @@ def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
     First that of pretraining, where there was one (`pretrain/…`), then that of each round (`search/…`, with
     `search/trained` for the step). Each holds `ndcg@{1,3,10,30}`, `kendall`, `spearman` and
     `top{1,3,10,30}_test_<objective>`; a round also `returned_test_<objective>` (`returned_observed_<objective>` where
-    nobody knows test values), of a search that ends there.
+    nobody knows test values), of a search that ends there, and where they are counted the `epochs` of all trainings.
     """
     rows = []
+    epochs = paid(search.observations)
     unknown = objective_metrics(search.objective, np.zeros(1), np.full(1, np.nan), np.zeros(1))
     if "pretrained" in search.scores.columns:
         rows.append(
@@ -309,6 +323,7 @@ def round_metrics(search: FinishedSearch) -> list[dict[str, float]]:
                 search.values.get(so_far["returned"].iloc[-1], math.nan)
             ),
             **_for_report(search, search.metrics.get(f"round_{number}", unknown)),
+            **({} if epochs is None else {"epochs": float(epochs[len(so_far) - 1])}),
         }
         rows.append({f"search/{name}": value for name, value in row.items()})
     return rows

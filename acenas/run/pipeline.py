@@ -36,7 +36,12 @@ def run(
     `trial` makes what watches the search for a hyper-parameter search, and may give the run up; `named` are method and
     task, where the run is one of a benchmark.
     """
-    check_arguments(OmegaConf.to_container(cfg, resolve=True))
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    if (
+        values["search"] and values["search"].get("budget") is None
+    ):  # the study says how many its epochs allow
+        values["search"].pop("budget", None)
+    check_arguments(values)
     written = OmegaConf.to_yaml(cfg, resolve=True)
     clock = Clock(folder, RunStatus(folder))
     if cfg.measurement:

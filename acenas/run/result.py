@@ -112,7 +112,7 @@ class SearchRun:
             {"arch": "text", self.objective.column: "numbers"},
         )
         trials = read_frame(file, columns, "search again in another folder")
-        return trials[trials["state"].isin(["trained", "failed"])] if "state" in trials else trials
+        return trials[trials["state"].isin(["trained", "failed", "stopped"])] if "state" in trials else trials
 
     def ranking(self) -> pd.DataFrame:
         """All architectures that were scored, the best by the last fit first.

@@ -37,7 +37,7 @@ from acenas.run.result import SearchRun
 from acenas.search import Study as SearchStudy
 from acenas.search import run_study
 from acenas.search.description import read_description
-from acenas.search.state import FAILED, PENDING
+from acenas.search.state import FAILED, PENDING, STOPPED
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, parse_column
 from acenas.tables.schema import Accuracy
@@ -73,7 +73,9 @@ class Study(SearchStudy):
         told, utilities = self.state.told, self.state.known[1]
         worked = np.isfinite(utilities).any()
         best = self.objective.sign * float(np.nanmax(utilities)) if worked else None
-        is_done = self.is_done
+        is_done, epochs = self.is_done, {}
+        if self.budget_epochs is not None:
+            epochs = {"budget_epochs": self.budget_epochs, **_counted(told)}
         if not is_done:  # a report of before the budget was raised
             (self.folder / SUMMARY).unlink(missing_ok=True)
         announce(self.folder)
@@ -87,6 +89,7 @@ class Study(SearchStudy):
             budget=self.budget,
             is_done=is_done,
             **{f"best_{self.objective.column}": best},
+            **epochs,
         )
 
     def report(self) -> SearchRun:
@@ -127,6 +130,7 @@ class Study(SearchStudy):
             objective=self.objective,
             given=self.state.given,
             front=self.costs.front,
+            spending=self.spending,
             fronts=fronts[(fronts["trained"] <= len(told)) & fronts["arch"].isin(told["arch"])],
         )
         if self.costs.front:
@@ -137,14 +141,23 @@ class Study(SearchStudy):
             finish(self.folder, summary)
         return SearchRun(self.folder, self.space, summary)
 
+    @property
+    def so_far(self) -> str:
+        """How many trainings were told, and what they cost of the budget, in words."""
+        told = self.observations
+        if self.budget_epochs is None:
+            return f"{len(told)} of {self.budget}"
+        counted, of = _counted(told), f"{self.budget_epochs:.5g}"
+        return f"{len(told)} ({counted['stopped']:.0f} stopped early, {counted['epochs']:.5g} of {of} epochs)"
+
     def __repr__(self) -> str:
-        return f"Study({self.space.name}, {len(self.observations)} of {self.budget} trained, {str(self.folder)!r})"
+        return f"Study({self.space.name}, {self.so_far} trained, {str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
         told, best = self.observations, self.returned
         failed = int((told["state"] == FAILED).sum())
         rows = {
-            "trained": f"{len(told)} of {self.budget}" + (f", {failed} of them failed" if failed else ""),
+            "trained": self.so_far + (f", {failed} of them failed" if failed else ""),
             "pending": str(len(self.pending)),
             "given": str(len(self.state.given)),
         }
@@ -152,6 +165,12 @@ class Study(SearchStudy):
             value = self.objective.show(best.value)
             rows[f"best {self.objective.name}"] = Markup("{} of {}").format(value, html_code(best.arch))
         return html_table(f"Study in {self.folder}", rows)
+
+
+def _counted(told: pd.DataFrame) -> dict[str, float]:
+    """The epochs of all trainings, and how many of these were stopped early."""
+    epochs = told["epochs"].sum() if len(told) else 0.0
+    return {"epochs": float(epochs), "stopped": int((told["state"] == STOPPED).sum())}
 
 
 def run_trainings(
@@ -288,10 +307,12 @@ class _Shown(Evaluator):
     def _show(self, result: Result) -> None:
         objective, known = self.study.objective, self.study.state.known[1]
         what = result.failure or f"{objective.name} {objective.show(result.value)}"
+        if result.stopped:
+            what = f"stopped at {result.curve[-1][0]:.5g} of {self.study.epochs:.5g} epochs: {what}"
         if np.isfinite(known).any():
             what += f", best {objective.show(objective.sign * float(np.nanmax(known)))}"
         given = f", {len(self.study.state.given)} given" if len(self.study.state.given) else ""
-        line = f"{len(self.study.state.told)} of {self.study.budget}{given}: {what}"
+        line = f"{self.study.so_far}{given}: {what}"
         if not get_console().is_jupyter:
             print(line, flush=True)
             return

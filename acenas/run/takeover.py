@@ -1,4 +1,4 @@
-"""A raised budget: a run takes over the trainings of one that differs in nothing but a smaller `search.budget`."""
+"""A raised budget: a run takes over the trainings of one that differs in nothing but a smaller budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from acenas.files import lock_of, read_frame
 from acenas.report.live import CSVMetrics
 from acenas.run.config import config_in, run_hash
 from acenas.search.description import STUDY, read_description
-from acenas.search.state import ATTRIBUTES
+from acenas.search.state import ATTRIBUTES, ENDED
 
 STAGES = {"weak_labels.parquet": ("supernet", "score"), "pretrain/ranker.pt": ("pretrain",)}
 """Folders of earlier stages, by the file that says that they are done."""
@@ -32,28 +32,29 @@ def take_over(folder: Path) -> int:
     """
     if (folder / STUDY).exists():
         return 0
-    budgets = {path.parent: _budget(path.parent) for path in folder.parent.glob(f"*/{STUDY}")}
     cfg = config_in(folder)
-    smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search.budget]
+    key = "budget" if cfg.search.get("budget_epochs") is None else "budget_epochs"
+    budgets = {path.parent: _budget(path.parent, key) for path in folder.parent.glob(f"*/{STUDY}")}
+    smaller = [other for other, budget in budgets.items() if 0 < budget < cfg.search[key]]
     for other in sorted(smaller, key=lambda other: -budgets[other]):
         with suppress(OSError, Timeout, UserError):  # what cannot be read or locked is left alone
-            if _alike(other, cfg):
+            if _alike(other, cfg, f"search.{key}"):
                 return _copy(other, folder)
     return 0
 
 
-def _budget(folder: Path) -> int:
+def _budget(folder: Path, key: str) -> float:
     try:
-        return int(read_description(folder)["budget"])
+        return float(read_description(folder)[key])
     except (UserError, KeyError):
         return 0
 
 
-def _alike(other: Path, cfg: DictConfig) -> bool:
+def _alike(other: Path, cfg: DictConfig, key: str) -> bool:
     theirs = config_in(other)
     if theirs.get("seed") != cfg.seed:
         return False
-    return run_hash(theirs, ["search.budget"]) == run_hash(cfg, ["search.budget"])
+    return run_hash(theirs, [key]) == run_hash(cfg, [key])
 
 
 def _copy(other: Path, folder: Path) -> int:
@@ -76,7 +77,7 @@ def _copy(other: Path, folder: Path) -> int:
         _copy_metrics(other, folder)
         shutil.copy2(other / STUDY, folder / STUDY)
     observations = read_frame(folder / "observations.parquet", {"state": "text"}, f"remove {folder}")
-    count = int(observations["state"].isin(["trained", "failed"]).sum())
+    count = int(observations["state"].isin(ENDED).sum())
     if count:
         get_console().print(
             f"Taken over: {count} trainings of {other}, a run with a smaller budget.", soft_wrap=True

@@ -8,6 +8,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from acenas.evaluation.objective import Objective
+from acenas.search.state import STOPPED
+
+
+def stopped_ones(observations: pd.DataFrame) -> NDArray[np.bool_]:
+    """`[n]`: which trainings were stopped early; none where nobody counts epochs."""
+    if "state" not in observations:
+        return np.zeros(len(observations), np.bool_)
+    return (observations["state"] == STOPPED).to_numpy()
+
+
+def failed_ones(observations: pd.DataFrame, objective: Objective) -> NDArray[np.bool_]:
+    """`[n]`: which trainings failed: they have no value, and were not stopped early."""
+    return observations[objective.column].isna().to_numpy() & ~stopped_ones(observations)
 
 
 @dataclass(frozen=True)
@@ -18,8 +31,8 @@ class RoundResult:
     """`"pretrain"` (nothing was trained yet, round 0) or `"search"`."""
     round: int
     """The round that has just ended, counted from 1; 0 after pretraining."""
-    rounds: int
-    """Rounds in all."""
+    rounds: int | None
+    """Rounds in all; None where that is not known, as with a budget of epochs."""
     trained: int
     """Architectures trained so far."""
     budget: int
@@ -35,11 +48,23 @@ class RoundResult:
     """What the trainings show."""
     given: int = 0
     """Architectures that were trained elsewhere, none of `trained`."""
+    budget_epochs: float | None = None
+    """Epochs of all trainings together; None for no bound."""
 
     @property
     def failed(self) -> pd.DataFrame:
         """The trainings so far that failed: rows of `observations`."""
-        return self.observations[self.observations[self.objective.column].isna()]
+        return self.observations[failed_ones(self.observations, self.objective)]
+
+    @property
+    def stopped(self) -> int:
+        """The trainings so far that were stopped early, a part of `trained`."""
+        return int(stopped_ones(self.observations).sum())
+
+    @property
+    def epochs(self) -> float | None:
+        """The epochs of all trainings so far; None where nobody counts them."""
+        return float(self.observations["epochs"].sum()) if "epochs" in self.observations else None
 
     @property
     def best(self) -> float | None:
@@ -51,8 +76,11 @@ class RoundResult:
 class SearchCallback:
     """Receives the events of a search. Every method does nothing here; override those of interest."""
 
-    def on_search_start(self, rounds: int, budget: int, done: int) -> None:
-        """Is called before the first of `rounds` rounds; `done` of them were done by an interrupted run."""
+    def on_search_start(self, rounds: int | None, budget: int, done: int) -> None:
+        """Is called before the first round; `done` of them were done by an interrupted run.
+
+        `rounds` is the number of all; None where that is not known, as with a budget of epochs.
+        """
 
     def on_round_start(self, round: int, archs: Sequence[str]) -> None:  # noqa: A002 (the field's word)
         """Is called before round `round` (from 1) trains `archs`."""

@@ -16,6 +16,7 @@ from acenas.evaluation.curves import StopRule
 from acenas.files import read_json, write_text
 from acenas.search.answers import Trial
 from acenas.search.events import RoundResult, SearchCallback
+from acenas.search.spending import Spending
 from acenas.search.state import FAILED
 from acenas.search.study import STOP, Study
 
@@ -31,12 +32,14 @@ class SearchResult:
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
         given: `arch` and the objective of what was trained elsewhere; no part of the budget.
         fronts: of a study with a front the one that is returned after each training, see `Study.fronts`.
+        spending: of a study that counts epochs; else None.
     """
 
     observations: pd.DataFrame
     scores: pd.DataFrame
     given: pd.DataFrame
     fronts: pd.DataFrame
+    spending: Spending | None = None
 
 
 def run_study(
@@ -58,7 +61,7 @@ def run_study(
     Raises:
         UserError: where too many trainings of a round failed. The search can go on: what failed is not asked again.
     """
-    rounds = len(study.search.round_sizes)
+    rounds = len(study.search.round_sizes) if study.budget_epochs is None else None
     _report(study, callbacks)
     for callback in callbacks:
         callback.on_search_start(rounds, study.budget, study.state.last_round)
@@ -80,7 +83,7 @@ def run_study(
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores, study.state.given, study.fronts())
+    return SearchResult(observations, study.state.scores, study.state.given, study.fronts(), study.spending)
 
 
 def _train(
@@ -133,6 +136,7 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
     if before != study.budget:
         first = min(first, study.search.rounds_alike(before) + 1)
     observations, scores = study.observations, study.state.scores
+    rounds = len(study.search.round_sizes) if study.budget_epochs is None else None
     for number in range(first, study.state.last_round + 1):
         name = f"round_{number}" if number else "pretrained"
         if name not in scores:
@@ -141,7 +145,7 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
         result = RoundResult(
             stage="search" if number else "pretrain",
             round=number,
-            rounds=len(study.search.round_sizes),
+            rounds=rounds,
             trained=len(seen),
             budget=study.budget,
             archs=study.state.archs,
@@ -149,6 +153,7 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
             observations=seen,
             objective=study.objective,
             given=len(study.state.given),
+            budget_epochs=study.budget_epochs,
         )
         for callback in callbacks:
             callback.on_round_end(result)

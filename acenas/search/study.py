@@ -29,6 +29,7 @@ from acenas.search.description import check_same_study, read_description, settin
 from acenas.search.fitting import Fitting
 from acenas.search.inputs import Labels, cost_models, costs_of, frame_of, weak_labels_of
 from acenas.search.rounds import BudgetedSearch, Search, comparisons
+from acenas.search.spending import Spending, in_words
 from acenas.search.state import ENDED, FAILED, PENDING, QUEUED, STOPPED, TRAINED, WAITING, StudyState
 from acenas.seeds import numpy_generator
 from acenas.spaces import Choices, Graphs, SearchSpace
@@ -478,6 +479,17 @@ class Study:
             self.state.trials["returned"] = names.reindex(self.state.trials.index, fill_value="")
             self.state.write()
             return self.state.told
+
+    @property
+    def spending(self) -> Spending | None:
+        """What the epochs were spent on; None where the study does not count them."""
+        if self.epochs is None:
+            return None
+        rule, levels = "", [self.epochs]
+        if self.budget_epochs is not None:
+            rule, levels = in_words(self.search.stopping), self.search.stopping.lengths(self.epochs)
+        with self._transaction():
+            return Spending(self.epochs, self.budget_epochs, self.state.curves.copy(), rule, levels)
 
     # --- rounds ---
 

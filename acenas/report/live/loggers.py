@@ -40,6 +40,9 @@ STEP_METRIC = {
 }
 """The step metric of each stage in W&B."""
 
+OTHER_AXES = {"search": "search/epochs"}
+"""Metrics that are with each row of a stage, where they are known, so that a chart can have them as its x axis."""
+
 BEST_OF = {
     "search/observed_regret": "min",
     "search/ndcg@10": "max",
@@ -208,6 +211,8 @@ class SafeWandbLogger(WandbLogger):
         if axis and axis not in self._defined:
             run.define_metric(axis, hidden=True)
             run.define_metric(f"{stage}/*", step_metric=axis)
+            if other := OTHER_AXES.get(stage):
+                run.define_metric(other, step_metric=axis, hidden=True)
         for name in row.keys() & self._best_of.keys() - self._defined:
             run.define_metric(name, step_metric=axis, summary=f"{self._best_of[name]},last")
         self._defined |= {*row, *([axis] if axis else [])}
@@ -218,9 +223,9 @@ class SafeWandbLogger(WandbLogger):
         """Logs `metrics`, named `stage/metric`, without those that W&B already has for this step."""
         for stage, row in by_stage(metrics).items():
             new = {name: value for name, value in row.items() if ((stage, step), name) not in self._logged}
-            axis = STEP_METRIC.get(stage)
-            if not new.keys() <= {axis}:
-                where = {axis: row[axis]} if axis in row else {}
+            axes = (STEP_METRIC.get(stage), OTHER_AXES.get(stage))
+            if not new.keys() <= set(axes):
+                where = {axis: row[axis] for axis in axes if axis in row}
                 self.attempt(lambda stage=stage, row=new | where: self.send(stage, row))  # type: ignore[misc]
             if step is not None:  # without a step, what is logged again is something new
                 self._logged |= {((stage, step), name) for name in row}

@@ -21,7 +21,8 @@ class RankingMetrics(SearchCallback):
     a step) or as `search/…` (the step is the number of trained architectures). With the latter come `search/round`,
     `search/trained`, `search/failed` (where a training failed), `search/best_observed_<objective>` and
     `search/observed_regret` (by how much the best known is better than the best trained, both observed). Values are in
-    the unit of the objective; by default that is accuracy, in percent.
+    the unit of the objective; by default that is accuracy, in percent. Where epochs are counted there is
+    `search/epochs`, of all trainings so far, and with a budget of epochs `search/stopped`, how many were stopped early.
 
     Of a search with a front come `search/hypervolume`, what the front of all that was trained dominates of the box
     between the ideal and the reference point (`acenas.ranking.fronts`, both of the observed front of all that is known,
@@ -66,6 +67,10 @@ class RankingMetrics(SearchCallback):
             metrics |= {"round": result.round, "trained": result.trained}
             if len(result.failed):
                 metrics["failed"] = len(result.failed)
+            if result.epochs is not None:
+                metrics["epochs"] = result.epochs
+            if result.budget_epochs is not None:
+                metrics["stopped"] = result.stopped
             if (best := result.best) is not None:
                 metrics[f"best_{objective.column}"] = best
                 if len(self.known) > 0:
@@ -79,7 +84,11 @@ class RankingMetrics(SearchCallback):
         for logger in self.loggers:
             logger.log_metrics(of_stage, step)
             if result.stage == "pretrain" and metrics:
-                begins = {"search/trained": 0} | {f"search/{name}": value for name, value in metrics.items()}
+                begins: dict[str, float] = {
+                    "search/trained": 0,
+                    **({} if result.epochs is None else {"search/epochs": 0}),
+                }
+                begins |= {f"search/{name}": value for name, value in metrics.items()}
                 logger.log_metrics(begins, 0)
 
     def _of_front(self, result: RoundResult) -> dict[str, float]:

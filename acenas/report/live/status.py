@@ -17,7 +17,8 @@ class RunStatus:
 
     Attributes:
         facts: what was told so far: `stage`; `unit`, `done`, `total` and `seconds_left` of its work; `round`, `rounds`,
-            `trained`, `failed`, `given`, `budget` and `best_observed_<objective>` of a search; of a study `pending` and
+            `trained`, `failed`, `given`, `budget` and `best_observed_<objective>` of a search; `epochs`,
+            `budget_epochs` and `stopped` of one with a budget of epochs; of a study `pending` and
             `is_done`, too; `time`, the Unix time of writing.
     """
 

@@ -56,6 +56,8 @@ def log_result(
     found |= {name: summary[name] for name in ("trained", "failed", "given")} | {
         "test_regret": summary["regret"]
     }
+    if epochs := summary.get("epochs"):
+        found |= {"epochs": epochs["paid"], "stopped": epochs["stopped"]}
     front = summary.get("front", {})
     measures = ("hypervolume", "hypervolume_share", "igd_plus", "found")
     found |= {f"front_{name}": front[name] for name in measures if name in front}

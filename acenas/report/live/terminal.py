@@ -24,6 +24,8 @@ from acenas.search.events import RoundResult, SearchCallback
 COLUMNS = {
     "round": "{:.0f}",
     "trained": "{:.0f}",
+    "stopped": "{:.0f}",
+    "epochs": "{:.5g}",
     "best\nobserved": "{:.2f}",
     "observed\nregret": "{:.2f}",
     "NDCG@10": "{:.3f}",
@@ -51,6 +53,9 @@ OF_FRONT = ("hyper-\nvolume", "of the\nknown")
 
 NOT_OF_FRONT = ("Kendall", "observed\nof top 10")
 
+OF_EPOCHS = ("stopped", "epochs")
+"""Columns of a search with a budget of epochs; they, too, stand in the place of `NOT_OF_FRONT`."""
+
 IN_UNIT = ("best\nobserved", "observed\nregret", "observed\nof top 10")
 """Columns in the unit of the objective: two decimals of percent, five digits of anything else."""
 
@@ -60,7 +65,8 @@ class RoundTable(SearchCallback):
 
     Values are observed ones, of the objective, in its unit, which stands below the name; `observed of top 10` is the
     best of the ten architectures with the highest scores. A search with a front has its hypervolume instead, and the
-    share of that of the front known, see `RankingMetrics`.
+    share of that of the front known, see `RankingMetrics`; one with a budget of epochs how many were stopped early, and
+    the epochs so far.
 
     Args:
         metrics: the callback that measures the round; it must come before this one in the list of callbacks.
@@ -74,10 +80,11 @@ class RoundTable(SearchCallback):
         self._since = time.monotonic()
 
     @override
-    def on_search_start(self, rounds: int, budget: int, done: int) -> None:
+    def on_search_start(self, rounds: int | None, budget: int, done: int) -> None:
         self._since = time.monotonic()
         if done > 0:
-            self.console.print(f"Going on after round {done} of {rounds}.")
+            of = "" if rounds is None else f" of {rounds}"
+            self.console.print(f"Going on after round {done}{of}.")
 
     @override
     def on_round_end(self, result: RoundResult) -> None:
@@ -88,15 +95,26 @@ class RoundTable(SearchCallback):
         names = {column: f"{result.stage}/{name}".format(objective.name) for column, name in METRIC.items()}
         values = {column: measured.get(name) for column, name in names.items()}
         values |= {"round": result.round, "trained": result.trained, "seconds": now - self._since}
+        values |= {"stopped": result.stopped, "epochs": result.epochs or 0}
         self._since = now
         table = Table(box=None, show_header=not self._header_shown, pad_edge=False, header_style="bold")
         of_unit = {} if objective.unit == "%" else dict.fromkeys(IN_UNIT, "{:.5g}")
         units = dict.fromkeys(IN_UNIT, objective.unit) | {IN_UNIT[1]: points(objective.unit)}
-        left_out = NOT_OF_FRONT if self.metrics.costs.front else OF_FRONT
+        of_front, of_epochs = bool(self.metrics.costs.front), result.budget_epochs is not None
+        left_out = {
+            *(() if of_front else OF_FRONT),
+            *(() if of_epochs else OF_EPOCHS),
+            *(NOT_OF_FRONT if of_front or of_epochs else ()),
+            *(IN_UNIT[1:2] if of_front and of_epochs else ()),  # or it would be too wide
+        }
+        if of_epochs:
+            units["epochs"] = f"of {result.budget_epochs:.5g}"
         columns = [name for name in COLUMNS if name not in left_out]
         for column in columns:
             unit = units.get(column)
-            header = f"{column}\n({unit})" if unit else column
+            header = (
+                column if not unit else f"{column}\n{unit}" if column == "epochs" else f"{column}\n({unit})"
+            )
             width = max(7, *map(len, header.splitlines()))
             table.add_column(header, justify="right", width=width, no_wrap=True)
         cells = [
@@ -146,6 +164,7 @@ class RunProgress(pl.Callback, SearchCallback):
         self._epochs: TaskID | None = None
         self._first_epoch = 0, 0.0
         self._rounds: TaskID | None = None
+        self._counted = "rounds"
         self._last_line = self._moved = time.monotonic()
 
     def __enter__(self) -> "RunProgress":
@@ -205,30 +224,40 @@ class RunProgress(pl.Callback, SearchCallback):
         return move
 
     @override
-    def on_search_start(self, rounds: int, budget: int, done: int) -> None:
-        self._rounds = self._bar.add_task("rounds", total=rounds, completed=done)
+    def on_search_start(self, rounds: int | None, budget: int, done: int) -> None:
+        if rounds is None:  # what is left of a budget of epochs says how far it is
+            self._counted, done = "epochs paid", 0
+        self._rounds = self._bar.add_task(self._counted, total=rounds, completed=done)
 
     @override
     def on_round_start(self, round: int, archs: Sequence[str]) -> None:
         if self._rounds is not None:
-            self._bar.update(self._rounds, description=f"rounds (training {len(archs)} architectures)")
+            self._bar.update(
+                self._rounds, description=f"{self._counted} (training {len(archs)} architectures)"
+            )
 
     @override
     def on_round_end(self, result: RoundResult) -> None:
         if self._rounds is not None:
-            self._bar.update(self._rounds, description="rounds")
+            self._bar.update(
+                self._rounds, description=self._counted, total=result.budget_epochs or result.rounds
+            )
         if self.status:
-            best: dict[str, Any] = {f"best_{result.objective.column}": result.best}
+            others: dict[str, Any] = {f"best_{result.objective.column}": result.best}
+            if result.budget_epochs is not None:
+                others |= {"epochs": result.epochs, "budget_epochs": result.budget_epochs}
+                others |= {"stopped": result.stopped}
+            if result.rounds is not None:
+                others["rounds"] = result.rounds
             self.status.tell(
                 round=result.round,
-                rounds=result.rounds,
                 trained=result.trained,
                 failed=len(result.failed),
                 given=result.given,
                 budget=result.budget,
-                **best,
+                **others,
             )
-        self._move(self._rounds, result.round)
+        self._move(self._rounds, result.round if result.budget_epochs is None else result.epochs or 0)
 
     @override
     def on_search_end(self) -> None:

@@ -156,7 +156,7 @@ function plot(
         y: {range: () => zoom.y ?? y.range},
       },
       axes: [
-        axis(x.label, {
+        axis(() => x.label, {
           values: (_, splits) => splits.map(at => (at == null ? "" : String(+at.toPrecision(4)))),
           ...(x.distr === 3 ? {splits: powers, filter: (_, splits) => splits} : {}),
         }),
@@ -341,7 +341,7 @@ function run(data) {
   const margin = 0.05 * Math.abs(far - edge) || 0.05;
   const extent = [Math.min(edge, far) - margin, Math.max(edge, far) + margin];
 
-  const [first, second, third] = find(".chart:not(#front .chart)");
+  const [first, second, third] = find(".chart:not(#front .chart, #curves .chart)");
   const near = (u, xs, columns) => {
     const {left, top} = u.cursor,
       reach = 24;
@@ -371,8 +371,9 @@ function run(data) {
         Object.assign(rings[i].style, {left: `${left}px`, top: `${top}px`});
       });
   };
-  const chart = (holder, x, y, series, columns, pick, where) => {
-    const u = plot(holder, x, y, series, columns, {draw: mark, moved: u => hover(pick(u)), clicked: u => pin(pick(u))});
+  const chart = (holder, x, y, series, columns, pick, where, drawn = () => {}) => {
+    const draw = u => (drawn(u), mark());
+    const u = plot(holder, x, y, series, columns, {draw, moved: u => hover(pick(u)), clicked: u => pin(pick(u))});
     const rings = [ring("hovered"), ring("pinned")];
     u.over.append(...rings);
     ringed.push([u, where, rings]);
@@ -418,22 +419,32 @@ function run(data) {
     values = trainings.map(training => training[1]);
   const settled = [...data.would.slice(Math.floor(count.length / 10)), data.best_value].filter(each => each !== null);
   const room = 0.6 * (Math.max(...settled) - Math.min(...settled)) || 0.05;
-  chart(
+  // Along trainings, or along the epochs that were paid by the end of each.
+  const [along] = find("#along select"),
+    paid = data.paid ?? count,
+    counts = () => (along?.value === "epochs" ? paid : count),
+    axis = () => ({
+      label: along?.value === "epochs" ? "epochs, of all trainings" : "architectures trained",
+      range: [0, counts().at(-1)],
+    }),
+    trainedAxis = axis(),
+    roundsOf = () => [data.rounds[0].map(trained => (trained ? counts()[trained - 1] : 0)), ...data.rounds.slice(1)];
+  const curve = chart(
     second,
-    {label: "architectures trained", range: [0, count.length]},
+    trainedAxis,
     {label: data.axis, range: [Math.min(...settled) - room, Math.max(...settled) + room]},
     [{}, dots(ORANGE, 6), line(BLUE, {paths: steps}), line(FADED, {dash: [6, 4], width: 1})],
-    [count, values, data.would, count.map(() => data.best_value)],
-    u => (u.cursor.idx == null ? null : trainings[near(u, count, [[values, 1]]) ?? u.cursor.idx][0]),
-    place => (when.has(place) ? [when.get(place).at(-1) + 1, last(place)] : null),
+    [counts(), values, data.would, count.map(() => data.best_value)],
+    u => (u.cursor.idx == null ? null : trainings[near(u, counts(), [[values, 1]]) ?? u.cursor.idx][0]),
+    place => (when.has(place) ? [counts()[when.get(place).at(-1)], last(place)] : null),
   );
 
   const told = plot(
     third,
-    {label: "architectures trained", range: [0, count.length]},
+    trainedAxis,
     {label: "NDCG@10, Kendall", range: [Math.min(0, ...data.rounds[2]), 1.02]},
     [{}, line(GREEN, beads(GREEN, "o")), line(ORANGE, {dash: [6, 3], ...beads(ORANGE, "s")})],
-    data.rounds,
+    roundsOf(),
     {
       right: 90,
       draw: u =>
@@ -458,6 +469,14 @@ function run(data) {
   );
   const say = tip(told);
   readable(told, third);
+  along?.addEventListener("change", () => {
+    Object.assign(trainedAxis, axis());
+    curve.setData([counts(), ...curve.data.slice(1)]);
+    told.setData(roundsOf());
+    mark();
+  });
+
+  const trained = data.curves?.length ? onTheirWay({data, trainings, chart, lit: () => [pinned, hovered]}) : null;
 
   // What is known of one architecture, beside the charts.
   const panels = find(".details");
@@ -469,7 +488,7 @@ function run(data) {
     ]),
     ...(when.get(place) ?? []).map(n => [
       `training ${n + 1}, round ${trainings[n][2]}`,
-      `${shown(trainings[n][1], data.unit)} (${trainings[n][3]})`,
+      data.why?.[n] ?? `${shown(trainings[n][1], data.unit)} (${trainings[n][3]})`,
     ]),
     ...(when.has(place) ? [] : [["trained", "never"]]),
   ];
@@ -508,6 +527,7 @@ function run(data) {
     placeOf = row => trainings[row.cells[0].dataset.value - 1][0];
   const show = () => {
     mark();
+    trained?.redraw(false);
     for (const row of find("#trained tbody tr, #members tbody tr")) {
       const place = row.place ?? placeOf(row);
       row.classList.toggle("hovered", place === hovered);
@@ -586,6 +606,82 @@ function run(data) {
           (untrained.length > 30 ? "; of those not trained, the table has the 30 best" : "")
       : "";
   };
+}
+
+// --- the curves of trainings ---
+
+// Draws `data.curves`: [training, state, epochs, values], each a line; those that are pointed at or pinned lie above.
+function onTheirWay({data, trainings, chart, lit}) {
+  const [holder] = find("#curves .chart"),
+    looks = {trained: [`${BLUE}b0`, 1.5], stopped: [`${FADED}70`, 1], failed: [`${RED}b0`, 1.5]};
+  const lines = data.curves.map(([n, state, xs, ys]) => ({place: trainings[n][0], state, xs, ys})),
+    byPlace = new Map(lines.map(each => [each.place, each]));
+  const seen = lines.flatMap(({ys}) => ys).sort((a, b) => data.sign * (a - b)),
+    ends = [seen[Math.floor(seen.length * 0.1)], seen.at(-1)],
+    margin = 0.05 * Math.abs(ends[1] - ends[0]) || 0.05;
+  const least = lines.reduce((low, {xs}) => Math.min(low, xs[0]), Infinity),
+    most = lines.reduce((high, {xs}) => Math.max(high, xs.at(-1)), 0);
+
+  const stroke = (u, {state, xs, ys}, bold) => {
+    const {ctx} = u,
+      [colour, width] = looks[state],
+      place = i => [u.valToPos(xs[i], "x", true), u.valToPos(ys[i], "y", true)];
+    ctx.beginPath();
+    xs.forEach((_, i) => ctx[i ? "lineTo" : "moveTo"](...place(i)));
+    Object.assign(ctx, {strokeStyle: bold ? style("--ink") : colour, lineWidth: (bold ? 3 : width) * devicePixelRatio});
+    ctx.stroke();
+    if (state === "trained") return;
+    ctx.beginPath(); // it ended there
+    ctx.arc(...place(xs.length - 1), (bold ? 4 : 2) * devicePixelRatio, 0, 2 * Math.PI);
+    ctx.fillStyle = ctx.strokeStyle;
+    ctx.fill();
+  };
+  const order = ["stopped", "failed", "trained"];
+  lines.sort((a, b) => order.indexOf(a.state) - order.indexOf(b.state));
+  const drawn = u => {
+    const {
+      ctx,
+      bbox: {left, top, width, height},
+    } = u;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    lines.forEach(each => stroke(u, each, false));
+    for (const place of lit()) if (byPlace.has(place)) stroke(u, byPlace.get(place), true);
+    ctx.restore();
+  };
+
+  // The nearest line, by its distance to the cursor.
+  const pick = u => {
+    const {left, top} = u.cursor;
+    let best = null,
+      nearest = 24;
+    if (!(left >= 0)) return null;
+    for (const {place, xs, ys} of lines) {
+      let before = null;
+      for (let i = 0; i < xs.length; i++) {
+        const here = [u.valToPos(xs[i], "x"), u.valToPos(ys[i], "y")],
+          [x, y] = before ?? here,
+          [across, down] = [here[0] - x, here[1] - y],
+          share = Math.max(0, Math.min(1, ((left - x) * across + (top - y) * down) / (across ** 2 + down ** 2 || 1)));
+        const away = Math.hypot(x + share * across - left, y + share * down - top);
+        if (away < nearest) [best, nearest] = [place, away];
+        before = here;
+      }
+    }
+    return best;
+  };
+  return chart(
+    holder,
+    {label: "epochs", distr: 3, range: [least / 1.1, most * 1.1]},
+    {label: data.label, range: [Math.min(...ends) - margin, Math.max(...ends) + margin]},
+    [{}, dots("transparent", 1)],
+    [[least, most], [null, null]],
+    pick,
+    place => (byPlace.has(place) ? [byPlace.get(place).xs.at(-1), byPlace.get(place).ys.at(-1)] : null),
+    drawn,
+  );
 }
 
 // --- the front of a run ---
@@ -770,7 +866,7 @@ function comparison(data) {
             make("b", {
               textContent: chart.steps
                 ? `${chart.x} ${+columns[0][i].toPrecision(4)}: what half of the seeds reach`
-                : `after ${columns[0][i]} trainings`,
+                : `after ${columns[0][i]} ${chart.unit}`,
             }),
             ...rows.map(([method, mean, low, high]) =>
               make(

@@ -19,11 +19,12 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from acenas.errors import UserError
-from acenas.evaluation import Judge
+from acenas.evaluation import Evaluator, Judge
 from acenas.executors import LocalProcesses, Lost
 from acenas.executors.progress import show_progress
 from acenas.files import read_frame
-from acenas.report.finished import FinishedRun, results_of_front, results_of_run
+from acenas.report.epochs import paid
+from acenas.report.finished import FinishedRun, by_epochs, results_of_front, results_of_run
 from acenas.report.runs import finished
 from acenas.run.api import complete
 from acenas.run.command_line import sentences
@@ -50,9 +51,10 @@ class Job:
         task: its name.
         method: its name.
         seed: of the run.
-        budget: architectures that it trains.
+        budget: architectures that it trains, or the epochs of so many full trainings.
         serves: the budgets that it tells the results of.
         overrides: of `python -m acenas`, the seed apart.
+        epochs: of a full training, where methods on its task are compared by epochs paid.
     """
 
     task: str
@@ -61,6 +63,7 @@ class Job:
     budget: int
     serves: tuple[int, ...]
     overrides: tuple[str, ...]
+    epochs: float | None = None
 
     def __str__(self) -> str:
         return f"{self.method} on {self.task}, seed {self.seed}, budget {self.budget}"
@@ -71,6 +74,10 @@ class Benchmark:
 
     A search that is `anytime` runs once, with the largest budget; its first architectures are those that a smaller
     budget would have trained. Others run once for each budget.
+
+    A method without a budget of trainings (`search.budget=null`) has one of epochs, `search.budget_epochs`: as many as
+    so many full trainings have. It runs once for each budget, as its last rounds are cut to what can be paid. On a task
+    with such a method all are compared by the epochs that they paid.
 
     Args:
         methods: for each name, overrides of `python -m acenas`.
@@ -114,8 +121,13 @@ class Benchmark:
             raise UserError(next(iter(missing.values())))
         tasks = [task for task in self.tasks if task not in missing]
         budgets = {(task, method): self._runs(task, method) for task in tasks for method in self.methods}
+        epochs = {
+            task: self._epochs(task)
+            for task in tasks
+            if any(self._counts_epochs(task, method) for method in self.methods)
+        }
         return [
-            Job(task, method, seed, budget, serves, self._overrides(task, method, budget))
+            Job(task, method, seed, budget, serves, self._overrides(task, method, budget), epochs.get(task))
             for seed in self.seeds
             for (task, method), served in budgets.items()
             for budget, serves in served.items()
@@ -125,7 +137,7 @@ class Benchmark:
         """The tasks whose tables are not at hand or lack a column, and why; they are left out."""
         missing = {}
         for task in self.tasks:
-            cfg = _composed(self._overrides(task, next(iter(self.methods)), max(self.budgets)), self.conf_dir)
+            cfg = self._without_budget(task, next(iter(self.methods)))
             try:
                 if cfg.table:
                     check_protocol(cfg)
@@ -161,9 +173,33 @@ class Benchmark:
         frames = [results_of(job, folder, judges) for job, folder in done.items() if folder]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(), failed
 
-    def _overrides(self, task: str, method: str, budget: int) -> tuple[str, ...]:
+    def _overrides(self, task: str, method: str, budget: int | None = None) -> tuple[str, ...]:
         # The method comes last: it may do without the task's weak labels.
-        return (*self.common, *self.tasks[task], *self.methods[method], f"search.budget={budget}")
+        given = (*self.common, *self.tasks[task], *self.methods[method])
+        if budget is None:
+            return given
+        if self._counts_epochs(task, method):
+            return (*given, f"search.budget_epochs={budget * self._epochs(task):g}")
+        return (*given, f"search.budget={budget}")
+
+    def _without_budget(self, task: str, method: str) -> DictConfig:
+        """The config of a method on a task, but for its budget."""
+        return _composed(self._overrides(task, method), self.conf_dir)
+
+    def _counts_epochs(self, task: str, method: str) -> bool:
+        search = self._without_budget(task, method).search
+        return bool(search) and search.budget is None
+
+    def _epochs(self, task: str) -> float:
+        """Of a full training."""
+        found = _epochs_of(self._overrides(task, next(iter(self.methods))), self.conf_dir)
+        if found is None:
+            counting = next(method for method in self.methods if self._counts_epochs(task, method))
+            raise UserError(
+                f"method {counting} has a budget of epochs, and trainings of task {task} do not report on their way: "
+                "choose tasks=epochs, or a task with table.curve"
+            )
+        return found
 
     def _runs(self, task: str, method: str) -> dict[int, tuple[int, ...]]:
         """The budgets to run, and those that each of them serves."""
@@ -174,6 +210,8 @@ class Benchmark:
         check_config(cfg)
         if not cfg.search:
             raise UserError(f"method {method} on task {task} searches nothing: leave it out")
+        if self._counts_epochs(task, method):
+            return {budget: (budget,) for budget in budgets}
         search: Search = instantiate(choice_of(cfg, "search"))
         if search.anytime(bool(cfg.search.get("front"))):
             return {max(budgets): budgets}
@@ -189,8 +227,9 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
         judges: opened so far, by their configuration; new ones are added.
 
     Returns:
-        Rows as `acenas.report.comparison` describes them, and beside it `arch`, what is returned, and what was observed
-        of it, `observed_<objective>`. Of a search with a front how good that was.
+        Rows as `acenas.report.comparison` describes them, by trainings, or with `job.epochs` by epochs; and beside it
+        `arch`, what is returned, and what was observed of it, `observed_<objective>`. Of a search with a front how good
+        that was.
     """
     cfg, summary = config_in(folder), finished(folder)
     assert summary is not None
@@ -206,8 +245,10 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
     judge = _judge(cfg, folder, judges)
     value = observed if judge is None else returned.map(_tested(judge, returned[observed.notna()]))
     trained = np.arange(1, len(returned) + 1)
-    results = results_of_run(run, job.method, trained, value)
-    return results.assign(serves=np.isin(trained, job.serves), arch=returned, **{column: observed})
+    results = results_of_run(run, job.method, trained, value).assign(arch=returned, **{column: observed})
+    if job.epochs is not None:
+        results = by_epochs(run, results, paid(observations), job.epochs)
+    return results.assign(serves=results["trained"].isin(job.serves))
 
 
 def _judge(cfg: DictConfig, folder: Path, judges: dict[str, Judge]) -> Judge | None:
@@ -227,6 +268,16 @@ def _judge(cfg: DictConfig, folder: Path, judges: dict[str, Judge]) -> Judge | N
 def _tested(judge: Judge, archs: pd.Series[str]) -> dict[str, float]:
     distinct = list(dict.fromkeys(archs))
     return dict(zip(distinct, judge.test_accuracy(distinct).tolist(), strict=True))
+
+
+@cache
+def _epochs_of(overrides: tuple[str, ...], conf_dir: str) -> float | None:
+    """The epochs of a full training of runs; None where trainings do not report on their way."""
+    cfg = copy.deepcopy(_composed(overrides, conf_dir))
+    if cfg.table:
+        cfg.table.path = str(find_table(cfg.table.path, cfg.data_dir))
+    evaluator: Evaluator = instantiate_in(choice_of(cfg, "evaluator"), run_folder(cfg) / "trained")
+    return evaluator.epochs
 
 
 @cache

@@ -14,7 +14,7 @@ from acenas.run.command_line import run_application
 from acenas.run.config import conf_dir, search_path
 from acenas.run.folder import finish, only_process, remove_if_unused
 
-SETS = {"suite": "tasks", "fronts": "fronts"}
+SETS = {"suite": "tasks", "fronts": "fronts", "epochs": "epochs"}
 """`tasks` that stand for all that are defined in a group of `define`."""
 
 
@@ -39,8 +39,9 @@ def check(cfg: DictConfig) -> None:
 
 
 def defined_in(cfg: DictConfig, group: str) -> dict[str, Any]:
-    """The overrides of each method, or of each task, one for a front among them."""
-    return {**cfg.define[group], **(cfg.define.fronts if group == "tasks" else {})}
+    """The overrides of each method, or of each task, those for a front or for epochs among them."""
+    others = {**cfg.define.fronts, **cfg.define.epochs} if group == "tasks" else {}
+    return {**cfg.define[group], **others}
 
 
 def common_overrides(cfg: DictConfig) -> Sequence[str]:

@@ -98,7 +98,12 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
 def _begins(cfg: DictConfig, folder: Path) -> str:
     """What is said at once, before all that takes time is imported."""
     where = f" on {cfg.table.name} {cfg.table.dataset}" if cfg.table and cfg.search else ""
-    budget = f": {cfg.search.budget} architectures to train" if cfg.search else ""
+    budget = ""
+    if cfg.search:
+        epochs = cfg.search.get("budget_epochs")
+        sizes = {"architectures": cfg.search.budget, "epochs": epochs if epochs is None else f"{epochs:g}"}
+        told = [f"{size} {what}" for what, size in sizes.items() if size is not None]
+        budget = f": {' or '.join(told)} to train"
     verb = "Going on with" if (folder / STATUS).exists() and not cfg.fresh else "Running"
     return f"{verb} {cfg.experiment}{where}, seed {cfg.seed}{budget}.\nRun folder: {folder}"
 

@@ -67,6 +67,12 @@ def look_at(folder: Path) -> RunLine:
     elif state == "done":
         summary = runs.finished(folder) or {}
         facts |= {key: summary.get(key, facts.get(key)) for key in ("trained", "failed", "given")}
+        if (epochs := summary.get("epochs")) and epochs["budget"] is not None:
+            facts |= {
+                "epochs": epochs["paid"],
+                "budget_epochs": epochs["budget"],
+                "stopped": epochs["stopped"],
+            }
         observed = f"observed_{runs.objective_of(summary)['name']}"
         facts[f"best_{observed}"] = summary.get("returned", {}).get(observed)
     return RunLine(folder, state, facts, read_identity(folder) or Identity(""), problem)
@@ -112,7 +118,7 @@ NAMES = ("run", "method")
 """Columns that are shortened where the console is narrow."""
 
 
-RIGHT = ("seed", "trained", "observed", "time left")
+RIGHT = ("seed", "trained", "epochs", "observed", "time left")
 """Columns of numbers."""
 
 
@@ -131,14 +137,17 @@ def _cells(run: RunLine, root: Path) -> dict[str, str]:
     stage = facts.get("stage", "")
     if done and total:
         stage += f" {done:.0f}/{total:.0f}"
-    others = [f", {facts[what]:.0f} {what}" for what in ("failed", "given", "pending") if facts.get(what)]
+    counts = ("stopped", "failed", "given", "pending")
+    others = [f", {facts[what]:.0f} {what}" for what in counts if facts.get(what)]
+    of_epochs = facts.get("budget_epochs")
     return {
         "run": str(run.folder.relative_to(root)) if run.folder != root else str(run.folder),
         "method": who.method.removeprefix(f"{who.experiment}, "),  # the folder has that name
         "seed": "" if who.seed is None else str(who.seed),
         "state": run.state,
         "stage": "" if run.state == "done" else stage.strip(),
-        "trained": _of(facts.get("trained"), facts.get("budget")) + "".join(others),
+        "trained": _of(facts.get("trained"), None if of_epochs else facts.get("budget")) + "".join(others),
+        "epochs": _of(facts.get("epochs"), of_epochs) if of_epochs else "",
         "observed": _best(facts),
         "time left": _duration(_left(facts)) if run.state == "running" else "",
     }
@@ -188,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m acenas.status",
-        description="Shows how far the runs in a folder are: state, stage, trained, best observed so far, time left.",
+        description="Shows how far the runs in a folder are: state, stage, trained, epochs, best observed, time left.",
         epilog="A run that stopped or failed goes on when its command is given again.",
     )
     parser.add_argument(

@@ -128,7 +128,7 @@ def _ask(options: argparse.Namespace) -> None:
     pd.DataFrame(rows, columns=columns).to_csv(sys.stdout, index=False)
     if not trials:
         print(
-            f"nothing to ask: {len(study.observations)} of {study.budget} trainings are told, "
+            f"nothing to ask: {study.so_far} trainings are told, "
             f"{len(study.pending)} pending (ask --pending shows them, ask --budget raises the budget)",
             file=sys.stderr,
         )
@@ -204,7 +204,7 @@ def _show(options: argparse.Namespace) -> None:
     told, best = study.observations, study.returned
     failed = int((told["state"] == "failed").sum())
     print(
-        f"{len(told)} of {study.budget} trainings told, {failed} of them failed, {len(study.pending)} pending, "
+        f"{study.so_far} trainings told, {failed} of them failed, {len(study.pending)} pending, "
         f"{len(study.state.given)} given"
     )
     if best is not None:

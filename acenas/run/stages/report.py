@@ -125,6 +125,7 @@ def finished_search(
         front=costs.front,
         fronts=result.fronts,
         known_costs=known_costs,
+        spending=result.spending,
     )
 
 
