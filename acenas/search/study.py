@@ -537,7 +537,7 @@ class Study:
         if self.budget_epochs is None or self.epochs is None:
             return self.budget
         left: float = self.budget_epochs - self.state.paid
-        return int(left * (1 + 1e-9) / self.epochs)
+        return math.floor(left * (1 + 1e-9) / self.epochs)
 
     def _is_done(self) -> bool:
         trials = self.state.trials

@@ -244,7 +244,7 @@ def test_regressions_are_those_of_scikit_learn_where_much_was_seen() -> None:
     curves: dict[str, Curve] = {
         f"arch{i}": list(zip(ends.tolist(), row.tolist(), strict=True)) for i, row in enumerate(values)
     }
-    first = Regressions(with_scores=False).fit(past_of(curves), Belief().lengths(FULL))[0]
+    first = Regressions(with_scores=False).fit(past_of(curves), Belief().lengths(FULL))[1]
     reference = LinearRegression().fit(values[:, :1], values[:, 3])
     assert first.slope == pytest.approx(reference.coef_[0], abs=0.03)
     for value in (45.0, 50.0, 55.0):
@@ -282,10 +282,10 @@ def test_first_epochs_that_say_nothing_stop_nothing_and_those_that_say_all_stop_
         f"a{i}": [(1, 50 + e), (27, v)] for i, (v, e) in enumerate(zip(finals, noise, strict=True))
     }
     telling: dict[str, Curve] = {f"a{i}": [(1, v - 10), (27, v)] for i, v in enumerate(finals)}
-    lengths = Belief(levels=2, rate=27)
+    belief = Belief(levels=2, rate=27, worth=0.7)
     for curves, stopped in ((blind, 0), (telling, 1)):
         past = Past(FULL, curves, dict.fromkeys([*curves, "new"], 0.0), sign)
-        rule = lengths.rule(past, ["new"])
+        rule = belief.rule(past, ["new"])
         assert rule.goes_on("new", [(1, sign * 55.0)])
         assert rule.goes_on("new", [(1, sign * 49.0)]) != stopped
 
