@@ -123,8 +123,10 @@ class Study:
             search = BudgetedSearch(kept.get("budget", BUDGET), acquisition=rule)
         elif acquisition is not None:
             raise UserError("study: give the acquisition to the search, or no search")
-        self.epochs = kept.get("epochs") if epochs is None else float(epochs)
-        self.budget_epochs = kept.get("budget_epochs") if budget_epochs is None else float(budget_epochs)
+        self.epochs: float | None = kept.get("epochs") if epochs is None else float(epochs)
+        self.budget_epochs: float | None = (
+            kept.get("budget_epochs") if budget_epochs is None else float(budget_epochs)
+        )
         if budget is None and budget_epochs is not None:
             budget = search.most_trainings(budget_epochs, self.epochs)
         self.search = search if budget is None else search.with_budget(budget)
@@ -537,7 +539,7 @@ class Study:
         if self.budget_epochs is None or self.epochs is None:
             return self.budget
         left: float = self.budget_epochs - self.state.paid
-        return math.floor(left * (1 + 1e-9) / self.epochs)
+        return int(left * (1 + 1e-9) // self.epochs)
 
     def _is_done(self) -> bool:
         trials = self.state.trials
