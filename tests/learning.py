@@ -58,17 +58,20 @@ class Learning(Evaluator):
         return [], np.zeros(0)
 
 
-def study(folder: Path, full_trainings: float = 8, failing: str = "", **changes: Any) -> Study:
-    """A study whose budget is that of so many full trainings, told of everything; the rounds are random."""
+def options(full_trainings: float = 8) -> dict[str, Any]:
+    """Of a study whose budget is that of so many full trainings; its rounds are random."""
     by_chance = BestAndRandom(best=0.0)
-    search = BudgetedSearch(per_round=2, growth=0, acquisition=by_chance, stopping=Halving())
-    options: dict[str, Any] = {
-        "search": search,
+    return {
+        "search": BudgetedSearch(per_round=2, growth=0, acquisition=by_chance, stopping=Halving()),
         "ranker": RandomForestRanker(SPACE, trees=20),
         "weak_labels": [],
         "epochs": FULL,
         "budget_epochs": full_trainings * FULL,
     }
-    opened = Study(SPACE, folder=folder, **{**options, **changes})
+
+
+def study(folder: Path, full_trainings: float = 8, failing: str = "", **changes: Any) -> Study:
+    """A study with these `options`, told of everything."""
+    opened = Study(SPACE, folder=folder, **{**options(full_trainings), **changes})
     run_study(opened, Learning(failing))
     return opened
