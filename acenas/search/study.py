@@ -554,7 +554,7 @@ class Study:
         """The rounds so far that a search of this budget begins with, where it was `smaller` trainings before."""
         trials = self.state.trials  # what there were no epochs left for was not asked
         cut = trials["round"][trials["state"] == QUEUED]
-        return min([self.search.rounds_alike(smaller), *(cut - 1)])
+        return min([self.search.rounds_alike(smaller), *(int(number) - 1 for number in cut)])
 
     def _check_budget(self) -> None:
         """Raises `UserError` where there are fewer architectures than the budget, or epochs than a training has."""
