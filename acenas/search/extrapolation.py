@@ -46,22 +46,56 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Level:
-    """The utility after a full training, predicted from an earlier one: a line and a deviation around it.
+class Line:
+    """A value at one level of a training, predicted from that at the level before and the score: normal, about a line.
 
-    The earlier one is the first that was reported from `epochs` on and before `until`.
+    Attributes:
+        centre, scale: `[3]`, of the values before, the scores, and the values predicted.
+        slopes: `[2]`, of the predicted values by the others, all of them standardised.
+        covariance: `[2, 2]`, of the slopes: what is unlike all that was seen is predicted with less certainty.
+        variance: around the line, of standardised values.
+    """
+
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    variance: float
+
+    def predict(self, mean: float, variance: float, score: float) -> tuple[float, float]:
+        """The mean and the variance of the value at the later level, where that at the earlier one has these."""
+        at = (np.array([mean, score]) - self.centre[:2]) / self.scale[:2]
+        passed_on = (self.slopes[0] / self.scale[0]) ** 2 * variance
+        spread = passed_on + self.variance + at @ self.covariance @ at
+        return float(self.centre[2] + self.scale[2] * (self.slopes @ at)), float(self.scale[2] ** 2 * spread)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of a training, and what its value there says of the last one.
+
+    The value at a level is the first that was reported from `epochs` on and before `until`.
+
+    Attributes:
+        epochs, until: of the level.
+        lines: to the next level, and so on to the last one; None where too little was seen to say anything.
     """
 
     epochs: float
     until: float
-    constant: float
-    slope: float
-    of_score: float
-    deviation: float
+    lines: Sequence[Line] | None
 
-    def predict(self, utility: float, expected: float) -> float:
-        """The utility after a full training, of one that has shown `utility` and was `expected` as in `Past`."""
-        return self.constant + self.slope * utility + self.of_score * expected
+    def predict(self, utility: float, score: float) -> tuple[float, float]:
+        """The mean and deviation of the utility after a full training that has shown `utility` here.
+
+        The deviation is infinite where nothing can be said. `score` is as in `Past.expected`.
+        """
+        if self.lines is None:
+            return utility, np.inf
+        mean, variance = utility, 0.0
+        for line in self.lines:
+            mean, variance = line.predict(mean, variance, score)
+        return mean, float(np.sqrt(variance))
 
 
 class Extrapolation(ABC):
@@ -77,8 +111,8 @@ class Extrapolation(ABC):
         for i, arch in enumerate(archs):
             for level in levels[1:]:  # later ones replace earlier ones
                 value = at_level(past.curves[arch], level.epochs, level.until)
-                if value is not None and np.isfinite(level.deviation):
-                    found[i] = level.predict(value, past.expected[arch])
+                if value is not None and level.lines is not None:
+                    found[i] = level.predict(value, past.expected[arch])[0]
         return found
 
 
@@ -98,25 +132,16 @@ class Regressions(Extrapolation):
 
     @override
     def fit(self, past: Past, lengths: Sequence[float]) -> list[Level]:
-        levels = [Level(lengths[-1], np.inf, 0.0, 1.0, 0.0, 0.0)]
+        levels = [Level(lengths[-1], np.inf, ())]
         for epochs in (*reversed(lengths[:-1]), 0.0):
             then = levels[0]
-            constant, slope, of_score, variance = self._line(past, epochs, then)
-            levels.insert(
-                0,
-                Level(
-                    epochs,
-                    then.epochs,
-                    then.constant + then.slope * constant,
-                    then.slope * slope,
-                    then.of_score + then.slope * of_score,
-                    float(np.sqrt(then.deviation**2 + then.slope**2 * variance)),
-                ),
-            )
+            line = self._line(past, epochs, then)
+            lines = None if line is None or then.lines is None else (line, *then.lines)
+            levels.insert(0, Level(epochs, then.epochs, lines))
         return levels
 
-    def _line(self, past: Past, epochs: float, then: Level) -> tuple[float, float, float, float]:
-        """Constant, slopes and variance of the utilities at the level `then`, by those from `epochs` on and scores."""
+    def _line(self, past: Past, epochs: float, then: Level) -> Line | None:
+        """To the level `then`, from that of `epochs` before it; None where fewer than two trainings reached both."""
         rows = []
         for arch, curve in past.curves.items():
             value = (
@@ -126,23 +151,22 @@ class Regressions(Extrapolation):
             if value is not None and later is not None:
                 rows.append((value, past.expected[arch], later))
         if len(rows) < 2:
-            return 0.0, 1.0, 0.0, np.inf
-        table = np.array(rows)
-        mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-9)
+            return None
+        table, used = np.array(rows), np.array([epochs > 0, self.with_scores], dtype=np.float64)
+        centre, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-9)
         scale[1] = 1.0  # a normal score has a scale
-        inputs = ((table - mean) / scale)[:, :2] * [epochs > 0, self.with_scores]
-        targets = (table[:, 2] - mean[2]) / scale[2]
-        slopes, variance, n = np.array(PRIOR_SLOPES), PRIOR_VARIANCE, len(rows)
+        *inputs, targets = ((table - centre) / scale).T
+        known = np.column_stack(inputs) * used
+        slopes, variance, n = np.array(PRIOR_SLOPES) * used, PRIOR_VARIANCE, len(rows)
+        before = slopes / PRIOR_SPREAD**2
+        covariance: NDArray[np.float64] = np.eye(2)
         for _ in range(10):  # each is the best given the other
-            precision = inputs.T @ inputs / variance + np.eye(2) / PRIOR_SPREAD**2
-            slopes = np.linalg.solve(
-                precision, inputs.T @ targets / variance + np.array(PRIOR_SLOPES) / PRIOR_SPREAD**2
-            )
-            errors = targets - inputs @ slopes
+            covariance = np.linalg.inv(known.T @ known / variance + np.eye(2) / PRIOR_SPREAD**2)
+            slopes = covariance @ (known.T @ targets / variance + before)
+            errors = targets - known @ slopes
             variance = float((PRIOR_SEEN * PRIOR_VARIANCE + errors @ errors) / (PRIOR_SEEN + n))
-        slope, of_score = slopes * scale[2] / scale[:2] * [epochs > 0, self.with_scores]
-        constant = mean[2] - slope * mean[0] - of_score * mean[1]
-        return float(constant), float(slope), float(of_score), float(variance * scale[2] ** 2 * (1 + 1 / n))
+        covariance = covariance * np.outer(used, used)
+        return Line(centre, scale, slopes * used, covariance, variance * (1 + 1 / n))
 
 
 def at_level(curve: Curve, epochs: float, until: float = np.inf) -> float | None:

@@ -93,9 +93,7 @@ class Belief(Stopping):
         assert self.extrapolation is not None
         start, *levels = self.extrapolation.fit(past, self.lengths(past.full))
         best, expected = past.best, {arch: past.expected[arch] for arch in archs}
-        anew = [
-            _improvement(start.predict(0.0, score) - best, start.deviation) for score in expected.values()
-        ]
+        anew = [_improvement(*start.predict(0.0, score), best) for score in expected.values()]
         least = self.worth * sum(anew) / max(len(anew), 1) / past.full
         return BeliefRule(levels[:-1], best, least, past.full, past.sign, expected)
 
@@ -124,19 +122,18 @@ class BeliefRule(StopRule):
     def goes_on(self, arch: str, curve: Curve) -> bool:
         for level in self.levels:
             value = at_level(curve, level.epochs, level.until)
-            if value is not None and np.isfinite(level.deviation):
-                mean = level.predict(self.sign * value, self.expected[arch])
-                promised = _improvement(mean - self.best, level.deviation)
+            if value is not None and level.lines is not None:
+                promised = _improvement(*level.predict(self.sign * value, self.expected[arch]), self.best)
                 if promised < self.least * (self.full - level.epochs):
                     return False
         return True
 
 
-def _improvement(ahead: float, deviation: float) -> float:
-    """The expected improvement of a normal variable, with a mean so far ahead of the best; 0 where it has no spread."""
+def _improvement(mean: float, deviation: float, best: float) -> float:
+    """The expected improvement over `best` of a normal variable; 0 where nothing is known of it."""
     if not np.isfinite(deviation):
         return 0.0
-    z = ahead / max(deviation, 1e-12)
+    z = (mean - best) / max(deviation, 1e-12)
     return float(deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)))
 
 
