@@ -59,7 +59,7 @@ class CommandEvaluator(TrainingJobs):
     it prints are no reports. Where it writes no result, that is the last value. Where a rule stops it, it gets SIGTERM
     and a while to write its checkpoint, then SIGKILL. A command that names `{checkpoint}`, a file for this training
     alone, is started with the same file when it is to go on, after a stop or a kill: it must go on from there where
-    that file is, and may report again what it repeats.
+    that file is, and may report again what it repeats. It reports an epoch before it writes its checkpoint.
 
     Args:
         space: of the architectures.
@@ -114,6 +114,9 @@ class CommandEvaluator(TrainingJobs):
     def train(self, arch: str, number: int, folder: Path, goes_on: GoesOn) -> dict[str, Any] | None:
         """Runs the program. See `TrainingJobs.train`."""
         out, log, curve = folder / "out", folder / OUTPUT, folder / "reports"
+        reported = curve if self.writes_curve else log
+        if self.resumable and not self._look_back(folder, reported, goes_on):
+            return None
         for file in (out, log, curve):
             file.unlink(missing_ok=True)
         values = {
@@ -128,11 +131,10 @@ class CommandEvaluator(TrainingJobs):
         reports = watch = None
         if self.epochs is not None:
             reports = Reports(folder, self.epochs, goes_on, self.resumable)
-            watch = _Watch(curve if self.writes_curve else log, reports, strict=self.writes_curve)
+            watch = _Watch(reported, reports, strict=self.writes_curve)
         start = time.monotonic()
         words = [_filled(word, values) for word in self.words]
         status = _run(words, log, self.time_limit, watch, self.grace)
-        seconds = reports.seconds if reports else time.monotonic() - start
         if watch and not watch.look(ended=True):
             return None
         if status and signal.SIGTERM in signal.sigpending():
@@ -144,7 +146,21 @@ class CommandEvaluator(TrainingJobs):
         if status:
             raise RuntimeError(f"{how_it_ended(status)}; {_last_line(log)[:200]}; output in {log}")
         value, costs = self._shown(out, log, reports)
+        seconds = reports.seconds if reports else time.monotonic() - start
         return {"value": value, "seconds": seconds, "costs": costs}
+
+    def _look_back(self, folder: Path, reported: Path, goes_on: GoesOn) -> bool:
+        """Takes in what a program had reported last that was killed together with the process that watched it.
+
+        Its checkpoint may be later than that. Returns whether the training goes on.
+        """
+        if self.epochs is None:
+            return True
+        reports = Reports(folder, self.epochs, goes_on, resumes=True)
+        last = reports.points[-1].epoch if reports.points else -math.inf
+        with suppress(UserError):
+            _Watch(reported, reports, strict=False, after=last).look()
+        return not reports.stopped
 
     def _shown(self, out: Path, log: Path, reports: Reports | None) -> tuple[float, dict[str, float]]:
         """The number in the result file, or in the last line of the output where there is none; and the others."""
@@ -180,10 +196,11 @@ class _Watch:
         file: that grows by lines.
         reports: takes them in.
         strict: whether each line has to be a report.
+        after: the epoch until which reports are left out.
     """
 
-    def __init__(self, file: Path, reports: Reports, strict: bool) -> None:
-        self.file, self.reports, self.strict = file, reports, strict
+    def __init__(self, file: Path, reports: Reports, strict: bool, after: float = -math.inf) -> None:
+        self.file, self.reports, self.strict, self.after = file, reports, strict, after
         self._rest = b""
         self._read = 0
 
@@ -220,7 +237,8 @@ class _Watch:
                     f"{self.file}: a line is {line!r:.200}, not `epoch value`, two numbers"
                 ) from None
             return
-        self.reports.add(epoch, value)
+        if not epoch <= self.after:  # a NaN is an error
+            self.reports.add(epoch, value)
 
 
 class FunctionEvaluator(TrainingJobs):

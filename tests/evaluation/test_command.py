@@ -431,6 +431,21 @@ def test_a_kill_of_running_or_stopping_programs_changes_nothing(tmp_path: Path, 
     assert len(epochs_run(tmp_path, ARCHS[0])) <= 7  # what the kill has cost
 
 
+@pytest.mark.parametrize(("until", "epochs"), [(9, 6), (3, 3)])
+def test_what_was_reported_when_all_was_killed_is_not_lost(tmp_path: Path, until: int, epochs: int) -> None:
+    folder = arch_folder(tmp_path / "trained", ARCHS[0])
+    folder.mkdir(parents=True)
+    (folder / "curve.csv").write_text("epoch,value,seconds\n1.0,0.1,5.0\n")
+    (folder / "output.log").write_text("it begins\n1 0.1\n2 0.2\n3 0.3\n4 0.")  # the last one is cut off
+    (folder / "checkpoint").write_text("3")
+    assert ARCHS[0].count("conv") == 0
+    evaluator = reporting(tmp_path, pause=0, executor=ThisProcess())
+    (result,) = evaluator.results(ARCHS[:1], Until(until, ARCHS[0]))
+    assert list(result.curve) == curve_of(ARCHS[0], epochs) and result.stopped == (until == 3)
+    assert (folder / "out.log").exists() == (until == 9)  # else it did not have to run
+    assert result.seconds >= 5
+
+
 def test_a_stop_reaches_a_program_of_a_job_that_blocks_the_signal(tmp_path: Path) -> None:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as jobs of SLURM do
     try:
