@@ -38,6 +38,9 @@ GRACE = 30.0
 WATCH = 0.1
 """Seconds between two looks at what a program has reported."""
 
+TO_BE_ENDED = 3600.0
+"""Seconds that a job of a cluster waits for its end."""
+
 LONGEST_LINE = 1 << 16
 """Bytes of the output in which its last line is looked for: of a long training there may be gigabytes."""
 
@@ -132,6 +135,10 @@ class CommandEvaluator(TrainingJobs):
         seconds = reports.seconds if reports else time.monotonic() - start
         if watch and not watch.look(ended=True):
             return None
+        if status and signal.SIGTERM in signal.sigpending():
+            # A job of a cluster, which blocks the signal, is about to be ended and queued again: its program has ended
+            # at the signal, and has not failed.
+            time.sleep(TO_BE_ENDED)
         if status is None:
             raise TimeoutError(f"ended after {self.time_limit:g} s (evaluator.time_limit)")
         if status:
@@ -270,6 +277,11 @@ class FunctionEvaluator(TrainingJobs):
         if reports and reports.stopped:
             return None
         value, costs = returned(shown, self.key)
+        if reports and not reports.points:
+            raise UserError(
+                "the function yields nothing, but evaluator.epochs is set: let it yield the objective after each "
+                "epoch, or leave evaluator.epochs away"
+            )
         return {"value": value, "seconds": time.monotonic() - start, "costs": costs}
 
 
@@ -282,14 +294,9 @@ def followed(shown: Any, report: Callable[[float, float], bool] | None) -> Any:
             closed, and the last value is returned. None where reports are not asked for.
 
     Raises:
-        UserError: where what it yields is no number or pair of numbers; where it does not yield, but `report` is there.
+        UserError: where what it yields is no number or pair of numbers.
     """
     if not inspect.isgenerator(shown):
-        if report is not None:
-            raise UserError(
-                "the function yields nothing, but evaluator.epochs is set: let it yield the objective after each "
-                "epoch, or leave evaluator.epochs away"
-            )
         return shown
     last = None
     for number in count(1):

@@ -89,7 +89,8 @@ class Reports:
         """
         if not 0 < epoch <= self.epochs:
             raise UserError(
-                f"epoch {epoch:g} is reported, but a full training has evaluator.epochs={self.epochs:g}, counted from 1"
+                f"epoch {epoch:g} is reported, but a full training has {self.epochs:g} (evaluator.epochs), counted "
+                "from 1"
             )
         if not math.isfinite(value):
             raise UserError(f"the objective is {value} after epoch {epoch:g}")

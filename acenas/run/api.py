@@ -75,8 +75,9 @@ def search(
         space: an own one, or a name: `nb201`, `nb101`, `nds_darts`, `mobilenet`, ...
         train: of an own space: a function that is called with the choices of an architecture by name (with its string
             where it has a parameter `arch`, or the space has no choices) and returns the objective; what it raises, and
-            NaN, are failed trainings. Or an `Evaluator`, a `BenchmarkTable`, or a frame with `arch` or the choices and
-            the objective.
+            NaN, are failed trainings. With `epochs`, the length of a full training, it can be a generator function that
+            yields the objective after each epoch, and is closed where the training is stopped. Or an `Evaluator`, a
+            `BenchmarkTable`, or a frame with `arch` or the choices and the objective.
         budget: architectures to train, all of them; None for that of the study or the experiment.
         folder: of the study (`lab` by default), or where runs are kept (`output_root`): that of a run by name is
             `<folder>/<experiment>/<hash>`, in `outputs` by default.

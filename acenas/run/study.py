@@ -185,7 +185,8 @@ def run_trainings(
     kept = read_description(Path(folder))
     objective = Objective.of(study.get("objective") or kept.get("objective", "accuracy"))
     evaluator = _evaluator(space, train, objective, study.get("epochs") or kept.get("epochs"))
-    study["epochs"] = evaluator.epochs
+    if evaluator.epochs is not None:
+        study["epochs"] = evaluator.epochs
     if archs := evaluator.archs():
         study.setdefault("archs", archs)
     with only_process(Path(folder)):
@@ -263,7 +264,7 @@ class _Called(Evaluator):
             seconds, curve, stopped = time.monotonic() - start, reports.curve if reports else (), False
             if reports and reports.stopped:
                 value, failure, costs, stopped = reports.points[-1].value, "", {}, True
-            elif reports and not failure:
+            elif reports and curve and not failure:
                 curve = finished(curve, reports.epochs, value)
             yield Result(arch, value, seconds, failure, costs, curve, stopped)
 

@@ -69,13 +69,13 @@ class Extrapolation(ABC):
 
     @abstractmethod
     def fit(self, past: Past, lengths: Sequence[float]) -> list[Level]:
-        """Learns from `past`; a level for each of `lengths`, the last one being the full length."""
+        """Learns from `past`; a level for 0 epochs, where the score alone is known, and one for each of `lengths`."""
 
     def utilities(self, past: Past, lengths: Sequence[float], archs: Sequence[str]) -> NDArray[np.float64]:
         """`[n]`: predicted for `archs`, of which `past` has curves, each from the last level it reached; else NaN."""
         levels, found = self.fit(past, lengths), np.full(len(archs), np.nan)
         for i, arch in enumerate(archs):
-            for level in levels:  # later ones replace earlier ones
+            for level in levels[1:]:  # later ones replace earlier ones
                 value = at_level(past.curves[arch], level.epochs, level.until)
                 if value is not None and np.isfinite(level.deviation):
                     found[i] = level.predict(value, past.expected[arch])
@@ -99,7 +99,7 @@ class Regressions(Extrapolation):
     @override
     def fit(self, past: Past, lengths: Sequence[float]) -> list[Level]:
         levels = [Level(lengths[-1], np.inf, 0.0, 1.0, 0.0, 0.0)]
-        for epochs in reversed(lengths[:-1]):
+        for epochs in (*reversed(lengths[:-1]), 0.0):
             then = levels[0]
             constant, slope, of_score, variance = self._line(past, epochs, then)
             levels.insert(
@@ -119,28 +119,30 @@ class Regressions(Extrapolation):
         """Constant, slopes and variance of the utilities at the level `then`, by those from `epochs` on and scores."""
         rows = []
         for arch, curve in past.curves.items():
-            value = at_level(curve, epochs, then.epochs)
+            value = (
+                at_level(curve, epochs, then.epochs) if epochs else 0.0
+            )  # before the first one there is none
             later = at_level(curve, then.epochs, then.until)
             if value is not None and later is not None:
-                rows.append((value, past.expected[arch] if self.with_scores else 0.0, later))
+                rows.append((value, past.expected[arch], later))
         if len(rows) < 2:
             return 0.0, 1.0, 0.0, np.inf
-        values, scores, targets = np.array(rows).T
-        (centre, spread), (mean, scale) = ((x.mean(), max(x.std(), 1e-9)) for x in (values, targets))
-        inputs = np.column_stack([(values - centre) / spread, scores])
-        expected = np.array([PRIOR_SLOPES[0], PRIOR_SLOPES[1] if self.with_scores else 0.0])
-        variance, n, residual = PRIOR_VARIANCE, len(rows), (targets - mean) / scale
-        slopes = expected
-        middle = inputs.mean(axis=0)
+        table = np.array(rows)
+        mean, scale = table.mean(axis=0), np.maximum(table.std(axis=0), 1e-9)
+        scale[1] = 1.0  # a normal score has a scale
+        inputs = ((table - mean) / scale)[:, :2] * [epochs > 0, self.with_scores]
+        targets = (table[:, 2] - mean[2]) / scale[2]
+        slopes, variance, n = np.array(PRIOR_SLOPES), PRIOR_VARIANCE, len(rows)
         for _ in range(10):  # each is the best given the other
-            centred = inputs - middle
-            precision = centred.T @ centred / variance + np.eye(2) / PRIOR_SPREAD**2
-            slopes = np.linalg.solve(precision, centred.T @ residual / variance + expected / PRIOR_SPREAD**2)
-            errors = residual - centred @ slopes
-            variance = (PRIOR_SEEN * PRIOR_VARIANCE + errors @ errors) / (PRIOR_SEEN + n)
-        slope, of_score = scale * slopes[0] / spread, scale * slopes[1]
-        constant = mean - slope * centre - of_score * middle[1]
-        return constant, slope, of_score, variance * scale**2 * (1 + 1 / n)
+            precision = inputs.T @ inputs / variance + np.eye(2) / PRIOR_SPREAD**2
+            slopes = np.linalg.solve(
+                precision, inputs.T @ targets / variance + np.array(PRIOR_SLOPES) / PRIOR_SPREAD**2
+            )
+            errors = targets - inputs @ slopes
+            variance = float((PRIOR_SEEN * PRIOR_VARIANCE + errors @ errors) / (PRIOR_SEEN + n))
+        slope, of_score = slopes * scale[2] / scale[:2] * [epochs > 0, self.with_scores]
+        constant = mean[2] - slope * mean[0] - of_score * mean[1]
+        return float(constant), float(slope), float(of_score), float(variance * scale[2] ** 2 * (1 + 1 / n))
 
 
 def at_level(curve: Curve, epochs: float, until: float = np.inf) -> float | None:

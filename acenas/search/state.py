@@ -309,11 +309,11 @@ class StudyState:
 
     @property
     def paid(self) -> float:
-        """Epochs that were trained, or will be at most by what was asked for and is not told yet."""
+        """Epochs that were trained, or will be at most by what is pending."""
         if self.trials.empty:
             return 0.0
-        ended = self.trials["state"].isin(ENDED)
-        return float(self.trials["epochs"].where(ended, self.epochs).sum())
+        pending = self.trials["state"] == PENDING
+        return float(self.trials["epochs"].mask(pending, self.epochs).sum())
 
     def numbers(self, state: str) -> list[int]:
         """Of the trials in a state."""

@@ -67,41 +67,56 @@ class InFull(Stopping):
 
 @dataclass(frozen=True)
 class Belief(Stopping):
-    """Stops what is not believed to become the best.
+    """Stops a training whose remaining epochs promise less than as many epochs of one that is begun anew.
 
-    A training goes on while the probability that it will show more than the best one so far is at least `probability`,
-    by the extrapolation of its curve, with the spread that this had before.
+    What is promised is the expected improvement over the best one so far (Jones et al., Journal of Global Optimization
+    13, 1998), by the extrapolation of the curve, or by the score alone before a training has begun. Where the first
+    epochs say nothing, both promise the same, and nothing is stopped.
 
     Attributes:
-        probability: from 0, where nothing is stopped, to 1.
+        worth: how many times as much as that each of its epochs has to promise; 0 for nothing, so that all goes on.
     """
 
-    probability: float = 0.1
+    worth: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.probability <= 1:
-            raise UserError(f"search.stopping.probability={self.probability} must be between 0 and 1")
+        if self.worth < 0:
+            raise UserError(f"search.stopping.worth={self.worth} must be at least 0")
         if self.extrapolation is None:
             raise UserError("search.stopping: a belief needs an extrapolation")
 
     @override
     def rule(self, past: Past, archs: Sequence[str]) -> StopRule:
-        best = past.best
-        if best is None:
+        if past.best is None:
             return NeverStop()
         assert self.extrapolation is not None
-        levels = self.extrapolation.fit(past, self.lengths(past.full))[:-1]
-        return BeliefRule(levels, best, self.probability, past.sign, {a: past.expected[a] for a in archs})
+        start, *levels = self.extrapolation.fit(past, self.lengths(past.full))
+        best, expected = past.best, {arch: past.expected[arch] for arch in archs}
+        anew = [
+            _improvement(start.predict(0.0, score) - best, start.deviation) for score in expected.values()
+        ]
+        least = self.worth * sum(anew) / max(len(anew), 1) / past.full
+        return BeliefRule(levels[:-1], best, least, past.full, past.sign, expected)
 
 
 @dataclass(frozen=True)
 class BeliefRule(StopRule):
-    """See `Belief`. Values are utilities: higher is better."""
+    """See `Belief`. Values are utilities: higher is better.
+
+    Attributes:
+        levels: at which it is decided.
+        best: the utility that is to be improved.
+        least: what each epoch has to promise.
+        full: epochs of a full training.
+        sign: 1 where the objective is to be maximised, else -1.
+        expected: of the architectures, as in `Past`.
+    """
 
     levels: Sequence[Level]
     best: float
-    probability: float
+    least: float
+    full: float
     sign: int
     expected: Mapping[str, float]
 
@@ -111,9 +126,18 @@ class BeliefRule(StopRule):
             value = at_level(curve, level.epochs, level.until)
             if value is not None and np.isfinite(level.deviation):
                 mean = level.predict(self.sign * value, self.expected[arch])
-                if ndtr((mean - self.best) / max(level.deviation, 1e-12)) < self.probability:
+                promised = _improvement(mean - self.best, level.deviation)
+                if promised < self.least * (self.full - level.epochs):
                     return False
         return True
+
+
+def _improvement(ahead: float, deviation: float) -> float:
+    """The expected improvement of a normal variable, with a mean so far ahead of the best; 0 where it has no spread."""
+    if not np.isfinite(deviation):
+        return 0.0
+    z = ahead / max(deviation, 1e-12)
+    return float(deviation * (z * ndtr(z) + np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)))
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,10 @@ class Study:
             search = BudgetedSearch(kept.get("budget", BUDGET), acquisition=rule)
         elif acquisition is not None:
             raise UserError("study: give the acquisition to the search, or no search")
-        self.epochs = kept.get("epochs") if epochs is None else float(epochs)
-        self.budget_epochs = kept.get("budget_epochs") if budget_epochs is None else float(budget_epochs)
+        self.epochs: float | None = kept.get("epochs") if epochs is None else float(epochs)
+        self.budget_epochs: float | None = (
+            kept.get("budget_epochs") if budget_epochs is None else float(budget_epochs)
+        )
         if budget is None and budget_epochs is not None:
             budget = search.most_trainings(budget_epochs, self.epochs)
         self.search = search if budget is None else search.with_budget(budget)
@@ -217,12 +219,14 @@ class Study:
         with self._transaction():
             asked: list[int] = []
             while not asked or (count is not None and len(asked) < count):
-                queued = self.state.numbers(QUEUED)
-                if not queued and not self._begin_round():
+                if not self.state.numbers(QUEUED) and not self._begin_round():
                     break
-                queued = queued or self.state.numbers(QUEUED)  # none where all of the round is known already
-                asked += queued[: None if count is None else count - len(asked)]
-                self.state.update(asked, "observations", {"state": PENDING})
+                queued = self.state.numbers(QUEUED)  # none where all of the round is known already
+                now = queued[: min(self._affordable(), (count or self.budget) - len(asked))]
+                if queued and not now:  # epochs may be left once what is pending was told
+                    break
+                self.state.update(now, "observations", {"state": PENDING})
+                asked += now
             self.state.write()
             return [self.trial(number) for number in asked]
 
@@ -355,10 +359,7 @@ class Study:
     def is_done(self) -> bool:
         """Whether all trainings are told, as many as the budget says, or as there are architectures."""
         with self._transaction():
-            trials = self.state.trials
-            ended = trials["state"].isin(ENDED).all()
-            spent = len(trials) >= self.budget or not self._affordable() or len(self.state.left) == 0
-            return bool(ended and spent)
+            return self._is_done()
 
     @property
     def observations(self) -> pd.DataFrame:
@@ -501,8 +502,7 @@ class Study:
                 f"another process has raised the budget of {self.folder}; open the study again to go on with it"
             )
         number = self.state.last_round + 1
-        affordable = self._affordable()
-        if len(self.state.trials) >= self.budget or not affordable:
+        if len(self.state.trials) >= self.budget or not self._affordable():
             return False
         self._fit(number - 1)
         left = self.state.left
@@ -512,7 +512,6 @@ class Study:
             return False
         generator = numpy_generator(self.seed, "acquisition", number)
         positions, reasons = self.search.choose(number, left, self.state, generator)
-        positions, reasons = positions[:affordable], reasons[:affordable]
         self.state.begin_round(number, [self.state.archs[i] for i in positions], reasons)
         self._stop_anew(number)
         return True
@@ -539,16 +538,23 @@ class Study:
         """Trainings that can begin: as many full ones as there are epochs left for."""
         if self.budget_epochs is None or self.epochs is None:
             return self.budget
-        return int((self.budget_epochs - self.state.paid) * (1 + 1e-9) // self.epochs)
+        left: float = self.budget_epochs - self.state.paid
+        return int(left * (1 + 1e-9) // self.epochs)
+
+    def _is_done(self) -> bool:
+        trials = self.state.trials
+        if (trials["state"] == PENDING).any():
+            return False
+        if not self._affordable():
+            return True
+        spent = len(trials) >= self.budget or len(self.state.left) == 0
+        return bool(spent and trials["state"].isin(ENDED).all())
 
     def _rounds_alike(self, smaller: int) -> int:
         """The rounds so far that a search of this budget begins with, where it was `smaller` trainings before."""
-        sizes = (
-            self.state.trials.groupby("round").size().tolist()
-        )  # the last ones may have been cut by epochs
-        cut = [size < self.search.round_size(sum(sizes[:i])) for i, size in enumerate(sizes)]
-        alike = cut.index(True) if True in cut else len(sizes)
-        return min(alike, self.search.rounds_alike(smaller))
+        trials = self.state.trials  # what there were no epochs left for was not asked
+        cut = trials["round"][trials["state"] == QUEUED]
+        return min([self.search.rounds_alike(smaller), *(int(number) - 1 for number in cut)])
 
     def _check_budget(self) -> None:
         """Raises `UserError` where there are fewer architectures than the budget, or epochs than a training has."""
@@ -573,10 +579,10 @@ class Study:
         return bool(read_description(self.folder).get("budget", self.budget) == self.budget)
 
     def _fit_last(self) -> None:
-        """Fits the ranker after the last round where that is complete."""
+        """Fits the ranker after the last round where that is complete, or no epochs are left for the rest of it."""
         last = self.state.last_round
         of_round = self.state.trials[self.state.trials["round"] == last]
-        if of_round["state"].isin(ENDED).all() and self._is_current():
+        if (of_round["state"].isin(ENDED).all() or self._is_done()) and self._is_current():
             self._fit(last)
 
     def _fit(self, number: int) -> None:

@@ -1,6 +1,7 @@
 """A study of one's own with its report, and the loop around it."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from acenas.evaluation import Evaluator, Observations
 from acenas.run.commands.status import look_at
 from acenas.run.commands.status import main as status
 from acenas.run.folder import only_process
+from acenas.search import BudgetedSearch, Halving
 from acenas.tables import find_table
 from tests.search.test_rounds import LeastSquares
 from tests.search.test_study import OWN, size
@@ -52,6 +54,27 @@ def test_a_function_is_trained_shown_and_raised(tmp_path: Path, capsys: pytest.C
     )
     searched(tmp_path, train, budget=8)
     assert len(called) == 8
+
+
+def test_a_generator_function_is_closed_where_the_study_stops_it(tmp_path: Path) -> None:
+    epochs: dict[str, int] = {}
+
+    def train(arch: str) -> Iterator[float]:
+        for epoch in range(1, 10):
+            epochs[arch] = epoch
+            yield loss(**OWN.choices(arch)) + 1 / epoch
+
+    search = BudgetedSearch(12, per_round=1, growth=0, stopping=Halving())
+    told = searched(tmp_path, train, 12, epochs=9, search=search, budget_epochs=99).observations
+    lengths = dict(zip(told["arch"], told["epochs"], strict=True))
+    assert epochs == lengths and {1, 9} <= set(epochs.values())
+    assert (told["state"] == "stopped").tolist() == (told["epochs"] < 9).tolist()
+
+    def plain(**choices: object) -> float:
+        return loss(**choices)
+
+    told = searched(tmp_path / "plain", plain, 4, epochs=9, budget_epochs=36).observations
+    assert told["epochs"].tolist() == [9] * 4 and (told["state"] == "trained").all()
 
 
 def test_a_function_that_ends_the_program_has_failed(tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ def test_regressions_are_those_of_scikit_learn_where_much_was_seen() -> None:
     curves: dict[str, Curve] = {
         f"arch{i}": list(zip(ends.tolist(), row.tolist(), strict=True)) for i, row in enumerate(values)
     }
-    first = Regressions(with_scores=False).fit(past_of(curves), Belief().lengths(FULL))[0]
+    first = Regressions(with_scores=False).fit(past_of(curves), Belief().lengths(FULL))[1]
     reference = LinearRegression().fit(values[:, :1], values[:, 3])
     assert first.slope == pytest.approx(reference.coef_[0], abs=0.03)
     for value in (45.0, 50.0, 55.0):
@@ -259,21 +259,35 @@ def test_what_reports_only_in_the_end_says_nothing_of_earlier_levels() -> None:
     assert Halving().rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
 
 
-@given(st.floats(0.01, 0.99))
+@given(st.floats(0.1, 5))
 @settings(max_examples=20, deadline=None)
-def test_belief_stops_more_where_more_is_asked(probability: float) -> None:
+def test_belief_stops_more_where_more_is_asked(worth: float) -> None:
     generator = np.random.default_rng(0)
     curves: dict[str, Curve] = {
         f"arch{i}": [(1, v - 9), (3, v - 5), (9, v - 2), (27, v)]
         for i, v in enumerate(generator.normal(60, 2, 20))
     }
-    little, much = (
-        Belief(probability=p).rule(past_of(curves), ["new"]) for p in (probability / 2, probability)
-    )
+    little, much = (Belief(worth=w).rule(past_of(curves), ["new"]) for w in (worth / 2, worth))
     for value in np.linspace(40, 70, 31):
         goes_on = [rule.goes_on("new", [(1, float(value))]) for rule in (little, much)]
         assert goes_on[0] >= goes_on[1]
-    assert Belief(probability=0).rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
+    assert Belief(worth=0).rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_first_epochs_that_say_nothing_stop_nothing_and_those_that_say_all_stop_the_worse(sign: int) -> None:
+    generator = np.random.default_rng(0)
+    finals, noise = generator.normal(60, 2, 200), generator.normal(0, 2, 200)
+    blind: dict[str, Curve] = {
+        f"a{i}": [(1, 50 + e), (27, v)] for i, (v, e) in enumerate(zip(finals, noise, strict=True))
+    }
+    telling: dict[str, Curve] = {f"a{i}": [(1, v - 10), (27, v)] for i, v in enumerate(finals)}
+    belief = Belief(levels=2, rate=27, worth=0.7)
+    for curves, stopped in ((blind, 0), (telling, 1)):
+        past = Past(FULL, curves, dict.fromkeys([*curves, "new"], 0.0), sign)
+        rule = belief.rule(past, ["new"])
+        assert rule.goes_on("new", [(1, sign * 55.0)])
+        assert rule.goes_on("new", [(1, sign * 49.0)]) != stopped
 
 
 def test_rules_are_sent_to_other_processes(tmp_path: Path) -> None:
