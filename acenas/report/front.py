@@ -148,8 +148,15 @@ def attained(
 def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:
     """The rows of `front_curve` at the ends of rounds, named as they are logged; `front/trained` is the step."""
     ends = search.observations.groupby("round").size().cumsum()
-    curve = search.front_curve
-    rows = curve[curve["trained"].isin(ends)].to_dict("records")
+    curve = search.front_curve.set_index("trained")
+    # A round may end with a training that was stopped early, and before anything worked there is no front.
+    rows = (
+        curve.reindex(ends, method="ffill")
+        .dropna(how="all")
+        .rename_axis("trained")
+        .reset_index()
+        .to_dict("records")
+    )
     return [{f"front/{name}": float(value) for name, value in row.items()} for row in rows]
 
 

@@ -448,13 +448,15 @@ class Study:
         """
         with self._transaction():
             told, (_, utilities), costs = self.state.finished, self.state.known, self.state.known_costs
+            # Those that were stopped early count as well, though they are of no front.
+            trained = np.flatnonzero(self.state.told.index.isin(told.index)) + 1
         found: list[tuple[int, str]] = []
         if costs is not None:
             given, archs = len(self.state.given), told["arch"].tolist()
             rounds = told.groupby("round").size().cumsum().tolist()
             after = sorted({*comparisons(len(told)), *rounds})
             sets = self.search.returned_fronts(self.space, archs, utilities[given:], costs[given:], after)
-            found = [(n, archs[i]) for n, its in zip(after, sets, strict=True) for i in its]
+            found = [(int(trained[n - 1]), archs[i]) for n, its in zip(after, sets, strict=True) for i in its]
         return pd.DataFrame(found, columns=["trained", "arch"])
 
     def trial(self, number: int) -> Trial:

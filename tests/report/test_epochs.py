@@ -287,3 +287,18 @@ def test_runs_of_a_task_are_by_epochs_where_one_has_a_budget_of_them(tmp_path: P
         )
     alone, _ = read_runs([tmp_path / "full"])
     assert "full_epochs" not in results_of(alone, method_names(alone))
+
+
+def test_a_front_counts_those_that_were_stopped_as_all_else_does(tmp_path: Path) -> None:
+    labels = pd.DataFrame(
+        {"arch": (archs := SPACE.enumerate()), "size": [float(len(set(arch))) for arch in archs]}
+    )
+    opened = study(tmp_path / "lab", 10, weak_labels=labels, front=["size"])
+    summary = opened.report().summary
+    stopped = summary["epochs"]["stopped"]
+    assert stopped > 0 and summary["trained"] == len(opened.observations)
+    fronts = opened.fronts()
+    told = opened.observations.reset_index(drop=True)
+    for trained, part in fronts.groupby("trained"):
+        assert told["state"][trained - 1] == "trained" and part["arch"].isin(told["arch"][:trained]).all()
+    assert all("hypervolume" in point for point in summary["curve"])

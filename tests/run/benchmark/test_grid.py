@@ -267,3 +267,67 @@ def test_a_front_is_compared_by_its_hypervolume_at_each_budget(tmp_path: Path) -
     for method in methods:
         whole = results[(results["method"] == method) & (results["trained"] <= 6)]["value"]
         np.testing.assert_array_equal(whole, smaller[smaller["method"] == method]["value"])
+
+
+@pytest.fixture(scope="module")
+def with_curves(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A task whose trainings show a value after 1, 3 and 9 epochs."""
+    folder = tmp_path_factory.mktemp("curves")
+    digits = BenchmarkTable.open(find_table("nb201_digits"))
+    final = digits.column("digits.observed.10")
+    columns = {f"mine.valid.{at}": final * (1 - 0.3 / at) for at in (1, 3, 9)}
+    write_table(
+        pd.DataFrame({"arch": digits.archs, **columns}),
+        folder / "curves.parquet",
+        TableMetadata("nasbench201", unit="percent"),
+    )
+    given = {"path": folder / "curves.parquet", "space": "nasbench201", "observed": "mine.valid.9"}
+    table = [f"table.{key}={value}" for key, value in given.items()]
+    return [*TASK, "table=own", *table, "table.curve=mine.valid.*", "weak_labels=[]"]
+
+
+ASHA = ["search=random", "search.per_round=1", "search.budget=null", "search/stopping=halving"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_task_with_a_budget_of_epochs_is_compared_by_epochs(with_curves: list[str], tmp_path: Path) -> None:
+    common, methods = [f"output_root={tmp_path}"], {"asha": ASHA, "full": RANDOM}
+    both = Benchmark(methods, {"curves": with_curves}, (4, 6), [7], common, conf_dir(), jobs=1)
+    jobs = both.jobs()
+    assert {(job.method, job.budget, job.serves) for job in jobs} == {
+        ("asha", 4, (4,)),
+        ("asha", 6, (6,)),
+        ("full", 6, (4, 6)),
+    }, "its last rounds are cut to what can be paid, so a smaller budget is a run of its own"
+    assert {job.epochs for job in jobs} == {9.0}
+    assert {job.overrides[-1] for job in jobs if job.method == "asha"} == {
+        "search.budget_epochs=36",
+        "search.budget_epochs=54",
+    }
+    found, failed = both.run(QUIET)
+    assert not failed and set(found["full_epochs"]) == {9.0}
+    for folder, rows in found.groupby("folder"):
+        summary = json.loads((Path(str(folder)) / "summary.json").read_text())
+        trials = pd.read_parquet(Path(str(folder)) / "observations.parquet")
+        paid = trials["epochs"].cumsum() / 9
+        method, budget = rows["method"].iloc[0], rows["budget"].iloc[0]
+        assert summary["epochs"]["full"] == 9 and summary["epochs"]["paid"] <= 9 * budget
+        assert (summary["epochs"]["budget"] is None) == (method == "full")
+        for row in rows.to_dict("records"):
+            last = trials[paid <= row["trained"] + 1e-6].iloc[-1]
+            assert row["arch"] == last["returned"]
+        assert rows["arch"].iloc[-1] == summary["returned"]["arch"] and rows["trained"].iloc[-1] == budget
+        assert set(rows.loc[rows["serves"], "trained"]) == ({4, 6} if method == "full" else {budget})
+    stopped = pd.read_parquet(
+        Path(str(found[found["method"] == "asha"]["folder"].iloc[-1])) / "observations.parquet"
+    )
+    assert (stopped["state"] == "stopped").any(), "otherwise there is nothing to compare"
+    assert "| asha |" in to_markdown(found, "full") and "(9 epochs each)" in to_markdown(found, "full")
+
+
+def test_trainings_that_report_nothing_have_no_budget_of_epochs(tmp_path: Path) -> None:
+    one = Benchmark({"asha": ASHA}, {"digits": TASK}, (4,), [7], [f"output_root={tmp_path}"], conf_dir())
+    with pytest.raises(
+        UserError, match="method asha has a budget of epochs, and trainings of task digits do not"
+    ):
+        one.jobs()
