@@ -159,7 +159,7 @@ class Regressions(Extrapolation):
         known = np.column_stack(inputs) * used
         slopes, variance, n = np.array(PRIOR_SLOPES) * used, PRIOR_VARIANCE, len(rows)
         before = slopes / PRIOR_SPREAD**2
-        covariance: NDArray[np.float64] = np.eye(2)
+        covariance: NDArray[np.floating] = np.eye(2)
         for _ in range(10):  # each is the best given the other
             covariance = np.linalg.inv(known.T @ known / variance + np.eye(2) / PRIOR_SPREAD**2)
             slopes = covariance @ (known.T @ targets / variance + before)
