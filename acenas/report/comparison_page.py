@@ -155,12 +155,15 @@ def _charts(part: pd.DataFrame) -> list[dict[str, Any]]:
 def _front_chart(cost: str, lines: FrontLines) -> dict[str, Any]:
     """The fronts of the methods as a chart has them; `before` where a step leads up to its cost."""
     medians = pd.concat([line["median"] for line in lines.of.values()]).dropna()
-    margin = 0.05 * (medians.max() - medians.min()) or 0.05
+    best = medians if lines.true is None else lines.true.dropna()
+    ends = [*medians, (lines.sign * best).max() * lines.sign]  # the true front begins where nobody looks
+    margin = 0.05 * (max(ends) - min(ends)) or 0.05
     return {
         "x": cost_unit(cost),
         "label": lines.value,
-        "range": [medians.min() - margin, medians.max() + margin] if len(medians) else [0, 1],
+        "range": [min(ends) - margin, max(ends) + margin] if len(medians) else [0, 1],
         "best": None,
+        "true": None if lines.true is None else plain(lines.true),
         "sign": lines.sign,
         "digits": decimals(medians, 4) if len(medians) else 2,
         "steps": "after" if lines.direction == "min" else "before",

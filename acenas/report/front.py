@@ -10,8 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from acenas.files import atomic_path
-from acenas.ranking.fronts import Scale, found_share, hypervolume, igd_plus, knee, non_dominated
+from acenas.files import atomic_path, read_frame
+from acenas.ranking.fronts import (
+    Scale,
+    first_of_fronts,
+    found_share,
+    hypervolume,
+    igd_plus,
+    knee,
+    non_dominated,
+)
 
 if TYPE_CHECKING:
     from acenas.report.summary import FinishedSearch
@@ -21,6 +29,12 @@ FILE = "front.parquet"
 
 CURVE = "front_curve.parquet"
 """In the folder of a run: how good its front was after each training."""
+
+PREDICTED = "front_predicted.parquet"
+"""In the folder of a run: what training each architecture would show, where the search predicts it."""
+
+TRUE = "front_true.parquet"
+"""In the folder of a run: the true front, where more is known than what was trained."""
 
 
 def front_members(search: FinishedSearch) -> pd.DataFrame:
@@ -47,10 +61,29 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
 
 
 def write_front(folder: Path, search: FinishedSearch) -> None:
-    """Writes `front_members` as `front.parquet` and `front_curve` as `front_curve.parquet` into the folder."""
-    for name, frame in ((FILE, front_members(search)), (CURVE, search.front_curve)):
+    """Writes members, curve, predictions and the true front into the folder: `FILE`, `CURVE`, `PREDICTED`, `TRUE`."""
+    frames = {FILE: front_members(search), CURVE: search.front_curve}
+    if len(search.predicted):
+        frames[PREDICTED] = search.predicted
+    if true := true_front(search):
+        values = search.known_test.reindex(true).to_numpy()
+        frame = pd.DataFrame({"arch": true, f"{search.kind}_{search.objective.name}": values})
+        frames[TRUE] = frame.join(search.known_costs[list(search.front)], on="arch")
+    for name, frame in frames.items():
         with atomic_path(folder / name) as path:
             frame.to_parquet(path, index=False)
+
+
+def read_true_front(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """These columns of the true front that a run knows; no rows where it knows none.
+
+    Raises:
+        UserError: where its file is damaged.
+    """
+    if not (folder / TRUE).exists():
+        return pd.DataFrame(columns=list(columns), dtype=np.float64)
+    frame: pd.DataFrame = read_frame(folder / TRUE, dict.fromkeys(columns, "numbers"))[list(columns)]
+    return frame
 
 
 def front_curve(search: FinishedSearch) -> pd.DataFrame:
@@ -88,6 +121,25 @@ def true_front(search: FinishedSearch) -> list[str]:
         list(search.front), ascending=_ascending(search), kind="stable"
     )
     return [str(arch) for arch in costs.index]
+
+
+def predicted(search: FinishedSearch) -> pd.DataFrame:
+    """What is predicted of the architectures that were not trained: rows of `search.predicted` by architecture."""
+    if search.predicted.empty:
+        return pd.DataFrame()
+    trained = {*search.observations["arch"], *search.given.get("arch", [])}
+    return search.predicted[~search.predicted["arch"].isin(trained)].set_index("arch")
+
+
+def best_predicted(search: FinishedSearch, count: int) -> list[str]:
+    """The `count` architectures of the best fronts of predicted values and costs, of those that were not trained."""
+    frame = predicted(search)
+    if frame.empty:
+        return []
+    costs = frame.iloc[:, -len(search.front) :].to_numpy(np.float64) * _signs(search)
+    values = search.objective.utility(frame[f"predicted_{search.objective.name}"].to_numpy())
+    found = first_of_fronts(np.column_stack([-values, costs]), count)
+    return [str(arch) for arch in frame.index[found]]
 
 
 def steps(

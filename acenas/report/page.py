@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ from acenas.report.figures import (
     score_scatter,
     search_curve,
 )
-from acenas.report.front import front_members, front_metrics, true_front
+from acenas.report.front import best_predicted, front_members, front_metrics, predicted, true_front
 from acenas.report.identity import Identity, identity_of, seconds_in_words
 from acenas.report.runs import difference
 from acenas.report.summary import (
@@ -65,6 +65,9 @@ PAGES.globals["chart_style"] = Markup((_TEMPLATES / "uplot/uPlot.min.css").read_
 
 POINTS = 16_000
 """Architectures that a page has at most beside the trained ones: the best ranked, and every so many of the rest."""
+
+OF_PREDICTED = 1_000
+"""Of these at most so many of the best predicted fronts, wherever they are ranked."""
 
 PICTURES = 100
 """Architectures of which a page has pictures: the best observed, those of the front found and of the true one, then
@@ -200,7 +203,7 @@ def _page(
         judged=search.test is not None,
         would=search.objective.label(search.kind),
         train=train.replace("ARCHITECTURE", returned["arch"]),
-        data=packed(_data(search, costs, pictures, train) | _front_data(search, train_member)),
+        data=packed(_data(search, costs, pictures, train, train_member)),
         rounds_header=[
             "architectures trained",
             search.objective.label(search.kind).replace(name, f"{name} of the returned"),
@@ -255,6 +258,8 @@ def _with_those_of_front(search: FinishedSearch, costs: pd.DataFrame) -> pd.Data
         return costs
     trained = search.costs.loc[~search.costs.index.duplicated(), list(search.front)]
     every = costs.combine_first(search.known_costs).combine_first(trained)
+    of_predicted = predicted(search)
+    every = every.combine_first(of_predicted[[name for name in search.front if name in of_predicted]])
     return every[list(dict.fromkeys([*costs, *search.front]))]
 
 
@@ -285,21 +290,27 @@ def _front(search: FinishedSearch, figure: str, train: str) -> dict[str, Any]:
             else []
         ),
         *(f"It has {number(each, 3)} of the true front's hypervolume." for each in share if each is not None),
-        "A score of the ranker is an order and no value: what is neither trained nor known has no place in the chart.",
+        "What was not trained is shown with what is predicted to be observed of it, as a quantile of what was "
+        "observed: never beyond that."
+        if len(search.predicted)
+        else "This search predicts no values, only an order: what is neither trained nor known has no place in "
+        "the chart.",
     ]
     return {
         "title": f"{search.objective.name.capitalize()} against cost",
         "told": " ".join(told),
         "figure": figure,
         "true": bool(true_front(search)),
+        "predicted": len(search.predicted) > 0,
+        "known": bool({*search.values.dropna().index} - {*search.observations["arch"]}),
         "header": ["member", *kinds, *map(cost_unit, search.front), "round", "knee", "architecture"],
         "members": rows,
         "train": train.replace("MEMBER", "K"),
     }
 
 
-def _front_data(search: FinishedSearch, train: str) -> dict[str, Any]:
-    """What the chart of the front shows, beside `_data`: architectures by their strings."""
+def _front_data(search: FinishedSearch, archs: Sequence[str], train: str) -> dict[str, Any]:
+    """What the chart of the front shows, beside `_data`: members by their strings, predictions of each of `archs`."""
     if not search.front:
         return {}
     members = front_members(search)
@@ -313,8 +324,25 @@ def _front_data(search: FinishedSearch, train: str) -> dict[str, Any]:
             "members": members["arch"].tolist(),
             "knee": members["arch"][members["knee"]].tolist(),
             "true": true_front(search),
+            "predicted": _predicted(search, archs),
             "train": train,
         }
+    }
+
+
+def _predicted(search: FinishedSearch, archs: Sequence[str]) -> dict[str, Any] | None:
+    """What is predicted of `archs`, if not trained: value, a deviation to either side, and costs; None for nothing."""
+    if not len(search.predicted):
+        return None
+    frame = predicted(search).reindex(list(archs))
+    value, *sides = (plain(frame[column], search.objective.unit) for column in frame.columns[:3])
+    return {
+        "label": search.objective.label("predicted"),
+        "value": value,
+        "sides": sides,
+        "costs": {
+            cost_unit(cost): plain(frame[f"predicted_{cost}"]) for cost in search.front if cost not in frame
+        },
     }
 
 
@@ -407,7 +435,7 @@ def _trained(search: FinishedSearch, costs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _data(
-    search: FinishedSearch, costs: pd.DataFrame, pictures: Mapping[str, str], train: str
+    search: FinishedSearch, costs: pd.DataFrame, pictures: Mapping[str, str], train: str, train_member: str
 ) -> dict[str, Any]:
     """What the charts show."""
     unit, rank = search.objective.unit, search.last_fit.rank(ascending=False, method="min")
@@ -415,7 +443,7 @@ def _data(
     ranked = rank.reindex([*rank.index, *set(trained).difference(rank.index)]).sort_values(kind="stable")
     step = max(1, -(-2 * (len(ranked) - POINTS // 2) // POINTS))
     kept = (ranked.rank(method="first") <= POINTS // 2) | (np.arange(len(ranked)) % step == 0)
-    on_front = true_front(search) if search.front else []
+    on_front = [*true_front(search), *best_predicted(search, OF_PREDICTED)] if search.front else []
     ranked = ranked[kept | ranked.index.isin([*trained, best, *on_front])]
     place = {str(arch): number for number, arch in enumerate(ranked.index)}
     values = {name: column.reindex(ranked.index) for name, column in _values(search).items()}
@@ -441,7 +469,7 @@ def _data(
         "best_value": None if search.test is None else float(search.known_test[best]),
         "pictures": {place[arch]: url for arch, url in pictures.items()},
         "train": train,
-    }
+    } | _front_data(search, list(place), train_member)
 
 
 def plain(values: Iterable[float], unit: str = "") -> list[float | None]:

@@ -61,6 +61,9 @@ class FinishedSearch:
     """The costs that the search looked for the best values for, with `min` or `max`; see `acenas.report.front`."""
     fronts: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The fronts that a search returns which ends after so many trainings: `trained` and `arch`, a row for a member."""
+    predicted: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What training each architecture would show, see `acenas.search.Study.predictions`; no rows where nothing predicts
+    it."""
     known_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The costs in `front` (columns) of all architectures (index) for which they are known without a training."""
 

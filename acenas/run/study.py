@@ -125,6 +125,7 @@ class Study(SearchStudy):
             given=self.state.given,
             front=self.costs.front,
             fronts=fronts[(fronts["trained"] <= len(told)) & fronts["arch"].isin(told["arch"])],
+            predicted=self.predictions(),
         )
         if self.costs.front:
             write_front(self.folder, finished)

@@ -30,12 +30,14 @@ class SearchResult:
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
         given: `arch` and the objective of what was trained elsewhere; no part of the budget.
         fronts: of a study with a front the one that is returned after each training, see `Study.fronts`.
+        predicted: of such a study what training each architecture would show, see `Study.predictions`.
     """
 
     observations: pd.DataFrame
     scores: pd.DataFrame
     given: pd.DataFrame
     fronts: pd.DataFrame
+    predicted: pd.DataFrame
 
 
 def run_study(
@@ -79,7 +81,8 @@ def run_study(
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores, study.state.given, study.fronts())
+    fronts, predicted = study.fronts(), study.predictions()
+    return SearchResult(observations, study.state.scores, study.state.given, fronts, predicted)
 
 
 def _train(study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int) -> None:

@@ -364,6 +364,26 @@ class Study:
         bend = [knee(np.column_stack([-utilities, costs])[order])] if len(order) else []
         return frame.assign(knee=frame.index.isin(bend))
 
+    def predictions(self) -> pd.DataFrame:
+        """What training each architecture would show, as the rule for the study's front expects it.
+
+        Returns:
+            A row for each that can be scored: `arch`, `predicted_<objective>`, `predicted_from` and `predicted_to` (a
+            deviation to either side, without the noise of a training), and the costs of the front; those that are known
+            after a training only as `predicted_<cost>`. No rows where the rule predicts no values.
+        """
+        with self._transaction():
+            self._fit_last()
+            expected, costs = self.search.predicted(self.state), self.state.front_costs
+            archs = self.state.archs
+        names = [f"predicted_{name}" if name in self.costs.observed else name for name in self.costs.front]
+        columns = ["arch", f"predicted_{self.objective.name}", "predicted_from", "predicted_to", *names]
+        if expected is None or costs is None:
+            return pd.DataFrame(columns=columns)
+        value, *sides = self.objective.utility(expected)
+        rows = [archs, value, *np.sort(sides, axis=0), *(costs * self.costs.signs).T]
+        return pd.DataFrame(dict(zip(columns, rows, strict=True)))
+
     def fronts(self) -> pd.DataFrame:
         """The front that is returned after each training that was told: `trained` and `arch`, a row for each member.
 

@@ -124,6 +124,7 @@ def finished_search(
         given=result.given,
         front=costs.front,
         fronts=result.fronts,
+        predicted=result.predicted,
         known_costs=known_costs,
     )
 
