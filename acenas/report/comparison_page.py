@@ -26,7 +26,9 @@ from acenas.report.comparison import (
     label,
     objective_of,
     of_fronts,
+    regret_name,
     several_objectives,
+    value_name,
 )
 from acenas.report.curves import (
     FrontLines,
@@ -133,7 +135,7 @@ def _charts(part: pd.DataFrame) -> list[dict[str, Any]]:
     of_curves = [
         {
             "x": "architectures trained",
-            "label": "share of hypervolume" if of_fronts(part) and column == "value" else title(part, column),
+            "label": value_name(part) if of_fronts(part) and column == "value" else title(part, column),
             "range": extent(part, column),
             "best": None if best_known(part) != best_known(part) or column != "value" else best_known(part),
             "sign": 1 if column == "ndcg@10" else objective_of(part).sign,
@@ -258,7 +260,7 @@ def _task(
 
 def _regret(results: pd.DataFrame) -> str:
     unit = points(objective_of(results).unit)
-    return f"{results['kind'].iloc[0]} regret{f' ({unit})' if unit else ''}"
+    return regret_name(results) + (f" ({unit})" if unit else "")
 
 
 def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -134,7 +134,8 @@ def front_curves(results: pd.DataFrame, cost: str | None = None) -> Figure:
 
 
 def _draw_fronts(axes: Axes, lines: FrontLines, methods: Sequence[str]) -> None:
-    ends, where = {}, "post" if lines.direction == "min" else "pre"
+    ends: dict[str, tuple[float, str]] = {}
+    where: Literal["post", "pre"] = "post" if lines.direction == "min" else "pre"
     if lines.true is not None:
         true = lines.true.dropna()
         axes.step(true.index, true, where=where, color=INK, linestyle="--", linewidth=1, label="true front")

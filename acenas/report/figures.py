@@ -138,7 +138,7 @@ def front_figure(search: FinishedSearch) -> Figure:
     """
     values, sign = search.values, search.objective.sign
     members, true = front_members(search).set_index("arch"), true_front(search)
-    trained = list(dict.fromkeys(search.observations["arch"]))
+    trained = list(dict.fromkeys(search.trained_or_given))
     known = search.known_test.reindex(search.known_costs.index)
     every = sign * pd.concat([known, values.reindex(trained)]).dropna()
     of_members = values.reindex(members.index).astype(np.float64)

@@ -47,7 +47,9 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
     fronts = search.fronts
     archs = fronts.loc[fronts["trained"] == fronts["trained"].max(), "arch"].tolist()
     column = search.objective.column
-    observed = search.observations.set_index("arch")[column]
+    observed = pd.concat(
+        [each.set_index("arch")[column] for each in (search.observations, search.given) if len(each)]
+    )
     frame = pd.DataFrame({"arch": archs, column: observed.reindex(archs).to_numpy()})
     if search.test is not None:
         frame[search.test_column] = search.test.reindex(archs).to_numpy()
@@ -127,8 +129,8 @@ def predicted(search: FinishedSearch) -> pd.DataFrame:
     """What is predicted of the architectures that were not trained: rows of `search.predicted` by architecture."""
     if search.predicted.empty:
         return pd.DataFrame()
-    trained = {*search.observations["arch"], *search.given.get("arch", [])}
-    return search.predicted[~search.predicted["arch"].isin(trained)].set_index("arch")
+    frame = search.predicted[~search.predicted["arch"].isin(search.trained_or_given)]
+    return frame.set_index("arch")
 
 
 def best_predicted(search: FinishedSearch, count: int) -> list[str]:
@@ -229,10 +231,10 @@ def front_summary(search: FinishedSearch) -> dict[str, Any]:
 
 
 def _true_front(search: FinishedSearch) -> tuple[NDArray[np.float64] | None, Scale]:
-    """The true front where more is known than what was trained, and the scale of that or of what was trained."""
+    """The true front where more is known than what was trained, and the scale of that or of what was observed."""
     points = _known_points(search).to_numpy()
     if not len(points):
-        trained = search.values.reindex(search.observations["arch"]).dropna()
+        trained = search.values.reindex(search.trained_or_given).dropna()
         return None, Scale.of(_points(search, trained, search.costs).to_numpy())
     return points[non_dominated(points)], Scale.of(points)
 
@@ -241,7 +243,7 @@ def _known_points(search: FinishedSearch) -> pd.DataFrame:
     """The points of all that is known; none where that is no more than what was trained."""
     known = search.known_test.dropna()
     known = known[known.index.isin(search.known_costs.index)]
-    if known.index.isin(search.observations["arch"]).all():
+    if known.index.isin(search.trained_or_given).all():
         return pd.DataFrame(columns=["", *search.front])
     return _points(search, known, search.known_costs)
 

@@ -217,7 +217,10 @@ def _page(
             [row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")
         ],
         given_header=["architecture", search.objective.label("given")],
-        given=[[arch, _bare(value, unit)] for arch, value in search.given.itertuples(index=False)],
+        given=[
+            [row["arch"], _bare(row[search.objective.column], unit)]
+            for row in search.given.to_dict("records")
+        ],
         seconds=[[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()],
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
         configuration=configuration,
@@ -275,7 +278,10 @@ def _front(search: FinishedSearch, figure: str, train: str) -> dict[str, Any]:
             Cell(str(number), number),
             *(Cell(_bare(row[column], unit), row[column]) for column in kinds.values()),
             *(Cell(f"{row[name]:.4g}", row[name]) for name in search.front),
-            Cell(str(trained_in[row["arch"]]), trained_in[row["arch"]]),
+            *(
+                Cell("given" if place == 0 else str(place), float(place))
+                for place in [trained_in.get(row["arch"], 0)]
+            ),
             Cell("knee" if row["knee"] else "–", float(row["knee"])),
             Cell(row["arch"]),
         ]
@@ -283,7 +289,8 @@ def _front(search: FinishedSearch, figure: str, train: str) -> dict[str, Any]:
     ]
     share = [row.get("front/hypervolume_share") for row in front_metrics(search)[-1:]]
     told = [
-        f"{len(members)} of the trained architectures: no other is as good at as low a cost.",
+        f"{len(members)} of the trained{' and given' if len(search.given) else ''} architectures: no other is as good "
+        "at as low a cost.",
         *(
             ["It was chosen by what was observed; the chart shows test values."]
             if search.test is not None
@@ -302,7 +309,7 @@ def _front(search: FinishedSearch, figure: str, train: str) -> dict[str, Any]:
         "figure": figure,
         "true": bool(true_front(search)),
         "predicted": len(search.predicted) > 0,
-        "known": bool({*search.values.dropna().index} - {*search.observations["arch"]}),
+        "known": bool({*search.values.dropna().index} - {*search.trained_or_given}),
         "header": ["member", *kinds, *map(cost_unit, search.front), "round", "knee", "architecture"],
         "members": rows,
         "train": train.replace("MEMBER", "K"),
@@ -439,8 +446,10 @@ def _data(
 ) -> dict[str, Any]:
     """What the charts show."""
     unit, rank = search.objective.unit, search.last_fit.rank(ascending=False, method="min")
-    trained, best = search.observations["arch"], search.best_known
-    ranked = rank.reindex([*rank.index, *set(trained).difference(rank.index)]).sort_values(kind="stable")
+    trained, best = search.trained_or_given, search.best_known
+    ranked = rank.reindex([*rank.index, *sorted(set(trained).difference(rank.index))]).sort_values(
+        kind="stable"
+    )
     step = max(1, -(-2 * (len(ranked) - POINTS // 2) // POINTS))
     kept = (ranked.rank(method="first") <= POINTS // 2) | (np.arange(len(ranked)) % step == 0)
     on_front = [*true_front(search), *best_predicted(search, OF_PREDICTED)] if search.front else []
@@ -462,6 +471,7 @@ def _data(
             [place[row["arch"]], *plain([row[search.objective.column]], unit), row["round"], row["reason"]]
             for row in search.observations.to_dict("records")
         ],
+        "given": [place[arch] for arch in search.given.get("arch", [])],
         "would": plain(search.values.reindex(search.observations["returned"]), unit),
         "rounds": [plain(row.get(name, 0.0) for row in rounds) for name in ("trained", "ndcg@10", "kendall")],
         "returned": place[search.returned],

@@ -22,6 +22,7 @@ from acenas.report.comparison import (
     digits_of,
     objective_of,
     p_values,
+    regret_name,
     trainings_for,
 )
 from acenas.report.curves import looks
@@ -158,8 +159,8 @@ def _beside_the_best(results: pd.DataFrame, reference: str) -> Iterator[Table]:
 
 
 def _regret_name(results: pd.DataFrame) -> str:
-    kinds = results["kind"].unique()
-    return f"{kinds[0].capitalize()} regret" if len(kinds) == 1 else "Regret (test, else observed)"
+    names = {regret_name(part).capitalize() for _, part in results.groupby("task")}
+    return names.pop() if len(names) == 1 else "Regret (test, else observed)"
 
 
 def _by_task(results: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -144,7 +144,7 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
             scores=scores[name].to_numpy(),
             observations=seen,
             objective=study.objective,
-            given=len(study.state.given),
+            given=study.state.given,
         )
         for callback in callbacks:
             callback.on_round_end(result)

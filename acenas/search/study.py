@@ -133,9 +133,9 @@ class Study:
         with self._transaction():
             self._open(archs)
         if given is not None:
-            archs_and_values = self._answers.read(frame_of(given))
+            rows = self._answers.read(frame_of(given))
             with self._transaction():
-                self._answers.give(*archs_and_values, again=True)
+                self._answers.give(rows, again=True)
 
     def _open(self, archs: Sequence[str] | Pool | None) -> None:
         """Begins the study, goes on with it, or raises its budget."""
@@ -233,7 +233,9 @@ class Study:
                 return
             arch = self._answers.arch(trial)
             warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
-            self._answers.give([arch], [observed])
+            known = {**(costs or {}), "seconds": seconds}
+            read = {cost: as_number(known.get(cost, math.nan), cost) for cost in self.costs.observed}
+            self._answers.give(pd.DataFrame({"arch": [arch], self.objective.column: observed} | read))
 
     def fail(
         self,
@@ -254,14 +256,15 @@ class Study:
 
         Args:
             observed: a row for each architecture: `arch` (in any form that the space parses), or a column for each
-                choice, and a column with the objective's name.
+                choice, and a column with the objective's name; one for each cost of the front that is known after a
+                training only, without which a row is on no front.
 
         Raises:
             UserError: where a column is missing, a value is no number, or an architecture is not of the space.
         """
-        archs_and_values = self._answers.read(observed)
+        rows = self._answers.read(observed)
         with self._transaction():
-            self._answers.give(*archs_and_values)
+            self._answers.give(rows)
 
     @property
     def pending(self) -> list[Trial]:
@@ -387,16 +390,16 @@ class Study:
     def fronts(self) -> pd.DataFrame:
         """The front that is returned after each training that was told: `trained` and `arch`, a row for each member.
 
-        Of very many trainings only after every tenth, and after each round.
+        It starts from what was given. Of very many trainings only after every tenth, and after each round.
         """
         with self._transaction():
-            told, (_, utilities), costs = self.state.told, self.state.known, self.state.known_costs
+            told, (archs, utilities), costs = self.state.told, self.state.known, self.state.known_costs
         found: list[tuple[int, str]] = []
         if costs is not None:
-            given, archs = len(self.state.given), told["arch"].tolist()
-            rounds = told.groupby("round").size().cumsum().tolist()
+            given, rounds = len(self.state.given), told.groupby("round").size().cumsum().tolist()
             after = sorted({*comparisons(len(told)), *rounds})
-            sets = self.search.returned_fronts(self.space, archs, utilities[given:], costs[given:], after)
+            known = [given + n for n in after]
+            sets = self.search.returned_fronts(self.space, archs, utilities, costs, known)
             found = [(n, archs[i]) for n, its in zip(after, sets, strict=True) for i in its]
         return pd.DataFrame(found, columns=["trained", "arch"])
 

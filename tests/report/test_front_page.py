@@ -192,6 +192,22 @@ def test_the_page_has_what_is_predicted_of_what_was_not_trained(tmp_path: Path) 
     pd.testing.assert_frame_equal(written, predicted)
 
 
+def test_a_given_member_is_shown_as_one(tmp_path: Path) -> None:
+    given = pd.DataFrame({"arch": ["b"], "observed_accuracy": [60.0], "energy": [3.0]})
+    base = searched({"params_m": "min"}, test=None, known_costs=pd.DataFrame())
+    observed = pd.Series([70.0, 50, 85, 80, 60], ["c", "a", "<f>", "d", "b"])
+    fronts = pd.DataFrame({"trained": [4, 4, 4], "arch": ["b", "c", "<f>"]})
+    search = replace(base, given=given, fronts=fronts, observed=observed)
+    write_report(tmp_path, search, draw, "")
+    content, data = (tmp_path / "report.html").read_text(), data_of(tmp_path / "report.html")
+    assert "3 of the trained and given architectures" in content
+    table = content[content.index('<div id="members">') : content.index("<h2>The search")]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", table)[:6] == ["0", "60.00", "1", "given", "–", "b"]
+    assert [data["arch"][place] for place in data["given"]] == ["b"]
+    values = dict(zip(data["arch"], data["values"][data["front"]["y"]], strict=True))
+    assert values["b"] == 60 and values["e"] is None
+
+
 def write_and_find(folder: Path, search: FinishedSearch) -> Path:
     write_front(folder, search)
     return folder / "front_predicted.parquet"
@@ -528,6 +544,15 @@ def test_fronts_are_compared_by_hypervolume_and_side_by_side(compared: Path) -> 
     text = (compared / "comparison.md").read_text()
     assert "front of test accuracy" in text and "nb201 cifar10, test accuracy" in text
     assert "| loss=a | 0.805 ± 0.005 |" in text and "| loss=b | 0.825 ± 0.005 |" in text
+    assert "hypervolume_share" not in text
+    metrics = set(pd.read_csv(compared / "comparison.csv")["metric"])
+    assert {
+        "hypervolume_share",
+        "hypervolume_share_missed",
+        "igd_plus",
+        "test_accuracy",
+        "test_regret",
+    } <= metrics
     assert (compared / "fronts.svg").exists() and (compared / "fronts.png").exists()
     charts = data_of(compared / "index.html")["charts"]
     (of_fronts,) = [chart for chart in charts if chart.get("steps")]

@@ -328,6 +328,7 @@ function run(data) {
     rank = data.rank.slice(0, ranked);
   const observed = data.values[data.label],
     trainings = data.trained,
+    given = new Set(data.given),
     when = new Map();
   trainings.forEach(([place], n) => when.set(place, [...(when.get(place) ?? []), n]));
   const last = place => trainings[when.get(place)?.at(-1)]?.[1];
@@ -486,7 +487,7 @@ function run(data) {
       `training ${n + 1}, round ${trainings[n][2]}`,
       `${shown(trainings[n][1], data.unit)} (${trainings[n][3]})`,
     ]),
-    ...(when.has(place) ? [] : [["trained", "never"]]),
+    ...(when.has(place) ? [] : [["trained", given.has(place) ? "elsewhere (given)" : "never"]]),
   ];
   const inWords = place =>
     [...factsOf(place).map(([name, text]) => `${name.replace(" (%)", "")} ${text}`), data.arch[place]].join(", ");
@@ -553,7 +554,8 @@ function run(data) {
   };
   rows.forEach(touchable);
   for (const code of find(".cells code")) code.replaceChildren(string(code.textContent));
-  if (data.front) front({data, values: data.values[data.front.y], chart, ringed, when, near, touchable});
+  const tried = new Set([...when.keys(), ...given]);
+  if (data.front) front({data, values: data.values[data.front.y], chart, ringed, tried, near, touchable});
   show();
 
   // The search marks matches of the whole space in the chart, and lists the best of those that were not trained.
@@ -610,7 +612,7 @@ function run(data) {
 // --- the front of a run ---
 
 // The chart of the front, its axes and the table of its members, beside the other charts of `run`.
-function front({data, values, chart, ringed, when, near, touchable}) {
+function front({data, values, chart, ringed, tried, near, touchable}) {
   const {costs, members, knee, predicted, train} = data.front,
     places = new Map(data.arch.map((arch, place) => [arch, place]));
   const [box] = find("#front"),
@@ -625,7 +627,7 @@ function front({data, values, chart, ringed, when, near, touchable}) {
   // Of what was not trained values are known or predicted: the buttons of the legend switch them.
   const shows = {predicted: predicted !== null, known: predicted === null},
     guess = predicted?.value ?? values.map(() => null);
-  const y = place => (shows.known || when.has(place) ? values[place] : null) ?? (shows.predicted ? guess[place] : null);
+  const y = place => (shows.known || tried.has(place) ? values[place] : null) ?? (shows.predicted ? guess[place] : null);
 
   const seen = [...values, ...guess].filter(each => each !== null).sort((a, b) => data.sign * (a - b));
   const worst = [seen[Math.floor(seen.length * 0.05)], ...found.map(place => values[place])];
@@ -660,7 +662,7 @@ function front({data, values, chart, ringed, when, near, touchable}) {
       among = new Set(found),
       path = {paths: cost.sign > 0 ? steps : stepsBefore};
     const at = order.map(place => xs[place]),
-      trained = only(place => when.has(place)),
+      trained = only(place => tried.has(place)),
       of = only(place => among.has(place));
     const [least, most] = [at[0] ?? 0, at.at(-1) ?? 1],
       room = 0.03 * (most - least || Math.abs(most) || 1);

@@ -95,6 +95,7 @@ def finished_search(
     told_by, dataset = teller_and_dataset(cfg, parts)
     archs = result.observations["arch"].to_list()
     trained = pd.Series(result.observations[objective.column].to_numpy(), index=archs)
+    given = result.given.set_index("arch")
     judge: Judge | None = instantiate_in(cfg.judge, folder / "trained") if cfg.judge else None
     test = None if judge is None else test_values(judge, costs, trained.dropna().index)
     reference = test if cfg.table else None
@@ -112,13 +113,13 @@ def finished_search(
         dataset=dataset,
         observations=result.observations,
         scores=result.scores,
-        observed=_series(*known).combine_first(trained),
+        observed=_series(*known).combine_first(trained).combine_first(given[objective.column]),
         test=test,
         seconds=seconds,
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
         limits=costs.at_most,
-        costs=costs.with_observed(result.observations),
+        costs=pd.concat([costs.with_observed(each) for each in (result.given, result.observations)]),
         cost_origins=costs.origins,
         objective=objective,
         given=result.given,
