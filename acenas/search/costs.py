@@ -136,7 +136,7 @@ class Costs:
             if not math.isfinite(value):
                 how = "seconds=..." if name == "seconds" else f"costs={{{name!r}: ...}}"
                 raise UserError(
-                    f"the front needs {name} of each training, which is missing here: tell it, as in {how}"
+                    f"the front needs {name} of each training, a finite number: tell it, as in {how}"
                 )
             kept[name] = value
         return kept

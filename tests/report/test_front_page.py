@@ -328,7 +328,7 @@ def test_the_cost_and_a_logarithmic_axis_can_be_chosen(opened: Any, of_front: Pa
     select.select_option("balance")
     assert log.is_disabled() and not log.is_checked()
     low = sum(value <= 0 for value in data["values"]["balance"])
-    told = f"{low} of 15625 architectures have a balance of zero or less: no logarithmic axis shows them."
+    told = f"{low} of 15625 architectures have zero or less of balance: no logarithmic axis shows them."
     assert said.inner_text() == told
     select.select_option("speed")
     assert log.is_enabled() and said.inner_text() == ""

@@ -297,6 +297,11 @@ def test_an_observed_cost_is_told_kept_and_predicted(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(front, opened.front())
 
 
+def test_a_cost_is_told_after_a_training_whose_name_is_a_little_like_a_label(tmp_path: Path) -> None:
+    opened = study(tmp_path, front=["energy"], weak_labels=labels(neg=labels()["price"] - 5))
+    assert opened.costs.observed == ["energy"]
+
+
 def test_a_cost_that_was_not_told_is_named(tmp_path: Path) -> None:
     opened = study(tmp_path, front={"energy": "min", "seconds": "min"})
     (first, *_) = opened.ask()
@@ -316,6 +321,16 @@ def test_a_cost_that_was_not_told_is_named(tmp_path: Path) -> None:
 def test_a_cost_may_not_be_called_as_a_column_of_the_trials(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="round is a column of the trials; call the cost otherwise"):
         study(tmp_path, front=["round"])
+
+
+def test_where_all_observed_costs_are_equal_the_objective_decides(tmp_path: Path) -> None:
+    opened = study(tmp_path, 20, front=["energy"])
+    while trials := opened.ask():
+        for trial in trials:
+            opened.tell(trial, quality(trial.choices), costs={"energy": 0.7})
+    every = [quality(OWN.choices(arch)) for arch in OWN.enumerate()]
+    (best,) = opened.front()["observed_accuracy"]
+    assert best == max(every) and best in opened.observations["observed_accuracy"][:12].tolist()
 
 
 @pytest.mark.parametrize("observed", [[2.0], [2.0, 2.0], [0.0, -1.0, 4.0]])

@@ -643,7 +643,7 @@ function front({data, values, chart, ringed, tried, near, touchable}) {
     log.disabled = low > 0;
     if (low) log.checked = false;
     unfit.textContent = low
-      ? `${low} of ${known.length} architectures have a ${cost.name} of zero or less: no logarithmic axis shows them.`
+      ? `${low} of ${known.length} architectures have zero or less of ${cost.name}: no logarithmic axis shows them.`
       : "";
     const order = known.sort((a, b) => xs[a] - xs[b]),
       rank = new Map(order.map((place, i) => [place, i]));
