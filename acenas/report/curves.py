@@ -136,9 +136,9 @@ def front_curves(results: pd.DataFrame, cost: str | None = None) -> Figure:
 def _draw_fronts(axes: Axes, lines: FrontLines, methods: Sequence[str]) -> None:
     ends: dict[str, tuple[float, str]] = {}
     where: Literal["post", "pre"] = "post" if lines.direction == "min" else "pre"
-    if lines.true is not None:
-        true = lines.true.dropna()
-        axes.step(true.index, true, where=where, color=INK, linestyle="--", linewidth=1, label="true front")
+    if lines.true is not None and len(true := lines.true.dropna()):
+        axes.step(true.index, true, where=where, color=INK, linestyle="--", linewidth=1)
+        ends["true front"] = float(true.iloc[-1]), INK
     for method, look in looks(methods).items():
         line = lines.of.get(method)
         if line is None or line["median"].isna().all():

@@ -790,7 +790,7 @@ function comparison(data) {
     };
     const visible = () => drawn.map((method, i) => [method, 1 + 3 * i]).filter(([{name}]) => on(name));
     const most = holder.clientWidth < 450 ? 12 : 20,
-      widest = Math.max(...drawn.map(({name}) => short(name, most).length));
+      widest = Math.max(truth ? 10 : 0, ...drawn.map(({name}) => short(name, most).length));
     const u = plot(
       holder,
       {label: chart.x, range: [columns[0][0], columns[0].at(-1)]},
@@ -803,7 +803,10 @@ function comparison(data) {
         draw: u =>
           names(
             u,
-            visible().map(([{name, colour, marker}, at]) => [
+            [
+              ...visible(),
+              ...(truth ? [[{name: "true front", colour: style("--ink"), marker: "o"}, truth]] : []),
+            ].map(([{name, colour, marker}, at]) => [
               short(name, most),
               until(columns[at], columns[at].length - 1),
               colour,

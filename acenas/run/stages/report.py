@@ -173,9 +173,9 @@ def costs_of(archs: Sequence[str], cfg: DictConfig, parts: Parts) -> pd.DataFram
         return costs.rename(columns=lambda name: name.split(".")[1])
     if table is None:
         return pd.DataFrame(index=list(archs))
-    of_dataset, rows = str(cfg.table.observed).split(".")[0] + ".", table.rows(archs)
+    of_dataset, rows = str(cfg.table.observed).split(".")[0] + ".", table.find(archs)
     found = {
-        name.removeprefix(of_dataset): table.column(name)[rows]
+        name.removeprefix(of_dataset): np.where(rows >= 0, table.column(name)[rows], np.nan)
         for name in table.columns
         if name.startswith(of_dataset) and isinstance(parse_column(name), Parameters | Flops | Latency)
     }
