@@ -226,8 +226,8 @@ def _modelled(
     )
     scores = torch.from_numpy(_normal_scores(state.last_scores)[left, None])
     process = CorrectedPrior(rows, _scores_before(state), torch.zeros_like(observed), observed)
-    mean = process.predict(candidates, scores, torch.zeros(len(left), dtype=torch.float64))
-    return process, candidates, scores, mean, process.variance(candidates, scores)
+    before = torch.zeros(len(left), dtype=torch.float64)
+    return process, candidates, scores, *process.posterior(candidates, scores, before)
 
 
 def _scores_before(state: StudyState) -> Tensor:
