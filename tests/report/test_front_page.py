@@ -462,13 +462,15 @@ def test_a_click_on_its_string_copies_an_architecture(of_front: Path, browser: A
         data = data_of(of_front)
         in_table = page.locator("#members tbody tr").first.locator("button.string")
         in_table.click()
-        assert in_table.inner_text() == "copied" and copied() == data["front"]["members"][0]
+        page.locator("#members button.string", has_text="copied").wait_for()
+        assert copied() == data["front"]["members"][0]
         page.locator("#trained tbody tr").nth(2).hover()
         in_panel = page.locator("#front .details button.string")
         arch = in_panel.inner_text().replace("\n", "")
         page.locator("#trained tbody tr").nth(2).locator("button").first.click()
         in_panel.press("Enter")
-        assert in_panel.inner_text() == "copied" and copied() == arch
+        page.locator("#front .details button.string", has_text="copied").wait_for()
+        assert copied() == arch
         page.wait_for_timeout(1600)
         assert in_panel.inner_text().replace("\n", "") == arch
 
