@@ -69,9 +69,13 @@ def listed(values: Collection[Any], most: int = 12) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def near(name: Any, names: Collection[Any]) -> str:
-    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is similar."""
-    found = difflib.get_close_matches(str(name), [str(each) for each in names], n=1)
+SLIP = 0.8
+"""How similar a name is, of 1, to what it is a slip of the pen for, as `parms_m` is for `params_m`."""
+
+
+def near(name: Any, names: Collection[Any], least: float = 0.6) -> str:
+    """Returns a hint at the one of `names` that is most similar to `name`; empty where none is, by `least` of 1."""
+    found = difflib.get_close_matches(str(name), [str(each) for each in names], 1, least)
     return f" (did you mean {found[0]}?)" if found else ""
 
 

@@ -91,18 +91,19 @@ class CorrectedPrior:
         """The variance of the noise of one observation."""
         return float(self.hyper_parameters[-1] ** 2)
 
-    def variance(self, rows: Tensor, labels: Tensor) -> Tensor:
-        """Returns the posterior variance `[B]` of other architectures, without the noise of an observation."""
+    def posterior(self, rows: Tensor, labels: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns what `predict` does, and the posterior variance `[B]`, without the noise of an observation."""
         linear, smooth = self.hyper_parameters[:2]
-        before = CONSTANT + smooth**2 + linear**2 * labels.square().sum(dim=1) / max(labels.shape[1], 1)
-        parts = zip(torch.split(rows, AT_ONCE), torch.split(labels, AT_ONCE), strict=True)
-        known = [
-            torch.linalg.solve_triangular(self._cholesky, self._with_fitted(*part).T, upper=False)
-            .square()
-            .sum(dim=0)
-            for part in parts
-        ]
-        return torch.clamp(before - torch.cat(known), min=1e-9)
+        prior = CONSTANT + smooth**2 + linear**2 * labels.square().sum(dim=1) / max(labels.shape[1], 1)
+        means, known = [], []
+        for some, theirs, expected in zip(
+            *(torch.split(each, AT_ONCE) for each in (rows, labels, before)), strict=True
+        ):
+            together = self._with_fitted(some, theirs)
+            means.append(torch.addmv(expected, together, self._weights))
+            solved = torch.linalg.solve_triangular(self._cholesky, together.T, upper=False)
+            known.append(solved.square().sum(dim=0))
+        return torch.cat(means), torch.clamp(prior - torch.cat(known), min=1e-9)
 
     def covariances(self, rows: Tensor, labels: Tensor, others: tuple[Tensor, Tensor]) -> Tensor:
         """Returns the posterior covariances `[B, C]` of architectures with the rows and labels of `others`."""

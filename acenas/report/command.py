@@ -15,7 +15,18 @@ from matplotlib.figure import Figure
 from acenas.errors import UserError, exit_status
 from acenas.files import atomic_path, read_frame, reading, remove_unfinished, shown, write_text
 from acenas.markup import cell
-from acenas.report.comparison import comparison, cost_columns, count, markdown_table, to_latex, to_markdown
+from acenas.report.comparison import (
+    HYPERVOLUME,
+    comparison,
+    cost_columns,
+    count,
+    markdown_table,
+    of_fronts,
+    regret_name,
+    to_latex,
+    to_markdown,
+    value_name,
+)
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves, front_curves, front_lines
 from acenas.report.figures import figure_bytes, save_figure, score_scatter
@@ -137,10 +148,15 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
     results, parts = results.copy(), []
     for task in dict.fromkeys(results["task"]):
         part = results[results["task"] == task]
-        value = f"{part['kind'].iloc[0]}_{part['objective'].iloc[0]}"  # such as test_accuracy
+        # such as test_accuracy and test_regret, or hypervolume_share and hypervolume_share_missed
+        value, regret = (
+            name(part).replace("share of hypervolume", HYPERVOLUME).replace(" ", "_")
+            for name in (value_name, regret_name)
+        )
         results.loc[part.index, value] = part["value"]
-        for column in ("value", "regret", "ndcg@10", "cpu_seconds", *cost_columns(results)):
-            metric = {"value": value, "regret": f"{part['kind'].iloc[0]}_regret"}.get(column, column)
+        of_front = ["igd_plus"] if of_fronts(part) else []
+        for column in ("value", "regret", *of_front, "ndcg@10", "cpu_seconds", *cost_columns(results)):
+            metric = {"value": value, "regret": regret}.get(column, column)
             parts.append(comparison(part, column).assign(task=task, metric=metric))
     table = pd.concat(parts)[["task", "metric", "method", "trained", "mean", "standard_error", "seeds"]]
     table["trained"] = table["trained"].map(count)

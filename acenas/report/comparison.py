@@ -124,6 +124,20 @@ def label(results: pd.DataFrame) -> str:
     return objective_of(results).label(results["kind"].iloc[0])
 
 
+def value_name(results: pd.DataFrame) -> str:
+    """What `value` is in the results of one task, without its unit, as in `test accuracy`."""
+    return "share of hypervolume" if of_fronts(results) else f"{_kind(results)} {objective_of(results).name}"
+
+
+def regret_name(results: pd.DataFrame) -> str:
+    """What `regret` is in the results of one task."""
+    return "share of hypervolume missed" if of_fronts(results) else f"{_kind(results)} regret"
+
+
+def _kind(results: pd.DataFrame) -> str:
+    return str(results["kind"].iloc[0])
+
+
 def labels(results: pd.DataFrame) -> list[str]:
     """What `value` is in the results of several tasks, each once."""
     return list(dict.fromkeys(label(part) for _, part in results.groupby("task", sort=False)))
@@ -278,11 +292,10 @@ def beside_reference(results: pd.DataFrame, reference: str) -> list[Table]:
         (method, budget): "–" if np.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
         for (method, budget), p in p_values(results, reference).items()
     }
-    what = f"{results['kind'].iloc[0]} {objective_of(results).name}"
     test = "Wilcoxon, paired by seed"
     return [
         Table(
-            f"{what_counts[0].upper()}{what_counts[1:]} needed for the mean {what} of {reference} after",
+            f"{what_counts[0].upper()}{what_counts[1:]} needed for the mean {value_name(results)} of {reference} after",
             budgets,
             counts,
         ),

@@ -29,8 +29,10 @@ from acenas.report.comparison import (
     label,
     objective_of,
     of_fronts,
+    regret_name,
     several_objectives,
     unit_of_axis,
+    value_name,
 )
 from acenas.report.curves import (
     FrontLines,
@@ -138,7 +140,7 @@ def _charts(part: pd.DataFrame) -> list[dict[str, Any]]:
         {
             "x": axis(part),
             "unit": unit_of_axis(part),
-            "label": "share of hypervolume" if of_fronts(part) and column == "value" else title(part, column),
+            "label": value_name(part) if of_fronts(part) and column == "value" else title(part, column),
             "range": extent(part, column),
             "best": None if best_known(part) != best_known(part) or column != "value" else best_known(part),
             "sign": 1 if column == "ndcg@10" else objective_of(part).sign,
@@ -160,12 +162,15 @@ def _charts(part: pd.DataFrame) -> list[dict[str, Any]]:
 def _front_chart(cost: str, lines: FrontLines) -> dict[str, Any]:
     """The fronts of the methods as a chart has them; `before` where a step leads up to its cost."""
     medians = pd.concat([line["median"] for line in lines.of.values()]).dropna()
-    margin = 0.05 * (medians.max() - medians.min()) or 0.05
+    best = medians if lines.true is None else lines.true.dropna()
+    ends = [*medians, (lines.sign * best).max() * lines.sign]  # the true front begins where nobody looks
+    margin = 0.05 * (max(ends) - min(ends)) or 0.05
     return {
         "x": cost_unit(cost),
         "label": lines.value,
-        "range": [medians.min() - margin, medians.max() + margin] if len(medians) else [0, 1],
+        "range": [min(ends) - margin, max(ends) + margin] if len(medians) else [0, 1],
         "best": None,
+        "true": None if lines.true is None else plain(lines.true),
         "sign": lines.sign,
         "digits": decimals(medians, 4) if len(medians) else 2,
         "steps": "after" if lines.direction == "min" else "before",
@@ -262,7 +267,7 @@ def _task(
 
 def _regret(results: pd.DataFrame) -> str:
     unit = points(objective_of(results).unit)
-    return f"{results['kind'].iloc[0]} regret{f' ({unit})' if unit else ''}"
+    return regret_name(results) + (f" ({unit})" if unit else "")
 
 
 def _means(results: pd.DataFrame, columns: Mapping[str, int]) -> list[list[Cell]]:

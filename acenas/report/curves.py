@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -16,9 +16,10 @@ from acenas.errors import shortened
 from acenas.evaluation.objective import Objective
 from acenas.report.comparison import axis, best_known, label, objective_of, of_fronts
 from acenas.report.figures import AT_END, BLUE, GREEN, GREY, ORANGE, STYLE, VERMILION, label_ends
-from acenas.report.front import attained
+from acenas.report.front import attained, read_true_front
 from acenas.report.runs import finished
 from acenas.report.summary import cost_unit
+from acenas.spaces.drawing import INK
 
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, "#C06A9A", "#2B8FC9", GREY)
 LINES = ("-", "--", ":", "-.")
@@ -64,6 +65,8 @@ class FrontLines(NamedTuple):
     """1 where a higher value is better, else -1."""
     of: Mapping[str, pd.DataFrame]
     """By method what half of its seeds reach at a cost (index): `median`, and the quartiles `low` and `high`."""
+    true: pd.Series[float] | None
+    """The best that is known at these costs; None where no run knows a true front."""
 
 
 def front_lines(results: pd.DataFrame) -> dict[str, FrontLines]:
@@ -74,30 +77,35 @@ def front_lines(results: pd.DataFrame) -> dict[str, FrontLines]:
     """
     found: dict[str, list[Mapping[str, Any]]] = {}
     largest = results.groupby("method")["budget"].transform("max")
-    for row in results[results["budget"] == largest].drop_duplicates("folder").to_dict("records"):
+    folders = results[results["budget"] == largest].drop_duplicates("folder")
+    for row in folders.to_dict("records"):
         if of_fronts(results) and (summary := finished(Path(row["folder"]))) and "front" in summary:
             found.setdefault(row["method"], []).append(summary)
     every = [summary for its in found.values() for summary in its]
     if not every:
         return {}
     objective, kind = Objective.of(every[0].get("objective", "accuracy")), results["kind"].iloc[0]
+    column, costs = f"{kind}_{objective.name}", every[0]["front"]["costs"]
+    known = [read_true_front(Path(folder), [column, *costs]) for folder in folders["folder"]]
+    true = pd.concat(known).drop_duplicates()
     lines = {}
-    for cost, direction in every[0]["front"]["costs"].items():
-        at = np.unique([member["costs"][cost] for each in every for member in each["front"]["members"]])
-        of = {}
+    for cost, direction in costs.items():
+        of_members = [member["costs"][cost] for each in every for member in each["front"]["members"]]
+        at, of = np.unique([*of_members, *true[cost]]), {}
         for method, its in found.items():
             fronts = [
-                np.array(
-                    [(member["costs"][cost], member[f"{kind}_{objective.name}"]) for member in members],
-                    np.float64,
-                ).reshape(-1, 2)
+                np.array([(member["costs"][cost], member[column]) for member in members], np.float64).reshape(
+                    -1, 2
+                )
                 for members in (each["front"]["members"] for each in its)
             ]
             reached = attained(
                 [(front[:, 0], front[:, 1]) for front in fronts], at, direction, objective.sign
             )
             of[method] = pd.DataFrame(dict(zip(("median", "low", "high"), reached, strict=True)), index=at)
-        lines[cost] = FrontLines(direction, objective.label(kind), objective.sign, of)
+        best, *_ = attained([(true[cost].to_numpy(), true[column].to_numpy())], at, direction, objective.sign)
+        of_true = pd.Series(best, index=at) if len(true) else None
+        lines[cost] = FrontLines(direction, objective.label(kind), objective.sign, of, of_true)
     return lines
 
 
@@ -126,7 +134,11 @@ def front_curves(results: pd.DataFrame, cost: str | None = None) -> Figure:
 
 
 def _draw_fronts(axes: Axes, lines: FrontLines, methods: Sequence[str]) -> None:
-    ends, where = {}, "post" if lines.direction == "min" else "pre"
+    ends: dict[str, tuple[float, str]] = {}
+    where: Literal["post", "pre"] = "post" if lines.direction == "min" else "pre"
+    if lines.true is not None and len(true := lines.true.dropna()):
+        axes.step(true.index, true, where=where, color=INK, linestyle="--", linewidth=1)
+        ends["true front"] = float(true.iloc[-1]), INK
     for method, look in looks(methods).items():
         line = lines.of.get(method)
         if line is None or line["median"].isna().all():

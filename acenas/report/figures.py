@@ -22,7 +22,7 @@ from acenas.errors import shortened
 from acenas.evaluation.objective import Objective
 from acenas.files import atomic_path, shown
 from acenas.report.epochs import curves_of, paid
-from acenas.report.front import front_members, steps, true_front
+from acenas.report.front import front_members, predicted, steps, true_front
 from acenas.report.summary import FinishedSearch, cost_unit, pareto_front, round_metrics
 from acenas.spaces.drawing import INK
 
@@ -174,14 +174,19 @@ def cost_fronts(search: FinishedSearch) -> Figure:
 def front_figure(search: FinishedSearch) -> Figure:
     """The front that was found against each of its costs, with what was trained, what is known, and the true front.
 
+    Where there is no true front, with what is predicted.
+
     Values are test values where they are known. Of several costs, each line is the front of the objective and one.
     """
     values, sign = search.values, search.objective.sign
     members, true = front_members(search).set_index("arch"), true_front(search)
-    trained = list(dict.fromkeys(search.observations["arch"]))
+    trained = list(dict.fromkeys(search.trained_or_given))
     known = search.known_test.reindex(search.known_costs.index)
     every = sign * pd.concat([known, values.reindex(trained)]).dropna()
     of_members = values.reindex(members.index).astype(np.float64)
+    guess = pd.DataFrame() if true else predicted(search)
+    if len(guess):
+        every = pd.concat([every, sign * guess.iloc[:, 0]])
     low = min([every.quantile(0.05), *(sign * of_members.dropna())])  # the worst are left out of the picture
     margin = _margin(search, 0.05, every.max() - low)
     with mpl.rc_context(STYLE):
@@ -195,6 +200,10 @@ def front_figure(search: FinishedSearch) -> Figure:
             if true:
                 look = {"s": 5, "color": GREY, "alpha": 0.35, "linewidths": 0, "rasterized": True}
                 axes.scatter(costs.reindex(known.index), known, **look, label="all known")
+            if len(guess):
+                look = {"s": 5, "color": GREEN, "alpha": 0.35, "linewidths": 0, "rasterized": True}
+                of_cost = guess[name if name in guess else f"predicted_{name}"]
+                axes.scatter(of_cost, guess.iloc[:, 0], **look, label="predicted")
             look = {"s": 16, "color": ORANGE, "edgecolors": INK, "linewidths": 0.4}
             axes.scatter(costs.reindex(trained), values.reindex(trained), **look, label="trained")
             if true:

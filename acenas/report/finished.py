@@ -17,7 +17,7 @@ from acenas.evaluation.objective import Objective
 from acenas.files import check_kind, read_frame
 from acenas.report import runs
 from acenas.report.comparison import HYPERVOLUME, along_epochs
-from acenas.report.front import CURVE
+from acenas.report.front import CURVE, read_true_front
 from acenas.report.identity import Identity, identity_of, is_chance, key_of, method_overrides
 from acenas.search.description import STUDY
 
@@ -163,6 +163,7 @@ def _read(folder: Path) -> FinishedRun:
         )
         if run.of_front:
             results_of_front(run, "")  # it can be read
+            read_true_front(folder, [column, *summary["front"]["costs"]])
         return run
     except _LeftOutError:
         raise

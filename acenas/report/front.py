@@ -10,8 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from acenas.files import atomic_path
-from acenas.ranking.fronts import Scale, found_share, hypervolume, igd_plus, knee, non_dominated
+from acenas.files import atomic_path, read_frame
+from acenas.ranking.fronts import (
+    Scale,
+    first_of_fronts,
+    found_share,
+    hypervolume,
+    igd_plus,
+    knee,
+    non_dominated,
+)
 
 if TYPE_CHECKING:
     from acenas.report.summary import FinishedSearch
@@ -21,6 +29,12 @@ FILE = "front.parquet"
 
 CURVE = "front_curve.parquet"
 """In the folder of a run: how good its front was after each training."""
+
+PREDICTED = "front_predicted.parquet"
+"""In the folder of a run: what training each architecture would show, where the search predicts it."""
+
+TRUE = "front_true.parquet"
+"""In the folder of a run: the true front, where more is known than what was trained."""
 
 
 def front_members(search: FinishedSearch) -> pd.DataFrame:
@@ -33,7 +47,9 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
     fronts = search.fronts
     archs = fronts.loc[fronts["trained"] == fronts["trained"].max(), "arch"].tolist()
     column = search.objective.column
-    observed = search.observations.set_index("arch")[column]
+    observed = pd.concat(
+        [each.set_index("arch")[column] for each in (search.observations, search.given) if len(each)]
+    )
     frame = pd.DataFrame({"arch": archs, column: observed.reindex(archs).to_numpy()})
     if search.test is not None:
         frame[search.test_column] = search.test.reindex(archs).to_numpy()
@@ -47,10 +63,29 @@ def front_members(search: FinishedSearch) -> pd.DataFrame:
 
 
 def write_front(folder: Path, search: FinishedSearch) -> None:
-    """Writes `front_members` as `front.parquet` and `front_curve` as `front_curve.parquet` into the folder."""
-    for name, frame in ((FILE, front_members(search)), (CURVE, search.front_curve)):
+    """Writes members, curve, predictions and the true front into the folder: `FILE`, `CURVE`, `PREDICTED`, `TRUE`."""
+    frames = {FILE: front_members(search), CURVE: search.front_curve}
+    if len(search.predicted):
+        frames[PREDICTED] = search.predicted
+    if true := true_front(search):
+        values = search.known_test.reindex(true).to_numpy()
+        frame = pd.DataFrame({"arch": true, f"{search.kind}_{search.objective.name}": values})
+        frames[TRUE] = frame.join(search.known_costs[list(search.front)], on="arch")
+    for name, frame in frames.items():
         with atomic_path(folder / name) as path:
             frame.to_parquet(path, index=False)
+
+
+def read_true_front(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """These columns of the true front that a run knows; no rows where it knows none.
+
+    Raises:
+        UserError: where its file is damaged.
+    """
+    if not (folder / TRUE).exists():
+        return pd.DataFrame(columns=list(columns), dtype=np.float64)
+    frame: pd.DataFrame = read_frame(folder / TRUE, dict.fromkeys(columns, "numbers"))[list(columns)]
+    return frame
 
 
 def front_curve(search: FinishedSearch) -> pd.DataFrame:
@@ -88,6 +123,25 @@ def true_front(search: FinishedSearch) -> list[str]:
         list(search.front), ascending=_ascending(search), kind="stable"
     )
     return [str(arch) for arch in costs.index]
+
+
+def predicted(search: FinishedSearch) -> pd.DataFrame:
+    """What is predicted of the architectures that were not trained: rows of `search.predicted` by architecture."""
+    if search.predicted.empty:
+        return pd.DataFrame()
+    frame = search.predicted[~search.predicted["arch"].isin(search.trained_or_given)]
+    return frame.set_index("arch")
+
+
+def best_predicted(search: FinishedSearch, count: int) -> list[str]:
+    """The `count` architectures of the best fronts of predicted values and costs, of those that were not trained."""
+    frame = predicted(search)
+    if frame.empty:
+        return []
+    costs = frame.iloc[:, -len(search.front) :].to_numpy(np.float64) * _signs(search)
+    values = search.objective.utility(frame[f"predicted_{search.objective.name}"].to_numpy())
+    found = first_of_fronts(np.column_stack([-values, costs]), count)
+    return [str(arch) for arch in frame.index[found]]
 
 
 def steps(
@@ -184,10 +238,10 @@ def front_summary(search: FinishedSearch) -> dict[str, Any]:
 
 
 def _true_front(search: FinishedSearch) -> tuple[NDArray[np.float64] | None, Scale]:
-    """The true front where more is known than what was trained, and the scale of that or of what was trained."""
+    """The true front where more is known than what was trained, and the scale of that or of what was observed."""
     points = _known_points(search).to_numpy()
     if not len(points):
-        trained = search.values.reindex(search.observations["arch"]).dropna()
+        trained = search.values.reindex(search.trained_or_given).dropna()
         return None, Scale.of(_points(search, trained, search.costs).to_numpy())
     return points[non_dominated(points)], Scale.of(points)
 
@@ -196,7 +250,7 @@ def _known_points(search: FinishedSearch) -> pd.DataFrame:
     """The points of all that is known; none where that is no more than what was trained."""
     known = search.known_test.dropna()
     known = known[known.index.isin(search.known_costs.index)]
-    if known.index.isin(search.observations["arch"]).all():
+    if known.index.isin(search.trained_or_given).all():
         return pd.DataFrame(columns=["", *search.front])
     return _points(search, known, search.known_costs)
 

@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from acenas.report.figures import (
     search_curve,
     training_curves,
 )
-from acenas.report.front import front_members, front_metrics, true_front
+from acenas.report.front import best_predicted, front_members, front_metrics, predicted, true_front
 from acenas.report.identity import Identity, identity_of, seconds_in_words
 from acenas.report.runs import difference
 from acenas.report.summary import (
@@ -68,6 +68,9 @@ PAGES.globals["chart_style"] = Markup((_TEMPLATES / "uplot/uPlot.min.css").read_
 
 POINTS = 16_000
 """Architectures that a page has at most beside the trained ones: the best ranked, and every so many of the rest."""
+
+OF_PREDICTED = 1_000
+"""Of these at most so many of the best predicted fronts, wherever they are ranked."""
 
 PICTURES = 100
 """Architectures of which a page has pictures: the best observed, those of the front found and of the true one, then
@@ -214,9 +217,7 @@ def _page(
         judged=search.test is not None,
         would=search.objective.label(search.kind),
         train=train.replace("ARCHITECTURE", returned["arch"]),
-        data=packed(
-            _data(search, costs, pictures, train) | _front_data(search, train_member) | _epochs_data(search)
-        ),
+        data=packed(_data(search, costs, pictures, train, train_member) | _epochs_data(search)),
         rounds_header=[
             "architectures trained",
             search.objective.label(search.kind).replace(name, f"{name} of the returned"),
@@ -236,7 +237,10 @@ def _page(
             [row["arch"], str(row["round"]), row["message"]] for row in search.failed.to_dict("records")
         ],
         given_header=["architecture", search.objective.label("given")],
-        given=[[arch, _bare(value, unit)] for arch, value in search.given.itertuples(index=False)],
+        given=[
+            [row["arch"], _bare(row[search.objective.column], unit)]
+            for row in search.given.to_dict("records")
+        ],
         seconds=[[stage, f"{value:.1f}"] for stage, value in summary["seconds"].items()],
         versions=", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
         configuration=configuration,
@@ -279,6 +283,8 @@ def _with_those_of_front(search: FinishedSearch, costs: pd.DataFrame) -> pd.Data
         return costs
     trained = search.costs.loc[~search.costs.index.duplicated(), list(search.front)]
     every = costs.combine_first(search.known_costs).combine_first(trained)
+    of_predicted = predicted(search)
+    every = every.combine_first(of_predicted[[name for name in search.front if name in of_predicted]])
     return every[list(dict.fromkeys([*costs, *search.front]))]
 
 
@@ -294,7 +300,10 @@ def _front(search: FinishedSearch, figure: str, train: str) -> dict[str, Any]:
             Cell(str(number), number),
             *(Cell(_bare(row[column], unit), row[column]) for column in kinds.values()),
             *(Cell(f"{row[name]:.4g}", row[name]) for name in search.front),
-            Cell(str(trained_in[row["arch"]]), trained_in[row["arch"]]),
+            *(
+                Cell("given" if place == 0 else str(place), float(place))
+                for place in [trained_in.get(row["arch"], 0)]
+            ),
             Cell("knee" if row["knee"] else "–", float(row["knee"])),
             Cell(row["arch"]),
         ]
@@ -302,28 +311,35 @@ def _front(search: FinishedSearch, figure: str, train: str) -> dict[str, Any]:
     ]
     share = [row.get("front/hypervolume_share") for row in front_metrics(search)[-1:]]
     told = [
-        f"{len(members)} of the trained architectures: no other is as good at as low a cost.",
+        f"{len(members)} of the trained{' and given' if len(search.given) else ''} architectures: no other is as good "
+        "at as low a cost.",
         *(
             ["It was chosen by what was observed; the chart shows test values."]
             if search.test is not None
             else []
         ),
         *(f"It has {number(each, 3)} of the true front's hypervolume." for each in share if each is not None),
-        "A score of the ranker is an order and no value: what is neither trained nor known has no place in the chart.",
+        "What was not trained is shown with what is predicted to be observed of it, as a quantile of what was "
+        "observed: never beyond that."
+        if len(search.predicted)
+        else "This search predicts no values, only an order: what is neither trained nor known has no place in "
+        "the chart.",
     ]
     return {
         "title": f"{search.objective.name.capitalize()} against cost",
         "told": " ".join(told),
         "figure": figure,
         "true": bool(true_front(search)),
+        "predicted": len(search.predicted) > 0,
+        "known": bool({*search.values.dropna().index} - {*search.trained_or_given}),
         "header": ["member", *kinds, *map(cost_unit, search.front), "round", "knee", "architecture"],
         "members": rows,
         "train": train.replace("MEMBER", "K"),
     }
 
 
-def _front_data(search: FinishedSearch, train: str) -> dict[str, Any]:
-    """What the chart of the front shows, beside `_data`: architectures by their strings."""
+def _front_data(search: FinishedSearch, archs: Sequence[str], train: str) -> dict[str, Any]:
+    """What the chart of the front shows, beside `_data`: members by their strings, predictions of each of `archs`."""
     if not search.front:
         return {}
     members = front_members(search)
@@ -337,6 +353,7 @@ def _front_data(search: FinishedSearch, train: str) -> dict[str, Any]:
             "members": members["arch"].tolist(),
             "knee": members["arch"][members["knee"]].tolist(),
             "true": true_front(search),
+            "predicted": _predicted(search, archs),
             "train": train,
         }
     }
@@ -382,6 +399,22 @@ def _epochs_data(search: FinishedSearch) -> dict[str, Any]:
         "curves": [
             [each.training - 1, each.state, plain(each.at), plain(each.values, unit)] for each in found
         ],
+    }
+
+
+def _predicted(search: FinishedSearch, archs: Sequence[str]) -> dict[str, Any] | None:
+    """What is predicted of `archs`, if not trained: value, a deviation to either side, and costs; None for nothing."""
+    if not len(search.predicted):
+        return None
+    frame = predicted(search).reindex(list(archs))
+    value, *sides = (plain(frame[column], search.objective.unit) for column in frame.columns[:3])
+    return {
+        "label": search.objective.label("predicted"),
+        "value": value,
+        "sides": sides,
+        "costs": {
+            cost_unit(cost): plain(frame[f"predicted_{cost}"]) for cost in search.front if cost not in frame
+        },
     }
 
 
@@ -476,15 +509,17 @@ def _trained(search: FinishedSearch, costs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _data(
-    search: FinishedSearch, costs: pd.DataFrame, pictures: Mapping[str, str], train: str
+    search: FinishedSearch, costs: pd.DataFrame, pictures: Mapping[str, str], train: str, train_member: str
 ) -> dict[str, Any]:
     """What the charts show."""
     unit, rank = search.objective.unit, search.last_fit.rank(ascending=False, method="min")
-    trained, best = search.observations["arch"], search.best_known
-    ranked = rank.reindex([*rank.index, *set(trained).difference(rank.index)]).sort_values(kind="stable")
+    trained, best = search.trained_or_given, search.best_known
+    ranked = rank.reindex([*rank.index, *sorted(set(trained).difference(rank.index))]).sort_values(
+        kind="stable"
+    )
     step = max(1, -(-2 * (len(ranked) - POINTS // 2) // POINTS))
     kept = (ranked.rank(method="first") <= POINTS // 2) | (np.arange(len(ranked)) % step == 0)
-    on_front = true_front(search) if search.front else []
+    on_front = [*true_front(search), *best_predicted(search, OF_PREDICTED)] if search.front else []
     ranked = ranked[kept | ranked.index.isin([*trained, best, *on_front])]
     place = {str(arch): number for number, arch in enumerate(ranked.index)}
     values = {name: column.reindex(ranked.index) for name, column in _values(search).items()}
@@ -503,6 +538,7 @@ def _data(
             [place[row["arch"]], *plain([row[search.objective.column]], unit), row["round"], row["reason"]]
             for row in search.observations.to_dict("records")
         ],
+        "given": [place[arch] for arch in search.given.get("arch", [])],
         "would": plain(search.values.reindex(search.observations["returned"]), unit),
         "rounds": [plain(row.get(name, 0.0) for row in rounds) for name in ("trained", "ndcg@10", "kendall")],
         "returned": place[search.returned],
@@ -510,7 +546,7 @@ def _data(
         "best_value": None if search.test is None else float(search.known_test[best]),
         "pictures": {place[arch]: url for arch, url in pictures.items()},
         "train": train,
-    }
+    } | _front_data(search, list(place), train_member)
 
 
 def plain(values: Iterable[float], unit: str = "") -> list[float | None]:

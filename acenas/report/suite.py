@@ -24,6 +24,7 @@ from acenas.report.comparison import (
     in_epochs,
     objective_of,
     p_values,
+    regret_name,
     trainings_for,
     unit_of_axis,
 )
@@ -174,8 +175,8 @@ def _axis(results: pd.DataFrame) -> str:
 
 
 def _regret_name(results: pd.DataFrame) -> str:
-    kinds = results["kind"].unique()
-    return f"{kinds[0].capitalize()} regret" if len(kinds) == 1 else "Regret (test, else observed)"
+    names = {regret_name(part).capitalize() for _, part in results.groupby("task")}
+    return names.pop() if len(names) == 1 else "Regret (test, else observed)"
 
 
 def _by_task(results: pd.DataFrame, column: str) -> pd.DataFrame:

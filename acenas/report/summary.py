@@ -54,17 +54,21 @@ class FinishedSearch:
     limits: Mapping[str, float] = field(default_factory=dict)
     """What the search was constrained to: the highest value of each cost, by its name."""
     costs: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """The costs in `limits` and `front` (columns) of every training (index: its architecture)."""
+    """The costs in `limits` and `front` (columns) of every training and of what was given (index: the architecture)."""
     cost_origins: Mapping[str, str] = field(default_factory=dict)
     """For each of these costs where its figures come from, and how good they are."""
     objective: Objective = Objective()  # noqa: RUF009 (frozen)
     """What trainings show: name, unit and direction."""
     given: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """What was trained elsewhere and learned from: `arch` and the column of the objective; no part of the budget."""
+    """What was trained elsewhere and learned from, no part of the budget; a front starts from it: `arch` and the column
+    of the objective."""
     front: Mapping[str, str] = field(default_factory=dict)
     """The costs that the search looked for the best values for, with `min` or `max`; see `acenas.report.front`."""
     fronts: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The fronts that a search returns which ends after so many trainings: `trained` and `arch`, a row for a member."""
+    predicted: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What training each architecture would show, see `acenas.search.Study.predictions`; no rows where nothing predicts
+    it."""
     known_costs: pd.DataFrame = field(default_factory=pd.DataFrame)
     """The costs in `front` (columns) of all architectures (index) for which they are known without a training."""
     spending: Spending | None = None
@@ -106,6 +110,11 @@ class FinishedSearch:
     def failed(self) -> pd.DataFrame:
         """The trainings that failed: rows of `observations`."""
         return self.observations[failed_ones(self.observations, self.objective)]
+
+    @property
+    def trained_or_given(self) -> list[str]:
+        """The architectures that were trained, in order, then those that were given."""
+        return [*self.observations["arch"], *self.given.get("arch", [])]
 
     @property
     def last_fit(self) -> "pd.Series[float]":
@@ -152,7 +161,7 @@ class FinishedSearch:
         archs = self.scores["arch"]
         observed = self.observed.reindex(archs).to_numpy(dtype=np.float64)
         test = None if self.test is None else self.known_test.reindex(archs).to_numpy(dtype=np.float64)
-        nothing_else = self.observed.index.isin(self.observations["arch"]).all()
+        nothing_else = self.observed.index.isin(self.trained_or_given).all()
         return {
             str(fit): objective_metrics(
                 self.objective,

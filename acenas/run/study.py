@@ -112,7 +112,8 @@ class Study(SearchStudy):
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
         trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
-        costs, fronts = self.costs.with_observed(told), self.fronts()
+        given, fronts = self.state.given, self.fronts()
+        costs = pd.concat([self.costs.with_observed(given), self.costs.with_observed(told)])
         finished = FinishedSearch(
             experiment=self.folder.resolve().name,
             seed=self.seed,
@@ -120,7 +121,7 @@ class Study(SearchStudy):
             dataset="",
             observations=told,
             scores=scores,
-            observed=trained,
+            observed=pd.concat([given.set_index("arch")[column], trained]),
             test=None,
             seconds={"trainings": float(told["seconds"].sum()), "report": time.monotonic() - start},
             versions={package: version(package) for package in ("acenas", "torch", "numpy")},
@@ -128,10 +129,13 @@ class Study(SearchStudy):
             costs=costs[~costs.index.duplicated()],
             cost_origins=self.costs.origins,
             objective=self.objective,
-            given=self.state.given,
+            given=given,
             front=self.costs.front,
             spending=self.spending,
-            fronts=fronts[(fronts["trained"] <= len(told)) & fronts["arch"].isin(told["arch"])],
+            fronts=fronts[
+                (fronts["trained"] <= len(told)) & fronts["arch"].isin([*told["arch"], *given["arch"]])
+            ],
+            predicted=self.predictions(),
         )
         if self.costs.front:
             write_front(self.folder, finished)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from acenas.errors import UserError
@@ -52,6 +53,14 @@ class Acquisition(ABC):
             The distinct positions `[k]` of the chosen in `left`, and the reason for each.
         """
         return self.propose(state.last_scores[left], k, generator)
+
+    def predicted(self, state: StudyState) -> NDArray[np.float64] | None:
+        """What the rule expects that training each of `state.archs` would show; None where it predicts no values.
+
+        Returns:
+            `[3, A]` utilities (higher is better): the expected one, and those of a deviation below and above it.
+        """
+        return None
 
     def one_by_one(self, k: int) -> bool:
         """Returns whether a proposal of fewer than `k` is always the beginning of a proposal of `k`."""

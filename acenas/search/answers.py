@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,43 +101,60 @@ class Answers:
             return self.space.from_choices(trial)
         return self.space.parse(trial.arch if isinstance(trial, Trial) else str(trial))
 
-    def read(self, observed: pd.DataFrame) -> tuple[list[str], list[float]]:
-        """The architectures and values of a frame as `Study.give` takes it. Raises `UserError` as that does."""
+    def read(self, observed: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a frame as `Study.give` takes it, with the columns of `StudyState.given`; raises as that does."""
         name = self.objective.name
         if name not in observed.columns:
             raise UserError(
                 f"given: there is no column {name}; rename the one that holds it (there are "
                 f"{', '.join(map(str, observed.columns))})"
             )
-        return self.space.read_frame(observed.drop(columns=name)), [
-            as_number(value, f"row {row}: {name}") for row, value in enumerate(observed[name])
-        ]
+        costs = [cost for cost in self.state.costs.observed if cost in observed]
+        columns = {self.objective.column: name} | dict(zip(costs, costs, strict=True))
+        read = {
+            column: [as_number(value, f"row {row}: {theirs}") for row, value in enumerate(observed[theirs])]
+            for column, theirs in columns.items()
+        }
+        return pd.DataFrame(
+            {"arch": self.space.read_frame(observed.drop(columns=list(columns.values())))} | read
+        )
 
-    def give(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
-        """Takes in what was trained elsewhere, as `Study.give` says; `again` as in `StudyState.add_given`."""
-        rows = [(arch, value) for arch, value in zip(archs, values, strict=True) if math.isfinite(value)]
-        if len(rows) < len(values):
+    def give(self, observed: pd.DataFrame, again: bool = False) -> None:
+        """Takes in what was trained elsewhere, as `read` returns it; `again` as in `StudyState.add_given`."""
+        column, costs = self.objective.column, self.state.costs.observed
+        rows = observed[np.isfinite(observed[column])].reindex(columns=["arch", column, *costs])
+        if len(rows) < len(observed):
             warnings.warn(
-                f"given: {len(values) - len(rows)} without a finite {self.objective.name} are left out",
+                f"given: {len(observed) - len(rows)} without a finite {self.objective.name} are left out",
                 stacklevel=3,
             )
         trials = self.state.trials
         open_ones = trials.index[trials["state"].isin([QUEUED, PENDING])]
         forms = self.space.canonical_all(trials["arch"][open_ones].tolist())
         numbers = dict(zip(forms, open_ones.tolist(), strict=True))
-        given, asked = [], []
-        for row, form in zip(rows, self.space.canonical_all([arch for arch, _ in rows]), strict=True):
+        asked: dict[int, int] = {}  # the row that tells a trial
+        for row, form in zip(rows.index, self.space.canonical_all(rows["arch"].tolist()), strict=True):
             if form in numbers:
-                asked.append(row[0])
-                self._settle("observations", numbers.pop(form), TRAINED, row[1])
-            else:
-                given.append(row)
+                asked[numbers.pop(form)] = row
+        told = rows.loc[list(asked.values())]
+        for row in told.to_dict("records"):
+            self.state.costs.told(row, row.get("seconds", math.nan))  # raises before any of them is kept
+        for number, row in zip(asked, told.to_dict("records"), strict=True):
+            seconds = row.get("seconds", math.nan)
+            self._settle("observations", number, TRAINED, row[column], seconds, costs=row)
         if asked:
             warnings.warn(
-                f"given: {len(asked)} were asked for and count as told, such as {asked[0]}", stacklevel=3
+                f"given: {len(asked)} were asked for and count as told, such as {told['arch'].iloc[0]}",
+                stacklevel=3,
             )
-        self.state.add_given([arch for arch, _ in given], [value for _, value in given], again)
-        self._warn_of_fractions([value for _, value in given])
+        given = rows.drop(index=told.index)
+        if count := int((~np.isfinite(given[costs].astype(np.float64))).any(axis=1).sum()):
+            warnings.warn(
+                f"given: {count} without all of {', '.join(costs)} are learned from, and are on no front",
+                stacklevel=3,
+            )
+        self.state.add_given(given, again)
+        self._warn_of_fractions(given[column])
 
     def _find(self, trial: Named) -> tuple[str, int] | None:
         """The file that a trial is in, `observations` or `answers`, and its row; None where it was not asked for."""

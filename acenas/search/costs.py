@@ -69,9 +69,9 @@ class Costs:
         return pd.DataFrame(columns, index=list(archs), dtype=np.float64)
 
     def with_observed(self, observations: pd.DataFrame) -> pd.DataFrame:
-        """As `costs` of what was trained, with those known after a training only; `observations` as of a study."""
+        """As `costs` of what was trained or given, with those known after a training only; rows as of a study."""
         return self.costs(observations["arch"].tolist()).assign(
-            **{name: observations[name].to_numpy() for name in self.observed}
+            **{name: observations.reindex(columns=[name])[name].to_numpy() for name in self.observed}
         )
 
     def of_front(self, archs: Sequence[str]) -> NDArray[np.float64]:
@@ -136,7 +136,7 @@ class Costs:
             if not math.isfinite(value):
                 how = "seconds=..." if name == "seconds" else f"costs={{{name!r}: ...}}"
                 raise UserError(
-                    f"the front needs {name} of each training, which is missing here: tell it, as in {how}"
+                    f"the front needs {name} of each training, a finite number: tell it, as in {how}"
                 )
             kept[name] = value
         return kept

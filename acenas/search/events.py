@@ -1,7 +1,7 @@
 """The events of a search. Callbacks receive them and return nothing, so they cannot change what is chosen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -46,8 +46,8 @@ class RoundResult:
     column of the objective, NaN where the training failed."""
     objective: Objective = Objective()  # noqa: RUF009 (frozen)
     """What the trainings show."""
-    given: int = 0
-    """Architectures that were trained elsewhere, none of `trained`."""
+    given: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """What was trained elsewhere, none of `trained`; see `StudyState`."""
     budget_epochs: float | None = None
     """Epochs of all trainings together; None for no bound."""
 

@@ -114,7 +114,8 @@ class HypervolumeGain(FrontAcquisition):
     is modelled by the scores that were there before it was: y = c + w score + g(architecture) + noise, a
     `CorrectedPrior`, where values and scores are normal scores: what a normal variable has at that rank. Its deviation
     is small where much was trained. Within a round, each choice counts as observed for the next one, with the value
-    expected of it (kriging believer; Ginsbourger et al., 2010).
+    expected of it (kriging believer; Ginsbourger et al., 2010). Predictions for people are quantiles of what was
+    observed: those with the expected normal scores.
 
     Attributes:
         points: of the integral, for one cost; twice as many for each further one.
@@ -141,6 +142,24 @@ class HypervolumeGain(FrontAcquisition):
         return shuffled[chosen], ["gains hypervolume"] * k
 
     @override
+    def predicted(self, state: StudyState) -> NDArray[np.float64] | None:
+        """Within what was observed, without the noise of a training; None before two trainings have worked."""
+        _, utilities = state.known
+        worked = np.isfinite(utilities)
+        if worked.sum() < 2:
+            return None
+        observed = _standardised(utilities)
+        with one_thread(), torch.no_grad():
+            _, _, _, mean, variance = _modelled(state, np.arange(len(state.archs)), observed)
+        deviation = variance.sqrt()
+        expected = torch.stack([mean, mean - deviation, mean + deviation]).numpy()
+        order = np.argsort(utilities[worked])
+        found: NDArray[np.float64] = np.interp(
+            expected, observed[worked].numpy()[order], utilities[worked][order]
+        )
+        return found
+
+    @override
     def one_by_one(self, k: int) -> bool:
         return self.first.one_by_one(k)
 
@@ -150,9 +169,7 @@ class HypervolumeGain(FrontAcquisition):
     ) -> list[int]:
         """The positions of `k` of the candidates `left`, those that gain most, one after the other."""
         observed, worked = _standardised(utilities), np.isfinite(utilities)
-        process, rows, scores = _process(state, left, observed)
-        mean = process.predict(rows, scores, torch.zeros(len(left), dtype=torch.float64))
-        variance = process.variance(rows, scores)
+        process, rows, scores, mean, variance = _modelled(state, left, observed)
         costs, known_costs = torch.from_numpy(_costs(state)[left]), _known_costs(state)[worked]
         at = self._points(
             torch.cat([costs, known_costs]), torch.cat([mean + variance.sqrt(), observed[worked]])
@@ -192,10 +209,14 @@ class HypervolumeGain(FrontAcquisition):
         return torch.from_numpy(least + unit * REFERENCE * (largest - least))
 
 
-def _process(
+def _modelled(
     state: StudyState, left: NDArray[np.int64], observed: Tensor
-) -> tuple[CorrectedPrior, Tensor, Tensor]:
-    """The model of what is observed `[n]`, and the features `[L, F]` and normal scores `[L, 1]` of the candidates."""
+) -> tuple[CorrectedPrior, Tensor, Tensor, Tensor, Tensor]:
+    """The model of what is observed `[n]`, and what it knows and expects of the candidates `left`.
+
+    Returns:
+        The model, features `[L, F]`, normal scores `[L, 1]`, mean `[L]` and variance `[L]`.
+    """
     space = state.space
     trained = state.known_graphs
     features = space.features(space.num_node_types)
@@ -205,7 +226,8 @@ def _process(
     )
     scores = torch.from_numpy(normal_scores(state.last_scores)[left, None])
     process = CorrectedPrior(rows, _scores_before(state), torch.zeros_like(observed), observed)
-    return process, candidates, scores
+    before = torch.zeros(len(left), dtype=torch.float64)
+    return process, candidates, scores, *process.posterior(candidates, scores, before)
 
 
 def _scores_before(state: StudyState) -> Tensor:

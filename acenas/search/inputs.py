@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from acenas.errors import UserError, near
+from acenas.errors import SLIP, UserError, near
 from acenas.evaluation.costs import CostModel
 from acenas.evaluation.labels import Source, weak_labels
 from acenas.evaluation.objective import directions_of
@@ -125,7 +125,7 @@ def costs_of(
     there = told_before(space, labels)
     # What nothing tells before a training is told after it, unless it is but a slip of the pen.
     after = {name for name in directions if name not in limits and not _tells(name, there)}
-    after = {name for name in after if not near(name, there)}
+    after = {name for name in after if not near(name, there, SLIP)}
     names = [name for name in {**limits, **directions} if name not in after]
     return Costs(limits, cost_models(space, names, labels), directions)
 

@@ -32,6 +32,7 @@ class SearchResult:
         scores: `arch`, then one column per fit: `pretrained` (where there was a pretraining), `round_1`, ...
         given: `arch` and the objective of what was trained elsewhere; no part of the budget.
         fronts: of a study with a front the one that is returned after each training, see `Study.fronts`.
+        predicted: of such a study what training each architecture would show, see `Study.predictions`.
         spending: of a study that counts epochs; else None.
     """
 
@@ -39,6 +40,7 @@ class SearchResult:
     scores: pd.DataFrame
     given: pd.DataFrame
     fronts: pd.DataFrame
+    predicted: pd.DataFrame
     spending: Spending | None = None
 
 
@@ -83,7 +85,10 @@ def run_study(
     observations = study.close()
     for callback in callbacks:
         callback.on_search_end()
-    return SearchResult(observations, study.state.scores, study.state.given, study.fronts(), study.spending)
+    fronts, predicted = study.fronts(), study.predictions()
+    return SearchResult(
+        observations, study.state.scores, study.state.given, fronts, predicted, study.spending
+    )
 
 
 def _train(
@@ -152,7 +157,7 @@ def _report(study: Study, callbacks: Sequence[SearchCallback]) -> None:
             scores=scores[name].to_numpy(),
             observations=seen,
             objective=study.objective,
-            given=len(study.state.given),
+            given=study.state.given,
             budget_epochs=study.budget_epochs,
         )
         for callback in callbacks:

@@ -113,6 +113,10 @@ class Search(ABC):
         """
         return []
 
+    def predicted(self, state: StudyState) -> NDArray[np.float64] | None:
+        """`Acquisition.predicted` of the rule for the study's front; None where there is none that predicts."""
+        return None
+
     def with_budget(self, budget: int) -> Search:
         """The same search with another budget. Raises `UserError` where that is none."""
         check_budget(budget)
@@ -255,6 +259,10 @@ class BudgetedSearch(Search):
     ) -> list[str]:
         """Returns what evolves from the best candidates."""
         return self.candidates.evolve(state, scores, score, generator)
+
+    @override
+    def predicted(self, state: StudyState) -> NDArray[np.float64] | None:
+        return self.front_acquisition.predicted(state) if state.costs.front else None
 
     def _rule(self, number: int, fits: Collection[str]) -> Acquisition:
         if number > 1 or "given" in fits:

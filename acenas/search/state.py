@@ -61,7 +61,8 @@ class StudyState:
             counts them `epochs` that were trained, and `points` of `curves` that were there when its round began.
         curves: a row for each value that a training reported, in the order of arrival: `arch`, `round`, `epochs`,
             `value`.
-        given: `arch` and the objective's column of what was trained elsewhere.
+        given: `arch` and the objective's column of what was trained elsewhere, and the costs of the front that are
+            known after a training only (NaN where unknown).
         scores: `arch`, then one column per fit.
     """
 
@@ -232,10 +233,11 @@ class StudyState:
         return self._with_predictions(self.costs.of_front(archs), archs)
 
     def _with_predictions(self, costs: NDArray[np.float64], archs: Sequence[str]) -> NDArray[np.float64]:
-        """`costs` with what is known after a training only, predicted from the trainings so far."""
+        """`costs` with what is known after a training only, predicted from the trainings so far and what was given."""
         if not self.costs.observed:
             return costs
         worked, costs = self.trials[self.trials["state"] == TRAINED], costs.copy()
+        worked = pd.concat([self.given, worked]) if len(self.given) else worked
         for column, (name, sign) in enumerate(zip(self.costs.front, self.costs.signs, strict=True)):
             if name in self.costs.observed:
                 told = worked.reindex(columns=["arch", name]).dropna()
@@ -252,7 +254,10 @@ class StudyState:
         costs = self.costs.of_front([*self.given["arch"], *done["arch"]])
         for column, (name, sign) in enumerate(zip(self.costs.front, self.costs.signs, strict=True)):
             if name in self.costs.observed:
-                costs[len(self.given) :, column] = sign * done.reindex(columns=[name])[name].to_numpy()
+                parts = [
+                    part.reindex(columns=[name])[name].to_numpy(np.float64) for part in (self.given, done)
+                ]
+                costs[:, column] = sign * np.concatenate(parts)
         return costs
 
     def scores_before(self, archs: Sequence[str], rounds: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -376,36 +381,30 @@ class StudyState:
         self.write("scores")
         self.write()
 
-    def add_given(self, archs: Sequence[str], values: Sequence[float], again: bool = False) -> None:
+    def add_given(self, rows: pd.DataFrame, again: bool = False) -> None:
         """Adds what was trained elsewhere; what is there already is left out, with a warning.
 
         Args:
-            archs: of the space.
-            values: of the objective.
+            rows: with the columns of `given`.
             again: whether it may have been given before, which is no news then.
         """
         if again:
             before = set(zip(self.given["arch"], self.given[self._column], strict=True))
-            new_ones = [pair for pair in zip(archs, values, strict=True) if pair not in before]
-            archs, values = [arch for arch, _ in new_ones], [value for _, value in new_ones]
+            pairs = zip(rows["arch"], rows[self._column], strict=True)
+            rows = rows[[pair not in before for pair in pairs]]
         there = set(self.space.canonical_all([*self.given["arch"], *self.trials["arch"]]))
-        rows: dict[str, tuple[str, float]] = {}
-        left_out = []
-        for arch, form, value in zip(archs, self.space.canonical_all(archs), values, strict=True):
-            if form in there or form in rows:
-                left_out.append(arch)
-            else:
-                rows[form] = (arch, value)
-        if left_out:
+        forms = pd.Series(self.space.canonical_all(rows["arch"].tolist()), index=rows.index)
+        new = rows[~forms.isin(there) & ~forms.duplicated()]
+        if len(left_out := rows.drop(index=new.index)):
             warnings.warn(
-                f"given: {len(left_out)} architectures are there twice or were told already, such as {left_out[0]}; "
-                "the first value stands",
+                f"given: {len(left_out)} architectures are there twice or were told already, such as "
+                f"{left_out['arch'].iloc[0]}; the first value stands",
                 stacklevel=4,
             )
-        if not rows:
+        if new.empty:
             return
-        new = pd.DataFrame(list(rows.values()), columns=["arch", self._column])
-        self.given = pd.concat([self.given, new], ignore_index=True) if len(self.given) else new
+        both = [self.given, new] if len(self.given) else [new]
+        self.given = pd.concat(both, ignore_index=True)
         self.write("given")
 
     def add_archs(self, archs: Sequence[str]) -> None:

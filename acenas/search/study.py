@@ -154,9 +154,9 @@ class Study:
         with self._transaction():
             self._open(archs)
         if given is not None:
-            archs_and_values = self._answers.read(frame_of(given))
+            rows = self._answers.read(frame_of(given))
             with self._transaction():
-                self._answers.give(*archs_and_values, again=True)
+                self._answers.give(rows, again=True)
 
     def _open(self, archs: Sequence[str] | Pool | None) -> None:
         """Begins the study, goes on with it, or raises its budget."""
@@ -269,7 +269,9 @@ class Study:
             if not self._answers.tell(trial, state, observed, seconds, message, costs or {}):
                 arch = self._answers.arch(trial)
                 warnings.warn(f"{arch} was not asked for; it is taken as given", stacklevel=4)
-                self._answers.give([arch], [observed])
+                known = {**(costs or {}), "seconds": seconds}
+                read = {cost: as_number(known.get(cost, math.nan), cost) for cost in self.costs.observed}
+                self._answers.give(pd.DataFrame({"arch": [arch], self.objective.column: observed} | read))
         return STOP
 
     def _points(self, curve: Curve, at: float | None, value: float) -> Curve:
@@ -333,14 +335,15 @@ class Study:
 
         Args:
             observed: a row for each architecture: `arch` (in any form that the space parses), or a column for each
-                choice, and a column with the objective's name.
+                choice, and a column with the objective's name; one for each cost of the front that is known after a
+                training only, without which a row is on no front.
 
         Raises:
             UserError: where a column is missing, a value is no number, or an architecture is not of the space.
         """
-        archs_and_values = self._answers.read(observed)
+        rows = self._answers.read(observed)
         with self._transaction():
-            self._answers.give(*archs_and_values)
+            self._answers.give(rows)
 
     @property
     def pending(self) -> list[Trial]:
@@ -441,21 +444,41 @@ class Study:
         bend = [knee(np.column_stack([-utilities, costs])[order])] if len(order) else []
         return frame.assign(knee=frame.index.isin(bend))
 
+    def predictions(self) -> pd.DataFrame:
+        """What training each architecture would show, as the rule for the study's front expects it.
+
+        Returns:
+            A row for each that can be scored: `arch`, `predicted_<objective>`, `predicted_from` and `predicted_to` (a
+            deviation to either side, without the noise of a training), and the costs of the front; those that are known
+            after a training only as `predicted_<cost>`. No rows where the rule predicts no values.
+        """
+        with self._transaction():
+            self._fit_last()
+            expected, costs = self.search.predicted(self.state), self.state.front_costs
+            archs = self.state.archs
+        names = [f"predicted_{name}" if name in self.costs.observed else name for name in self.costs.front]
+        columns = ["arch", f"predicted_{self.objective.name}", "predicted_from", "predicted_to", *names]
+        if expected is None or costs is None:
+            return pd.DataFrame(columns=columns)
+        value, *sides = self.objective.utility(expected)
+        rows = [archs, value, *np.sort(sides, axis=0), *(costs * self.costs.signs).T]
+        return pd.DataFrame(dict(zip(columns, rows, strict=True)))
+
     def fronts(self) -> pd.DataFrame:
         """The front that is returned after each training that was told: `trained` and `arch`, a row for each member.
 
-        Of very many trainings only after every tenth, and after each round.
+        It starts from what was given. Of very many trainings only after every tenth, and after each round.
         """
         with self._transaction():
-            told, (_, utilities), costs = self.state.finished, self.state.known, self.state.known_costs
+            told, (archs, utilities), costs = self.state.finished, self.state.known, self.state.known_costs
             # Those that were stopped early count as well, though they are of no front.
             trained = np.flatnonzero(self.state.told.index.isin(told.index)) + 1
         found: list[tuple[int, str]] = []
         if costs is not None:
-            given, archs = len(self.state.given), told["arch"].tolist()
-            rounds = told.groupby("round").size().cumsum().tolist()
+            given, rounds = len(self.state.given), told.groupby("round").size().cumsum().tolist()
             after = sorted({*comparisons(len(told)), *rounds})
-            sets = self.search.returned_fronts(self.space, archs, utilities[given:], costs[given:], after)
+            known = [given + n for n in after]
+            sets = self.search.returned_fronts(self.space, archs, utilities, costs, known)
             found = [(int(trained[n - 1]), archs[i]) for n, its in zip(after, sets, strict=True) for i in its]
         return pd.DataFrame(found, columns=["trained", "arch"])
 

@@ -114,7 +114,7 @@ def test_the_posterior_variance_and_covariances() -> None:
 
     together = prior.covariances(*unseen[:2], others[:2])
     np.testing.assert_allclose(together.numpy(), posterior(unseen, others), atol=1e-6)
-    np.testing.assert_allclose(
-        prior.variance(*unseen[:2]).numpy(), posterior(unseen, unseen).diagonal(), atol=1e-6
-    )
+    mean, variance = prior.posterior(*unseen)
+    np.testing.assert_allclose(variance.numpy(), posterior(unseen, unseen).diagonal(), atol=1e-6)
+    assert torch.equal(mean, prior.predict(*unseen))
     assert prior.noise == pytest.approx(float(found[-1]) ** 2)

@@ -1,5 +1,6 @@
 """The front of a finished search: members, reference point, and how near it comes to the true one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,3 +120,25 @@ def test_a_minimised_objective_is_shown_as_it_is() -> None:
     front = build_summary(search)["front"]
     assert [member["observed_loss"] for member in front["members"]] == [85.0, 70.0, 50.0]
     assert front["reference_point"]["loss"] > np.nanmax([front["members"][i]["test_loss"] for i in (1, 2)])
+
+
+def test_a_given_member_is_on_the_front(tmp_path: Path) -> None:
+    """Of b, which nobody trained here: as cheap as a, and better."""
+    base = searched({"params_m": "min"}, test=None, known_costs=pd.DataFrame())
+    given = pd.DataFrame({"arch": ["b"], "observed_accuracy": [60.0]})
+    fronts = pd.DataFrame({"trained": [4, 4, 4], "arch": ["b", "c", "<f>"]})
+    search = replace(
+        base,
+        given=given,
+        fronts=fronts,
+        observed=pd.Series([70.0, 50, 85, 80, 60], ["c", "a", "<f>", "d", "b"]),
+    )
+    members = front_members(search)
+    assert members["arch"].tolist() == ["b", "c", "<f>"]
+    assert members["observed_accuracy"].tolist() == [60, 70, 85]
+    (row,) = front_metrics(search)
+    # From (85, 1) to (60, 5), with a margin of a tenth: all on the front of observed values.
+    box = 1.1 * 25 * 1.1 * 4
+    expected = (1 * (60 - 57.5) + 3 * (70 - 57.5) + 0.4 * (85 - 57.5)) / box
+    assert row["front/hypervolume"] == pytest.approx(expected)
+    assert "front/hypervolume_share" not in row, "nothing else is known"

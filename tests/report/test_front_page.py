@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from acenas.ranking.fronts import non_dominated
 from acenas.report.command import main
 from acenas.report.figures import front_figure
-from acenas.report.front import attained, steps, true_front
+from acenas.report.front import attained, steps, true_front, write_front
 from acenas.report.page import write_report
 from acenas.report.summary import FinishedSearch
 from acenas.spaces import NasBench201
@@ -66,6 +67,7 @@ def test_the_page_has_the_members_of_the_front_and_how_to_train_each(tmp_path: P
         "members": ["a", "c", "<f>"],
         "knee": ["a"],
         "true": true_front(searched({"params_m": "min", "speed": "max"})),
+        "predicted": None,
         "train": COMMAND,
     }
     assert (tmp_path / "front.svg").exists() and not (tmp_path / "costs.svg").exists()
@@ -146,6 +148,95 @@ def of_all_cells() -> FinishedSearch:
         costs=costs.loc[trained],
         known_costs=costs,
     )
+
+
+def with_predictions(search: FinishedSearch) -> FinishedSearch:
+    """The same with a prediction of each cell, and of its energy, which is known after a training only."""
+    value = search.observed.reindex(search.scores["arch"]) + 0.25
+    frame = pd.DataFrame({"arch": value.index, "predicted_accuracy": value.to_numpy()})
+    frame = frame.assign(predicted_from=value.to_numpy() - 1, predicted_to=value.to_numpy() + 2)
+    params = search.known_costs["params_m"]
+    energy = 100 * params.reindex(search.observations["arch"])
+    return replace(
+        search,
+        front={"params_m": "min", "energy": "min"},
+        costs=search.costs[["params_m"]].assign(energy=energy),
+        known_costs=pd.DataFrame(),
+        predicted=frame.assign(params_m=params.to_numpy(), predicted_energy=100 * params.to_numpy()),
+    )
+
+
+def test_the_page_has_what_is_predicted_of_what_was_not_trained(tmp_path: Path) -> None:
+    base = searched({"params_m": "min", "speed": "max"})
+    predicted = pd.DataFrame(
+        {
+            "arch": ["a", "b", "e"],
+            "predicted_accuracy": [50.0, 61.123, 89.0],
+            "predicted_from": [49.0, 60.0, 88.0],
+            "predicted_to": [51.0, 62.0, 90.0],
+            "params_m": [1.0, 1.0, 6.0],
+            "predicted_speed": [9.0, 8.5, 3.5],
+        }
+    )
+    write_report(tmp_path, replace(base, predicted=predicted), draw, "")
+    data = data_of(tmp_path / "report.html")
+    known = dict(zip(data["arch"], zip(*data["front"]["predicted"]["sides"], strict=True), strict=True))
+    assert known == {"b": (60, 62), "e": (88, 90)} | dict.fromkeys(["a", "c", "d", "<f>"], (None, None))
+    values = dict(zip(data["arch"], data["front"]["predicted"]["value"], strict=True))
+    assert values["b"] == 61.12 and values["a"] is None, "what was trained needs no prediction"
+    assert data["front"]["predicted"]["label"] == "predicted accuracy (%)"
+    assert set(data["front"]["predicted"]["costs"]) == {"speed"}
+    text = (tmp_path / "report.html").read_text()
+    assert "is shown with what is predicted to be observed of it" in text and 'data-shows="predicted"' in text
+    written = pd.read_parquet(write_and_find(tmp_path, replace(base, predicted=predicted)))
+    pd.testing.assert_frame_equal(written, predicted)
+
+
+def test_a_given_member_is_shown_as_one(tmp_path: Path) -> None:
+    given = pd.DataFrame({"arch": ["b"], "observed_accuracy": [60.0], "energy": [3.0]})
+    base = searched({"params_m": "min"}, test=None, known_costs=pd.DataFrame())
+    observed = pd.Series([70.0, 50, 85, 80, 60], ["c", "a", "<f>", "d", "b"])
+    fronts = pd.DataFrame({"trained": [4, 4, 4], "arch": ["b", "c", "<f>"]})
+    search = replace(base, given=given, fronts=fronts, observed=observed)
+    write_report(tmp_path, search, draw, "")
+    content, data = (tmp_path / "report.html").read_text(), data_of(tmp_path / "report.html")
+    assert "3 of the trained and given architectures" in content
+    table = content[content.index('<div id="members">') : content.index("<h2>The search")]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", table)[:6] == ["0", "60.00", "1", "given", "–", "b"]
+    assert [data["arch"][place] for place in data["given"]] == ["b"]
+    values = dict(zip(data["arch"], data["values"][data["front"]["y"]], strict=True))
+    assert values["b"] == 60 and values["e"] is None
+
+
+def write_and_find(folder: Path, search: FinishedSearch) -> Path:
+    write_front(folder, search)
+    return folder / "front_predicted.parquet"
+
+
+def test_where_nothing_predicts_values_the_page_says_so(tmp_path: Path) -> None:
+    write_report(tmp_path, searched({"params_m": "min"}), draw, "")
+    text = (tmp_path / "report.html").read_text()
+    assert "This search predicts no values, only an order" in text and 'data-shows="predicted"' not in text
+    assert not write_and_find(tmp_path, searched({"params_m": "min"})).exists()
+
+
+def test_of_a_large_space_the_best_predicted_are_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acenas.report.page.POINTS", 20)
+    monkeypatch.setattr("acenas.report.page.OF_PREDICTED", 500)
+    search = with_predictions(of_all_cells())
+    write_report(
+        tmp_path, replace(search, observed=search.observed[search.observations["arch"]], test=None), draw, ""
+    )
+    shown = data_of(tmp_path / "report.html")["arch"]
+    assert len(shown) <= 20 + 1 + 500 + TRAINED
+    rows = search.predicted[~search.predicted["arch"].isin(search.observations["arch"])]
+    points = rows[["predicted_accuracy", "params_m", "predicted_energy"]].to_numpy() * [-1, 1, 1]
+    front = rows["arch"][non_dominated(points)]
+    assert 0 < len(front) <= 500 and set(front) <= set(shown)
+    figure = front_figure(replace(search, observed=search.observed[search.observations["arch"]], test=None))
+    assert "predicted" in figure.axes[0].get_legend_handles_labels()[1]
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +328,7 @@ def test_the_cost_and_a_logarithmic_axis_can_be_chosen(opened: Any, of_front: Pa
     select.select_option("balance")
     assert log.is_disabled() and not log.is_checked()
     low = sum(value <= 0 for value in data["values"]["balance"])
-    told = f"{low} of 15625 architectures have a balance of zero or less: no logarithmic axis shows them."
+    told = f"{low} of 15625 architectures have zero or less of balance: no logarithmic axis shows them."
     assert said.inner_text() == told
     select.select_option("speed")
     assert log.is_enabled() and said.inner_text() == ""
@@ -295,6 +386,93 @@ def test_the_table_of_members_sorts_filters_and_copies(opened: Any, of_front: Pa
     assert page.locator("#front [role=status]").last.inner_text() == f"1 of {len(members)} members"
     page.locator("#front input[type=search]").fill("")
     assert all(row.is_visible() for row in rows.all())
+
+
+@pytest.fixture(scope="module")
+def of_predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a search that knows nothing of a cell before it is trained."""
+    folder, search = tmp_path_factory.mktemp("predicted"), with_predictions(of_all_cells())
+    search = replace(search, observed=search.observed[search.observations["arch"]], test=None)
+    write_report(folder, search, NasBench201().draw, "a: 1")
+    return folder / "report.html"
+
+
+@pytest.mark.slow
+def test_what_is_predicted_is_told_on_hover_and_can_be_switched_off(of_predicted: Path, browser: Any) -> None:
+    data = data_of(of_predicted)
+    predicted, params = data["front"]["predicted"], data["values"]["M parameters"]
+    # The best predicted of all stands alone.
+    best = max(range(len(params)), key=lambda place: predicted["value"][place] or 0)
+    assert of_predicted.stat().st_size < 3_000_000
+    with Opened(browser, of_predicted, viewport={"width": 1200, "height": 1400}) as page:
+        box, details = page.locator("#front"), page.locator("#front .details")
+
+        def hover(cost: str, at: float) -> None:
+            where = page.evaluate(
+                """([at, y]) => {
+                    const u = plots.find(u => document.querySelector("#front .chart").contains(u.root));
+                    return {x: u.valToPos(at, "x"), y: u.valToPos(y, "y")};
+                }""",
+                [at, predicted["value"][best]],
+            )
+            page.mouse.move(0, 0)
+            box.locator(".u-over").hover(position=where)
+
+        hover("M parameters", params[best])
+        told = details.inner_text()
+        assert "An architecture, predicted" in told and data["arch"][best] in told.replace("\n", "")
+        low, high = (side[best] for side in predicted["sides"])
+        assert f"{predicted['value'][best]:.2f} ({low:.2f} to {high:.2f})" in told and "never" in told
+        assert f"predicted energy\n{predicted['costs']['energy'][best]:g}" in told
+        switch, picture = box.locator("button[data-shows=predicted]"), "canvas => canvas.toDataURL()"
+        assert switch.get_attribute("aria-pressed") == "true"
+        page.mouse.move(0, 0)
+        drawn = box.locator("canvas").evaluate(picture)
+        switch.click()
+        assert switch.get_attribute("aria-pressed") == "false"
+        hover("M parameters", params[best])
+        assert "predicted" not in details.locator("h3").inner_text()
+        page.mouse.move(0, 0)
+        assert box.locator("canvas").evaluate(picture) != drawn
+        switch.press("Enter")
+        page.mouse.move(0, 0)
+        assert box.locator("canvas").evaluate(picture) == drawn
+        box.locator("select").select_option("energy")
+        hover("energy", predicted["costs"]["energy"][best])
+        assert data["arch"][best] in details.inner_text().replace("\n", ""), "at its predicted cost"
+        assert violations(page) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clipboard", [True, False])
+def test_a_click_on_its_string_copies_an_architecture(of_front: Path, browser: Any, clipboard: bool) -> None:
+    """From a file, without a server; and where a browser has no clipboard that scripts may write to."""
+    with Opened(browser, of_front, viewport={"width": 1200, "height": 1400}) as page:
+        if not clipboard:
+            page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+        pasted = page.locator("#filter")
+
+        def copied() -> str:
+            pasted.fill("")
+            pasted.press("Control+V")
+            found: str = pasted.input_value()
+            pasted.fill("")
+            return found
+
+        data = data_of(of_front)
+        in_table = page.locator("#members tbody tr").first.locator("button.string")
+        in_table.click()
+        page.locator("#members button.string", has_text="copied").wait_for()
+        assert copied() == data["front"]["members"][0]
+        page.locator("#trained tbody tr").nth(2).hover()
+        in_panel = page.locator("#front .details button.string")
+        arch = in_panel.inner_text().replace("\n", "")
+        page.locator("#trained tbody tr").nth(2).locator("button").first.click()
+        in_panel.press("Enter")
+        page.locator("#front .details button.string", has_text="copied").wait_for()
+        assert copied() == arch
+        page.wait_for_timeout(1600)
+        assert in_panel.inner_text().replace("\n", "") == arch
 
 
 @pytest.mark.slow
@@ -357,6 +535,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         curve.assign(hypervolume_share=np.linspace(0.1, 0.8 + number / 100, 20)).to_parquet(
             run / "front_curve.parquet"
         )
+        true = pd.DataFrame({"arch": ["x", "y"], "test_accuracy": [70.0, 99.0], "params_m": [1.0, 2.5]})
+        true.to_parquet(run / "front_true.parquet")
     finished_run(folder / "runs", 9, ["loss=a"], loss="a", seed=0)
     assert main([str(folder / "runs"), "--out", str(folder / "out")]) == 0
     return folder / "out"
@@ -366,6 +546,15 @@ def test_fronts_are_compared_by_hypervolume_and_side_by_side(compared: Path) -> 
     text = (compared / "comparison.md").read_text()
     assert "front of test accuracy" in text and "nb201 cifar10, test accuracy" in text
     assert "| loss=a | 0.805 ± 0.005 |" in text and "| loss=b | 0.825 ± 0.005 |" in text
+    assert "hypervolume_share" not in text
+    metrics = set(pd.read_csv(compared / "comparison.csv")["metric"])
+    assert {
+        "hypervolume_share",
+        "hypervolume_share_missed",
+        "igd_plus",
+        "test_accuracy",
+        "test_regret",
+    } <= metrics
     assert (compared / "fronts.svg").exists() and (compared / "fronts.png").exists()
     charts = data_of(compared / "index.html")["charts"]
     (of_fronts,) = [chart for chart in charts if chart.get("steps")]
@@ -375,8 +564,16 @@ def test_fronts_are_compared_by_hypervolume_and_side_by_side(compared: Path) -> 
         "after",
     )
     # Of two seeds, the median is what both reach.
-    assert of_fronts["lines"]["loss=a"] == [[1, 2, 3], [61, 71, 81], [61, 71, 81], [62, 72, 82]]
-    assert of_fronts["lines"]["loss=b"][1] == [63, 73, 83]
+    assert of_fronts["lines"]["loss=a"] == [
+        [1, 2, 2.5, 3],
+        [61, 71, 71, 81],
+        [61, 71, 71, 81],
+        [62, 72, 72, 82],
+    ]
+    assert of_fronts["lines"]["loss=b"][1] == [63, 73, 73, 83]
+    assert of_fronts["true"] == [70, 70, 99, 99], "the best that is known for so much"
+    assert of_fronts["range"][0] < 61 and of_fronts["range"][1] > 99
+    assert (compared / "fronts.svg").read_text().count("stroke-dasharray") >= 1
     shares = next(chart for chart in charts if chart["label"] == "share of hypervolume")
     assert shares["lines"]["loss=a"][1][-1] == pytest.approx(0.805)
     assert len(shares["lines"]["loss=a"][0]) == 20, "after every training"
@@ -390,7 +587,7 @@ def test_fronts_side_by_side_answer(compared: Path, browser: Any) -> None:
         chart.focus()
         page.keyboard.press("ArrowRight")
         said = page.locator("main > [aria-live=polite]").inner_text()
-        assert said.startswith("M parameters 1: what half of the seeds reach; loss=b: 63")
+        assert said.startswith("M parameters 1: what half of the seeds reach; true front: 70.00; loss=b: 63")
         assert "loss=a: 61" in said and "quartiles" in said
         page.keyboard.press("End")
         assert "loss=a: 81" in page.locator("main > [aria-live=polite]").inner_text()

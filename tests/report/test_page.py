@@ -261,7 +261,7 @@ def test_what_is_touched_in_a_chart_is_told_pinned_and_marked_elsewhere(
         assert "Pinned" in details.inner_text()
         assert rings.count() == 2 and rings.first.is_visible()
         row = page.locator("#trained tr.pinned")
-        assert row.count() == 1 and row.locator("button").get_attribute("aria-pressed") == "true"
+        assert row.count() == 1 and row.locator("button").first.get_attribute("aria-pressed") == "true"
         arch = details.locator("code").inner_text()
         assert row.locator("td").last.locator("[title]").get_attribute("title") == arch
         page.mouse.move(0, 0)
@@ -271,9 +271,12 @@ def test_what_is_touched_in_a_chart_is_told_pinned_and_marked_elsewhere(
         other = page.locator("#trained tbody tr").nth(7)
         other.hover()
         assert arch not in details.inner_text()
-        other.locator("button").press("Enter")
-        assert page.locator("#trained tr.pinned button").inner_text() == other.locator("button").inner_text()
-        other.locator("button").press(" ")
+        other.locator("button").first.press("Enter")
+        assert (
+            page.locator("#trained tr.pinned button").first.inner_text()
+            == other.locator("button").first.inner_text()
+        )
+        other.locator("button").first.press(" ")
         assert "The returned architecture" in details.inner_text(), "once more lets go"
 
 
@@ -316,7 +319,7 @@ def test_keys_move_from_point_to_point_and_pin_what_is_said(of_whole_space: Path
         curve.focus()
         assert "training 2, round 1 93.5" in told("ArrowRight") and "training 40, round 2" in told("End")
         told("Enter")
-        assert page.locator("#trained tr.pinned button").inner_text() == "40", (
+        assert page.locator("#trained tr.pinned button").first.inner_text() == "40", (
             "and what was pinned is in the table"
         )
         rounds.focus()
@@ -374,7 +377,7 @@ def test_the_page_searches_sorts_and_copies(of_whole_space: Path, browser: Any) 
         assert f"{count} of 15625 architectures match" in page.locator("#found").inner_text()
         untrained = page.locator("#trained tbody:last-of-type tr")
         assert untrained.count() == 30 and "not trained" in untrained.first.inner_text()
-        untrained.first.locator("button").click()
+        untrained.first.locator("button").first.click()
         assert "never" in page.locator("#details").inner_text()
         page.fill("#filter", "")
         assert untrained.count() == 0 and all(row.is_visible() for row in rows.all())

@@ -282,3 +282,32 @@ def test_without_networks_there_are_no_labels_by_default(tmp_path: Path) -> None
         "digits.params_m",
         "digits.flops_m",
     ]
+
+
+def energetic(arch: str) -> dict[str, float]:
+    large = arch.count("conv_3x3")
+    return {"accuracy": 60.0 + 5 * large + arch.count("skip"), "energy": 1.0 + 2 * large}
+
+
+def test_a_front_of_what_only_training_shows_starts_from_what_was_given(tmp_path: Path) -> None:
+    """By a function that trains cells which the table of the experiment does not know."""
+    best = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+    given = pd.DataFrame({"cell": [best], "top": [energetic(best)["accuracy"]], "joule": [13.0]})
+    given.to_csv(tmp_path / "given.csv", index=False)
+    folder = run_in(
+        tmp_path / "run",
+        "evaluator=function",
+        "evaluator.function=tests.run.test_pipeline:energetic",
+        "judge=none",
+        "search.front=[energy]",
+        f"search.given={tmp_path / 'given.csv'}",
+        "search.given_columns={arch: cell, accuracy: top, energy: joule}",
+    )
+    front = pd.read_parquet(folder / "front.parquet")
+    assert front.iloc[-1][["arch", "energy"]].tolist() == [best, 13.0]
+    observed = pd.read_parquet(folder / "observations.parquet")
+    assert observed["energy"].tolist() == [energetic(arch)["energy"] for arch in observed["arch"]]
+    predicted = pd.read_parquet(folder / "front_predicted.parquet")
+    assert predicted["predicted_energy"].notna().all() and not (folder / "front_true.parquet").exists()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["front"]["members"][-1]["costs"] == {"energy": 13.0} and summary["given"] == 1

@@ -297,6 +297,11 @@ def test_an_observed_cost_is_told_kept_and_predicted(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(front, opened.front())
 
 
+def test_a_cost_is_told_after_a_training_whose_name_is_a_little_like_a_label(tmp_path: Path) -> None:
+    opened = study(tmp_path, front=["energy"], weak_labels=labels(neg=labels()["price"] - 5))
+    assert opened.costs.observed == ["energy"]
+
+
 def test_a_cost_that_was_not_told_is_named(tmp_path: Path) -> None:
     opened = study(tmp_path, front={"energy": "min", "seconds": "min"})
     (first, *_) = opened.ask()
@@ -318,6 +323,16 @@ def test_a_cost_may_not_be_called_as_a_column_of_the_trials(tmp_path: Path) -> N
         study(tmp_path, front=["round"])
 
 
+def test_where_all_observed_costs_are_equal_the_objective_decides(tmp_path: Path) -> None:
+    opened = study(tmp_path, 20, front=["energy"])
+    while trials := opened.ask():
+        for trial in trials:
+            opened.tell(trial, quality(trial.choices), costs={"energy": 0.7})
+    every = [quality(OWN.choices(arch)) for arch in OWN.enumerate()]
+    (best,) = opened.front()["observed_accuracy"]
+    assert best == max(every) and best in opened.observations["observed_accuracy"][:12].tolist()
+
+
 @pytest.mark.parametrize("observed", [[2.0], [2.0, 2.0], [0.0, -1.0, 4.0]])
 def test_few_equal_and_negative_costs_are_predicted(observed: list[float]) -> None:
     archs = OWN.enumerate()
@@ -336,6 +351,62 @@ def test_a_raised_budget_keeps_observed_costs(tmp_path: Path) -> None:
     while trials := whole.ask():
         tell_all(whole, trials)
     pd.testing.assert_frame_equal(opened.observations, whole.observations)
+
+
+# --- what was given ---
+
+
+def test_a_front_starts_from_what_was_given(tmp_path: Path) -> None:
+    archs = OWN.enumerate()
+    best = max(archs, key=lambda arch: quality(OWN.choices(arch)))
+    opened = study(tmp_path, 6, given=pd.DataFrame({"arch": [archs[0], best], "accuracy": [70.0, 99.0]}))
+    assert set(opened.front()["arch"]) == {archs[0], best}, "before anything was trained"
+    told = finish(opened).observations
+    assert set(told["reason"]) == {"gains hypervolume"}, "from the first round on"
+    fronts = opened.fronts()
+    assert fronts["trained"].unique().tolist() == list(range(1, 7))
+    for _, its in fronts.groupby("trained"):
+        assert {archs[0], best} <= set(its["arch"]), "nothing is as cheap as the one, or as good as the other"
+    assert sorted(fronts.loc[fronts["trained"] == 6, "arch"]) == sorted(opened.front()["arch"])
+
+
+def test_a_given_cost_that_is_known_after_a_training_only_is_learned_from(tmp_path: Path) -> None:
+    archs = OWN.enumerate()[::4]
+    choices = list(map(OWN.choices, archs))
+    given = pd.DataFrame({"arch": archs, "accuracy": list(map(quality, choices)), "other": "text"})
+    opened = study(tmp_path, 8, front=["energy"], given=given.assign(energy=list(map(energy, choices))))
+    costs, true = opened.state.front_costs, [energy(OWN.choices(arch)) for arch in opened.state.archs]
+    assert costs is not None and np.corrcoef(np.log(costs[:, 0]), np.log(true))[0, 1] > 0.9
+    front = opened.front()
+    points = np.column_stack([-given["accuracy"], list(map(energy, choices))])
+    assert set(front["arch"]) == set(np.array(archs)[non_dominated(points)])
+    assert front["energy"].tolist() == [energy(OWN.choices(arch)) for arch in front["arch"]]
+    again = study(tmp_path, 8, front=None)
+    pd.testing.assert_frame_equal(again.front(), front)
+
+
+def test_what_is_given_without_such_a_cost_is_on_no_front(tmp_path: Path) -> None:
+    archs = OWN.enumerate()
+    given = pd.DataFrame({"arch": archs[:3], "accuracy": [70.0, 80.0, 90.0]})
+    with pytest.warns(
+        UserWarning, match="given: 3 without all of energy are learned from, and are on no front"
+    ):
+        opened = study(tmp_path, 8, front=["energy"], given=given)
+    assert opened.front().empty and opened.returned is not None and opened.returned.value == 90
+    with pytest.warns(UserWarning, match="given: 1 without all of energy"):
+        opened.give(pd.DataFrame({"arch": archs[3:5], "accuracy": 85.0, "energy": [np.nan, 3.0]}))
+    assert opened.front()["arch"].tolist() == [archs[4]]
+    (trial, *_) = opened.ask()
+    asked = pd.DataFrame({"arch": [trial.arch], "accuracy": 75.0})
+    with pytest.raises(UserError, match="the front needs energy of each training"):
+        opened.give(asked)
+    assert trial in opened.pending
+    with pytest.warns(UserWarning, match="1 were asked for and count as told"):
+        opened.give(asked.assign(energy=2.0))
+    assert opened.observations["energy"].tolist() == [2.0]
+    with pytest.warns(UserWarning, match="was not asked for; it is taken as given"):
+        opened.tell(archs[40], 60.0, costs={"energy": "1.5"})
+    assert opened.state.given["energy"].tolist()[-1] == 1.5
 
 
 # --- what is returned ---

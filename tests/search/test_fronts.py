@@ -183,3 +183,61 @@ def test_a_rule_for_fronts_needs_one(rule: Acquisition) -> None:
 def test_values_out_of_range(make: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_a_prediction_is_a_quantile_of_what_was_observed(tmp_path: Path) -> None:
+    some = study(tmp_path, HypervolumeGain())
+    trained(some)
+    predicted = some.predictions()
+    costs = pd.DataFrame({"price": list(map(price, SPACE.enumerate()))})
+    assert predicted["arch"].tolist() == some.state.archs and len(predicted) == 256
+    pd.testing.assert_frame_equal(predicted[["price", "size"]], costs.assign(size=costs["price"] ** 2))
+    observed = np.sort(some.observations["observed_accuracy"])
+    expected, low, high = predicted.iloc[:, 1:4].to_numpy().T
+    assert predicted.columns[1:4].tolist() == ["predicted_accuracy", "predicted_from", "predicted_to"]
+    assert (low <= expected).all() and (expected <= high).all() and (low < high).any()
+    assert observed[0] <= low.min() and high.max() <= observed[-1]
+    # Between two observed values lies what has as many of the observed below it.
+    positions = np.interp(expected, observed, np.arange(20))
+    true = np.array([quality(arch) for arch in SPACE.enumerate()])
+    untrained = ~predicted["arch"].isin(some.observations["arch"]).to_numpy()
+    assert np.corrcoef(positions[untrained], np.interp(true, observed, np.arange(20))[untrained])[0, 1] > 0.9
+    within = (low <= true) & (true <= high)
+    assert 0.4 < within[untrained].mean() <= 1
+
+
+def test_predictions_of_a_loss_are_in_its_unit(tmp_path: Path) -> None:
+    """Of losses, the negative of an accuracy, as of that: with the sides exchanged."""
+    frames = []
+    for name, sign in (("accuracy", 1), ("loss", -1)):
+        archs = SPACE.enumerate()
+        some = Study(
+            SPACE, 12, tmp_path / name, objective=f"{'max' if sign > 0 else 'min'} {name}", front=["price"],
+            weak_labels=pd.DataFrame({"arch": archs, "price": list(map(price, archs))}),
+            ranker=GaussianProcessRanker(SPACE),
+        )  # fmt: skip
+        while trials := some.ask():
+            for trial in trials:
+                some.tell(trial, sign * quality(trial.arch))
+        frames.append(some.predictions())
+    accuracy, loss = frames
+    np.testing.assert_array_equal(accuracy["predicted_accuracy"], -loss["predicted_loss"])
+    np.testing.assert_array_equal(accuracy["predicted_from"], -loss["predicted_to"])
+
+
+def test_what_is_known_after_a_training_only_is_predicted_under_that_name(tmp_path: Path) -> None:
+    some = Study(SPACE, 8, tmp_path, front=["energy"], weak_labels=[], ranker=GaussianProcessRanker(SPACE))
+    assert some.predictions().empty, "before anything was told"
+    while trials := some.ask():
+        for trial in trials:
+            some.tell(trial, quality(trial.arch), costs={"energy": 1 + price(trial.arch)})
+    predicted = some.predictions()
+    assert "energy" not in predicted and predicted["predicted_energy"].notna().all()
+
+
+@pytest.mark.parametrize("rule", [PredictedFront(), AcrossCosts(), BestAndRandom()])
+def test_a_rule_that_takes_scores_as_an_order_predicts_no_values(tmp_path: Path, rule: Acquisition) -> None:
+    some = study(tmp_path, rule)
+    trained(some)
+    predicted = some.predictions()
+    assert predicted.empty and {"arch", "predicted_accuracy"} < set(predicted.columns)

@@ -24,9 +24,9 @@ class RankingMetrics(SearchCallback):
     the unit of the objective; by default that is accuracy, in percent. Where epochs are counted there is
     `search/epochs`, of all trainings so far, and with a budget of epochs `search/stopped`, how many were stopped early.
 
-    Of a search with a front come `search/hypervolume`, what the front of all that was trained dominates of the box
-    between the ideal and the reference point (`acenas.ranking.fronts`, both of the observed front of all that is known,
-    or else of what was trained so far), and, where more is known, `search/hypervolume_share` of that front's.
+    Of a search with a front come `search/hypervolume`, what the front of all that was trained or given dominates of the
+    box between the ideal and the reference point (`acenas.ranking.fronts`, both of the observed front of all that is
+    known, or else of what was trained so far), and, where more is known, `search/hypervolume_share` of that front's.
 
     What pretraining alone reaches is logged as `search/…` after 0 trainings, too: the curve of a search begins there.
 
@@ -92,8 +92,9 @@ class RankingMetrics(SearchCallback):
                 logger.log_metrics(begins, 0)
 
     def _of_front(self, result: RoundResult) -> dict[str, float]:
-        """The hypervolume of what was trained so far, and its share of what is known."""
-        worked = result.observations.dropna(subset=[result.objective.column])
+        """The hypervolume of what was given and trained so far, and its share of what is known."""
+        both = [result.given, result.observations] if len(result.given) else [result.observations]
+        worked = pd.concat(both, ignore_index=True).dropna(subset=[result.objective.column])
         values = -result.objective.utility(worked[result.objective.column].to_numpy())
         costs = self.costs.with_observed(worked)[list(self.costs.front)].to_numpy() * self.costs.signs
         trained = np.column_stack([values, costs])

@@ -88,8 +88,8 @@ class RoundTable(SearchCallback):
 
     @override
     def on_round_end(self, result: RoundResult) -> None:
-        if result.given and not self._header_shown:
-            self.console.print(f"Given: {result.given} architectures, trained elsewhere.")
+        if len(result.given) and not self._header_shown:
+            self.console.print(f"Given: {len(result.given)} architectures, trained elsewhere.")
         now = time.monotonic()
         measured, objective = self.metrics.rounds.get(result.round, {}), result.objective
         names = {column: f"{result.stage}/{name}".format(objective.name) for column, name in METRIC.items()}
@@ -253,7 +253,7 @@ class RunProgress(pl.Callback, SearchCallback):
                 round=result.round,
                 trained=result.trained,
                 failed=len(result.failed),
-                given=result.given,
+                given=len(result.given),
                 budget=result.budget,
                 **others,
             )

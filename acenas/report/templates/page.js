@@ -43,27 +43,32 @@ const matches = (text, wanted) => wanted.every(word => text.toLowerCase().includ
 const words = text => text.toLowerCase().split(/\s+/).filter(Boolean);
 const textOf = row => find("[title]", row).reduce((text, named) => `${text} ${named.title}`, row.textContent);
 
-function copier(text, what = "copy") {
+function copier(text, what = "copy", properties = {className: "copy"}) {
   return button(
     what,
     async event => {
       const pressed = event.currentTarget;
+      let copied = true;
       try {
         await navigator.clipboard.writeText(text);
       } catch {
-        // an old browser, or one that asks first
-        const area = make("textarea", {value: text});
+        // an old browser, one that asks first, or a file that is opened without a server
+        const area = make("textarea", {value: text, className: "unseen"});
         document.body.append(area);
         area.select();
-        document.execCommand("copy");
+        copied = document.execCommand("copy");
         area.remove();
+        pressed.focus();
       }
-      pressed.textContent = "copied";
+      pressed.textContent = copied ? "copied" : "this browser does not let it be copied";
       setTimeout(() => (pressed.textContent = what), 1500);
     },
-    {className: "copy"},
+    properties,
   );
 }
+
+// The string of an architecture, or the beginning and end of it that are shown: a click copies it.
+const string = (arch, what = arch) => copier(arch, what, {className: "string", title: arch});
 
 // --- keys ---
 
@@ -323,6 +328,7 @@ function run(data) {
     rank = data.rank.slice(0, ranked);
   const observed = data.values[data.label],
     trainings = data.trained,
+    given = new Set(data.given),
     when = new Map();
   trainings.forEach(([place], n) => when.set(place, [...(when.get(place) ?? []), n]));
   const last = place => trainings[when.get(place)?.at(-1)]?.[1];
@@ -480,8 +486,18 @@ function run(data) {
 
   // What is known of one architecture, beside the charts.
   const panels = find(".details");
+  const guess = data.front?.predicted;
+  const guessed = place => {
+    if (guess?.value[place] == null) return [];
+    const [value, low, high] = [guess.value, ...guess.sides].map(column => shown(column[place], data.unit).split(" ")[0]);
+    return [
+      [guess.label, `${value} (${low} to ${high})`],
+      ...Object.entries(guess.costs).map(([name, column]) => [`predicted ${name}`, shown(column[place])]),
+    ];
+  };
   const factsOf = place => [
     ["predicted rank", shown(data.rank[place])],
+    ...guessed(place),
     ...Object.entries(data.values).map(([name, column]) => [
       name,
       shown(column[place], name.endsWith("(%)") ? "%" : ""),
@@ -490,7 +506,7 @@ function run(data) {
       `training ${n + 1}, round ${trainings[n][2]}`,
       data.why?.[n] ?? `${shown(trainings[n][1], data.unit)} (${trainings[n][3]})`,
     ]),
-    ...(when.has(place) ? [] : [["trained", "never"]]),
+    ...(when.has(place) ? [] : [["trained", given.has(place) ? "elsewhere (given)" : "never"]]),
   ];
   const inWords = place =>
     [...factsOf(place).map(([name, text]) => `${name.replace(" (%)", "")} ${text}`), data.arch[place]].join(", ");
@@ -502,10 +518,11 @@ function run(data) {
       make("h3", {
         textContent:
           (place === data.returned ? "The returned architecture" : place === pinned ? "Pinned" : "An architecture") +
+          (guess?.value[place] == null ? "" : ", predicted") +
           (member < 0 ? "" : `, member ${member} of the front`),
       }),
       ...(data.pictures[place] ? [make("img", {src: data.pictures[place], alt: `picture of ${arch}`})] : []),
-      make("p", {}, make("code", {textContent: arch})),
+      make("p", {}, make("code", {}, string(arch))),
       make(
         "dl",
         {},
@@ -548,13 +565,17 @@ function run(data) {
   }
   const touchable = row => {
     const place = row.place ?? placeOf(row),
-      head = row.cells[0];
+      head = row.cells[0],
+      last = row.lastElementChild;
+    last.replaceChildren(string(find("[title]", last)[0]?.title ?? last.textContent, last.textContent));
     head.replaceChildren(button(head.textContent, () => pin(place), {title: "pin it in the charts"}));
     row.addEventListener("mouseenter", () => hover(place));
     row.addEventListener("mouseleave", () => hover(null));
   };
   rows.forEach(touchable);
-  if (data.front) front({data, values: data.values[data.front.y], chart, ringed, when, near, touchable});
+  for (const code of find(".cells code")) code.replaceChildren(string(code.textContent));
+  const tried = new Set([...when.keys(), ...given]);
+  if (data.front) front({data, values: data.values[data.front.y], chart, ringed, tried, near, touchable});
   show();
 
   // The search marks matches of the whole space in the chart, and lists the best of those that were not trained.
@@ -687,8 +708,8 @@ function onTheirWay({data, trainings, chart, lit}) {
 // --- the front of a run ---
 
 // The chart of the front, its axes and the table of its members, beside the other charts of `run`.
-function front({data, values, chart, ringed, when, near, touchable}) {
-  const {costs, members, knee, train} = data.front,
+function front({data, values, chart, ringed, tried, near, touchable}) {
+  const {costs, members, knee, predicted, train} = data.front,
     places = new Map(data.arch.map((arch, place) => [arch, place]));
   const [box] = find("#front"),
     [select] = find("select", box),
@@ -699,7 +720,12 @@ function front({data, values, chart, ringed, when, near, touchable}) {
     bend = new Set(knee.map(arch => places.get(arch)));
   const better = (a, b) => a !== null && (b === null || data.sign * (a - b) > 0);
 
-  const seen = values.filter(each => each !== null).sort((a, b) => data.sign * (a - b));
+  // Of what was not trained values are known or predicted: the buttons of the legend switch them.
+  const shows = {predicted: predicted !== null, known: predicted === null},
+    guess = predicted?.value ?? values.map(() => null);
+  const y = place => (shows.known || tried.has(place) ? values[place] : null) ?? (shows.predicted ? guess[place] : null);
+
+  const seen = [...values, ...guess].filter(each => each !== null).sort((a, b) => data.sign * (a - b));
   const worst = [seen[Math.floor(seen.length * 0.05)], ...found.map(place => values[place])];
   const ends = [...worst.filter(each => each != null), seen.at(-1) ?? 0],
     margin = 0.05 * (Math.max(...ends) - Math.min(...ends)) || 0.05;
@@ -707,13 +733,13 @@ function front({data, values, chart, ringed, when, near, touchable}) {
   let u = null;
   function draw() {
     const cost = costs[select.selectedIndex],
-      xs = data.values[cost.name];
-    const known = xs.map((_, place) => place).filter(place => xs[place] !== null && values[place] !== null);
+      xs = data.values[cost.name].map((value, place) => value ?? predicted?.costs[cost.name]?.[place] ?? null);
+    const known = [...xs.keys()].filter(place => xs[place] !== null && (values[place] ?? guess[place]) !== null);
     const low = known.filter(place => xs[place] <= 0).length;
     log.disabled = low > 0;
     if (low) log.checked = false;
     unfit.textContent = low
-      ? `${low} of ${known.length} architectures have a ${cost.name} of zero or less: no logarithmic axis shows them.`
+      ? `${low} of ${known.length} architectures have zero or less of ${cost.name}: no logarithmic axis shows them.`
       : "";
     const order = known.sort((a, b) => xs[a] - xs[b]),
       rank = new Map(order.map((place, i) => [place, i]));
@@ -732,7 +758,7 @@ function front({data, values, chart, ringed, when, near, touchable}) {
       among = new Set(found),
       path = {paths: cost.sign > 0 ? steps : stepsBefore};
     const at = order.map(place => xs[place]),
-      trained = only(place => when.has(place)),
+      trained = only(place => tried.has(place)),
       of = only(place => among.has(place));
     const [least, most] = [at[0] ?? 0, at.at(-1) ?? 1],
       room = 0.03 * (most - least || Math.abs(most) || 1);
@@ -759,23 +785,43 @@ function front({data, values, chart, ringed, when, near, touchable}) {
       [
         {},
         dots(`${FADED}80`, 3),
+        dots(`${GREEN}80`, 3),
         dots(ORANGE, 7),
         line(BLUE, path),
         line(() => style("--ink"), {dash: [6, 4], width: 1.5, ...path}),
         dots(BLUE, 8),
         dots(RED, 12, "^"),
       ],
-      [at, order.map(place => values[place]), trained, best(found), best(truth), of, only(place => bend.has(place))],
+      [
+        at,
+        only(() => shows.known),
+        order.map(place => (shows.predicted ? guess[place] : null)),
+        trained,
+        best(found),
+        best(truth),
+        of,
+        only(place => bend.has(place)),
+      ],
       plot => {
         const i = near(plot, at, [
           [plot.data[1], 1],
+          [plot.data[2], 1],
           [trained, 0.5],
           [of, 0.1], // its points are larger
         ]);
         return i === null ? null : order[i];
       },
-      place => (rank.has(place) ? [xs[place], values[place]] : null),
+      place => (rank.has(place) ? [xs[place], y(place)] : null),
     );
+  }
+  for (const each of find("button[data-shows]", box)) {
+    const press = () => each.setAttribute("aria-pressed", shows[each.dataset.shows]);
+    each.addEventListener("click", () => {
+      shows[each.dataset.shows] = !shows[each.dataset.shows];
+      press();
+      draw();
+    });
+    press();
   }
   select.append(...costs.map(({name}) => make("option", {textContent: name})));
   select.addEventListener("change", draw);
@@ -825,6 +871,11 @@ function comparison(data) {
       );
       bands.push({series: [start + 2, start + 1], fill: `${colour}26`});
     }
+    const truth = chart.true ? columns.length : 0; // where it is among the columns, which are all at the same costs
+    if (truth) {
+      series.push(line(() => style("--ink"), {dash: [6, 4], width: 1.5, ...path}));
+      columns.push(chart.true);
+    }
     if (chart.best !== null) {
       series.push(line(FADED, {width: 1}));
       columns.push(columns[0].map(() => chart.best));
@@ -835,7 +886,7 @@ function comparison(data) {
     };
     const visible = () => drawn.map((method, i) => [method, 1 + 3 * i]).filter(([{name}]) => on(name));
     const most = holder.clientWidth < 450 ? 12 : 20,
-      widest = Math.max(...drawn.map(({name}) => short(name, most).length));
+      widest = Math.max(truth ? 10 : 0, ...drawn.map(({name}) => short(name, most).length));
     const u = plot(
       holder,
       {label: chart.x, range: [columns[0][0], columns[0].at(-1)]},
@@ -848,7 +899,10 @@ function comparison(data) {
         draw: u =>
           names(
             u,
-            visible().map(([{name, colour, marker}, at]) => [
+            [
+              ...visible(),
+              ...(truth ? [[{name: "true front", colour: style("--ink"), marker: "o"}, truth]] : []),
+            ].map(([{name, colour, marker}, at]) => [
               short(name, most),
               until(columns[at], columns[at].length - 1),
               colour,
@@ -868,6 +922,9 @@ function comparison(data) {
                 ? `${chart.x} ${+columns[0][i].toPrecision(4)}: what half of the seeds reach`
                 : `after ${columns[0][i]} ${chart.unit}`,
             }),
+            ...(columns[truth]?.[i] == null || !truth
+              ? []
+              : [make("div", {textContent: `true front: ${columns[truth][i].toFixed(chart.digits)}`})]),
             ...rows.map(([method, mean, low, high]) =>
               make(
                 "div",

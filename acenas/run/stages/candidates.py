@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from acenas.errors import UserError, near
+from acenas.errors import SLIP, UserError, near
 from acenas.evaluation import Evaluator, TableEvaluator
 from acenas.evaluation.command import CommandEvaluator, FunctionEvaluator
 from acenas.evaluation.costs import CostModel, CountedCosts, LatencyPredictor, TableCosts
@@ -70,7 +70,7 @@ def _cost_model(
     if task and name in COUNTED_COSTS:
         return CountedCosts(space, task.splits.num_classes, task.splits.image_shape, name)
     is_own = isinstance(evaluator, CommandEvaluator | FunctionEvaluator)
-    after = name == "seconds" or (is_own and not near(name, [*COUNTED_COSTS, "latency_ms"]))
+    after = name == "seconds" or (is_own and not near(name, [*COUNTED_COSTS, "latency_ms"], SLIP))
     if after and costs_in(cfg)[name] == "search.front":
         return None
     raise unknown_cost(cfg, name, columns)

@@ -95,6 +95,7 @@ def finished_search(
     told_by, dataset = teller_and_dataset(cfg, parts)
     archs = result.observations["arch"].to_list()
     trained = pd.Series(result.observations[objective.column].to_numpy(), index=archs)
+    given = result.given.set_index("arch")
     judge: Judge | None = instantiate_in(cfg.judge, folder / "trained") if cfg.judge else None
     test = None if judge is None else test_values(judge, costs, trained.dropna().index)
     reference = test if cfg.table else None
@@ -112,18 +113,19 @@ def finished_search(
         dataset=dataset,
         observations=result.observations,
         scores=result.scores,
-        observed=_series(*known).combine_first(trained),
+        observed=_series(*known).combine_first(trained).combine_first(given[objective.column]),
         test=test,
         seconds=seconds,
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
         limits=costs.at_most,
-        costs=costs.with_observed(result.observations),
+        costs=pd.concat([costs.with_observed(each) for each in (result.given, result.observations)]),
         cost_origins=costs.origins,
         objective=objective,
         given=result.given,
         front=costs.front,
         fronts=result.fronts,
+        predicted=result.predicted,
         known_costs=known_costs,
         spending=result.spending,
     )
@@ -172,9 +174,9 @@ def costs_of(archs: Sequence[str], cfg: DictConfig, parts: Parts) -> pd.DataFram
         return costs.rename(columns=lambda name: name.split(".")[1])
     if table is None:
         return pd.DataFrame(index=list(archs))
-    of_dataset, rows = str(cfg.table.observed).split(".")[0] + ".", table.rows(archs)
+    of_dataset, rows = str(cfg.table.observed).split(".")[0] + ".", table.find(archs)
     found = {
-        name.removeprefix(of_dataset): table.column(name)[rows]
+        name.removeprefix(of_dataset): np.where(rows >= 0, table.column(name)[rows], np.nan)
         for name in table.columns
         if name.startswith(of_dataset) and isinstance(parse_column(name), Parameters | Flops | Latency)
     }

@@ -260,7 +260,7 @@ def test_a_front_is_compared_by_its_hypervolume_at_each_budget(tmp_path: Path) -
     text = to_markdown(results, "random")
     assert "Hypervolume as a share of the true front's, after so many trainings" in text
     assert "IGD+ (lower is better), after so many trainings" in text
-    assert "Trainings needed for the mean test hypervolume_share of random after" in text
+    assert "Trainings needed for the mean share of hypervolume of random after" in text
     page = build_comparison_page(results, "Benchmark", reference="random")
     assert "IGD+" in page and "share of the true front&#39;s hypervolume (test values)" in page
     smaller, _ = Benchmark(methods, task, (6,), [7], common, conf_dir(), jobs=1).run(QUIET)
