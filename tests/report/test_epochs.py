@@ -299,6 +299,7 @@ def test_a_front_counts_those_that_were_stopped_as_all_else_does(tmp_path: Path)
     assert stopped > 0 and summary["trained"] == len(opened.observations)
     fronts = opened.fronts()
     told = opened.observations.reset_index(drop=True)
-    for trained, part in fronts.groupby("trained"):
+    for trained in fronts["trained"].unique().tolist():
+        part = fronts[fronts["trained"] == trained]
         assert told["state"][trained - 1] == "trained" and part["arch"].isin(told["arch"][:trained]).all()
     assert all("hypervolume" in point for point in summary["curve"])
