@@ -1,11 +1,11 @@
 """Trainings that are programs or functions: their results, failures, time limits, what is kept."""
 
 import json
-import os
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -472,7 +472,7 @@ def test_a_job_that_a_cluster_ends_is_no_failed_training(
     assert failed.failure.startswith("RuntimeError: SIGTERM;")
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # as jobs of SLURM do
     try:
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # other threads do not block it
         monkeypatch.setattr("acenas.evaluation.command.time.sleep", end)
         with pytest.raises(Ended):
             list(evaluator.results(ARCHS[:1]))
