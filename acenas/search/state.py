@@ -324,6 +324,10 @@ class StudyState:
         """Of the trials in a state."""
         return [int(number) for number in self.trials.index[self.trials["state"] == state]]
 
+    def drop(self, state: str) -> None:
+        """Forgets the trials in a state, which are the last ones."""
+        self.trials = self.trials[self.trials["state"] != state]
+
     def update(self, rows: Sequence[int], name: str, values: Mapping[str, Any]) -> None:
         """Sets columns of some rows of a file."""
         for column, value in values.items():

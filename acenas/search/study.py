@@ -494,8 +494,13 @@ class Study:
             self._fit_last()
 
     def close(self) -> pd.DataFrame:
-        """The observations, with what is returned after each; written for the report."""
+        """The observations, with what is returned after each; written for the report.
+
+        What no epochs were left for is not among them: a larger budget chooses it again.
+        """
         with self._transaction():
+            if self._is_done():
+                self.state.drop(QUEUED)
             told = self.state.told
             returned = self.search.returned(
                 self.space,
@@ -577,9 +582,12 @@ class Study:
 
     def _rounds_alike(self, smaller: int) -> int:
         """The rounds so far that a search of this budget begins with, where it was `smaller` trainings before."""
-        trials = self.state.trials  # what there were no epochs left for was not asked
-        cut = trials["round"][trials["state"] == QUEUED]
-        return min([self.search.rounds_alike(smaller), *(int(number) - 1 for number in cut)])
+        if self.budget_epochs is None:
+            return self.search.rounds_alike(smaller)
+        sizes = self.state.trials.groupby("round").size().tolist()
+        whole = [size == self.search.round_size(sum(sizes[:i])) for i, size in enumerate(sizes)]
+        whole = [*whole[:-1], whole[-1] and not self.state.numbers(QUEUED)] if whole else []
+        return min(self.search.rounds_alike(smaller), [*whole, False].index(False))
 
     def _check_budget(self) -> None:
         """Raises `UserError` where there are fewer architectures than the budget, or epochs than a training has."""

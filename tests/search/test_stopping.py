@@ -131,8 +131,14 @@ def test_another_process_goes_on_after_each_epoch(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(study(killed, 5 * FULL).observations, whole)
 
 
-def test_a_raised_budget_asks_what_a_larger_one_would_have(tmp_path: Path) -> None:
-    trained(study(tmp_path / "raised", 6.5 * FULL))
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_raised_budget_asks_what_a_larger_one_would_have(tmp_path: Path, closed: bool) -> None:
+    smaller = trained(study(tmp_path / "raised", 6.5 * FULL))
+    assert smaller.state.numbers("queued"), "a round is cut"
+    if closed:
+        smaller.close()
+        kept = pd.read_parquet(tmp_path / "raised" / "observations.parquet")
+        assert set(kept["state"]) <= {"trained", "stopped"} and (kept["returned"] != "").all()
     raised = trained(study(tmp_path / "raised", 12 * FULL))
     fresh = trained(study(tmp_path / "fresh", 12 * FULL))
     columns = ["arch", "round", "reason", "state", "observed_accuracy", "epochs"]
