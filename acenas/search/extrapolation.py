@@ -144,9 +144,8 @@ class Regressions(Extrapolation):
         """To the level `then`, from that of `epochs` before it; None where fewer than two trainings reached both."""
         rows = []
         for arch, curve in past.curves.items():
-            value = (
-                at_level(curve, epochs, then.epochs) if epochs else 0.0
-            )  # before the first one there is none
+            # Before the first level there is no value, and the score alone tells.
+            value = at_level(curve, epochs, then.epochs) if epochs else 0.0
             later = at_level(curve, then.epochs, then.until)
             if value is not None and later is not None:
                 rows.append((value, past.expected[arch], later))

@@ -125,9 +125,8 @@ class Fitting:
             return [], np.zeros(0)
         past = self.state.past(number + 1)
         found = self.stopping.extrapolation.utilities(past, self.stopping.lengths(past.full), stopped)
-        return [arch for arch, value in zip(stopped, found, strict=True) if np.isfinite(value)], found[
-            np.isfinite(found)
-        ]
+        told = np.isfinite(found)
+        return [arch for arch, keep in zip(stopped, told.tolist(), strict=True) if keep], found[told]
 
     def score(self, archs: Sequence[str]) -> NDArray[np.floating]:
         """`[n]`: scores of other architectures, in canonical form, by the last fit."""

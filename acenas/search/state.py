@@ -274,7 +274,7 @@ class StudyState:
         return found
 
     def past(self, number: int) -> Past:
-        """What the curves told when round `number` began: the same whatever came since."""
+        """What the curves told when round `number` began, whatever came since; and all that was given, in full."""
         of_round = self.trials[self.trials["round"] == number]
         points = self.curves.iloc[: int(of_round["points"].max()) if len(of_round) else None]
         points = points[(points["round"] < number) & (points["round"] != WAITING)]
@@ -287,10 +287,16 @@ class StudyState:
         first = points.groupby("arch", sort=False)["round"].min()
         archs, rounds = [*curves, *of_round["arch"]], [*first.reindex(list(curves)), *of_round["round"]]
         expected = self.scores_before(archs, np.array(rounds, np.int64))
+        scores = dict(zip(archs, expected.tolist(), strict=True))
         assert self.epochs is not None
-        return Past(
-            self.epochs, curves, dict(zip(archs, expected.tolist(), strict=True)), self.objective.sign
+        given, utilities = (
+            self.given["arch"].tolist(),
+            self.objective.utility(self.given[self._column].to_numpy()),
         )
+        in_full = {
+            arch: [(self.epochs, value)] for arch, value in zip(given, utilities.tolist(), strict=True)
+        }
+        return Past(self.epochs, in_full | curves, dict.fromkeys(given, 0.0) | scores, self.objective.sign)
 
     def curve(self, arch: str) -> Curve:
         """What the training of `arch` has reported so far."""

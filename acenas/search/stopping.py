@@ -167,9 +167,7 @@ class Halving(Stopping):
             seen = sorted((value for value in reached if value is not None), reverse=True)
             # with its own value there are one more: it goes on where it is among the first of these
             first = int((len(seen) + 1) / self.rate)
-            least.append(
-                (epochs, until, seen[first - 1] if first and len(seen) + 1 >= self.rate else -np.inf)
-            )
+            least.append((epochs, until, seen[first - 1] if first else -np.inf))
         return HalvingRule(least, past.sign, {arch: self._bracket(arch) for arch in archs})
 
     def _bracket(self, arch: str) -> int:

@@ -162,6 +162,14 @@ def test_the_ranker_learns_of_stopped_trainings_what_they_would_have_shown(tmp_p
     assert np.abs(expected - truth).mean() < 0.5 * np.abs(last - truth).mean()
 
 
+def test_what_was_given_is_to_be_improved(tmp_path: Path) -> None:
+    given = pd.DataFrame({"arch": ARCHS[:1], "accuracy": [99.0]})
+    asked = study(tmp_path, given=given)
+    assert asked.state.past(1).best == 99.0
+    trained(asked)
+    assert asked.state.past(2).best == 99.0
+
+
 def test_a_failed_training_pays_what_it_reported(tmp_path: Path) -> None:
     asked = study(tmp_path)
     one, other, third, *_ = asked.ask()
