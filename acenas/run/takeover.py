@@ -12,8 +12,10 @@ from omegaconf import DictConfig
 from rich import get_console
 
 from acenas.errors import UserError
+from acenas.evaluation.jobs import RESULT
 from acenas.files import lock_of, read_frame
 from acenas.report.live import CSVMetrics
+from acenas.report.runs import is_running
 from acenas.run.config import config_in, run_hash
 from acenas.search.description import STUDY, read_description
 from acenas.search.state import ATTRIBUTES, ENDED
@@ -66,9 +68,12 @@ def _copy(other: Path, folder: Path) -> int:
                     if (other / stage).exists():
                         shutil.copytree(other / stage, folder / stage, dirs_exist_ok=True)
         (folder / "trained").mkdir(exist_ok=True)
-        for result in other.glob("trained/*/result.json"):
-            training = folder / "trained" / result.parent.name
-            shutil.copytree(result.parent, training, copy_function=_link, dirs_exist_ok=True)
+        for training in other.glob("trained/[!.]*/"):
+            is_whole = (training / RESULT).exists()
+            if is_whole or not is_running(other):  # one that was stopped or killed goes on, in either run
+                copied = folder / "trained" / training.name
+                copy = _link if is_whole else shutil.copy2
+                shutil.copytree(training, copied, copy_function=copy, dirs_exist_ok=True)
         for settings in other.glob("trained/*.json"):
             shutil.copy2(settings, folder / "trained" / settings.name)
         for name in (f"{name}.parquet" for name in ATTRIBUTES):
@@ -94,7 +99,7 @@ def _copy_metrics(other: Path, folder: Path) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """A file that is ready is never written again, so both runs can have the same."""
+    """A file of a training that is done is never written again, so both runs can have the same."""
     try:
         os.link(source, target)
     except OSError:  # another disk, or there already

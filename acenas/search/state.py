@@ -134,6 +134,7 @@ class StudyState:
         self.archs = archs
         self._position = {arch: i for i, arch in enumerate(self.archs)}
         self._distinct: NDArray[np.int64] | None = None
+        self._normal: dict[str, NDArray[np.float64]] = {}
 
     @property
     def candidates(self) -> NDArray[np.int64]:
@@ -268,7 +269,9 @@ class StudyState:
         found, positions = np.zeros(len(archs)), self.positions_of(archs)
         for name in self.scores.columns[1:]:  # in the order of the fits: later ones replace earlier ones
             number = int(name.removeprefix("round_")) if name.startswith("round_") else 0
-            scores = normal_scores(self.scores[name].to_numpy())[positions]
+            if name not in self._normal:  # a round asks for those of all fits before it
+                self._normal[name] = normal_scores(self.scores[name].to_numpy())
+            scores = self._normal[name][positions]
             later = (rounds > number) & np.isfinite(scores)
             found[later] = scores[later]
         return found

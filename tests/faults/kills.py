@@ -79,6 +79,12 @@ _LIVE = (
     "logger.mode=disabled",
     *_RANKER,
 )
+_STOPPED = (
+    "search.budget=null",
+    "search.budget_epochs=12",
+    "search/stopping=halving",
+    "search.stopping.levels=2",
+)
 _SWEEP = ("acenas", "-m", *_TABLE[1:], "seed=0,1")
 _CELL = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
 _FINAL = (
@@ -112,6 +118,7 @@ JOBS = {
     "final": Job(_FINAL, 6),
     "supernet": Job((*_LIVE, "table=nb201_digits", "evaluator=table", "judge=table"), 3),
     "live": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=1"), 2),
+    "epochs": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=1", *_STOPPED)),
     "workers": Job((*_LIVE, "table=none", "evaluator.checkpoint_seconds=0", "evaluator.jobs=2"), 0.5),
     "wandb": Job((*_TABLE[:2], "logger.mode=offline", *_RANKER)),
     "export": Job(("acenas.export", "{final}", "--out", "exported"), 5),
@@ -247,10 +254,11 @@ class Faults:
 
         Takes and returns the stages that are left to do, with their seconds.
         """
-        # Half of the moments are spread over the run, half over one of its stages: some take a blink only.
+        # Half of the moments are spread over the run, half over the stage that was hit least: some take a blink only.
         wanted, seconds = None, self.chance.uniform(0, sum(left.values()))
         if self.chance.random() < 0.5:
-            wanted = self.chance.choice(list(left))
+            hit = Counter(row["stage"] for row in self.rows("kills") if row["job"] == name)
+            wanted = min(left, key=lambda stage: (hit[stage], self.chance.random()))
             seconds = self.chance.uniform(0, left[wanted])
         while command.status() is None and wanted not in (None, stage_of(command.cwd, name)):
             time.sleep(0.01)

@@ -1,5 +1,6 @@
 """A run with a larger budget takes over the trainings of a smaller one, and becomes what a fresh one is."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -52,3 +53,46 @@ def test_only_from_a_run_that_differs_in_nothing_else(tmp_path: Path) -> None:
     assert take_over(larger) == 0
     (larger / "config.yaml").write_text((larger / "config.yaml").read_text().replace("seed: 1", "seed: 0"))
     assert take_over(larger) == 6
+
+
+PROGRAM = """
+import os, sys, time
+arch, checkpoint = sys.argv[1:]
+done = int(open(checkpoint).read()) if os.path.exists(checkpoint) else 0
+for epoch in range(done + 1, 10):
+    print(epoch, arch.count("conv") + epoch / 10, flush=True)
+    open(checkpoint, "w").write(str(epoch))
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.slow
+def test_trainings_that_were_stopped_can_go_on_from_their_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(PROGRAM)
+    more = [
+        "table=none",
+        "evaluator=command",
+        f"evaluator.command='{sys.executable} {tmp_path / 'train.py'} {{arch}} {{checkpoint}}'",
+        "evaluator.epochs=9",
+        "evaluator.jobs=4",
+        "search=random",
+        "search.budget=null",
+        "search.per_round=2",
+        "search/stopping=halving",
+        "weak_labels=[]",
+        "logger.mode=disabled",
+    ]
+    with without_figures():
+        smaller, larger = (
+            acenas.search(
+                "nb201", folder=tmp_path / "runs", overrides=[*more, f"search.budget_epochs={epochs}"]
+            )
+            for epochs in (45, 90)
+        )
+    kept = {file.parent.name: file for file in smaller.folder.glob("trained/*/checkpoint")}
+    stopped = {name: file for name, file in kept.items() if not (file.parent / "result.json").exists()}
+    assert stopped and len(kept) > len(stopped)
+    for name, file in stopped.items():
+        taken = larger.folder / "trained" / name / "checkpoint"
+        assert int(taken.read_text()) >= int(file.read_text())
+        assert not taken.samefile(file), "going on in one run would change the other"
