@@ -47,7 +47,7 @@ from acenas.report.curves import (
 from acenas.report.figures import figure_bytes
 from acenas.report.identity import identity_of
 from acenas.report.page import PAGES, Cell, as_element, packed, picture, plain
-from acenas.report.runs import points
+from acenas.report.runs import PAGE, points
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import cost_unit
 
@@ -304,7 +304,7 @@ def _runs(results: pd.DataFrame, relative_to: Path | None) -> tuple[list[str], l
     of_costs = {cost: decimals(ends[cost], 3) for cost in costs}
     rows = []
     for row in ends.to_dict("records"):
-        report = Path(row["folder"]) / "report.html"
+        report = Path(row["folder"]) / PAGE
         link = _link(report, relative_to) if relative_to is not None and report.exists() else None
         who = identity_of(report.parent)
         rows.append(

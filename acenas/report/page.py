@@ -30,7 +30,7 @@ from acenas.report.figures import (
 )
 from acenas.report.front import best_predicted, front_members, front_metrics, predicted, true_front
 from acenas.report.identity import Identity, identity_of, seconds_in_words
-from acenas.report.runs import difference
+from acenas.report.runs import PAGE, difference
 from acenas.report.summary import (
     FinishedSearch,
     best_architectures,
@@ -130,10 +130,7 @@ def write_report(
     best = best_architectures(search)
     fronts = [*front_members(search)["arch"], *true_front(search)] if search.front else []
     wanted = [*best["arch"], *fronts, *best_architectures(search, PICTURES)["arch"]]
-    count = (
-        len(best) if identity_of(folder).benchmark else PICTURES
-    )  # of hundreds of searches nobody looks at each
-    drawn = {arch: draw(arch) for arch in list(dict.fromkeys(wanted))[:count]}
+    drawn = {arch: draw(arch) for arch in list(dict.fromkeys(wanted))[:PICTURES]}
     pictures = [figure_bytes(drawn[arch], "png") for arch in best["arch"]]
     plots = {"search_curve": search_curve(search), "ranking": score_scatter(search)}
     if search.front:
@@ -151,7 +148,7 @@ def write_report(
     costs = _with_those_of_front(search, pd.DataFrame() if properties is None else properties)
     images = {arch: picture(figure) for arch, figure in drawn.items()}
     page = _page(folder, search, best, elements, told, images, configuration, costs, train, train_member)
-    write_text(folder / "report.html", page)
+    write_text(folder / PAGE, page)
     return pictures
 
 

@@ -16,6 +16,9 @@ from acenas.files import Kind, check_kind, is_held, number, read_json, reading, 
 SUMMARY = "summary.json"
 """Written last: it says that a run is done."""
 
+PAGE = "report.html"
+"""Of a finished search; a benchmark makes none unless it is asked to."""
+
 OVERRIDES = ".hydra/overrides.yaml"
 """What the configuration was composed with; Hydra's own name, as in the folders of other programs."""
 
@@ -71,6 +74,16 @@ def state(folder: Path) -> tuple[str, str]:
             lines = (folder / file).read_text(encoding="utf-8", errors="replace").strip().splitlines()
             return name, lines[0] if lines else ""
     return "stopped", ""
+
+
+def is_done(folder: Path, page: bool) -> bool:
+    """Whether the run is done; with a `page` only where that is there, too, if it is one of a search.
+
+    Raises:
+        UserError: where its summary is damaged.
+    """
+    summary = finished(folder)
+    return summary is not None and (not page or "returned" not in summary or (folder / PAGE).exists())
 
 
 def finished(folder: Path) -> dict[str, Any] | None:

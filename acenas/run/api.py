@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from acenas.errors import UserError
 from acenas.files import write_text
 from acenas.report import runs
-from acenas.report.runs import finished
+from acenas.report.runs import finished, is_done
 from acenas.run.command_line import as_meant, checked_config
 from acenas.run.config import instantiate, other_run, run_folder
 from acenas.run.folder import FolderInUseError, FolderRemovedError, clear, only_process, remove_if_unused
@@ -128,6 +128,7 @@ def complete(
     overrides: Sequence[str] = (),
     trial: Trial | None = None,
     named: tuple[str, str] | None = None,
+    page: bool = True,
 ) -> dict[str, Any] | None:
     """Runs a checked `cfg` in `folder`, goes on with it, or does nothing where it is done.
 
@@ -137,6 +138,7 @@ def complete(
         overrides: That `cfg` was composed with; reports name the run by them.
         trial: Of a hyper-parameter search; see `acenas.run.pipeline.run`.
         named: Method and task, where the run is one of a benchmark.
+        page: Whether a search gets its `report.html`, with figures; one that is done without gets it now.
 
     Returns:
         The summary; None where a hyper-parameter search gave the run up.
@@ -150,7 +152,7 @@ def complete(
         with only_process(folder):
             if cfg.fresh:
                 clear(folder)
-            if not finished(folder):
+            if not is_done(folder, page):
                 write_text(folder / runs.OVERRIDES, OmegaConf.to_yaml(OmegaConf.create([*overrides])))
                 collecting = gc.isenabled()
                 gc.disable()  # nothing that is made while modules are imported is garbage: a tenth of the time
@@ -166,7 +168,7 @@ def complete(
 
                 if collecting:
                     gc.enable()
-                run(cfg, folder, trial, named)
+                run(cfg, folder, trial, named, page)
     except FolderRemovedError:
         if not (folder / runs.LOCK).exists():  # what was written since is not whole
             shutil.rmtree(folder, ignore_errors=True)

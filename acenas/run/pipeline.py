@@ -29,12 +29,16 @@ from acenas.run.takeover import take_over
 
 
 def run(
-    cfg: DictConfig, folder: Path, trial: Trial | None = None, named: tuple[str, str] | None = None
+    cfg: DictConfig,
+    folder: Path,
+    trial: Trial | None = None,
+    named: tuple[str, str] | None = None,
+    page: bool = True,
 ) -> None:
     """Runs what `cfg` asks for in `folder`, or goes on with it. Raises `UserError` where it cannot run.
 
     `trial` makes what watches the search for a hyper-parameter search, and may give the run up; `named` are method and
-    task, where the run is one of a benchmark.
+    task, where the run is one of a benchmark; `page` says whether a search gets its page.
     """
     values: Any = OmegaConf.to_container(cfg, resolve=True)
     if (
@@ -65,14 +69,20 @@ def run(
         take_over(folder)
     loggers = loggers_of(cfg, folder, who, hashes)
     try:
-        finish(folder, _stages(cfg, folder, parts, clock, loggers, trial) | clock.summary())
+        finish(folder, _stages(cfg, folder, parts, clock, loggers, trial, page) | clock.summary())
     except PrunedError as reason:
         write_text(folder / PRUNED, f"{reason}\n")
         print(f"Given up: {reason}.")
 
 
 def _stages(
-    cfg: DictConfig, folder: Path, parts: Parts, clock: Clock, run_loggers: Any, trial: Trial | None
+    cfg: DictConfig,
+    folder: Path,
+    parts: Parts,
+    clock: Clock,
+    run_loggers: Any,
+    trial: Trial | None,
+    page: bool,
 ) -> dict[str, Any]:
     """Every stage that is not done yet; returns the summary."""
     space, costs, progress = parts.space, parts.costs, RunProgress(status=clock.status)
@@ -94,7 +104,7 @@ def _stages(
             sources = label_sources(cfg, parts.labels, labels, counted)
             found = search(cfg, folder, parts, pool, sources, known, progress, loggers, clock, trial)
             with clock.stage("report"):
-                result |= report(cfg, folder, parts, known, found, clock.seconds, loggers)
+                result |= report(cfg, folder, parts, known, found, clock.seconds, loggers, page)
         if cfg.final:
             with clock.stage("final"):
                 result["final"] = final.train(cfg, folder, result, progress, loggers)

@@ -25,7 +25,7 @@ from acenas.executors.progress import show_progress
 from acenas.files import read_frame
 from acenas.report.epochs import paid
 from acenas.report.finished import FinishedRun, by_epochs, results_of_front, results_of_run
-from acenas.report.runs import finished
+from acenas.report.runs import finished, is_done
 from acenas.run.api import complete
 from acenas.run.command_line import sentences
 from acenas.run.config import (
@@ -88,6 +88,7 @@ class Benchmark:
         conf_dir: the folder of the configs.
         most: the largest budget of some of the tasks.
         jobs: runs at a time, each of one thread; None for one per core.
+        pages: whether each search gets its page, which takes seconds.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Benchmark:
         conf_dir: str,
         most: Mapping[str, int] | None = None,
         jobs: int | None = None,
+        pages: bool = False,
     ) -> None:
         self.methods = methods
         self.tasks = tasks
@@ -108,6 +110,7 @@ class Benchmark:
         self.common = tuple(common)
         self.conf_dir = conf_dir
         self.most = most or {}
+        self.pages = pages
         self.workers = cpu_count() if jobs is None else jobs
 
     def jobs(self) -> list[Job]:
@@ -155,10 +158,10 @@ class Benchmark:
             why = next(iter(absent.values()))
             console.print(f"Left out: {', '.join(absent)}; {why}", markup=False, soft_wrap=True)
         jobs = self.jobs()
-        done = {job: _finished(job, self.conf_dir) for job in jobs}
+        done = {job: _finished(job, self.conf_dir, self.pages) for job in jobs}
         missing = [job for job, folder in done.items() if not folder]
         by_name = {Path(str(job)): job for job in missing}
-        work = {name: partial(_attempt, job, self.conf_dir) for name, job in by_name.items()}
+        work = {name: partial(_attempt, job, self.conf_dir, self.pages) for name, job in by_name.items()}
         rest = LocalProcesses().run(work, Path(), self.workers)
         failed: dict[Job, str] = {}
         shown = show_progress(rest, len(jobs), len(jobs) - len(missing), console, "ran", "searches")
@@ -294,20 +297,21 @@ def _config(job: Job, conf_dir: str) -> DictConfig:
     return cfg
 
 
-def _finished(job: Job, conf_dir: str) -> Path | None:
+def _finished(job: Job, conf_dir: str, page: bool) -> Path | None:
     """The folder of the job's run where that is done."""
     folder = run_folder(_config(job, conf_dir))
-    return folder if finished(folder) else None
+    return folder if is_done(folder, page) else None
 
 
-def _attempt(job: Job, conf_dir: str) -> Path | str:
+def _attempt(job: Job, conf_dir: str, page: bool) -> Path | str:
     """Makes one run, in a process of its own; its folder, or the last lines of what went wrong."""
     try:
         cfg = _config(job, conf_dir)
         check_config(cfg)
         folder = run_folder(cfg)
         with one_thread(), redirect_stdout(None):
-            complete(cfg, folder, [*job.overrides, f"seed={job.seed}"], named=(job.method, job.task))
+            overrides = [*job.overrides, f"seed={job.seed}"]
+            complete(cfg, folder, overrides, named=(job.method, job.task), page=page)
         return folder
     except UserError as error:
         return str(error)

@@ -92,6 +92,7 @@ def compare(cfg: DictConfig, folder: Path) -> int:
         conf_dir(),
         cfg.define.most,
         cfg.jobs,
+        cfg.pages,
     )
     results, failed = benchmark.run(console)
     if len(results):

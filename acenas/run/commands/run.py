@@ -24,7 +24,7 @@ from acenas.errors import UserError, unwritable
 from acenas.executors.launcher import launched_rank
 from acenas.files import is_full, reading
 from acenas.report.identity import identity_of
-from acenas.report.runs import MADE_AGAIN, STATUS, SUMMARY, finished, headline
+from acenas.report.runs import MADE_AGAIN, PAGE, STATUS, SUMMARY, finished, headline
 from acenas.run.api import complete
 from acenas.run.command_line import run_application, sentences
 from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
@@ -110,7 +110,7 @@ def _begins(cfg: DictConfig, folder: Path) -> str:
 
 def _next(cfg: DictConfig, folder: Path, summary: Mapping[str, Any]) -> Iterator[str]:
     """The page to open, and what can be done with what was found."""
-    if (folder / "report.html").exists():
+    if (folder / PAGE).exists():
         yield f"Page: {folder / 'report.html'}"
     if cfg.search and not cfg.final and "returned" in summary:
         yield f"Compare it with others: python -m acenas.report {folder.parent}"

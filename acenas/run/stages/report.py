@@ -19,6 +19,7 @@ from acenas.evaluation import Judge, TableJudge
 from acenas.report.front import front_metrics, write_front
 from acenas.report.live import log_result, log_table
 from acenas.report.page import write_report
+from acenas.report.runs import PAGE
 from acenas.report.summary import FinishedSearch, best_architectures, build_summary, round_metrics
 from acenas.run.config import instantiate_in, objective_of, trains_architectures
 from acenas.run.networks import final_command, member_command
@@ -42,6 +43,7 @@ def report(
     result: SearchResult,
     seconds: Mapping[str, float],
     loggers: Sequence[Logger],
+    page: bool,
 ) -> dict[str, Any]:
     """Writes figures and page; returns the search's part of the summary.
 
@@ -53,6 +55,7 @@ def report(
         result: What the search left behind.
         seconds: Of each stage so far.
         loggers: Where metrics go.
+        page: Whether figures and page are made: of the hundreds of searches of a benchmark nobody looks at each.
     """
     search = finished_search(cfg, folder, parts, known, result, seconds)
     for row in round_metrics(search):
@@ -70,15 +73,17 @@ def report(
     # observed: the noise of a training is seen through.
     of_table = search.scores["arch"].to_list() if parts.task is None else []
     costs = costs_of(list(dict.fromkeys([*best["arch"], search.returned, *of_table])), cfg, parts)
-    written = OmegaConf.to_yaml(cfg, resolve=True)
-    train = final_command(cfg, folder, parts.space, search.returned)
-    of_member = member_command(train, folder)
-    pictures = write_report(folder, search, parts.space.draw, written, costs, train, of_member)
-    log_table(loggers, "report/best_architectures", best.join(costs, on="arch"), pictures)
     summary = build_summary(search)
     summary["returned"]["costs"] = costs.loc[search.returned].dropna().to_dict()
+    pictures: list[bytes] = []
+    if page:
+        written = OmegaConf.to_yaml(cfg, resolve=True)
+        train = final_command(cfg, folder, parts.space, search.returned)
+        of_member = member_command(train, folder)
+        pictures = write_report(folder, search, parts.space.draw, written, costs, train, of_member)
+    log_table(loggers, "report/best_architectures", best.join(costs, on="arch"), pictures)
     picture = dict(zip(best["arch"], pictures, strict=False)).get(search.returned)
-    log_result(loggers, summary, folder / "report.html", picture)
+    log_result(loggers, summary, folder / PAGE, picture)
     return summary
 
 

@@ -13,7 +13,7 @@ from acenas.errors import shortened
 from acenas.evaluation import Evaluator
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
-from acenas.report.identity import Identity, identity
+from acenas.report.identity import Identity, identity, read_identity
 from acenas.run.config import AUTO, choice_of, instantiate, instantiate_in, objective_of
 from acenas.run.networks import final_training
 from acenas.run.parts import Parts
@@ -64,6 +64,9 @@ def _search_of(cfg: DictConfig) -> DictConfig:
 def name_run(cfg: DictConfig, folder: Path, task: str, named: tuple[str, str] | None) -> Identity:
     """What the run in `folder` is called, which is written there; `named` as in `acenas.run.pipeline.run`."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
+    before = read_identity(folder)
+    if named is None and before is not None and before.benchmark:  # it stays one of the benchmark
+        named = before.method, before.task
     own = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
     who = identity(folder, cfg.experiment, task, cfg.seed, own, named)
     who.write(folder)
