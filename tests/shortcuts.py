@@ -12,15 +12,21 @@ from pathlib import Path
 import pytest
 
 from acenas.executors import LocalProcesses
+from acenas.report.runs import PAGE
 from acenas.run.commands.run import main
 from tests.executors.work import ThisProcess
 
 
 @contextmanager
 def without_figures() -> Iterator[None]:
-    """Runs write no figures and no page."""
+    """Runs write no figures, and a page of nothing."""
+
+    def nothing(folder: Path, *_: object) -> list[bytes]:
+        (folder / PAGE).touch()
+        return []
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("acenas.run.stages.report.write_report", lambda *_: [])
+        patch.setattr("acenas.run.stages.report.write_report", nothing)
         yield
 
 

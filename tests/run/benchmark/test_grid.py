@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 from rich.console import Console
 
+import acenas
 from acenas.errors import UserError
 from acenas.executors import LocalProcesses, Lost
 from acenas.report.comparison import to_markdown
@@ -69,6 +70,29 @@ def test_its_runs_know_that_they_are_of_a_benchmark(found: tuple[Path, pd.DataFr
         who = read_identity(Path(str(folder)))
         assert who is not None and (who.method, who.task, who.seed) == (method, "digits", 7)
         assert who.benchmark and "search=random" in who.command and who.command.endswith(" seed=7")
+
+
+def test_searches_have_a_page_where_it_is_asked_for(tmp_path: Path) -> None:
+    once = benchmark(tmp_path, budgets=(6,), once=RANDOM)
+    with in_this_process():
+        results, _ = once.run(QUIET)
+        folder = Path(results["folder"].iloc[0])
+        assert not (folder / "report.html").exists() and not list(folder.glob("*.svg"))
+        before = (folder / "observations.parquet").read_bytes()
+        once.pages = True
+        with_pages, _ = once.run(QUIET)
+    assert "<html" in (folder / "report.html").read_text() and (folder / "search_curve.svg").exists()
+    assert (folder / "observations.parquet").read_bytes() == before
+    of_clocks = ["cpu_seconds", "seconds"]
+    pd.testing.assert_frame_equal(results.drop(columns=of_clocks), with_pages.drop(columns=of_clocks))
+    for file in (folder / "summary.json", folder / "report.html"):  # a person asks for what is lost
+        file.unlink()
+        assert (
+            acenas.search("nb201", folder=tmp_path, seed=7, budget=6, overrides=[*TASK[1:], *RANDOM]).folder
+            == folder
+        )
+        who = read_identity(folder)
+        assert file.exists() and who is not None and who.benchmark and who.method == "once"
 
 
 @pytest.mark.usefixtures("quick")
