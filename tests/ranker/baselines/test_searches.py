@@ -8,7 +8,6 @@ from hydra import compose, initialize_config_dir
 
 from acenas.run import pipeline
 from acenas.run.config import check_config, conf_dir
-from acenas.run.stages import report as report_stage
 
 CHOICES = {
     "weak_label": ["ranker=weak_label"],
@@ -27,18 +26,14 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_run_from_the_config_to_the_summary(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(report_stage, "write_report", lambda *_: [])  # the slowest part, and the same for all
-    monkeypatch.setattr(report_stage, "log_table", lambda *_: None)
+def test_a_run_from_the_config_to_the_summary(name: str, tmp_path: Path) -> None:
     settings = ["search.budget=12", "logger.mode=disabled", "experiment=nb201_ltr"]
     if "search=" not in " ".join(CHOICES[name]):
         settings += ["search.per_round=6", "search.num_final=6"]
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         cfg = compose("config", overrides=[*settings, *CHOICES[name]])
     check_config(cfg)
-    pipeline.run(cfg, tmp_path)
+    pipeline.run(cfg, tmp_path, page=False)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["trained"] == 12
     assert summary["curve"][-1]["trained"] == 12
