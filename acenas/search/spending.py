@@ -18,7 +18,7 @@ class Spending:
         full: epochs of a full training.
         budget: of all trainings together; None for no bound.
         curves: a row for each value that a training reported: `arch`, `round`, `epochs`, `value`.
-        rule: that stops trainings, in words, as in `Belief (worth 1.0)`; empty where nothing does.
+        rule: that stops trainings, in words, as in `Belief (worth 0.5)`; empty where nothing does.
         levels: the epochs of a training at which it may be stopped, the full length last.
     """
 
@@ -42,7 +42,7 @@ def in_words(stopping: Stopping) -> str:
 
     >>> from acenas.search.stopping import Belief
     >>> in_words(Belief())
-    'Belief (worth 1.0)'
+    'Belief (worth 0.5)'
     """
     shared = {field.name for field in fields(Stopping)}
     own = [field.name for field in fields(stopping) if field.name not in shared]

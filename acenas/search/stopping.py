@@ -46,7 +46,7 @@ class Stopping(ABC):
     def lengths(self, full: float) -> list[float]:
         """The levels of a training of `full` epochs, in epochs; the last one is `full`.
 
-        >>> Belief().lengths(108)
+        >>> Halving().lengths(108)
         [4.0, 12.0, 36.0, 108.0]
         """
         return [full / self.rate**level for level in reversed(range(self.levels))]
@@ -67,7 +67,7 @@ class InFull(Stopping):
 
 @dataclass(frozen=True)
 class Belief(Stopping):
-    """Stops a training whose remaining epochs promise less than as many epochs of one that is begun anew.
+    """Stops a training whose remaining epochs promise much less than as many epochs of one that is begun anew.
 
     What is promised is the expected improvement over the best one so far (Jones et al., Journal of Global Optimization
     13, 1998), by the extrapolation of the curve, or by the score alone before a training has begun. Where the first
@@ -75,9 +75,12 @@ class Belief(Stopping):
 
     Attributes:
         worth: how many times as much as that each of its epochs has to promise; 0 for nothing, so that all goes on.
+        levels: see `Stopping`. First epochs show what will be bad, but not which of the good ones is the best, and
+            an architecture that is trained in full tells the ranker most.
     """
 
-    worth: float = 1.0
+    worth: float = 0.5
+    levels: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -33,6 +33,8 @@ from acenas.seeds import numpy_generator
 from tests.search.test_rounds import ARCHS, SPACE, LeastSquares
 
 FULL = 27
+EARLY = Belief(levels=4, worth=1.0)
+"""Stops earlier, and more, than the default."""
 
 
 def curve_of(arch: str) -> list[tuple[float, float]]:
@@ -71,7 +73,7 @@ class Reporting(Evaluator):
 def study(
     folder: Path, budget_epochs: float = 10 * FULL, stopping: Stopping | None = None, **more: Any
 ) -> Study:
-    search = BudgetedSearch(4, 3, 0.3, first=BestAndRandom(0.0), stopping=stopping or Belief())
+    search = BudgetedSearch(4, 3, 0.3, first=BestAndRandom(0.0), stopping=stopping or EARLY)
     counted = {"budget_epochs": budget_epochs, "epochs": FULL}
     return Study(SPACE, None, folder, ranker=LeastSquares(), search=search, archs=ARCHS, **counted | more)
 
@@ -89,7 +91,7 @@ def trained(asked: Study, order: random.Random | None = None) -> Study:
     return asked
 
 
-@pytest.mark.parametrize("stopping", [Belief(), Halving(), Halving(brackets=4), InFull()])
+@pytest.mark.parametrize("stopping", [Belief(), EARLY, Halving(), Halving(brackets=4), InFull()])
 @pytest.mark.parametrize("budget", [3 * FULL, 10.5 * FULL])
 def test_every_epoch_counts_and_none_is_trained_beyond_the_budget(
     tmp_path: Path, stopping: Stopping, budget: float
@@ -155,7 +157,7 @@ def test_the_ranker_learns_of_stopped_trainings_what_they_would_have_shown(tmp_p
     assert not alike, "another ranker asks other questions"
     stopped = learned.observations["arch"][learned.observations["state"] == "stopped"].tolist()
     past = learned.state.past(learned.state.last_round + 1)
-    expected = Regressions().utilities(past, Belief().lengths(FULL), stopped)
+    expected = Regressions().utilities(past, EARLY.lengths(FULL), stopped)
     truth = np.array([curve_of(arch)[-1][1] for arch in stopped])
     last = np.array([past.curves[arch][-1][1] for arch in stopped])
     assert len(stopped) > 5
@@ -258,7 +260,7 @@ def test_regressions_are_those_of_scikit_learn_where_much_was_seen() -> None:
     curves: dict[str, Curve] = {
         f"arch{i}": list(zip(ends.tolist(), row.tolist(), strict=True)) for i, row in enumerate(values)
     }
-    first = Regressions(with_scores=False).fit(past_of(curves), Belief().lengths(FULL))[1]
+    first = Regressions(with_scores=False).fit(past_of(curves), EARLY.lengths(FULL))[1]
     reference = LinearRegression().fit(values[:, :1], values[:, 3])
     errors = values[:, 3] - reference.predict(values[:, :1])
     for value in (45.0, 50.0, 55.0):
@@ -269,7 +271,7 @@ def test_regressions_are_those_of_scikit_learn_where_much_was_seen() -> None:
 
 def test_what_reports_only_in_the_end_says_nothing_of_earlier_levels() -> None:
     curves: dict[str, Curve] = {f"arch{i}": [(FULL, 50.0 + i)] for i in range(9)}
-    assert Belief().rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
+    assert EARLY.rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
     assert Halving().rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
 
 
@@ -281,11 +283,11 @@ def test_belief_stops_more_where_more_is_asked(worth: float) -> None:
         f"arch{i}": [(1, v - 9), (3, v - 5), (9, v - 2), (27, v)]
         for i, v in enumerate(generator.normal(60, 2, 20))
     }
-    little, much = (Belief(worth=w).rule(past_of(curves), ["new"]) for w in (worth / 2, worth))
+    little, much = (Belief(worth=w, levels=4).rule(past_of(curves), ["new"]) for w in (worth / 2, worth))
     for value in np.linspace(40, 70, 31):
         goes_on = [rule.goes_on("new", [(1, float(value))]) for rule in (little, much)]
         assert goes_on[0] >= goes_on[1]
-    assert Belief(worth=0).rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
+    assert Belief(worth=0, levels=4).rule(past_of(curves), ["new"]).goes_on("new", [(1, 0.0)])
 
 
 @pytest.mark.parametrize("sign", [1, -1])
