@@ -277,7 +277,11 @@ def open_parquet(path: Path) -> Any:
     return file
 
 
-_ARROW = {"text": ("string", "large_string"), "numbers": ("int", "uint", "double", "float")}
+_ARROW = {
+    "text": ("string", "large_string"),
+    "numbers": ("int", "uint", "double", "float"),
+    "truths": ("bool",),
+}
 
 
 def read_frame(path: Path, columns: Mapping[str, str], remedy: str = GET_AGAIN) -> "pd.DataFrame":
@@ -285,7 +289,7 @@ def read_frame(path: Path, columns: Mapping[str, str], remedy: str = GET_AGAIN) 
 
     Args:
         path: of the file.
-        columns: that it must have, each with its kind, `text` or `numbers`.
+        columns: that it must have, each with its kind, `text`, `numbers` or `truths`.
         remedy: see `reading`.
 
     Raises:

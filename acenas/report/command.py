@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -30,7 +31,15 @@ from acenas.report.comparison import (
 from acenas.report.comparison_page import build_comparison_page
 from acenas.report.curves import curves, front_curves, front_lines
 from acenas.report.figures import figure_bytes, save_figure, score_scatter
-from acenas.report.finished import FinishedRun, method_names, read_runs, results_of, settings_of
+from acenas.report.finished import (
+    FinishedRun,
+    joined,
+    method_names,
+    read_results,
+    read_runs,
+    results_of,
+    settings_of,
+)
 from acenas.report.page import as_element
 from acenas.report.suite import is_suite, suite_figure, suite_tables
 from acenas.report.summary import FinishedSearch, cost_unit
@@ -50,7 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="Runs whose configurations differ in nothing but the seed are one method; so sweeps need no naming.",
     )
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="FOLDER", help="of a run, or of runs, such as a sweep's"
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="of a run, or of runs, such as a sweep's; or results.parquet of a comparison or benchmark made elsewhere",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("comparison"), help="folder to write into (default: comparison)"
@@ -88,17 +101,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace) -> None:
-    finished, left_out = read_runs(options.runs, options.benchmark)
-    methods = method_names(finished, options.group_by)
-    if options.reference and options.reference not in methods:
-        raise UserError(f"--reference {options.reference}: choose one of {'; '.join(dict.fromkeys(methods))}")
-    results = results_of(finished, methods)
+    files = [path for path in options.runs if path.is_file()]
+    folders = [path for path in options.runs if path not in files]
+    finished, left_out = read_runs(folders, options.benchmark) if folders else ([], {})
+    methods = method_names(finished, options.group_by) if finished else []
+    of_runs = [results_of(finished, methods)] if finished else []
+    results = joined([*of_runs, *map(read_results, files)])
+    names = list(dict.fromkeys(results["method"]))
+    if options.reference and options.reference not in names:
+        raise UserError(f"--reference {options.reference}: choose one of {'; '.join(names)}")
+    if options.wandb and not finished:
+        raise UserError(
+            "--wandb needs the folder of a run, which says in which project; there are results alone"
+        )
     pictures, not_drawn = best_pictures(finished, options.trust)
     figures, without = rankings(finished, methods)
     for folder, why in (*not_drawn.items(), *without.items()):
         left_out[folder] = f"{left_out[folder]}; {why}" if folder in left_out else why
     out: Path = options.out
-    reference = options.reference or methods[0]
+    reference = options.reference or names[0]
     text = write_comparison(
         out,
         results,
@@ -162,6 +183,7 @@ def write_comparison(out: Path, results: pd.DataFrame, reference: str, page: str
     table["trained"] = table["trained"].map(count)
     with atomic_path(out / "comparison.csv") as path:
         table.map(cell).to_csv(path, index=False)
+    results["folder"] = [os.path.relpath(folder, out) for folder in results["folder"]]  # both may be moved
     with atomic_path(out / "results.parquet") as path:
         results.to_parquet(path, index=False)
     for name, figure in figures.items():

@@ -336,6 +336,39 @@ def results_of_run(run: FinishedRun, method: str, trained: ArrayLike, value: Arr
     return frame.assign(**columns)
 
 
+def read_results(file: Path) -> pd.DataFrame:
+    """Returns the results that a comparison or a benchmark has written, such as one of another machine.
+
+    Raises:
+        UserError: where the file holds something else.
+    """
+    text = dict.fromkeys(("task", "method", "kind", "objective", "unit", "direction", "folder"), "text")
+    counted = dict.fromkeys(
+        ("seed", "budget", "trained", "value", "regret", "ndcg@10", "cpu_seconds"), "numbers"
+    )
+    remedy = "name results.parquet of a comparison or of a benchmark, or folders of runs"
+    results = read_frame(file, text | counted | {"serves": "truths"}, remedy)
+    return results.assign(folder=[str(file.parent / folder) for folder in results["folder"]])
+
+
+def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Joins results of several places; a run that is in two of them, by task, method, seed and budget, is of the first.
+
+    Raises:
+        UserError: where a task has another objective in one of them.
+    """
+    results = pd.concat(parts, ignore_index=True)
+    for task, of_task in results.groupby("task", sort=False):
+        what = of_task[["kind", "objective", "unit", "direction"]].drop_duplicates()
+        if len(what) > 1:
+            one, other, *_ = (" ".join(map(str, row)) for row in what.itertuples(index=False))
+            raise UserError(f"{task} is compared by {one} in one place and by {other} in another")
+    run, place = ["task", "method", "seed", "budget"], np.repeat(range(len(parts)), [*map(len, parts)])
+    first = results.assign(place=place).groupby(run, dropna=False)["place"].transform("min")
+    kept: pd.DataFrame = results[place == first].reset_index(drop=True)
+    return kept
+
+
 def by_epochs(run: FinishedRun, results: pd.DataFrame, epochs: ArrayLike | None, full: float) -> pd.DataFrame:
     """The results of one run as `acenas.report.comparison.along_epochs` has them.
 

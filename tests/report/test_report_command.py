@@ -65,6 +65,50 @@ def test_tables_agree_with_a_plain_mean(written: Path) -> None:
     assert (written / "curves.png").exists() and (written / "curves.svg").exists()
 
 
+def test_results_of_several_places_are_one_comparison(
+    written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of two machines, one of which has a run of the other as well: its seeds are all counted once."""
+    for place, numbers in {"here": range(8), "there": range(7, 3 * SEEDS)}.items():
+        for number in numbers:
+            loss = ("lambdarank", "ranknet", "mse<i>")[number // SEEDS]
+            finished_run(
+                tmp_path / place, number, [f"loss={loss}"], scored=True, loss=loss, seed=number % SEEDS
+            )
+    assert main([str(tmp_path / "there"), "--out", str(tmp_path / "elsewhere")]) == 0
+    theirs = tmp_path / "elsewhere" / "results.parquet"
+    assert set(pd.read_parquet(theirs)["folder"].str.slice(0, 9)) == {"../there/"}
+    for name, places in {"both": [tmp_path / "here", theirs], "again": [written / "results.parquet"]}.items():
+        assert main([*map(str, places), "--out", str(tmp_path / name)]) == 0
+        table, whole = (
+            pd.read_csv(folder / "comparison.csv").sort_values(
+                ["task", "metric", "method"], ignore_index=True
+            )
+            for folder in (tmp_path / name, written)
+        )
+        pd.testing.assert_frame_equal(table, whole)
+    links = (tmp_path / "both" / "index.html").read_text().count("report.html")
+    assert links == 3 * SEEDS, "to the runs in both places"
+    other = pd.read_parquet(theirs).assign(objective="loss")
+    other.to_parquet(tmp_path / "other.parquet")
+    other.drop(columns="value").to_parquet(tmp_path / "less.parquet")
+    capsys.readouterr()
+    for arguments, message in (
+        (
+            [theirs, tmp_path / "other.parquet"],
+            "is compared by test accuracy % max in one place and by test loss",
+        ),
+        ([tmp_path / "less.parquet"], "name results.parquet of a comparison or of a benchmark"),
+        ([tmp_path / "here" / "nothing.parquet"], "there is no folder"),
+        ([theirs, "--wandb", "offline"], "--wandb needs the folder of a run"),
+        ([theirs, "--reference", "mine"], "--reference mine: choose one of loss="),
+    ):
+        assert main([*map(str, arguments), "--out", str(tmp_path / "none")]) == 2
+        told = capsys.readouterr().err
+        assert message in told and told.count("\n") == 1
+    assert not (tmp_path / "none").exists()
+
+
 def test_losses_that_nobody_judged_are_compared_beside_accuracies(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
