@@ -1,11 +1,14 @@
-"""Pictures of cells and of chains of blocks."""
+"""Pictures of cells and of chains of blocks.
+
+A report has a hundred of them. Cells are drawn on the figure itself: axes take longer than all that is in them.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.transforms import Bbox, BboxTransform, Transform, TransformedBbox
 
 INK, GROUND = "#1c1c21", "#fdfdfd"
 """Of text, and of what lies below it. Nothing else has these, so that a page can put others in their place."""
@@ -43,26 +46,24 @@ def draw_edge_cell(edges: Sequence[tuple[int, int, str]], num_nodes: int) -> Fig
         edges: (source, target, operation) of every edge to draw; the first node is the input, the last the output.
         num_nodes: nodes of the cell.
     """
-    figure = Figure(figsize=(4.8, 2.4))  # no layout: finding one takes longer than drawing
-    axes = figure.add_axes((0, 0, 1, 1))
+    width, height = 4.8, 2.4
+    figure = Figure(figsize=(width, height))
+    place = _fitted(figure, (-0.35, -0.85, num_nodes - 0.65, 1.1), (0, 0, width, height))
     for source, target, operation in edges:
         span = target - source
         # Arcs over more than one node alternate above and below the row, so that none hides another.
         bend = 0.0 if span == 1 else (-0.45 if source == 0 else 0.55) if span == 2 else -0.55
         colour = _COLOURS.get(operation, "#009E73")
-        _draw_arrow(axes, (source, 0), (target, 0), bend, size=13, width=2.2, colour=colour, gap=13)
+        _draw_arrow(figure, place, (source, 0), (target, 0), bend, size=13, width=2.2, colour=colour, gap=13)
         # The middle of a quadratic Bézier arc lies at half the height of its control point.
         middle = ((source + target) / 2, -bend * span / 2)
         box = {"boxstyle": "round,pad=0.15", "facecolor": GROUND, "edgecolor": "none"}
         text = _LABELS.get(operation, operation)
-        axes.annotate(text, middle, **_CENTRE, fontsize=8, bbox=box)
+        figure.text(*middle, text, **_CENTRE, fontsize=8, bbox=box, transform=place)
     for node in range(num_nodes):
         name = "in" if node == 0 else "out" if node == num_nodes - 1 else str(node)
         box = {"boxstyle": "circle,pad=0.35", "facecolor": GROUND, "edgecolor": INK}
-        axes.annotate(name, (node, 0), **_CENTRE, fontsize=10, bbox=box)
-    axes.set_xlim(-0.35, num_nodes - 0.65)
-    axes.set_ylim(-0.85, 1.1)
-    axes.set_axis_off()
+        figure.text(node, 0, name, **_CENTRE, fontsize=10, bbox=box, transform=place)
     return figure
 
 
@@ -78,14 +79,27 @@ def draw_vertex_cells(
     """
     layouts = [_columns(*cell) for cell in cells.values()]
     heights = [max(2.6, 0.42 * max(map(len, columns)) + 0.8) for columns in layouts]
-    figure = Figure(figsize=(1.3 * max(map(len, layouts)) + 0.4, sum(heights)))
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.92 if title else 0.99, hspace=0.15)
-    figure.suptitle(title, fontsize=10, parse_math=False, color=INK)
-    grid = figure.subplots(len(cells), 1, height_ratios=heights, squeeze=False)
-    for axes, (name, (edges, operations)), columns in zip(grid[:, 0], cells.items(), layouts, strict=True):
-        axes.set_title(name, fontsize=10, parse_math=False, color=INK)
-        _draw_vertex_cell(axes, edges, operations, columns)
+    width, top = 1.3 * max(map(len, layouts)) + 0.4, sum(heights) + (0.3 if title else 0)
+    figure = Figure(figsize=(width, top))
+    line: Any = {**_CENTRE, "va": "top", "fontsize": 10, "transform": figure.dpi_scale_trans}  # in inches
+    if title:
+        figure.text(width / 2, top - 0.08, title, **line)
+    high = sum(heights)
+    for (name, (edges, operations)), columns, height in zip(cells.items(), layouts, heights, strict=True):
+        if name:
+            figure.text(width / 2, high - 0.08, name, **line)
+        box = (0, high - height, width, high - (0.25 if name else 0))
+        _draw_vertex_cell(figure, box, edges, operations, columns)
+        high -= height
     return figure
+
+
+def _fitted(
+    figure: Figure, content: tuple[float, float, float, float], box: tuple[float, float, float, float]
+) -> Transform:
+    """Where in `figure` the coordinates of `content` are, which fill `box`, in inches: left, low, right, high."""
+    place = TransformedBbox(Bbox.from_extents(*box), figure.dpi_scale_trans)
+    return BboxTransform(Bbox.from_extents(*content), place)
 
 
 def _columns(edges: Sequence[tuple[int, int]], operations: Sequence[str]) -> list[list[int]]:
@@ -97,8 +111,9 @@ def _columns(edges: Sequence[tuple[int, int]], operations: Sequence[str]) -> lis
 
 
 def _draw_vertex_cell(
-    axes: Axes, edges: Sequence[tuple[int, int]], operations: Sequence[str], columns: Sequence[Sequence[int]]
-) -> None:
+    figure: Figure, box: tuple[float, float, float, float],
+    edges: Sequence[tuple[int, int]], operations: Sequence[str], columns: Sequence[Sequence[int]],
+) -> None:  # fmt: skip
     column_of = {vertex: x for x, members in enumerate(columns) for vertex in members}
     # Vertices of one column stand above each other, and columns are shifted, so that few edges cross a vertex.
     place = {
@@ -106,29 +121,28 @@ def _draw_vertex_cell(
         for x, members in enumerate(columns)
         for row, vertex in enumerate(members)
     }
+    height = max(abs(y) for _, y in place.values()) + 1.3
+    fitted = _fitted(figure, (-0.5, -height, len(columns) - 0.5, height), box)
     for source, target in edges:
         span = column_of[target] - column_of[source]
         bend = 0.0 if span == 1 else 1.1 / span * (-1) ** target
-        _draw_arrow(axes, place[source], place[target], bend, size=11, width=1.4, colour="#80808a", gap=16)
+        ends = place[source], place[target]
+        _draw_arrow(figure, fitted, *ends, bend, size=11, width=1.4, colour="#80808a", gap=16)
     for vertex, operation in enumerate(operations):
         edge = _COLOURS.get(operation, INK)
-        box = {"boxstyle": "round,pad=0.4", "facecolor": GROUND, "edgecolor": edge, "linewidth": 2.0}
-        axes.annotate(_LABELS.get(operation, operation), place[vertex], **_CENTRE, fontsize=8, bbox=box)
-    height = max(abs(y) for _, y in place.values()) + 1.3
-    axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.set_ylim(-height, height)
-    axes.set_axis_off()
+        frame = {"boxstyle": "round,pad=0.4", "facecolor": GROUND, "edgecolor": edge, "linewidth": 2.0}
+        text = _LABELS.get(operation, operation)
+        figure.text(*place[vertex], text, **_CENTRE, fontsize=8, bbox=frame, transform=fitted)
 
 
 def _draw_arrow(
-    axes: Axes, start: tuple[float, float], end: tuple[float, float], bend: float,
+    figure: Figure, place: Transform, start: tuple[float, float], end: tuple[float, float], bend: float,
     *, size: float, width: float, colour: str, gap: float,
 ) -> None:  # fmt: skip
-    """Draws an arc; `gap`, in points, is left free at both ends."""
+    """Draws an arc in the coordinates of `place`; `gap`, in points, is left free at both ends."""
     style: Any = {"connectionstyle": f"arc3,rad={bend}", "arrowstyle": "-|>", "mutation_scale": size}
-    axes.add_patch(
-        FancyArrowPatch(start, end, **style, linewidth=width, color=colour, shrinkA=gap, shrinkB=gap)
-    )
+    looks: Any = {"linewidth": width, "color": colour, "shrinkA": gap, "shrinkB": gap}
+    figure.add_artist(FancyArrowPatch(start, end, **style, **looks, transform=place))
 
 
 def draw_blocks(

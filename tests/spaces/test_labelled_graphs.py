@@ -17,7 +17,8 @@ def test_graphs_are_written_and_encoded() -> None:
     torch.testing.assert_close(graphs.globals, torch.tensor([[17.0, 1 / 1.5]]).log().repeat(2, 1))
     assert TWO.canonical(arch) == arch
     assert LabelledGraphs().encode(["0-1:0,1"]).globals.shape == (1, 0)
-    assert [len(axes.texts) for axes in TWO.draw(arch).axes] == [3, 1]
+    drawn = [text.get_text() for text in TWO.draw(arch).texts]
+    assert drawn == ["16, -0.5", "0", "5", "1", "graph 2", "3"]
 
 
 @pytest.mark.parametrize(

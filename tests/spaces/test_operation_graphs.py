@@ -90,7 +90,7 @@ def test_nodes_may_have_names_and_their_order_says_nothing() -> None:
     assert not graphs.adjacency.tril().any()
     assert space.enumerate() == ["one", "two", "three"]
     assert set(space.sample(50, torch.Generator().manual_seed(0))) == {"one", "two", "three"}
-    assert len(space.draw("one").axes[0].texts) == 4
+    assert len(space.draw("one").texts) == 4
 
 
 @pytest.mark.parametrize(

@@ -298,9 +298,9 @@ def test_costs_are_those_of_the_network() -> None:
 
 
 def test_the_picture_has_every_vertex_and_edge() -> None:
-    axes = SPACE.draw(INCEPTION).axes[0]
-    assert len(axes.patches) == 9
-    assert Counter(text.get_text() for text in axes.texts) == {
+    figure = SPACE.draw(INCEPTION)
+    assert len(figure.artists) == 9
+    assert Counter(text.get_text() for text in figure.texts) == {
         "in": 1, "out": 1, "conv 3×3": 3, "conv 1×1": 1, "max pool 3×3": 1,
     }  # fmt: skip
 

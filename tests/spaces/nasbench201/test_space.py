@@ -177,9 +177,9 @@ def test_shapes_that_do_not_agree_are_refused() -> None:
 
 def test_a_cell_is_drawn_with_one_arrow_per_operation() -> None:
     arch = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_1x1~2|"
-    axes = SPACE.draw(arch).axes[0]
-    assert len(axes.patches) == 5
-    labels = [text.get_text() for text in axes.texts]
+    figure = SPACE.draw(arch)
+    assert len(figure.artists) == 5
+    labels = [text.get_text() for text in figure.texts]
     assert labels.count("conv 3×3") == 2 and {"in", "out", "1", "2"} <= set(labels)
 
 

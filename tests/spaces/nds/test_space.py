@@ -400,12 +400,14 @@ def test_a_network_of_nothing_is_not_connected() -> None:
 
 
 def test_the_picture_has_both_cells() -> None:
-    normal, reduce = SPACES["darts"].draw(GOOD).axes
-    assert (normal.get_title(), reduce.get_title()) == ("normal cell", "reduction cell")
-    assert Counter(text.get_text() for text in normal.texts) == {
+    figure = SPACES["darts"].draw(GOOD)
+    texts = [text.get_text() for text in figure.texts]
+    first, second = texts.index("normal cell"), texts.index("reduction cell")
+    assert first == 1 and texts[0] == "width 16, depth 20"
+    assert Counter(texts[first + 1 : second]) == {
         "in, two before": 1, "in, last": 1, "sep 3×3": 5, "skip": 2, "dil 3×3": 1, "+": 4, "out": 1,
     }  # fmt: skip
-    assert len(normal.patches) == 8 + 8 + 4
+    assert len(figure.artists) == 2 * (8 + 8 + 4)
 
 
 def test_parsing_does_not_mix_up_families() -> None:
