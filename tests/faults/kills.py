@@ -84,6 +84,7 @@ _STOPPED = (
     "search.budget_epochs=12",
     "search/stopping=halving",
     "search.stopping.levels=2",
+    "search.num_final=0",
 )
 _SWEEP = ("acenas", "-m", *_TABLE[1:], "seed=0,1")
 _CELL = "|none~0|+|nor_conv_3x3~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|"
