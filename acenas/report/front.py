@@ -98,15 +98,16 @@ def front_curve(search: FinishedSearch) -> pd.DataFrame:
         else of all that was trained. Where the true front is known also `hypervolume_share`, the hypervolume as a share
         of the true front's, `igd_plus`, and `found`, the share of the true front's points that were found.
     """
-    true, scale = _true_front(search)
-    rows = []
+    known, scale = search.front_of_known
+    true, rows = known.to_numpy(), []
+    whole = hypervolume(true, scale)
     for trained in search.fronts["trained"].unique().tolist():
         members = search.fronts.loc[search.fronts["trained"] == trained, "arch"]
         points = _points(search, search.values.reindex(members).dropna(), search.costs).to_numpy()
         volume = hypervolume(points, scale)
         row = {"trained": trained, "hypervolume": volume}
-        if true is not None and len(points):
-            row["hypervolume_share"] = volume / hypervolume(true, scale)
+        if len(true) and len(points):
+            row["hypervolume_share"] = volume / whole
             row["igd_plus"] = igd_plus(points, true, scale)
             row["found"] = found_share(points, true)
         rows.append(row)
@@ -115,13 +116,9 @@ def front_curve(search: FinishedSearch) -> pd.DataFrame:
 
 def true_front(search: FinishedSearch) -> list[str]:
     """The architectures of the true front, the cheapest first; none where no more is known than what was trained."""
-    points = _known_points(search)
-    if points.empty:
-        return []
-    on_it = points.index[non_dominated(points.to_numpy())].tolist()
-    costs = search.known_costs.reindex(on_it).sort_values(
-        list(search.front), ascending=_ascending(search), kind="stable"
-    )
+    points, _ = search.front_of_known
+    costs = search.known_costs.reindex(index=points.index, columns=list(search.front))
+    costs = costs.sort_values(list(search.front), ascending=_ascending(search), kind="stable")
     return [str(arch) for arch in costs.index]
 
 
@@ -217,7 +214,7 @@ def front_metrics(search: FinishedSearch) -> list[dict[str, float]]:
 def front_summary(search: FinishedSearch) -> dict[str, Any]:
     """The part of `summary.json` on the front: costs, reference point, metrics, members, and which is at its knee."""
     members = front_members(search)
-    _, scale = _true_front(search)
+    _, scale = search.front_of_known
     signs = np.array([-search.objective.sign, *_signs(search)])
     last = front_metrics(search)[-1:]
     metrics = {name.removeprefix("front/"): value for row in last for name, value in row.items()}
@@ -237,22 +234,20 @@ def front_summary(search: FinishedSearch) -> dict[str, Any]:
     }
 
 
-def _true_front(search: FinishedSearch) -> tuple[NDArray[np.float64] | None, Scale]:
-    """The true front where more is known than what was trained, and the scale of that or of what was observed."""
-    points = _known_points(search).to_numpy()
-    if not len(points):
-        trained = search.values.reindex(search.trained_or_given).dropna()
-        return None, Scale.of(_points(search, trained, search.costs).to_numpy())
-    return points[non_dominated(points)], Scale.of(points)
+def front_of_known(search: FinishedSearch) -> tuple[pd.DataFrame, Scale]:
+    """The true front where more is known than what was trained: its points, `[n, 1 + m]`, by architecture.
 
-
-def _known_points(search: FinishedSearch) -> pd.DataFrame:
-    """The points of all that is known; none where that is no more than what was trained."""
+    Returns:
+        The points, none where no more is known; and the scale of all that is known, or else of what was trained.
+    """
     known = search.known_test.dropna()
     known = known[known.index.isin(search.known_costs.index)]
     if known.index.isin(search.trained_or_given).all():
-        return pd.DataFrame(columns=["", *search.front])
-    return _points(search, known, search.known_costs)
+        trained = search.values.reindex(search.trained_or_given).dropna()
+        points = _points(search, trained, search.costs)
+        return points[:0], Scale.of(points.to_numpy())
+    points = _points(search, known, search.known_costs)
+    return points[non_dominated(points.to_numpy())], Scale.of(points.to_numpy())
 
 
 def _points(search: FinishedSearch, values: pd.Series[float], costs: pd.DataFrame) -> pd.DataFrame:

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from acenas.evaluation.objective import Objective
-from acenas.ranking.fronts import non_dominated
+from acenas.ranking.fronts import Scale, non_dominated
 from acenas.ranking.metrics import ranking_metrics
 from acenas.report.epochs import epochs_summary, paid
-from acenas.report.front import front_curve, front_metrics, front_summary
+from acenas.report.front import front_curve, front_metrics, front_of_known, front_summary
 from acenas.search.events import failed_ones
 from acenas.search.spending import Spending
 
@@ -146,6 +146,11 @@ class FinishedSearch:
         """By how much the best known architecture is better than the returned one, both of one source if possible."""
         returned = self.known_test.get(self.returned, self.values[self.returned])
         return float(self.objective.sign * (self.known_test[self.best_known] - returned))
+
+    @cached_property
+    def front_of_known(self) -> tuple[pd.DataFrame, Scale]:
+        """`acenas.report.front.front_of_known` of this search."""
+        return front_of_known(self)
 
     @cached_property
     def front_curve(self) -> pd.DataFrame:
