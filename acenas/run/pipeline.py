@@ -24,16 +24,12 @@ from acenas.run.stages.candidates import known_values
 from acenas.run.stages.labels import counted_labels, label_quality, label_sources, supernet_labels
 from acenas.run.stages.report import report, task_of
 from acenas.run.stages.search import Trial, search
-from acenas.run.stages.setup import loggers_of, make_parts, name_run
+from acenas.run.stages.setup import Named, loggers_of, make_parts, name_run
 from acenas.run.takeover import take_over
 
 
 def run(
-    cfg: DictConfig,
-    folder: Path,
-    trial: Trial | None = None,
-    named: tuple[str, str] | None = None,
-    page: bool = True,
+    cfg: DictConfig, folder: Path, trial: Trial | None = None, named: Named | None = None, page: bool = True
 ) -> None:
     """Runs what `cfg` asks for in `folder`, or goes on with it. Raises `UserError` where it cannot run.
 
@@ -41,10 +37,8 @@ def run(
     task, where the run is one of a benchmark; `page` says whether a search gets its page.
     """
     values: Any = OmegaConf.to_container(cfg, resolve=True)
-    if (
-        values["search"] and values["search"].get("budget") is None
-    ):  # the study says how many its epochs allow
-        values["search"].pop("budget", None)
+    if values["search"] and values["search"].get("budget") is None:
+        values["search"].pop("budget", None)  # the study says how many its epochs allow
     check_arguments(values)
     written = OmegaConf.to_yaml(cfg, resolve=True)
     clock = Clock(folder, RunStatus(folder))
@@ -76,13 +70,7 @@ def run(
 
 
 def _stages(
-    cfg: DictConfig,
-    folder: Path,
-    parts: Parts,
-    clock: Clock,
-    run_loggers: Any,
-    trial: Trial | None,
-    page: bool,
+    cfg: DictConfig, folder: Path, parts: Parts, clock: Clock, opened: Any, trial: Trial | None, page: bool
 ) -> dict[str, Any]:
     """Every stage that is not done yet; returns the summary."""
     space, costs, progress = parts.space, parts.costs, RunProgress(status=clock.status)
@@ -93,7 +81,7 @@ def _stages(
     pool = None
     if parts.search and parts.evaluator:
         pool = parts.search.candidates.pool(space, costs, cfg.seed, parts.evaluator.archs())
-    with run_loggers as loggers, progress:
+    with opened as loggers, progress:
         labels = None
         if cfg.supernet:
             labels = supernet_labels(cfg, folder, space, costs, progress, clock.stage, loggers)

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hydra import compose
@@ -96,7 +95,7 @@ def test_a_folder_of_another_configuration_is_refused_and_left_alone(done: bool,
 def test_fresh_takes_the_folder_of_another_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(cfg: DictConfig, folder: Path, trial: None, named: None) -> None:
+    def run(cfg: DictConfig, folder: Path, *_others: object) -> None:
         finish(folder, {"seed": cfg.seed})
 
     monkeypatch.setattr(pipeline, "run", run)
@@ -146,7 +145,7 @@ def test_the_status_of_a_run_notices_that_its_folder_is_gone(tmp_path: Path) -> 
 def test_what_a_run_wrote_after_its_folder_was_removed_goes_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(_: DictConfig, folder: Path, trial: Any, named: None) -> None:
+    def run(_: DictConfig, folder: Path, *_others: object) -> None:
         shutil.rmtree(folder)
         folder.mkdir()
         (folder / "scores.parquet").touch()
@@ -160,7 +159,7 @@ def test_what_a_run_wrote_after_its_folder_was_removed_goes_too(
 def test_a_folder_that_another_process_has_made_again_is_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(_: DictConfig, folder: Path, trial: Any, named: None) -> None:
+    def run(_: DictConfig, folder: Path, *_others: object) -> None:
         shutil.rmtree(folder)
         folder_of(folder, seed=0)
         finish(folder, {"seed": 1})

@@ -23,6 +23,9 @@ from acenas.search import Search
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, find_table
 
+Named = tuple[str, str]
+"""What a benchmark calls the method and the task of one of its runs."""
+
 
 def make_parts(cfg: DictConfig, folder: Path) -> Parts:
     """Makes the parts of the run in `folder`; puts the file of the table and the names of labels into `cfg`.
@@ -61,7 +64,7 @@ def _search_of(cfg: DictConfig) -> DictConfig:
     return choice
 
 
-def name_run(cfg: DictConfig, folder: Path, task: str, named: tuple[str, str] | None) -> Identity:
+def name_run(cfg: DictConfig, folder: Path, task: str, named: Named | None) -> Identity:
     """What the run in `folder` is called, which is written there; `named` as in `acenas.run.pipeline.run`."""
     sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else []
     before = read_identity(folder)
