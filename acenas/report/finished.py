@@ -355,11 +355,16 @@ def joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Joins results of several places; a run that is in two of them, by task, method, seed and budget, is of the first.
 
     Raises:
-        UserError: where a task has another objective in one of them.
+        UserError: where a task has another objective in one of them, or is compared by epochs in one alone.
     """
     results = pd.concat(parts, ignore_index=True)
-    for task, of_task in results.groupby("task", sort=False):
-        what = of_task[["kind", "objective", "unit", "direction"]].drop_duplicates()
+    by = (
+        results.reindex(columns=["full_epochs"])["full_epochs"]
+        .notna()
+        .map({True: "along epochs", False: "along trainings"})
+    )
+    for task, of_task in results.assign(by=by).groupby("task", sort=False):
+        what = of_task[["kind", "objective", "unit", "direction", "by"]].drop_duplicates()
         if len(what) > 1:
             one, other, *_ = (" ".join(map(str, row)) for row in what.itertuples(index=False))
             raise UserError(f"{task} is compared by {one} in one place and by {other} in another")

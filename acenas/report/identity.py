@@ -37,6 +37,9 @@ NO_DIFFERENCE = (
 TASK = ("experiment", "table", "table.name", "table.dataset")
 """Keys that say on what a method was tried: their values are named beside it."""
 
+Named = tuple[str, str]
+"""What a benchmark calls the method and the task of one of its runs."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -93,7 +96,7 @@ def identity(
     task: str,
     seed: int,
     options: Sequence[str] = (),
-    named: tuple[str, str] | None = None,
+    named: Named | None = None,
 ) -> Identity:
     """Returns the identity of a run that begins now in `folder`, where its overrides are written already.
 

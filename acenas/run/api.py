@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from acenas.errors import UserError
 from acenas.files import write_text
 from acenas.report import runs
+from acenas.report.identity import Named
 from acenas.report.runs import finished, is_done
 from acenas.run.command_line import as_meant, checked_config
 from acenas.run.config import instantiate, other_run, run_folder
@@ -127,7 +128,7 @@ def complete(
     folder: Path,
     overrides: Sequence[str] = (),
     trial: Trial | None = None,
-    named: tuple[str, str] | None = None,
+    named: Named | None = None,
     page: bool = True,
 ) -> dict[str, Any] | None:
     """Runs a checked `cfg` in `folder`, goes on with it, or does nothing where it is done.

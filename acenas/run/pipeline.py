@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from acenas.files import write_text
+from acenas.report.identity import Named
 from acenas.report.live import RunProgress, artifacts_of_run, log_artifacts
 from acenas.report.live.status import RunStatus
 from acenas.report.runs import PRUNED
@@ -24,7 +25,7 @@ from acenas.run.stages.candidates import known_values
 from acenas.run.stages.labels import counted_labels, label_quality, label_sources, supernet_labels
 from acenas.run.stages.report import report, task_of
 from acenas.run.stages.search import Trial, search
-from acenas.run.stages.setup import Named, loggers_of, make_parts, name_run
+from acenas.run.stages.setup import loggers_of, make_parts, name_run
 from acenas.run.takeover import take_over
 
 

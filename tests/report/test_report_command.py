@@ -91,12 +91,17 @@ def test_results_of_several_places_are_one_comparison(
     assert links == 3 * SEEDS, "to the runs in both places"
     other = pd.read_parquet(theirs).assign(objective="loss")
     other.to_parquet(tmp_path / "other.parquet")
+    pd.read_parquet(theirs).assign(full_epochs=90.0).to_parquet(tmp_path / "epochs.parquet")
     other.drop(columns="value").to_parquet(tmp_path / "less.parquet")
     capsys.readouterr()
     for arguments, message in (
         (
             [theirs, tmp_path / "other.parquet"],
-            "is compared by test accuracy % max in one place and by test loss",
+            "is compared by test accuracy % max along trainings in one place and by test loss",
+        ),
+        (
+            [theirs, tmp_path / "epochs.parquet"],
+            "max along trainings in one place and by test accuracy % max along epochs in",
         ),
         ([tmp_path / "less.parquet"], "name results.parquet of a comparison or of a benchmark"),
         ([tmp_path / "here" / "nothing.parquet"], "there is no folder"),

@@ -24,7 +24,7 @@ from acenas.errors import UserError, unwritable
 from acenas.executors.launcher import launched_rank
 from acenas.files import is_full, reading
 from acenas.report.identity import identity_of
-from acenas.report.runs import MADE_AGAIN, PAGE, STATUS, SUMMARY, finished, headline
+from acenas.report.runs import MADE_AGAIN, PAGE, STATUS, SUMMARY, finished, headline, is_done
 from acenas.run.api import complete
 from acenas.run.command_line import run_application, sentences
 from acenas.run.config import check_config, check_overrides, conf_dir, instantiate
@@ -85,7 +85,7 @@ def run_or_show(cfg: DictConfig, folder: Path) -> None:
 
             assist(cfg, folder)
         return
-    if rank is None and not (finished(folder) and not cfg.fresh):
+    if rank is None and not (is_done(folder, page=True) and not cfg.fresh):
         print(_begins(cfg, folder), flush=True)
     if summary := complete(cfg, folder, hydra_cfg.overrides.task, trial_of_a_search()):
         with reading(folder / SUMMARY, MADE_AGAIN):

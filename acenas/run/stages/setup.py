@@ -13,7 +13,7 @@ from acenas.errors import shortened
 from acenas.evaluation import Evaluator
 from acenas.images import ImageTask
 from acenas.ranker import Ranker
-from acenas.report.identity import Identity, identity, read_identity
+from acenas.report.identity import Identity, Named, identity, read_identity
 from acenas.run.config import AUTO, choice_of, instantiate, instantiate_in, objective_of
 from acenas.run.networks import final_training
 from acenas.run.parts import Parts
@@ -22,9 +22,6 @@ from acenas.run.stages.labels import labels_by_default, labels_from_elsewhere
 from acenas.search import Search
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, find_table
-
-Named = tuple[str, str]
-"""What a benchmark calls the method and the task of one of its runs."""
 
 
 def make_parts(cfg: DictConfig, folder: Path) -> Parts:
