@@ -35,7 +35,7 @@ NOT_IN_THE_HASH = ("hydra", "output_root", "fresh", "take_over")
 
 OF_THE_RUN = {
     "evaluator": ("attempts", "on_failure", "objective"),
-    "search": ("given", "given_columns", "constraints", "front", "budget_epochs"),
+    "search": ("given", "given_columns", "constraints", "front", "missing_costs", "budget_epochs"),
 }
 """Keys of two groups that are read by the run itself; the class that the group names may take them, too."""
 

@@ -27,12 +27,13 @@ class Costs:
         at_most: the highest value of each limited cost, by name.
         models: one cost model for each limited cost, and for those of the front that are known before a training.
         front: the costs of the front, three at most: `min` or `max` for each by name, or names of costs to minimise.
+        missing: of what lacks a cost of the front that others have: `leave_out` with a warning, or `error`.
 
     Attributes:
         observed: the costs of the front that are known after a training only.
 
     Raises:
-        UserError: as `acenas.evaluation.objective.directions_of`.
+        UserError: as `acenas.evaluation.objective.directions_of`, and for another word for `missing`.
         ValueError: where a limit has no model, or a model no use.
     """
 
@@ -41,7 +42,11 @@ class Costs:
         at_most: Mapping[str, float] = {},
         models: Sequence[CostModel] = (),
         front: Mapping[str, str] | Sequence[str] = (),
+        missing: str = "leave_out",
     ) -> None:
+        if missing not in ("leave_out", "error"):
+            raise UserError(f"search.missing_costs={missing}: choose leave_out or error")
+        self.missing = missing
         self.at_most = {name: float(limit) for name, limit in at_most.items()}
         self.front = directions_of(front)
         self.models = {model.name: model for model in models}
@@ -91,14 +96,14 @@ class Costs:
         return kept
 
     def check(self, archs: Sequence[str], listed: Sequence[str]) -> None:
-        """Warns of how many of `listed` lack a cost of the front.
+        """Warns of how many of `listed` lack a cost of the front, or refuses it.
 
         Args:
             archs: those of `listed` that can be chosen.
             listed: all architectures, or a sample of them.
 
         Raises:
-            UserError: where none of `archs` is left, or a cost of the front says nothing of them.
+            UserError: where none of `archs` is left, a cost of the front says nothing of them, or as `missing` says.
         """
         names = [name for name in self.front if name in self.models]
         of_all = self.costs(listed)[names]
@@ -114,11 +119,12 @@ class Costs:
                     f"{values.iloc[0]:.6g}"
                 )
         if count := int((~np.isfinite(of_all)).any(axis=1).sum()):
-            warnings.warn(
-                f"search.front: {count:,} of {len(listed):,} architectures are left out, as not all of "
-                f"{', '.join(names)} are known of them",
-                stacklevel=3,
-            )
+            lacking = f"of {count:,} of {len(listed):,} architectures not all of {', '.join(names)} are known"
+            if self.missing == "error":
+                raise UserError(
+                    f"search.front: {lacking} (search.missing_costs=leave_out goes on without them)"
+                )
+            warnings.warn(f"search.front: {lacking}, so they are left out", stacklevel=3)
 
     def told(self, costs: Mapping[str, object], seconds: float) -> dict[str, float]:
         """The costs to keep of a training: those of the front that are known after it only.

@@ -117,6 +117,7 @@ def costs_of(
     constraints: Mapping[str, float] | Costs | None,
     front: Mapping[str, str] | Sequence[str] | None,
     labels: WeakLabels | None,
+    missing: str,
 ) -> Costs:
     """The limits and the front of a study: as they are, or with a model for each cost."""
     if isinstance(constraints, Costs):
@@ -127,7 +128,7 @@ def costs_of(
     after = {name for name in directions if name not in limits and not _tells(name, there)}
     after = {name for name in after if not near(name, there, SLIP)}
     names = [name for name in {**limits, **directions} if name not in after]
-    return Costs(limits, cost_models(space, names, labels), directions)
+    return Costs(limits, cost_models(space, names, labels), directions, missing)
 
 
 def told_before(space: SearchSpace, labels: WeakLabels | None) -> list[str]:

@@ -73,6 +73,7 @@ class Study:
         front: costs to find the best values of the objective for, three at most: names of costs to minimise, or each
             with its direction, such as `{"throughput": "max"}`; known as those of `constraints` are, or else told with
             each training: `study.tell(trial, 93.1, costs={"energy": 2.0})`. By default that of the folder's study.
+        missing_costs: of architectures without a cost of the front that others have: `leave_out` warns, or `error`.
         ranker: scores architectures; a `GraphRanker` by default.
         search: how many each round trains, and which; a `BudgetedSearch` by default.
         acquisition: of the default search.
@@ -100,6 +101,7 @@ class Study:
         given: pd.DataFrame | str | Path | None = None,
         constraints: Mapping[str, float] | Costs | None = None,
         front: Mapping[str, str] | Sequence[str] | None = None,
+        missing_costs: Literal["leave_out", "error"] = "leave_out",
         ranker: Ranker | None = None,
         search: Search | None = None,
         acquisition: Acquisition | None = None,
@@ -146,7 +148,9 @@ class Study:
         )
         limits = kept.get("constraints") if constraints is None else constraints
         directions = kept.get("front") if front is None else front
-        self.costs = self.state.costs = costs_of(space, limits, directions, self.fitting.known_labels)
+        self.costs = self.state.costs = costs_of(
+            space, limits, directions, self.fitting.known_labels, missing_costs
+        )
         if taken := ({*self.state.trials.columns} - {"seconds"}) & {*self.costs.observed}:
             raise UserError(f"study: {taken.pop()} is a column of the trials; call the cost otherwise")
         self._lock = lock_of(self.folder / ".study.lock")

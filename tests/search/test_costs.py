@@ -59,7 +59,7 @@ def test_what_lacks_a_cost_is_left_out_and_told() -> None:
     costs = of({"ms": [1, 2, NAN, 4], "fps": [NAN, 8, NAN, 7]}, ["ms", "fps"])
     assert costs.within(ALL).tolist() == [False, True, False, True]
     with pytest.warns(
-        UserWarning, match="2 of 4 architectures are left out, as not all of ms, fps are known"
+        UserWarning, match="of 2 of 4 architectures not all of ms, fps are known, so they are left out"
     ):
         costs.check(["b", "d"], ALL)
     with warnings.catch_warnings():

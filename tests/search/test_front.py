@@ -161,12 +161,18 @@ def test_a_front_that_makes_no_sense_is_one_sentence(tmp_path: Path, front: list
 def test_what_lacks_a_cost_is_never_asked_for(tmp_path: Path) -> None:
     odd = labels(partly=[1.0, np.nan, 2.0] * 27)
     with pytest.warns(
-        UserWarning, match="27 of 81 architectures are left out, as not all of partly are known"
+        UserWarning, match="of 27 of 81 architectures not all of partly are known, so they are left out"
     ):
         opened = study(tmp_path, 54, front=["partly"], weak_labels=odd)
     asked = finish(opened).observations["arch"]
     assert len(asked) == len(set(asked)) == 54
     assert odd.set_index("arch").loc[asked, "partly"].notna().all()
+    with pytest.raises(
+        UserError, match=r"27 of 81 .* not all of partly are known \(search.missing_costs=leave_out"
+    ):
+        study(tmp_path / "strict", 54, front=["partly"], weak_labels=odd, missing_costs="error")
+    with pytest.raises(UserError, match="missing_costs=stop: choose leave_out or error"):
+        study(tmp_path / "word", 54, front=["partly"], weak_labels=odd, missing_costs="stop")
 
 
 def test_a_limit_and_a_front_may_be_of_one_cost(tmp_path: Path) -> None:

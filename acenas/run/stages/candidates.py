@@ -44,7 +44,10 @@ def costs_of_search(
     models = [model for model in made if model is not None]
     search = cfg.search or {}
     return Costs(
-        flat_constraints(search.get("constraints") or {}), models, flat_front(search.get("front") or ())
+        flat_constraints(search.get("constraints") or {}),
+        models,
+        flat_front(search.get("front") or ()),
+        search.get("missing_costs", "leave_out"),
     )
 
 
