@@ -114,6 +114,21 @@ def test_every_experiment_composes_under_its_own_name(experiment: tuple[str, Dic
     assert OmegaConf.is_struct(cfg), "an unknown key must be an error"
 
 
+def test_the_published_method_is_one_choice() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", overrides=["experiment=nb201_ltr", "method=paper"])
+    rounds = OmegaConf.masked_copy(cfg.search, [key for key in cfg.search if key not in KEYS_OF_THE_RUN])
+    space, search = instantiate(cfg.space), instantiate(rounds)
+    assert space.as_written and cfg.pretrain_on == "architectures"
+    assert search.with_budget(110).round_sizes == [20] * 5 + [10] and search.confidence is None
+    assert (search.first.best, search.acquisition.best, search.final.best) == (0.0, 0.5, 1.0)
+    ranker = instantiate(cfg.ranker, space=space)
+    assert isinstance(ranker, GraphRanker) and ranker.loss == LambdaRankLoss(
+        scale=20.0, rank_by="label_ascending"
+    )
+    assert ranker.continues and ranker.pretraining.samples == 3200
+
+
 @pytest.mark.parametrize("name", SUITE)
 def test_every_task_of_the_suite_is_a_short_file_and_a_task(name: str) -> None:
     assert len((CONF / "experiment" / "suite" / f"{name}.yaml").read_text().splitlines()) <= 15

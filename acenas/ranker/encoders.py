@@ -75,9 +75,11 @@ def _check_sizes(**sizes: int) -> None:
 class PaperEncoder(Encoder):
     """The encoder of AceNAS (arXiv 2108.03001, section 4.1): graph convolutions, sort pooling, 1-d convolutions.
 
-    Sort pooling (Zhang et al., AAAI 2018) orders the nodes by their last channel, highest first, and keeps the first
-    `pooled_nodes`, filled up with zeros. As in torch-geometric's `SortAggregation` the features within a node keep
-    their order (the authors' code, on DGL, sorts them too).
+    A convolution passes messages along the edges and from each node to itself, divided by the root of the degrees on
+    both sides: edges out of the source, and into the target. Sort pooling, as in the authors' code, sorts the channels
+    within each node, then orders the nodes by their largest one, highest first, and keeps the first `pooled_nodes`,
+    filled up with zeros. (Zhang et al., AAAI 2018, and torch-geometric's `SortAggregation` leave the channels as they
+    are.)
 
     Args:
         num_node_types: values of `GraphBatch.node` are below this.
@@ -115,15 +117,15 @@ class PaperEncoder(Encoder):
     @override
     def encode_graphs(self, node: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
         hidden = F.embedding(node, self.get_buffer("one_hot")) * mask
-        # A layer is `conv(hidden, adjacency.mT, mask)`, but with the adjacency normalised once for all layers:
-        # D^-1/2 (A + I) D^-1/2, from targets (rows) to sources.
+        # Normalised once for all layers, targets as rows and sources as columns.
         incoming = adjacency.mT + torch.eye(adjacency.shape[1], device=adjacency.device)
-        scale = incoming.sum(dim=2, keepdim=True).rsqrt()
-        messages = scale * incoming * scale.mT
+        messages = (
+            incoming * incoming.sum(dim=2, keepdim=True).rsqrt() * incoming.sum(dim=1, keepdim=True).rsqrt()
+        )
         for conv in cast("Iterable[DenseGCNConv]", self.convs):
             assert conv.bias is not None
             hidden = torch.baddbmm(conv.bias, messages, conv.lin(hidden)).relu() * mask
-        pooled = self.node_map(sort_pooling(hidden, mask, self.pooled_nodes)).relu()
+        pooled = self.node_map(sort_pooling(hidden.sort(dim=2).values, mask, self.pooled_nodes)).relu()
         pairs = F.max_pool1d(pooled.transpose(1, 2), kernel_size=2)
         windows = pairs.unfold(2, self.kernel_size, 1).transpose(1, 2)  # [B, windows, channels, kernel_size]
         return self.window_map(windows.flatten(2)).relu().flatten(1)  # type: ignore[no-any-return]

@@ -17,8 +17,8 @@ from typing_extensions import override
 
 from acenas.ranker.data import FinetuningStep, LabelledGraphs, TensorLoader
 from acenas.ranker.encoders import Encoder
-from acenas.ranker.settings import Finetuning, Pretraining
-from acenas.ranking import RankingLoss
+from acenas.ranker.settings import Finetuning, Optimization, Pretraining
+from acenas.ranking import RankingLoss, ndcg_at_k
 from acenas.ranking.functional import ranknet_loss
 from acenas.seeds import derive_seed, torch_generator
 from acenas.spaces.graphs import GraphBatch
@@ -98,19 +98,22 @@ def squared_errors(predictions: Tensor, labels: Tensor) -> Tensor:
 class SteppingModule(pl.LightningModule):
     """A training in which a batch of Lightning's loop is a list of steps: its overhead is that of half a small step.
 
-    AdamW's learning rates warm up over the first tenth of the steps, then fall to 0 as a cosine.
-
     Args:
         network: is trained in place.
-        weight_decay: AdamW's.
+        optimization: how.
         steps: of the whole training.
+
+    Attributes:
+        ended: whether the steps that are left are not made.
     """
 
-    def __init__(self, network: RankingNetwork, weight_decay: float, steps: int) -> None:
+    ended = False
+
+    def __init__(self, network: RankingNetwork, optimization: Optimization, steps: int) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.network = network
-        self.weight_decay = weight_decay
+        self.optimization = optimization
         self.steps = steps
 
     @abstractmethod
@@ -127,6 +130,8 @@ class SteppingModule(pl.LightningModule):
         for joined, parameters in self._joined:
             _join_gradients(joined, parameters)
         for step in steps:
+            if self.ended:
+                break
             optimizer.zero_grad(set_to_none=False)
             torch.autograd.backward(self.loss_of(step))
             optimizer.step()
@@ -134,8 +139,9 @@ class SteppingModule(pl.LightningModule):
         self.network.zero_grad()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with warm-up and cosine decay."""
-        warmup = max(self.steps // 10, 1)
+        """Adam with warm-up and cosine decay, see `Optimization`."""
+        settings = self.optimization
+        warmup = max(int(self.steps * settings.warmup), 1)
 
         def factor(step: int) -> float:
             if step < warmup:
@@ -145,7 +151,8 @@ class SteppingModule(pl.LightningModule):
         rates = self.rates()
         self._joined = [(_joined(parameters), parameters) for parameters in rates.values()]
         groups = [{"params": [one], "lr": rate} for rate, (one, _) in zip(rates, self._joined, strict=True)]
-        optimizer = torch.optim.AdamW(groups, weight_decay=self.weight_decay, fused=True)
+        kind = torch.optim.AdamW if settings.decoupled else torch.optim.Adam
+        optimizer = kind(groups, weight_decay=settings.weight_decay, fused=True)
         return [optimizer], [LambdaLR(optimizer, factor)]
 
 
@@ -179,8 +186,7 @@ class PretrainingModule(SteppingModule):
         graphs: A architectures.
         labels: `[A, L]`, standardised, NaN where missing.
         label_names: of the weak labels, for the metrics `pretrain/<name>_mse`.
-        settings: batch size, and the highest learning rate.
-        weight_decay: AdamW's.
+        settings: batch size and optimization.
         seed: of the run.
     """
 
@@ -191,11 +197,10 @@ class PretrainingModule(SteppingModule):
         labels: Tensor,
         label_names: Sequence[str],
         settings: Pretraining,
-        weight_decay: float,
         seed: int,
     ) -> None:
         self.steps_of_epoch = len(graphs) // min(settings.batch_size, len(graphs))
-        super().__init__(network, weight_decay, settings.epochs * self.steps_of_epoch)
+        super().__init__(network, settings, settings.epochs * self.steps_of_epoch)
         self.graphs, self.labels, self.label_names = graphs, labels, label_names
         self.settings = settings
         self.seed = seed
@@ -240,8 +245,7 @@ class FinetuningModule(SteppingModule):
     Args:
         network: is trained in place.
         loss: of scores and what it learns from (`RankingLoss.labels`), both `[lists, items]`.
-        settings: learning rates, and weights of the losses.
-        weight_decay: AdamW's.
+        settings: optimization, and weights of the losses.
         steps: of the finetuning.
         replays: whether weak labels are replayed in them.
         prior_weight: of the prior's loss; 0 for none.
@@ -252,18 +256,19 @@ class FinetuningModule(SteppingModule):
         network: RankingNetwork,
         loss: RankingLoss,
         settings: Finetuning,
-        weight_decay: float,
         steps: int,
         replays: bool,
         prior_weight: float,
     ) -> None:
-        super().__init__(network, weight_decay, steps)
+        super().__init__(network, settings, steps)
         self.loss = loss
         self.settings = settings
         self.replays = replays
         self.prior_weight = prior_weight
         self._observed: Tensor | None = None
         """Of the last step, with the ranking loss for it: of lists that hold all it is made once."""
+        self._ndcg: list[float] = []
+        """Of the lists of each step, where `settings.patience` asks for it."""
 
     @override
     def rates(self) -> dict[float, list[nn.Parameter]]:
@@ -286,6 +291,9 @@ class FinetuningModule(SteppingModule):
         encoded = network.encoder(graphs)  # one pass for both is cheaper
         scores, others = network.scores(encoded).tensor_split([len(observed)])
         loss = self._loss_of_list(scores.unsqueeze(0))
+        if settings.patience:
+            self._ndcg.append(ndcg_at_k(scores.detach(), observed[:, 0], len(observed)))
+            self.ended = self._waited_for(settings.patience)
         if settings.regression_weight:
             loss = loss + settings.regression_weight * (scores - self._targets).square().mean()
         if replayed is not None:
@@ -295,3 +303,9 @@ class FinetuningModule(SteppingModule):
             if self.prior_weight:
                 loss = loss + self.prior_weight * ranknet_loss(others.unsqueeze(0), prior.unsqueeze(0))
         return loss
+
+    def _waited_for(self, patience: int) -> bool:
+        """Whether no NDCG of the last `patience` passes, the mean over each pass' lists, is above the best before."""
+        lists = self.steps // self.settings.passes
+        passes = [sum(self._ndcg[i : i + lists]) for i in range(0, len(self._ndcg) - lists + 1, lists)]
+        return len(passes) > patience and max(passes[-patience:]) <= max(passes[:-patience])

@@ -25,6 +25,7 @@ from acenas.ranker.module import (
 from acenas.ranker.prior import EXPECTED_AGREEMENT, CorrectedPrior
 from acenas.ranker.settings import LARGEST, Finetuning, Pretraining, Prior
 from acenas.ranking import LambdaRankLoss, RankingLoss, relevance
+from acenas.ranking.losses import RelevanceLoss
 from acenas.seeds import seeded, torch_generator
 from acenas.spaces import GraphBatch, SearchSpace
 from acenas.training.lightning import fit, one_thread
@@ -65,8 +66,9 @@ class Ranker(ABC):
     def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
         """Fits the ranker anew to everything observed so far.
 
-        It always starts from the pretrained weights (fresh ones without pretraining): the result is a function of
-        these, the observations in their order, the ranker's seed and the round alone.
+        It starts from the pretrained weights (fresh ones without pretraining): the result is a function of these, the
+        observations in their order, the ranker's seed and the round alone. Or, where the ranker `continues`, it starts
+        from what it was fitted to last, and a study calls `forget` and all rounds again where it was not the last one.
 
         Args:
             graphs: the n architectures that were trained.
@@ -81,6 +83,14 @@ class Ranker(ABC):
         After pretraining and before the first finetuning, the order is that of the predicted weak labels: of the first
         one, or of a combination of all.
         """
+
+    @property
+    def continues(self) -> bool:
+        """Whether `finetune` starts from the weights of the last round."""
+        return False
+
+    def forget(self) -> None:  # noqa: B027 (most remember nothing)
+        """Forgets all observations."""
 
     def state(self) -> dict[str, Any]:
         """Returns what pretraining has learned, of tensors: nothing by default. Raises `RuntimeError` before it."""
@@ -118,7 +128,6 @@ class GraphRanker(Ranker):
         seed: drives weights, order and dropout.
         head_channels: hidden channels of the heads.
         dropout: in the heads.
-        weight_decay: AdamW's, in both trainings.
         pretraining: the training on weak labels.
         finetuning: the training on observed architectures.
         prior: the order of the weak labels as a prior of the scores.
@@ -134,7 +143,6 @@ class GraphRanker(Ranker):
     seed: int = 0
     head_channels: int = 64
     dropout: float = 0.0
-    weight_decay: float = 1e-4
     pretraining: Pretraining = Pretraining()  # noqa: RUF009 (frozen)
     finetuning: Finetuning = Finetuning()  # noqa: RUF009 (frozen)
     prior: Prior = Prior()  # noqa: RUF009 (frozen)
@@ -142,12 +150,15 @@ class GraphRanker(Ranker):
 
     def __post_init__(self) -> None:
         require_at_least(1, "ranker.", LARGEST, head_channels=self.head_channels)
-        require_at_least(0, "ranker.", weight_decay=self.weight_decay)
         if not 0 <= self.dropout < 1:
             raise UserError(f"ranker: dropout lies between 0 and 1, not at {self.dropout}")
         if self.prior.weight and not (self.finetuning.replay_size and self.finetuning.replay_weight):
             raise UserError(
                 "ranker.prior.weight needs ranker.finetuning.replay_size and ranker.finetuning.replay_weight above 0"
+            )
+        if self.finetuning.patience and not isinstance(self.loss, RelevanceLoss):
+            raise UserError(
+                "ranker.finetuning.patience waits for a better NDCG: choose a loss of relevance, as loss=lambdarank"
             )
         self._pretrained: RankingNetwork | None = None
         self._weakly_labelled: LabelledGraphs | None = None
@@ -175,10 +186,14 @@ class GraphRanker(Ranker):
         labels = standardised(in_float32(weak_labels), names)
         labelled = ~labels.isnan().all(dim=1)
         graphs, labels = graphs[labelled], labels[labelled]
+        if self.pretraining.samples is not None:
+            drawn = torch.randperm(len(graphs), generator=torch_generator(self.seed, "pretrain", "samples"))
+            drawn = drawn[: self.pretraining.samples]
+            graphs, labels = graphs[drawn], labels[drawn]
         network = self._fresh_network(graphs, num_labels=labels.shape[1])
         settings = self.pretraining
         self._fit(
-            PretrainingModule(network, graphs, labels, names, settings, self.weight_decay, self.seed),
+            PretrainingModule(network, graphs, labels, names, settings, self.seed),
             None,
             folder / "pretrain.ckpt",
             callbacks,
@@ -202,10 +217,11 @@ class GraphRanker(Ranker):
         accuracies, settings = accuracies.float(), self.finetuning.bounded(len(graphs))
         if len(graphs) != len(accuracies):
             raise ValueError(f"{len(graphs)} graphs, but {len(accuracies)} accuracies")
-        if self._pretrained is None:
+        before = self._network if settings.keep_weights else self._pretrained
+        if before is None:
             network = self._fresh_network(graphs, num_labels=0)
         else:
-            network = copy.deepcopy(self._pretrained)
+            network = copy.deepcopy(before)
             if settings.fresh_head:
                 with seeded(self.seed, "finetune", "head", round):
                     network.ranking_head.reset_parameters()
@@ -230,11 +246,20 @@ class GraphRanker(Ranker):
         )
         prior_weight = self.prior.weight_after(len(graphs))
         module = FinetuningModule(
-            network, self.loss, settings, self.weight_decay, steps.steps, replayed is not None, prior_weight
+            network, self.loss, settings, steps.steps, replayed is not None, prior_weight
         )
         with seeded(self.seed, "finetune", "dropout", round):
             self._fit(module, steps, None, max_epochs=1)
         self._network = network
+
+    @property
+    @override
+    def continues(self) -> bool:
+        return self.finetuning.keep_weights
+
+    @override
+    def forget(self) -> None:
+        self._network = self._pretrained
 
     @torch.no_grad()
     def _prior_of_replayed(self, graphs: GraphBatch, targets: Tensor) -> Callable[[Tensor], Tensor]:

@@ -13,36 +13,60 @@ MOST_RANKED = 512
 """Of more observed architectures, a finetuning ranks lists of this size at most, in fewer passes over all of them."""
 
 
-@dataclass(frozen=True)
-class Pretraining:
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """How weights are moved: by Adam, at a learning rate that warms up and then falls to 0 as a cosine.
+
+    Attributes:
+        learning_rate: the highest.
+        warmup: of all steps, the share in which it rises; 0 for none.
+        weight_decay: apart from the gradients, as in AdamW, where `decoupled`; else by squared weights in the loss.
+        decoupled: see `weight_decay`.
+    """
+
+    learning_rate: float = 3e-3
+    warmup: float = 0.1
+    weight_decay: float = 1e-4
+    decoupled: bool = True
+
+    def _check(self, group: str) -> None:
+        require_at_least(0, group, weight_decay=self.weight_decay)
+        require_at_least(0, group, 1, warmup=self.warmup)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining(Optimization):
     """The training on weak labels.
 
     Attributes:
         epochs: passes over the weakly labelled architectures.
         batch_size: architectures of a step.
-        learning_rate: the highest of its schedule.
+        samples: of the weakly labelled architectures, as many by chance; None for all.
     """
 
     epochs: int = 20
     batch_size: int = 128
-    learning_rate: float = 3e-3
+    samples: int | None = None
 
     def __post_init__(self) -> None:
-        require_at_least(1, "ranker.pretraining.", epochs=self.epochs, batch_size=self.batch_size)
+        group = "ranker.pretraining."
+        self._check(group)
+        require_at_least(1, group, epochs=self.epochs, batch_size=self.batch_size, samples=self.samples)
 
 
-@dataclass(frozen=True)
-class Finetuning:
+@dataclass(frozen=True, kw_only=True)
+class Finetuning(Optimization):
     """The training on observed architectures, repeated from the pretrained weights in every round.
 
-    It runs for a fixed number of steps while the learning rate falls to 0. It does not stop early, as a validation set
-    of a few dozen architectures says too little about the order of the best.
+    By default it runs for a fixed number of steps, as a validation set of a few dozen architectures says too little
+    about the order of the best.
 
     Attributes:
         passes: passes over the observed architectures; with `list_size=None` each is one step.
         list_size: observed architectures ranked against each other in a step; None for all.
-        learning_rate: of the ranking head, the highest of its schedule.
-        encoder_learning_rate: of the encoder and the heads of the weak labels.
+        patience: passes without a better NDCG of the lists that are trained on, after which it stops; None for never.
+        encoder_learning_rate: the highest of the encoder and the heads of the weak labels; `learning_rate` is that of
+            the ranking head.
         regression_weight: of the squared errors of the scores against the standardised relevance, beside the ranking
             loss. For scale, LambdaRank is a sum over pairs: 10 to 40 times as large on 100 architectures.
         replay_size: weakly labelled architectures of a step; 0 for none.
@@ -51,24 +75,27 @@ class Finetuning:
             the observations do not determine then differ between rounds, as in an ensemble, which keeps a greedy search
             from choosing the same region again.
         start_from_label: whether the ranking head starts as the head of the first weak label; excludes `fresh_head`.
+        keep_weights: whether a round goes on from the weights of the round before, and not from the pretrained ones.
     """
 
     passes: int = 150
     list_size: int | None = None
-    learning_rate: float = 3e-3
+    patience: int | None = None
     encoder_learning_rate: float = 3e-3
     regression_weight: float = 0.0
     replay_size: int = 64
     replay_weight: float = 10.0
     fresh_head: bool = True
     start_from_label: bool = False
+    keep_weights: bool = False
 
     def __post_init__(self) -> None:
         group, replay = (
             "ranker.finetuning.",
             {"replay_size": self.replay_size, "replay_weight": self.replay_weight},
         )
-        require_at_least(1, group, passes=self.passes)
+        self._check(group)
+        require_at_least(1, group, passes=self.passes, patience=self.patience)
         require_at_least(2, group, list_size=self.list_size)
         require_at_least(0, group, regression_weight=self.regression_weight, **replay)
         if self.fresh_head and self.start_from_label:

@@ -430,7 +430,7 @@ def check_config(cfg: DictConfig) -> None:
             cfg.search.constraints = flat_constraints(limits)
         if (front := cfg.search.get("front")) is not None:
             cfg.search.front = flat_front(front) or None
-        rounds = ("per_round", "num_final", "growth", "num_first")
+        rounds = ("per_round", "num_final", "growth", "num_first", "rounds")
         check_budget(
             cfg.search.budget,
             cfg.search.get("budget_epochs"),

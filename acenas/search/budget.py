@@ -13,6 +13,7 @@ def check_budget(
     num_final: int = 0,
     growth: float = 0.0,
     num_first: int = 0,
+    rounds: int = 0,
 ) -> None:
     """Checks that the rounds of a search fit its budget.
 
@@ -23,6 +24,7 @@ def check_budget(
         num_final: architectures of a last round of its own.
         growth: the least size of a round as a share of what was trained before it.
         num_first: architectures of the first round, at least.
+        rounds: of equal size, before the last one; 0 for such of `per_round`.
 
     Raises:
         UserError: for a number outside its range.
@@ -30,18 +32,19 @@ def check_budget(
     if budget_epochs is not None:
         if not budget_epochs > 0:
             raise UserError(f"search.budget_epochs={budget_epochs} must be above 0")
-        if num_final:
-            raise UserError(
-                f"search.num_final={num_final} is the last round of a budget of trainings; where epochs are counted "
-                "nobody knows which one that is: choose search.num_final=0"
-            )
+        for name, value in {"num_final": num_final, "rounds": rounds}.items():
+            if value:
+                raise UserError(
+                    f"search.{name}={value} is of a budget of trainings; where epochs are counted nobody knows how "
+                    f"many these will be: choose search.{name}=0"
+                )
         if budget is None:
             budget = 1
     if not isinstance(budget, Integral):
         raise UserError(f"search.budget={budget!r} must be a whole number")
-    if not 0 <= num_final < budget or per_round < 1 or min(growth, num_first) < 0:
+    if not 0 <= num_final < budget or per_round < 1 or min(growth, num_first, rounds) < 0:
         raise UserError(
             f"search.budget={budget} must be larger than search.num_final={num_final}, "
-            f"search.per_round={per_round} at least 1, search.growth={growth} and search.num_first={num_first} at "
-            "least 0"
+            f"search.per_round={per_round} at least 1, search.growth={growth}, search.num_first={num_first} and "
+            f"search.rounds={rounds} at least 0"
         )

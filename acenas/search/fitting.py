@@ -65,6 +65,8 @@ class Fitting:
         has_labels = not (isinstance(self.labels, Sequence) and not self.labels)
         self.pretrained = has_labels if pretrained is None else pretrained
         self._ready = pretrained is not None
+        self._fitted: int | None = None
+        """The round of the last fit."""
 
     def _read(self, given: Labels | None) -> Labels:
         space = self.state.space
@@ -100,22 +102,40 @@ class Fitting:
     def fit(self, number: int) -> NDArray[np.floating]:
         """Fits the ranker to all that was told and given, after round `number`; returns `[A]` scores.
 
-        At least one training must have worked. What failed is taken for the worst that worked, and for worse where all
-        that worked are alike: with one alone, nothing would tell it from the failures.
+        At least one training must have worked. A ranker that continues from its last fit, and this was not the round
+        before, is fitted to all rounds again.
         """
         self._pretrain()
+        rounds = [number]
+        if self.ranker.continues and self._fitted != number - 1:
+            self.ranker.forget()
+            rounds = list(range(number + 1))
+        for each in rounds:
+            self._finetune(each)
+        self._fitted = number
+        return self._scores(self.state.graphs)
+
+    def _finetune(self, number: int) -> None:
+        """Fits the ranker to what was known after round `number`, where a training had worked by then.
+
+        What failed is taken for the worst that worked, and for worse where all that worked are alike: with one alone,
+        nothing would tell it from the failures.
+        """
         state = self.state
         _, utilities = state.known
+        count = len(state.given) + int((state.finished["round"] <= number).sum())
+        utilities = utilities[:count]
+        if np.isnan(utilities).all():
+            return
         failed = worst = np.nanmin(utilities)
         if worst == np.nanmax(utilities):
             failed -= max(abs(worst), 1.0)
         observed = np.where(np.isnan(utilities), failed, utilities)
-        graphs, (stopped, expected) = state.known_graphs, self._stopped(number)
+        graphs, (stopped, expected) = state.known_graphs[:count], self._stopped(number)
         if stopped:
             graphs = GraphBatch.cat([graphs, state.graphs_of(stopped)])
             observed = np.concatenate([observed, expected])
         self.ranker.finetune(graphs, torch.tensor(for_float32(observed), dtype=torch.float32), round=number)
-        return self._scores(self.state.graphs)
 
     def _stopped(self, number: int) -> tuple[list[str], NDArray[np.float64]]:
         """What was stopped early up to round `number`, and the utilities `[n]` that it would have in the end."""

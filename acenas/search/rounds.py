@@ -186,6 +186,7 @@ class BudgetedSearch(Search):
         confidence: see `Search`; above 0.5 and below 1.
         candidates: see `Search`: a sample, and an evolution from the best scores.
         stopping: see `Search`.
+        rounds: of equal size, before the last; in place of `per_round`, `growth` and `num_first`. 0: as these say.
 
     Raises:
         UserError: for a number outside its range.
@@ -203,6 +204,7 @@ class BudgetedSearch(Search):
     confidence: float | None = 0.95
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
     stopping: Stopping = Belief()  # noqa: RUF009 (frozen)
+    rounds: int = 0
 
     def __post_init__(self) -> None:
         check_budget(
@@ -211,6 +213,7 @@ class BudgetedSearch(Search):
             num_final=self.num_final,
             growth=self.growth,
             num_first=self.num_first,
+            rounds=self.rounds,
         )
         if self.confidence is not None and not 0.5 < self.confidence < 1:
             raise UserError(
@@ -219,17 +222,21 @@ class BudgetedSearch(Search):
 
     @override
     def round_size(self, done: int) -> int:
-        least = self.per_round if done else max(self.per_round, self.num_first)
         left = self.budget - self.num_final - done
-        return min(max(least, int(self.growth * done)), left) if left > 0 else self.num_final
+        if left <= 0:
+            return self.num_final
+        if self.rounds:
+            return min(-(-(self.budget - self.num_final) // self.rounds), left)
+        least = self.per_round if done else max(self.per_round, self.num_first)
+        return min(max(least, int(self.growth * done)), left)
 
     @override
     def anytime(self, with_front: bool = False) -> bool:
-        """Whether there is no last round of its own, and all rules are `one_by_one`."""
+        """Whether neither the sizes of rounds nor a last one depend on the budget, and all rules are `one_by_one`."""
         first, *later = self.round_sizes
         rules = [self.front_acquisition] * 2 if with_front else [self.first, self.acquisition]
         whole = rules[0].one_by_one(first) and rules[1].one_by_one(max(later, default=1))
-        return whole and not self.num_final
+        return whole and not self.num_final and not self.rounds
 
     @override
     def choose(

@@ -2,6 +2,8 @@
 
 import csv
 import functools
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from acenas.errors import UserError
 from acenas.ranker import BidirectionalEncoder, Finetuning, GraphRanker, PaperEncoder, Pretraining, Prior
-from acenas.ranker.module import squared_errors
+from acenas.ranker.module import FinetuningModule, squared_errors
 from acenas.ranking import LambdaRankLoss, StandardisedMSELoss, ndcg_at_k, relevance
 from acenas.spaces import GraphBatch
 from tests.ranker.graphs import SPACE, accuracies_of, random_dags
@@ -289,12 +291,16 @@ def test_several_graphs_per_architecture(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    for wrong in ({"dropout": 1.0}, {"head_channels": 0}, {"weight_decay": -1.0}):
+    for wrong in ({"dropout": 1.0}, {"head_channels": 0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
             small_ranker(**wrong)
     for group, wrong in (
         ("pretraining", {"epochs": 0}),
         ("pretraining", {"batch_size": 0}),
+        ("pretraining", {"samples": 0}),
+        ("pretraining", {"weight_decay": -1.0}),
+        ("finetuning", {"warmup": 1.5}),
+        ("finetuning", {"patience": 0}),
         ("finetuning", {"passes": 0}),
         ("finetuning", {"replay_weight": -1.0}),
         ("finetuning", {"list_size": 1}),
@@ -304,6 +310,8 @@ def test_what_cannot_be_is_refused() -> None:
             small_ranker(**{group: wrong})
     with pytest.raises(UserError, match="choose one of fresh_head and start_from_label"):
         small_ranker(finetuning={"fresh_head": True, "start_from_label": True})
+    with pytest.raises(UserError, match="patience waits for a better NDCG: choose a loss of relevance"):
+        small_ranker(finetuning={"patience": 5}, loss=StandardisedMSELoss())
     with pytest.raises(RuntimeError, match="knows nothing yet"):
         small_ranker().score(GRAPHS)
     with pytest.raises(ValueError, match="20 graphs, but 19 accuracies"):
@@ -318,3 +326,89 @@ def test_scores_do_not_depend_on_what_else_is_scored() -> None:
     alone = torch.cat([ranker.score(GRAPHS[i : i + 1]) for i in range(40)])
     torch.testing.assert_close(scores, alone)
     assert ranker.score(GRAPHS[:0]).shape == (0,)
+
+
+def test_kept_weights_go_on_from_the_last_round_until_they_are_forgotten(tmp_path: Path) -> None:
+    ranker = small_ranker(finetuning={"keep_weights": True})
+    ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    pretrained, found = ranker.score(GRAPHS), []
+    for _ in range(2):
+        for number, count in enumerate((10, 20), start=1):
+            ranker.finetune(GRAPHS[:count], ACCURACIES[:count], round=number)
+            found.append(ranker.score(GRAPHS))
+        ranker.forget()
+        assert torch.equal(ranker.score(GRAPHS), pretrained)
+    assert torch.equal(found[0], found[2]) and torch.equal(found[1], found[3])
+    ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=2)
+    assert not torch.equal(ranker.score(GRAPHS), found[1]), "the second round alone"
+
+
+def test_an_optimizer_is_adam_with_its_weight_decay_and_schedule() -> None:
+    """One step on one list, against torch's optimizers on the parameters as they are."""
+    for decoupled, kind in ((True, torch.optim.AdamW), (False, torch.optim.Adam)):
+        how = {"weight_decay": 0.1, "decoupled": decoupled, "warmup": 0.0, "learning_rate": 0.01}
+        ranker = small_ranker(
+            dropout=0.0,
+            finetuning={"passes": 3, "replay_size": 0, "encoder_learning_rate": 0.01, **how},
+        )
+        network = ranker._fresh_network(GRAPHS, 0)
+        parameters = [*network.encoder.parameters(), *network.ranking_head.parameters()]
+        optimizer = kind(parameters, weight_decay=0.1)
+        for step in range(3):
+            optimizer.param_groups[0]["lr"] = 0.01 * 0.5 * (1 + math.cos(math.pi * max(step - 1, 0) / 2))
+            optimizer.zero_grad()
+            torch.autograd.backward(ranker.loss(network(GRAPHS[:20])[None], ACCURACIES[None, :20]))
+            optimizer.step()
+        ranker.finetune(GRAPHS[:20], ACCURACIES[:20], round=1)
+        # Nothing but rounding errors says where the scores lie as a whole, and Adam makes whole steps of them.
+        here, beside = (scores - scores.mean() for scores in (ranker.score(GRAPHS), network(GRAPHS).detach()))
+        torch.testing.assert_close(here, beside, rtol=1e-3, atol=1e-4)
+
+
+def test_pretraining_on_a_sample_knows_no_others(tmp_path: Path) -> None:
+    ranker = small_ranker(pretraining={"samples": 40})
+    ranker.pretrain(GRAPHS, WEAK_LABELS, folder=tmp_path)
+    labels = ranker.state()["labels"]
+    assert labels.shape == (40, 2) and len(labels.unique(dim=0)) == 40
+
+
+def test_patience_ends_a_finetuning_that_has_learned_its_order(tmp_path: Path) -> None:
+    def steps(**finetuning: Any) -> int:
+        ranker, counted = small_ranker(dropout=0.0, finetuning={"passes": 200, **finetuning}), [0]
+        loss = ranker.loss.for_labels
+
+        def counting(labels: Tensor) -> Callable[[Tensor], Tensor]:
+            of_scores = loss(labels)
+
+            def counted_loss(scores: Tensor) -> Tensor:
+                counted[0] += 1
+                return of_scores(scores)
+
+            return counted_loss
+
+        object.__setattr__(ranker.loss, "for_labels", counting)
+        ranker.finetune(GRAPHS[:10], ACCURACIES[:10], round=1)
+        return counted[0]
+
+    assert steps() == 200
+    assert 10 < steps(patience=10) < 200
+    assert steps(patience=300) == 200
+
+
+def test_passes_are_waited_for_as_a_plain_loop_does() -> None:
+    """The mean NDCG of two lists a pass, drawn by chance: it ends where none of the last three is a new best."""
+    generator = torch.Generator().manual_seed(0)
+    settings = Finetuning(passes=50, list_size=4, patience=3)
+    module = FinetuningModule(
+        small_ranker()._fresh_network(GRAPHS, 0), LambdaRankLoss(), settings, 100, False, 0.0
+    )
+    best, since = -1.0, 0
+    for _ in range(50):
+        pair = torch.rand(2, generator=generator).tolist()
+        module._ndcg += pair
+        since = 0 if sum(pair) > best else since + 1
+        best = max(best, sum(pair))
+        assert module._waited_for(3) == (since >= 3)
+        if since >= 3:
+            return
+    raise AssertionError("such a sequence ends")

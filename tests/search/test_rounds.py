@@ -16,6 +16,7 @@ from acenas.evaluation.base import Result
 from acenas.evaluation.curves import StopRule
 from acenas.ranker import Ranker
 from acenas.search import BestAndRandom, BudgetedSearch, SearchResult, Study, run_study
+from acenas.search.budget import check_budget
 from acenas.search.events import RoundResult, SearchCallback
 from acenas.search.returned import returned_after_each
 from acenas.spaces import GraphBatch, NasBench201
@@ -102,6 +103,18 @@ def test_the_budget_counts_everything_and_no_function_is_trained_twice(tmp_path:
     assert len({SPACE.canonical(arch) for arch in trained["arch"]}) == 30
     assert trained["round"].value_counts(sort=False).tolist() == [8, 8, 8, 1, 5]
     assert list(result.scores.columns) == ["arch", *(f"round_{i}" for i in range(1, 6))]
+
+
+def test_equal_rounds_before_the_last_depend_on_the_budget() -> None:
+    published = BudgetedSearch(110, 3, 0.15, 10, 4, rounds=5)
+    assert published.round_sizes == [20] * 5 + [10] and not published.anytime()
+    assert published.with_budget(50).round_sizes == [8] * 5 + [10]
+    assert published.with_budget(23).round_sizes == [3, 3, 3, 3, 1, 10]
+    assert published.with_budget(11).round_sizes == [1, 10]
+    with pytest.raises(UserError, match=r"search\.rounds=-1 at least 0"):
+        BudgetedSearch(rounds=-1)
+    with pytest.raises(UserError, match=r"search\.rounds=5 is of a budget of trainings"):
+        check_budget(None, 100, rounds=5)
 
 
 def test_reasons_say_what_chose(tmp_path: Path) -> None:

@@ -54,6 +54,50 @@ def told(
     return asked
 
 
+class Remembers(LeastSquares):
+    """Continues from the round before: its scores are those of a fit plus half of the scores before."""
+
+    continues = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        self.sum = torch.zeros(())
+        self.rounds: list[int] = []
+
+    def finetune(self, graphs: GraphBatch, accuracies: Tensor, *, round: int) -> None:  # noqa: A002
+        super().finetune(graphs, accuracies, round=round)
+        self.sum = self.sum / 2 + self.weights
+        self.rounds.append(round)
+
+    def score(self, graphs: GraphBatch) -> Tensor:
+        return self.features(graphs) @ self.sum
+
+
+def test_a_ranker_that_continues_is_fitted_to_all_rounds_after_a_stop(tmp_path: Path) -> None:
+    def opened(name: str) -> tuple[Study, Remembers]:
+        ranker, rounds = Remembers(), BudgetedSearch(20, 4, 0.0)
+        return Study(SPACE, None, tmp_path / name, ranker=ranker, search=rounds, archs=ARCHS), ranker
+
+    def train(trial: Trial) -> float:
+        return math.nan if trial.number < 4 else accuracy(trial)  # nothing is learned from the first round
+
+    whole, ranker = opened("whole")
+    told(whole, train)
+    assert ranker.rounds == [2, 3, 4]
+    stopped, _ = opened("stopped")
+    for _ in range(3):
+        for trial in stopped.ask():
+            stopped.tell(trial, train(trial))
+    again, ranker = opened("stopped")
+    told(again, train)
+    assert ranker.rounds == [2, 3, 4]
+    pd.testing.assert_frame_equal(again.observations, whole.observations, check_exact=True)
+    pd.testing.assert_frame_equal(again.state.scores, whole.state.scores, check_exact=True)
+
+
 def test_the_budget_is_asked_for_and_nothing_twice(tmp_path: Path) -> None:
     done = told(study(tmp_path))
     assert len(done.observations) == 20 == done.observations["arch"].map(SPACE.canonical).nunique()

@@ -33,6 +33,8 @@ class NasBench201(SearchSpace):
         cells_per_stage: cells in a stage.
         stages: stages, with a residual block of stride 2 between two of them.
         in_channels: of the images.
+        as_written: whether graphs are those of the cells as they are, `none` among their nodes, and not of canonical
+            ones: cells with one function then have different graphs, as in the paper of AceNAS.
 
     The defaults are the benchmark's network; smaller ones suit small images.
 
@@ -45,8 +47,14 @@ class NasBench201(SearchSpace):
     num_node_types = 3 + len(OPERATIONS)  # padding, input, output, operations
 
     def __init__(
-        self, channels: int = 16, cells_per_stage: int = 5, stages: int = 3, in_channels: int = 3
+        self,
+        channels: int = 16,
+        cells_per_stage: int = 5,
+        stages: int = 3,
+        in_channels: int = 3,
+        as_written: bool = False,
     ) -> None:
+        self.as_written = as_written
         self.in_channels = in_channels
         sizes = {"channels": channels, "cells_per_stage": cells_per_stage, "stages": stages}
         self._skeleton = sizes | {"in_channels": in_channels}
@@ -100,10 +108,17 @@ class NasBench201(SearchSpace):
     def encode(self, archs: Sequence[str]) -> GraphBatch:
         """Returns one graph of 8 nodes per canonical cell: the input, a node for each edge, the output; no globals.
 
-        `none` operations have no node. Node types: 0 padding, 1 input, 2 output, 3 + index of the operation.
+        `none` operations have no node, but where cells are `as_written`. Node types: 0 padding, 1 input, 2 output, 3 +
+        index of the operation.
         """
         numbers = np.array([cells.number_of(arch) for arch in archs], np.int64)
-        return _graphs()[torch.from_numpy(cells.canonical_numbers()[numbers])]
+        if not self.as_written:
+            numbers = cells.canonical_numbers()[numbers]
+        return _graphs(self.as_written)[torch.from_numpy(numbers)]
+
+    @override
+    def canonical_graphs(self, archs: Sequence[str]) -> GraphBatch:
+        return self.encode(archs)
 
     def draw(self, arch: str) -> Figure:
         """Draws the cell as four nodes and their operations."""
@@ -146,11 +161,11 @@ class NasBench201(SearchSpace):
 
 
 @cache
-def _graphs() -> GraphBatch:
-    """Returns the graphs of all cells, not made canonical."""
+def _graphs(with_none: bool) -> GraphBatch:
+    """Returns the graphs of all cells, not made canonical; `none` operations are nodes or left out."""
     codes = torch.from_numpy(cells.all_codes())
     count, last = len(codes), len(EDGES) + 1
-    present = codes != NONE
+    present = (codes != NONE) | with_none
     ends = torch.ones(count, 1, dtype=torch.bool)
     mask = torch.cat([ends, present, ends], dim=1)
     node = torch.cat([ends.long(), (codes + 3) * present, 2 * ends.long()], dim=1)

@@ -14,6 +14,7 @@ from acenas.spaces.cost import count_cost
 from acenas.spaces.nasbench201.cells import EDGES, OPERATIONS, isomorphism_string
 
 SPACE = NasBench201()
+WRITTEN = NasBench201(as_written=True)
 ARCHS = st.sampled_from(SPACE.enumerate())
 # Official architectures 0, 11 and 284.
 ARCH_0 = "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_1x1~0|skip_connect~1|skip_connect~2|"
@@ -133,6 +134,16 @@ def test_the_graph_is_the_data_flow_of_the_canonical_cell(arch: str) -> None:
     expected |= {(i + 1, 7) for i in present if EDGES[i][1] == 3}
     expected |= {(i + 1, j + 1) for i in present for j in present if EDGES[i][1] == EDGES[j][0]}
     assert {(int(s), int(t)) for s, t in graphs.adjacency[0].nonzero()} == expected
+
+
+@given(ARCHS)
+def test_as_written_every_cell_has_a_graph_of_its_own(arch: str) -> None:
+    graphs = WRITTEN.canonical_graphs([arch])
+    assert graphs.node[0].tolist() == [1, *(3 + OPERATIONS.index(each) for each in SPACE.operations(arch)), 2]
+    expected = {(0, i + 1) for i in range(6) if EDGES[i][0] == 0}
+    expected |= {(i + 1, 7) for i in range(6) if EDGES[i][1] == 3}
+    expected |= {(i + 1, j + 1) for i in range(6) for j in range(6) if EDGES[i][1] == EDGES[j][0]}
+    assert {(int(s), int(t)) for s, t in graphs.adjacency[0].nonzero()} == expected and graphs.mask.all()
 
 
 def test_equal_functions_are_equal_graphs() -> None:
