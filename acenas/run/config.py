@@ -65,6 +65,8 @@ KINDS: dict[str, tuple[Any, str]] = {
     "table.protocols": (dict, "a mapping"),
     "weak_labels": (str | list | None, "a name or a list of names"),
     "weak_labels.N": (str, "a name"),
+    "weak_labels_from": (list | None, "a list of folders, as in [FOLDER]"),
+    "weak_labels_from.N": (str, "a folder"),
     "table.weak_labels.N": (str, "a name"),
     **dict.fromkeys(("search.budget", "search.budget_epochs"), (int | float | None, "a number")),
     "weak_label_samples": (int, "a whole number"),
@@ -220,7 +222,8 @@ def other_run(cfg: DictConfig, folder: Path) -> str:
         return ""
     ours, theirs = (dict(runs.flat(_what_it_is(each))) for each in (cfg, config_in(folder)))
     keys = [key for key in {**ours, **theirs} if ours.get(key) != theirs.get(key)]
-    if ours.get("weak_labels") == AUTO and "weak_labels" in keys:  # a run writes what that was
+    completed = ours.get("weak_labels") == AUTO or ours.get("weak_labels_from")
+    if completed and "weak_labels" in keys:  # a run writes what these were
         keys.remove("weak_labels")
     words = ", ".join(f"{key}: {theirs.get(key)}, not {ours.get(key)}" for key in keys[:8])
     more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
@@ -415,6 +418,9 @@ def check_config(cfg: DictConfig) -> None:
     for key in FILES:
         if (file := OmegaConf.select(cfg, key)) and not Path(file).is_file():
             raise UserError(f"{key}={file}: there is no such file")
+    for folder in cfg.get("weak_labels_from") or ():
+        if not Path(folder).is_dir():
+            raise UserError(f"weak_labels_from=[{folder}]: there is no such folder")
     for group in ("space", "evaluator", "judge", "supernet", "scoring", "final", "measurement"):
         _check_needs(cfg, group)
     if not (cfg.search or cfg.supernet or cfg.final or cfg.measurement):

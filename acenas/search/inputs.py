@@ -15,15 +15,16 @@ from acenas.evaluation.costs import CostModel
 from acenas.evaluation.labels import Source, weak_labels
 from acenas.evaluation.objective import directions_of
 from acenas.search.costs import Costs
+from acenas.search.earlier import earlier_ranking
 from acenas.spaces import SearchSpace
 from acenas.spaces.cost import Cost
 from acenas.spaces.custom import CustomSpace
 from acenas.tables import WeakLabels
 from acenas.tables.importers.own import read_rows
 
-Labels = WeakLabels | Source | Sequence[Source]
+Labels = WeakLabels | Source | Path | Sequence[Source | Path]
 """Weak labels as they are, or what `acenas.evaluation.labels.weak_labels` makes them of: frames, functions, names of
-what is counted on networks."""
+what is counted on networks; and folders of earlier studies of the same space, see `earlier_ranking`."""
 
 LABELLED = 1000
 """Architectures that are labelled where labels are made: enough for a ranker to learn them, soon counted."""
@@ -48,13 +49,17 @@ def weak_labels_of(
     """Weak labels as a `WeakLabels`; a sample of `archs` is labelled where they are not a frame.
 
     Raises:
-        UserError: as `acenas.evaluation.labels.weak_labels`.
+        UserError: as `acenas.evaluation.labels.weak_labels` and `earlier_ranking`.
     """
     if isinstance(given, WeakLabels):
         return given
+    if isinstance(given, Path):
+        return earlier_ranking(given, space)
     if isinstance(given, pd.DataFrame):
         archs = space.read_frame(given)
-    return weak_labels(space, archs, given, folder, seed=seed, limit=LABELLED)
+    several = [given] if isinstance(given, str | Mapping | pd.DataFrame) or callable(given) else given
+    sources = [earlier_ranking(each, space).frame() if isinstance(each, Path) else each for each in several]
+    return weak_labels(space, archs, sources, folder, seed=seed, limit=LABELLED)
 
 
 class OwnCosts(CostModel):

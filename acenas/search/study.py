@@ -66,7 +66,8 @@ class Study:
         objective: what trainings show: an `Objective`, a mapping of its attributes, or in short `"min perplexity"`; by
             default that of the folder's study, else accuracy in percent.
         weak_labels: to pretrain the ranker on, see `acenas.search.inputs.Labels`; what is no frame labels a sample of
-            the space. By default what the space can count on the networks it builds; `[]` for none.
+            the space, and a `Path` is the folder of an earlier study. By default what the space can count on the
+            networks it builds; `[]` for none.
         given: what was trained elsewhere, as a frame or a CSV or Parquet file; see `give`.
         constraints: upper limits on costs, such as `{"params_m": 2.0}`: counted on the networks, or a column of
             `weak_labels`. `Costs` as they are, with the front.

@@ -16,7 +16,7 @@ from acenas.evaluation import TableJudge
 from acenas.files import atomic_path
 from acenas.report.summary import FinishedSearch, best_architectures
 from acenas.run import pipeline
-from acenas.run.config import AUTO, check_config, conf_dir, instantiate, run_hash, weak_label_names
+from acenas.run.config import AUTO, check_config, conf_dir, instantiate, other_run, run_hash, weak_label_names
 from acenas.run.pipeline import assist, run
 from acenas.run.stages.labels import labels_by_default, labels_from_elsewhere
 from acenas.spaces import NasBench201
@@ -127,6 +127,17 @@ def test_the_loss_decides_what_is_learned_from_the_same_first_round(tmp_path: Pa
     ]
     assert np.array_equal(scores[0]["pretrained"], scores[1]["pretrained"])
     assert not np.array_equal(scores[0]["round_1"], scores[1]["round_1"])
+
+
+def test_what_an_earlier_run_found_is_the_first_label(tmp_path: Path) -> None:
+    before = run_in(tmp_path / "before", "search.budget=5")
+    asked = (f"weak_labels_from=[{before}]", "weak_labels=[digits.params_m]", "search.budget=5")
+    folder = run_in(tmp_path / "run", *asked)
+    names = ["weak.from_before", "digits.params_m"]
+    assert yaml.safe_load((folder / "config.yaml").read_text())["weak_labels"] == names
+    logged = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {f"pretrain/{name}_mse" for name in names} <= {*logged}
+    assert not other_run(config(*QUICK, *asked), folder), "the same command goes on with it"
 
 
 def test_only_the_first_process_tells_how_far_a_run_is(

@@ -148,6 +148,8 @@ def test_what_experiments_give_to_classes_is_what_they_take(experiment: str) -> 
         ("seed=nan", "seed=nan is not a whole number"),
         ("space._target_=null", "space._target_=None names no class"),
         ("judge.path=nowhere", "nowhere"),
+        ("weak_labels_from=lab", "weak_labels_from=lab is not a list of folders, as in [FOLDER]"),
+        ("weak_labels_from=[nowhere]", "weak_labels_from=[nowhere]: there is no such folder"),
         ("weak_labels_file=nowhere.parquet", "weak_labels_file=nowhere.parquet: there is no such file"),
     ],
 )

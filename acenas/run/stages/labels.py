@@ -33,6 +33,7 @@ from acenas.run.parts import Parts
 from acenas.run.stages.candidates import sample_within
 from acenas.search.candidates import Pool, list_space
 from acenas.search.costs import Costs
+from acenas.search.earlier import earlier_ranking
 from acenas.spaces import SearchSpace
 from acenas.supernet import Scoring, SupernetTraining
 from acenas.supernet.scoring import LABELS
@@ -52,17 +53,21 @@ def labels_from_elsewhere(
 ) -> dict[str, WeakLabels]:
     """The labels to pretrain on that this run does not make itself, from the file or the table that has them.
 
-    They are read before anything is trained, so that a wrong name does not cost a super-net.
+    They are read before anything is trained, so that a wrong name does not cost a super-net. Those of earlier searches
+    come first; their names are put into `cfg`.
 
     Raises:
         UserError: Where a label is in neither, and is not made here.
     """
     made = [*LABELS, *cost_names(task.source.name)] if cfg.supernet and task else []
     names = [name for name in weak_label_names(cfg) if name not in made]
-    found: dict[str, WeakLabels] = {}
+    earlier = [earlier_ranking(folder, space) for folder in cfg.weak_labels_from or ()]
+    found = {name: labels for labels in earlier for name in labels.names}
+    if found:
+        cfg.weak_labels = [*found, *weak_label_names(cfg)]
     if cfg.weak_labels_file:
         labels = WeakLabels.load(cfg.weak_labels_file, space=space.name)
-        found = {name: labels for name in names if name in labels.names}
+        found |= {name: labels for name in names if name in labels.names}
     columns = {name: weak_label_columns(cfg)[name] for name in names if name not in found}
     counted = [name for name in columns if _is_counted(name, task)]
     if table is not None:
