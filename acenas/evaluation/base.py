@@ -1,5 +1,7 @@
 """The interfaces of evaluators, which a search asks, and of judges, which only the report asks."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,10 +77,16 @@ class Evaluator(ABC):
         epochs: of a full training, in what it reports on its way (see `curves.Curve`); None for an evaluator whose
             trainings report nothing: it trains in full, whatever a rule says.
         resumable: whether a stopped training can go on later from where it was.
+        repeats: trainings of one architecture that it can show, at most; None for any number.
     """
 
     epochs: float | None = None
     resumable: bool = False
+    repeats: int | None = None
+
+    def repeated(self, number: int) -> Evaluator:
+        """The evaluator of each architecture's training `number`, from 0: by default this one, asked again."""
+        return self
 
     def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
         """Yields the results of the distinct `archs`, each as soon as it is there, in any order.

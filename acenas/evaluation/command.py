@@ -13,9 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from typing_extensions import override
 
 from acenas.errors import UserError, listed, require_at_least
 from acenas.evaluation.jobs import TrainingJobs
@@ -110,6 +113,12 @@ class CommandEvaluator(TrainingJobs):
         self.seed = seed
         self.time_limit = time_limit
         self.grace = grace
+
+    @override
+    def repeated(self, number: int) -> Self:
+        other = super().repeated(number)
+        other.seed = self.seed + number
+        return other
 
     def train(self, arch: str, number: int, folder: Path, goes_on: GoesOn) -> dict[str, Any] | None:
         """Runs the program. See `TrainingJobs.train`."""
@@ -248,6 +257,8 @@ class FunctionEvaluator(TrainingJobs):
     the objective, or a pair of the epoch and the objective. It is closed where a rule stops it, and called anew where
     it is to train further. What it returns in the end counts; where it returns nothing, its last value.
 
+    A function that takes `repeat` is told which training of an architecture it is, from 0: it trains with another seed.
+
     Args:
         space: of the architectures.
         function: called with the choices of an architecture by name where its space has choices, else with its
@@ -291,7 +302,7 @@ class FunctionEvaluator(TrainingJobs):
         reports = None
         if self.epochs is not None:
             reports = Reports(folder, self.epochs, goes_on)
-        shown = followed(call(self.function, self.space, arch), reports.add if reports else None)
+        shown = followed(call(self.function, self.space, arch, self.repeat), reports.add if reports else None)
         if reports and reports.stopped:
             return None
         value, costs = returned(shown, self.key)
@@ -343,8 +354,10 @@ def returned(shown: Any, key: str) -> tuple[float, dict[str, float]]:
     return as_number(shown[key], key), numbers_beside(shown, key)
 
 
-def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:
+def call(function: Callable[..., Any], space: SearchSpace, arch: str, repeat: int = 0) -> Any:
     """Calls `function` with the choices of `arch` by name, or with its string: as `arch`, or as an only other argument.
+
+    Where it takes `repeat` besides, it is told which training of `arch` this is.
 
     Raises:
         UserError: where it takes neither.
@@ -354,6 +367,10 @@ def call(function: Callable[..., Any], space: SearchSpace, arch: str) -> Any:
         signature = inspect.signature(function)
     except ValueError:  # of some built-in ones
         return function(arch)
+    if "repeat" in signature.parameters and "repeat" not in choices:
+        function = partial(function, repeat=repeat)
+        others = [each for each in signature.parameters.values() if each.name != "repeat"]
+        signature = signature.replace(parameters=others)
     if not choices or "arch" in signature.parameters:
         return function(arch)
     try:

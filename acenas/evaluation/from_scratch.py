@@ -8,7 +8,7 @@ from copy import copy
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -118,6 +118,13 @@ class TrainingEvaluator(TrainingJobs):
             "seed": self.seed,
             "precision": self.precision,
         }
+
+    @override
+    def repeated(self, number: int) -> Self:
+        other = super().repeated(number)
+        other.seed = self.seed + number
+        other.__dict__.pop("_settings", None)
+        return other
 
     @override
     def sent(self) -> TrainingEvaluator:

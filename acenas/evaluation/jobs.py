@@ -8,13 +8,15 @@ import math
 import traceback
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from joblib import cpu_count
 from rich import get_console
+from typing_extensions import override
 
 from acenas.errors import UserError, reason_of, require_at_least
 from acenas.evaluation.base import Evaluator, Observations, Result
@@ -51,6 +53,9 @@ class TrainingJobs(Evaluator):
 
     value_column = "value"
     """Of the objective in the file of the curve."""
+
+    repeat = 0
+    """Which training of an architecture this trains, see `repeated`."""
 
     def __init__(
         self,
@@ -138,6 +143,15 @@ class TrainingJobs(Evaluator):
         results = {result.arch: result for result in self.results(archs)}
         values = np.array([(results[arch].value, results[arch].seconds) for arch in archs], dtype=np.float64)
         return Observations(list(archs), *values.reshape(-1, 2).T)
+
+    @override
+    def repeated(self, number: int) -> Self:
+        """With a folder of its own, and where there is a seed, with another one."""
+        other = copy(self)
+        other.repeat = number
+        if number:
+            other.folder = self.folder / f"repeat_{number}"
+        return other
 
     def sent(self) -> TrainingJobs:
         """Returns what the other processes receive of this evaluator."""

@@ -4,7 +4,9 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from copy import copy
+from itertools import count, takewhile
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +85,8 @@ class TableEvaluator(_TableColumn, Evaluator):
             their lengths are known; a pattern such as `cifar10.observed.*`, where `*` is the length, for all that the
             table has; or for names without a length a mapping from lengths, in which `observed` is the longest. Values
             that are missing are no points.
+        repeats: the columns of further trainings of each architecture, such as `[cifar10.valid.200.s1]`; None for
+            `<observed>.s1`, `<observed>.s2`, ..., as far as the table has these.
 
     Raises:
         UserError: as `BenchmarkTable.open`; where `observed` or one of `curve` is named as a test accuracy, or as
@@ -100,6 +104,7 @@ class TableEvaluator(_TableColumn, Evaluator):
         seconds: str | None = None,
         objective: Objective | Mapping[str, Any] | None = None,
         curve: str | Sequence[str] | Mapping[float, str] | None = None,
+        repeats: Sequence[str] | None = None,
     ) -> None:
         _check_observed(observed, "the observed column is")
         if seconds is not None and not isinstance(parse_column(seconds), TrainSeconds | Other):
@@ -108,10 +113,21 @@ class TableEvaluator(_TableColumn, Evaluator):
             )
         lengths = {} if curve is None else _lengths(curve, observed, path, space)
         shorter = [column for column in lengths.values() if column != observed]
-        super().__init__(path, space, observed, objective, seconds, shorter)
+        self._trainings = [observed, *_further(repeats, observed, path, space)]
+        super().__init__(path, space, observed, objective, seconds, [*shorter, *self._trainings[1:]])
+        self.repeats = len(self._trainings)
         self.observed, self._seconds = observed, seconds
         self._shorter = {length: column for length, column in lengths.items() if column != observed}
         self.epochs = max(lengths) if self._shorter else None
+
+    @override
+    def repeated(self, number: int) -> Self:
+        """Looks a further training up, of which nothing is known on the way."""
+        if not number:
+            return self
+        other = copy(self)
+        other._column, other.epochs, other._shorter = self._trainings[number], None, {}
+        return other
 
     @override
     def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
@@ -166,6 +182,16 @@ def _check_observed(name: str, said: str) -> None:
             f"{named}, which holds no accuracy; choose a column such as <dataset>.valid.<epochs> or "
             "<dataset>.observed.<epochs>"
         )
+
+
+def _further(repeats: Sequence[str] | None, observed: str, path: str, space: str) -> list[str]:
+    """The columns of further trainings than the first; see `TableEvaluator`."""
+    if repeats is None:
+        columns = read_footer(find_table(path), space).columns
+        return list(takewhile(columns.__contains__, (f"{observed}.s{seed}" for seed in count(1))))
+    for name in repeats:
+        _check_observed(name, "table.repeats names")
+    return list(repeats)
 
 
 def _lengths(

@@ -317,7 +317,7 @@ def _search(run: FinishedRun) -> FinishedSearch:
         dataset="",
         observations=observations,
         scores=read_frame(run.folder / "scores.parquet", {"arch": "text"}),
-        observed=observations.groupby("arch")[column].last(),
+        observed=observations.groupby("arch")[column].mean(),
         test=None,
         seconds={},
         versions={},

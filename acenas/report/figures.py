@@ -193,7 +193,7 @@ def front_figure(search: FinishedSearch) -> Figure:
         figure = Figure(figsize=(5.6 * len(search.front), 4.2), layout="constrained")
         plots = figure.subplots(1, len(search.front), squeeze=False).flat
         for axes, (name, direction) in zip(plots, search.front.items(), strict=True):
-            costs = search.costs.loc[~search.costs.index.duplicated(), name].combine_first(
+            costs = search.costs[name].combine_first(
                 search.known_costs.get(name, pd.Series(dtype=np.float64))
             )
             look: dict[str, Any]
@@ -336,7 +336,7 @@ def _draw_ndcg(axes: Axes, search: FinishedSearch) -> None:
 def _draw_scatter(axes: Axes, search: FinishedSearch) -> None:
     rank = search.last_fit.rank(ascending=False, method="first")
     observed = search.observed.reindex(rank.index)
-    trained = search.observations.set_index("arch")[search.objective.column]
+    trained = search.trained.set_index("arch")[search.objective.column]
     trained_rank = rank.reindex(trained.index)
     # The many points are one image within the SVG: as shapes they would be megabytes.
     axes.scatter(

@@ -278,7 +278,7 @@ def _with_those_of_front(search: FinishedSearch, costs: pd.DataFrame) -> pd.Data
     """The costs, and those of the front wherever they are known."""
     if not search.front:
         return costs
-    trained = search.costs.loc[~search.costs.index.duplicated(), list(search.front)]
+    trained = search.costs[list(search.front)]
     every = costs.combine_first(search.known_costs).combine_first(trained)
     of_predicted = predicted(search)
     every = every.combine_first(of_predicted[[name for name in search.front if name in of_predicted]])

@@ -111,10 +111,18 @@ class FinishedSearch:
         """The trainings that failed: rows of `observations`."""
         return self.observations[failed_ones(self.observations, self.objective)]
 
+    @cached_property
+    def trained(self) -> pd.DataFrame:
+        """`observations`, a row for each architecture: its first training, with the mean of what all of them showed."""
+        column = self.objective.column
+        means = self.observations.groupby("arch")[column].mean()
+        first = self.observations.drop_duplicates("arch")
+        return first.assign(**{column: first["arch"].map(means)})
+
     @property
     def trained_or_given(self) -> list[str]:
         """The architectures that were trained, in order, then those that were given."""
-        return [*self.observations["arch"], *self.given.get("arch", [])]
+        return [*self.trained["arch"], *self.given.get("arch", [])]
 
     @property
     def last_fit(self) -> "pd.Series[float]":
@@ -221,7 +229,7 @@ def pareto_front(search: FinishedSearch, only: str | None = None) -> pd.DataFram
     """
     names = list(search.limits) if only is None else [only]
     column = search.objective.column
-    rows = search.observations[["arch", column]]
+    rows = search.trained[["arch", column]]
     if search.test is not None:
         rows = rows.assign(**{search.test_column: search.test.reindex(rows["arch"]).to_numpy()})
     rows = rows.join(search.costs, on="arch").dropna(subset=[column, *names])
@@ -240,7 +248,8 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
     known architecture is better than the returned one, by test values; it is `None` where nobody knows these.
     """
     returned, test = search.returned, search.test
-    observed = search.observations.set_index("arch")[search.objective.column]
+    observed = search.trained.set_index("arch")[search.objective.column]
+    again = len(search.observations) - len(search.trained)
     rounds = [row for row in round_metrics(search) if "search/trained" in row]
     fronts = {row["front/trained"]: row for row in front_metrics(search)} if search.front else {}
     value_of_returned = f"returned_{search.kind}_{search.objective.name}"
@@ -260,6 +269,7 @@ def build_summary(search: FinishedSearch) -> dict[str, Any]:
         "objective": asdict(search.objective),
         "trained": len(search.observations),
         "failed": len(search.failed),
+        **({"repeated": again} if again else {}),
         **epochs_summary(search),
         "given": len(search.given),
         **({} if search.given.empty else {"best_given": _best_given(search)}),
@@ -350,7 +360,7 @@ def best_architectures(search: FinishedSearch, count: int = 10) -> pd.DataFrame:
     the last fit), `round` and `reason`.
     """
     column = search.objective.column
-    worked = search.observations.dropna(subset=[column])
+    worked = search.trained.dropna(subset=[column])
     best = worked.sort_values(column, ascending=search.objective.sign < 0, kind="stable").head(count)
     rank = search.last_fit.rank(ascending=False, method="min")
     return pd.DataFrame(

@@ -127,7 +127,7 @@ class SearchRun:
             self.folder / "scores.parquet", {"arch": "text"}, "search again in another folder"
         )
         column = self.objective.column
-        observed = self.observations.groupby("arch")[column].last()
+        observed = self.observations.groupby("arch")[column].mean()
         ranked = pd.DataFrame({"arch": scores["arch"], "score": scores.iloc[:, -1]})
         ranked[column] = ranked["arch"].map(observed)
         return ranked.sort_values("score", ascending=False, kind="stable", ignore_index=True)

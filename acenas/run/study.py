@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -111,7 +112,7 @@ class Study(SearchStudy):
             raise UserError(
                 f"there is nothing to report yet of {self.folder}: no round in which a training worked"
             )
-        trained = told.drop_duplicates("arch", keep="last").set_index("arch")[column]
+        trained = told.groupby("arch", sort=False)[column].mean()
         given, fronts = self.state.given, self.fronts()
         costs = pd.concat([self.costs.with_observed(given), self.costs.with_observed(told)])
         finished = FinishedSearch(
@@ -244,6 +245,13 @@ class _Called(Evaluator):
         self, space: SearchSpace, function: Callable[..., Any], key: str, epochs: float | None
     ) -> None:
         self.space, self.function, self.key, self.epochs = space, function, key, epochs
+        self.repeat = 0
+
+    @override
+    def repeated(self, number: int) -> Self:
+        other = copy(self)
+        other.repeat = number
+        return other
 
     @override
     def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
@@ -254,7 +262,7 @@ class _Called(Evaluator):
             if self.epochs is not None:
                 reports = Reports(None, self.epochs, partial(goes_on, rule, [arch], self.epochs))
             try:
-                told, failure = call(self.function, self.space, arch), ""
+                told, failure = call(self.function, self.space, arch, self.repeat), ""
             except UserError:  # a mistake in the call, not in one training
                 raise
             except (Exception, SystemExit) as error:
@@ -282,6 +290,11 @@ class _Called(Evaluator):
 class _Known(Evaluator):
     """Looks values up; a missing one is that of a failed training."""
 
+    repeats = 1
+
+    def __repr__(self) -> str:
+        return "the table"
+
     def __init__(self, archs: Sequence[str], values: NDArray[np.float64]) -> None:
         self.values: Mapping[str, float] = dict(zip(archs, values.tolist(), strict=True))
 
@@ -299,8 +312,17 @@ class _Shown(Evaluator):
     """Shows each result of another evaluator: as a line in a terminal, in a notebook in one place that changes."""
 
     def __init__(self, evaluator: Evaluator, study: Study) -> None:
-        self.evaluator, self.study = evaluator, study
-        self._place: Any = None
+        self.evaluator, self.study, self.repeats = evaluator, study, evaluator.repeats
+        self._place: list[Any] = []
+
+    def __repr__(self) -> str:
+        return repr(self.evaluator)
+
+    @override
+    def repeated(self, number: int) -> Self:
+        other = copy(self)
+        other.evaluator = self.evaluator.repeated(number)
+        return other
 
     @override
     def results(self, archs: Sequence[str], rule: StopRule | None = None) -> Iterator[Result]:
@@ -323,10 +345,10 @@ class _Shown(Evaluator):
         from IPython.display import HTML, display  # type: ignore[import-not-found,unused-ignore]  # is there
 
         shown = HTML(f"<pre>{escape(line)}</pre>")
-        if self._place is None:
-            self._place = display(shown, display_id=True)
+        if self._place:
+            self._place[0].update(shown)
         else:
-            self._place.update(shown)
+            self._place.append(display(shown, display_id=True))
 
     @override
     def evaluate(self, archs: Sequence[str]) -> Observations:

@@ -91,7 +91,7 @@ class Answers:
         name, number = found
         waits = name == "answers"
         row = (self.state.answers if waits else self.state.trials).loc[number].to_dict()
-        if row["state"] not in ENDED:
+        if row["state"] not in ENDED and not row["repeat"]:  # of an architecture the first curve is kept
             self.state.add_points(row["arch"], WAITING if waits else row["round"], points)
         return Reporting(row["arch"], WAITING if waits else int(row["round"]), row["state"] in ENDED)
 
@@ -199,7 +199,8 @@ class Answers:
         if state == TRAINED:
             told_of |= self.state.costs.told(costs, seconds)
         if self.state.epochs is not None:
-            told_of["epochs"] = self._paid(str(before["arch"]), state)
+            again = bool(before["repeat"])
+            told_of["epochs"] = self.state.epochs if again else self._paid(str(before["arch"]), state)
         self.state.update([row], name, told_of)
         self.state.write(name)
         told = self.state.told[column].dropna()

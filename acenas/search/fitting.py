@@ -15,7 +15,7 @@ from acenas.evaluation.labels import counted_by_default, informative
 from acenas.evaluation.objective import for_float32
 from acenas.ranker import Ranker
 from acenas.search.inputs import Labels, weak_labels_of
-from acenas.search.state import STOPPED, StudyState
+from acenas.search.state import STOPPED, StudyState, averaged
 from acenas.search.stopping import Stopping
 from acenas.spaces import GraphBatch
 from acenas.tables import WeakLabels
@@ -118,20 +118,20 @@ class Fitting:
     def _finetune(self, number: int) -> None:
         """Fits the ranker to what was known after round `number`, where a training had worked by then.
 
-        What failed is taken for the worst that worked, and for worse where all that worked are alike: with one alone,
-        nothing would tell it from the failures.
+        What was trained several times shows the mean. What failed is taken for the worst that worked, and for worse
+        where all that worked are alike: with one alone, nothing would tell it from the failures.
         """
         state = self.state
-        _, utilities = state.known
+        archs, utilities = state.known
         count = len(state.given) + int((state.finished["round"] <= number).sum())
-        utilities = utilities[:count]
+        first, utilities = averaged(archs[:count], utilities[:count])
         if np.isnan(utilities).all():
             return
         failed = worst = np.nanmin(utilities)
         if worst == np.nanmax(utilities):
             failed -= max(abs(worst), 1.0)
         observed = np.where(np.isnan(utilities), failed, utilities)
-        graphs, (stopped, expected) = state.known_graphs[:count], self._stopped(number)
+        graphs, (stopped, expected) = state.known_graphs[torch.from_numpy(first)], self._stopped(number)
         if stopped:
             graphs = GraphBatch.cat([graphs, state.graphs_of(stopped)])
             observed = np.concatenate([observed, expected])

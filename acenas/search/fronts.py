@@ -12,10 +12,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from acenas.errors import UserError
-from acenas.ranker.prior import CorrectedPrior
 from acenas.ranking.fronts import REFERENCE, first_of_fronts, non_dominated
 from acenas.search.acquisition import GOLDEN, Acquisition
-from acenas.search.state import StudyState, normal_scores
+from acenas.search.expected import Expected
+from acenas.search.state import StudyState
 from acenas.training.lightning import one_thread
 
 Chosen = tuple[NDArray[np.int64], list[str]]
@@ -110,12 +110,9 @@ class HypervolumeGain(FrontAcquisition):
     where best(t) is the best that is observed of architectures with costs t at most, and the front is that of what is
     observed, and of a deviation more than what is expected.
 
-    A score of the ranker is an order and not a value, and one of what it was fitted to says little. So what is observed
-    is modelled by the scores that were there before it was: y = c + w score + g(architecture) + noise, a
-    `CorrectedPrior`, where values and scores are normal scores: what a normal variable has at that rank. Its deviation
-    is small where much was trained. Within a round, each choice counts as observed for the next one, with the value
-    expected of it (kriging believer; Ginsbourger et al., 2010). Predictions for people are quantiles of what was
-    observed: those with the expected normal scores.
+    What is expected says `Expected`; its deviation is small where much was trained. Within a round, each choice counts
+    as observed for the next one, with the value expected of it (kriging believer; Ginsbourger et al., 2010).
+    Predictions for people are quantiles of what was observed: those with the expected normal scores.
 
     Attributes:
         points: of the integral, for one cost; twice as many for each further one.
@@ -148,14 +145,14 @@ class HypervolumeGain(FrontAcquisition):
         worked = np.isfinite(utilities)
         if worked.sum() < 2:
             return None
-        observed = _standardised(utilities)
         with one_thread(), torch.no_grad():
-            _, _, _, mean, variance = _modelled(state, np.arange(len(state.archs)), observed)
+            model = Expected.of(state)
+            mean, variance = model.posterior(model.inputs(state, np.arange(len(state.archs))))
         deviation = variance.sqrt()
         expected = torch.stack([mean, mean - deviation, mean + deviation]).numpy()
         order = np.argsort(utilities[worked])
         found: NDArray[np.float64] = np.interp(
-            expected, observed[worked].numpy()[order], utilities[worked][order]
+            expected, model.observed[worked].numpy()[order], utilities[worked][order]
         )
         return found
 
@@ -168,8 +165,10 @@ class HypervolumeGain(FrontAcquisition):
         self, state: StudyState, left: NDArray[np.int64], k: int, utilities: NDArray[np.float64]
     ) -> list[int]:
         """The positions of `k` of the candidates `left`, those that gain most, one after the other."""
-        observed, worked = _standardised(utilities), np.isfinite(utilities)
-        process, rows, scores, mean, variance = _modelled(state, left, observed)
+        model, worked = Expected.of(state), np.isfinite(utilities)
+        process, observed = model.process, model.observed
+        rows, scores = model.inputs(state, left)
+        mean, variance = model.posterior((rows, scores))
         costs, known_costs = torch.from_numpy(_costs(state)[left]), _known_costs(state)[worked]
         at = self._points(
             torch.cat([costs, known_costs]), torch.cat([mean + variance.sqrt(), observed[worked]])
@@ -207,40 +206,6 @@ class HypervolumeGain(FrontAcquisition):
         unit = qmc.Sobol(costs.shape[1], seed=0).random(self.points * 2 ** (costs.shape[1] - 1))
         least, largest = front.min(axis=0), front.max(axis=0)
         return torch.from_numpy(least + unit * REFERENCE * (largest - least))
-
-
-def _modelled(
-    state: StudyState, left: NDArray[np.int64], observed: Tensor
-) -> tuple[CorrectedPrior, Tensor, Tensor, Tensor, Tensor]:
-    """The model of what is observed `[n]`, and what it knows and expects of the candidates `left`.
-
-    Returns:
-        The model, features `[L, F]`, normal scores `[L, 1]`, mean `[L]` and variance `[L]`.
-    """
-    space = state.space
-    trained = state.known_graphs
-    features = space.features(space.num_node_types)
-    features.fit(trained)
-    rows, candidates = (
-        torch.from_numpy(features.rows(graphs)) for graphs in (trained, state.graphs[torch.from_numpy(left)])
-    )
-    scores = torch.from_numpy(normal_scores(state.last_scores)[left, None])
-    process = CorrectedPrior(rows, _scores_before(state), torch.zeros_like(observed), observed)
-    before = torch.zeros(len(left), dtype=torch.float64)
-    return process, candidates, scores, *process.posterior(candidates, scores, before)
-
-
-def _scores_before(state: StudyState) -> Tensor:
-    """`[n, 1]`: the normal scores that what is known had just before it was observed; 0 where it had none."""
-    done = state.finished
-    before = state.scores_before(done["arch"].tolist(), done["round"].to_numpy())
-    return torch.from_numpy(np.concatenate([np.zeros(len(state.given)), before])[:, None])
-
-
-def _standardised(utilities: NDArray[np.float64]) -> Tensor:
-    """`[n]`: normal scores of utilities with mean 0 and deviation 1; those of failures are the worst."""
-    scores = normal_scores(np.where(np.isnan(utilities), -np.inf, utilities))
-    return torch.from_numpy((scores - scores.mean()) / max(scores.std(), 1e-6))
 
 
 def _gains(costs: Tensor, mean: Tensor, variance: Tensor, at: Tensor, best: Tensor) -> Tensor:

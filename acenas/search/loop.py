@@ -16,6 +16,7 @@ from acenas.evaluation.curves import StopRule
 from acenas.files import read_json, write_text
 from acenas.search.answers import Trial
 from acenas.search.events import RoundResult, SearchCallback
+from acenas.search.rounds import Search
 from acenas.search.spending import Spending
 from acenas.search.state import FAILED
 from acenas.search.study import STOP, Study
@@ -63,6 +64,7 @@ def run_study(
     Raises:
         UserError: where too many trainings of a round failed. The search can go on: what failed is not asked again.
     """
+    check_repeats(study.search, evaluator)
     rounds = len(study.search.round_sizes) if study.budget_epochs is None else None
     _report(study, callbacks)
     for callback in callbacks:
@@ -91,6 +93,15 @@ def run_study(
     )
 
 
+def check_repeats(search: Search, evaluator: Evaluator) -> None:
+    """Raises `UserError` where an evaluator has fewer trainings of an architecture than a search may ask for."""
+    if evaluator.repeats is not None and search.repeats > evaluator.repeats:
+        raise UserError(
+            f"search.repeats={search.repeats}, but {evaluator!r} has {evaluator.repeats} training(s) of each "
+            "architecture; choose no more, or name the columns of further ones in evaluator.repeats"
+        )
+
+
 def _train(
     study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int, rule: StopRule | None
 ) -> None:
@@ -98,6 +109,15 @@ def _train(
 
     What fails `attempts` times, by itself or by a value that is not finite, has failed.
     """
+    for repeat in sorted({trial.repeat for trial in trials}):
+        of_each = [trial for trial in trials if trial.repeat == repeat]
+        _train_each(study, evaluator.repeated(repeat), of_each, attempts, rule)
+
+
+def _train_each(
+    study: Study, evaluator: Evaluator, trials: Sequence[Trial], attempts: int, rule: StopRule | None
+) -> None:
+    """Trains different architectures."""
     waiting = {trial.arch: trial for trial in trials}
     for left in reversed(range(attempts)):
         if not waiting:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
@@ -25,7 +26,12 @@ FIRST_FIT = 10
 
 
 def returned_after_each(
-    graphs: GraphBatch, accuracies: NDArray[np.floating], num_node_types: int, confidence: float | None
+    graphs: GraphBatch,
+    accuracies: NDArray[np.floating],
+    num_node_types: int,
+    confidence: float | None,
+    *,
+    arms: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """For each number of trainings, returns the architecture that a search which ends there returns.
 
@@ -45,15 +51,17 @@ def returned_after_each(
         accuracies: `[n]`, observed, percent; NaN where a training failed.
         num_node_types: of the space.
         confidence: above 0.5 and below 1; None for the best observed.
+        arms: `[n]`, a number for each architecture, ascending from 0: of one that was trained several times the best
+            observed is the mean. None where each was trained once.
 
     Returns:
         `[n]`: positions among the trained architectures; the first of equally good ones.
     """
-    returned, total = _best_so_far(accuracies), len(accuracies)
+    total = len(accuracies)
     if confidence is None:
-        return returned
+        return _best_so_far(accuracies, arms)
     after = comparisons(total)
-    chosen = returned_after(graphs, accuracies, num_node_types, confidence, after)
+    chosen = returned_after(graphs, accuracies, num_node_types, confidence, after, arms=arms)
     return np.repeat(chosen, np.diff([*after, total + 1]))
 
 
@@ -63,12 +71,14 @@ def returned_after(
     num_node_types: int,
     confidence: float | None,
     trainings: Sequence[int],
+    *,
+    arms: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Returns the position of what is returned after each of these ascending numbers of trainings.
 
     Other arguments as in `returned_after_each`.
     """
-    returned = _best_so_far(accuracies)[np.array(trainings, dtype=np.int64) - 1]
+    returned = _best_so_far(accuracies, arms)[np.array(trainings, dtype=np.int64) - 1]
     known = np.flatnonzero(~np.isnan(accuracies))
     if confidence is None or len(known) < FIRST_FIT:
         return returned
@@ -77,7 +87,8 @@ def returned_after(
         if n > MOST_COMPARED:
             best = np.sort(np.argsort(-accuracies[:n], kind="stable")[:MOST_COMPARED])  # NaN is last
             among = graphs[torch.from_numpy(best)], accuracies[best], num_node_types, confidence
-            returned[place] = best[returned_after(*among, [MOST_COMPARED])[0]]
+            theirs = None if arms is None else pd.factorize(arms[best])[0]
+            returned[place] = best[returned_after(*among, [MOST_COMPARED], arms=theirs)[0]]
         elif n >= first_fit:
             if (last := _last_fit(first_fit, n)) != fitted:
                 fitted, before = last, known[known < last]
@@ -87,7 +98,8 @@ def returned_after(
             seen = known[known < n]
             rows, observed = _rows(graphs, seen, num_node_types), accuracies[seen]
             posterior = _without_noise(rows, observed, kernel)
-            returned[place] = seen[_replaced(*posterior, int(np.argmax(observed)), confidence)]
+            incumbent = int(np.searchsorted(seen, returned[place]))
+            returned[place] = seen[_replaced(*posterior, incumbent, confidence)]
     return returned
 
 
@@ -147,10 +159,23 @@ def _last_fit(fit: int, n: int) -> int:
     return fit
 
 
-def _best_so_far(accuracies: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Returns the position of the best of the first 1, 2, …, n; 0 before anything was observed. `[n]`."""
-    highest_before = np.fmax.accumulate([-np.inf, *accuracies])[:-1]
-    return np.maximum.accumulate(np.where(accuracies > highest_before, np.arange(len(accuracies)), 0))
+def _best_so_far(accuracies: NDArray[np.floating], arms: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Returns the position of the best of the first 1, 2, …, n; 0 before anything was observed. `[n]`.
+
+    Of an architecture that was trained several times it is that of the first training that worked, and the mean counts.
+    """
+    if arms is None:
+        arms = np.arange(len(accuracies))
+    sums, means = np.zeros(len(accuracies)), np.full(len(accuracies), -np.inf)
+    counts, first, best = np.zeros((3, len(accuracies)), np.int64)
+    for n, (arm, accuracy) in enumerate(zip(arms, accuracies, strict=True)):
+        if not np.isnan(accuracy):
+            sums[arm] += accuracy
+            counts[arm] += 1
+            means[arm] = sums[arm] / counts[arm]
+            first[arm] = n if counts[arm] == 1 else first[arm]
+        best[n] = first[np.argmax(means)]
+    return best
 
 
 def _rows(graphs: GraphBatch, index: NDArray[np.int64], num_node_types: int) -> Rows:

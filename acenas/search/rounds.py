@@ -8,15 +8,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from acenas.errors import UserError
+from acenas.errors import UserError, require_at_least
 from acenas.evaluation.objective import for_float32
 from acenas.search.acquisition import Acquisition, BestAndRandom
 from acenas.search.budget import check_budget
 from acenas.search.candidates import Candidates, Score
 from acenas.search.fronts import HypervolumeGain
+from acenas.search.repeats import LAST_PART, with_repeats
 from acenas.search.state import StudyState
 from acenas.search.stopping import Belief, Stopping
 from acenas.spaces import SearchSpace
@@ -47,10 +49,12 @@ class Search(ABC):
         confidence: the least probability that another architecture is better than the best observed, without noise,
             for it to be returned instead; None for always the best observed. See `returned_after_each`.
         stopping: stops trainings early, where the study has a budget of epochs.
+        repeats: trainings of one architecture, at most.
     """
 
     budget: int
     confidence: float | None = None
+    repeats: int = 1
     candidates: Candidates = Candidates()
     stopping: Stopping = Belief()
 
@@ -87,7 +91,8 @@ class Search(ABC):
             generator: the only source of randomness.
 
         Returns:
-            Distinct positions out of `left`, as many as `round_sizes` says or there are, and the reason for each.
+            Distinct positions out of `left`, or of what is to be trained again, as many as `round_sizes` says or there
+            are, and the reason for each.
         """
 
     def check(self, state: StudyState) -> None:  # noqa: B027 (most search any space)
@@ -165,7 +170,10 @@ class Search(ABC):
         from acenas.search.returned import returned_after, returned_after_each
 
         seen = space.encode(archs), for_float32(utilities), space.num_node_types, self.confidence
-        return returned_after_each(*seen) if trainings is None else returned_after(*seen, trainings)
+        arms, _ = pd.factorize(np.array(archs, dtype=object))
+        if trainings is None:
+            return returned_after_each(*seen, arms=arms)
+        return returned_after(*seen, trainings, arms=arms)
 
 
 @dataclass(eq=False)
@@ -186,6 +194,8 @@ class BudgetedSearch(Search):
         confidence: see `Search`; above 0.5 and below 1.
         candidates: see `Search`: a sample, and an evolution from the best scores.
         stopping: see `Search`.
+        repeats: trainings of one architecture, at most: above 1 what is good is trained again in the last rounds, where
+            that tells more than a new architecture, see `with_repeats`. Not with a front or a budget of epochs.
         rounds: of equal size, before the last; in place of `per_round`, `growth` and `num_first`. 0: as these say.
 
     Raises:
@@ -205,8 +215,10 @@ class BudgetedSearch(Search):
     candidates: Candidates = Candidates()  # noqa: RUF009 (frozen)
     stopping: Stopping = Belief()  # noqa: RUF009 (frozen)
     rounds: int = 0
+    repeats: int = 1
 
     def __post_init__(self) -> None:
+        require_at_least(1, "search.", repeats=self.repeats)
         check_budget(
             self.budget,
             per_round=self.per_round,
@@ -231,12 +243,23 @@ class BudgetedSearch(Search):
         return min(max(least, int(self.growth * done)), left)
 
     @override
+    def rounds_alike(self, smaller: int) -> int:
+        alike = super().rounds_alike(smaller)
+        if self.repeats == 1:
+            return alike
+        begins = np.cumsum([0, *self.with_budget(smaller).round_sizes])
+        return min(alike, int((begins < (1 - LAST_PART) * smaller).sum()))
+
+    @override
     def anytime(self, with_front: bool = False) -> bool:
-        """Whether neither the sizes of rounds nor a last one depend on the budget, and all rules are `one_by_one`."""
+        """Whether neither the sizes of rounds nor a last one depend on the budget, and all rules are `one_by_one`.
+
+        What is trained again depends on how many the round has.
+        """
         first, *later = self.round_sizes
         rules = [self.front_acquisition] * 2 if with_front else [self.first, self.acquisition]
         whole = rules[0].one_by_one(first) and rules[1].one_by_one(max(later, default=1))
-        return whole and not self.num_final and not self.rounds
+        return whole and not self.num_final and not self.rounds and self.repeats == 1
 
     @override
     def choose(
@@ -254,6 +277,8 @@ class BudgetedSearch(Search):
         else:
             rule = self.final if is_last else self._rule(number, state.scores.columns)
             positions, reasons = rule.propose(state.last_scores[left], size, generator)
+        if self.repeats > 1 and done >= (1 - LAST_PART) * self.budget:
+            return with_repeats(state, left[positions], reasons, self.repeats)
         return left[positions], reasons
 
     @override

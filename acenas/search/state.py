@@ -191,6 +191,12 @@ class StudyState:
         return both["arch"].tolist(), self.objective.utility(both[self._column].to_numpy())
 
     @property
+    def of_first(self) -> pd.DataFrame:
+        """`finished`, where `round` is that of the first training of each architecture."""
+        done = self.finished
+        return done.assign(round=done.groupby("arch", sort=False)["round"].transform("min"))
+
+    @property
     def graphs(self) -> GraphBatch:
         """Of `archs`. Equal functions are equal graphs."""
         done = 0 if self._graphs is None else len(self._graphs)
@@ -349,7 +355,7 @@ class StudyState:
                 "arch": list(archs),
                 "round": number,
                 "reason": list(reasons),
-                "repeat": 0,
+                "repeat": self._repeats(archs),
                 "state": QUEUED,
                 self._column: np.nan,
                 "seconds": np.nan,
@@ -359,14 +365,21 @@ class StudyState:
         )
         if self.epochs is not None:
             new["epochs"], new["points"] = np.nan, len(self.curves)
-        answers = self.answers.drop_duplicates("arch", keep="last").set_index("arch")
-        for row in np.flatnonzero(new["arch"].isin(answers.index)):
-            columns = ["state", self._column, "seconds", "message", *self.costs.observed]
-            columns = list(dict.fromkeys([*columns, *(["epochs"] if self.epochs is not None else [])]))
-            new.loc[row, columns] = answers.loc[new["arch"][row], columns]
+        which = ["arch", "repeat"]
+        answers = self.answers.drop_duplicates(which, keep="last").set_index(which)
+        columns = ["state", self._column, "seconds", "message", *self.costs.observed]
+        columns = list(dict.fromkeys([*columns, *(["epochs"] if self.epochs is not None else [])]))
+        for row, asked in enumerate(zip(new["arch"], new["repeat"], strict=True)):
+            if asked in answers.index:
+                new.loc[row, columns] = answers.loc[asked, columns]
         self._take_over(new["arch"].tolist(), number)
         self.trials = pd.concat([self.trials, new], ignore_index=True) if len(self.trials) else new
         self.write()
+
+    def _repeats(self, archs: Sequence[str]) -> list[int]:
+        """For each of `archs`, which are asked for now, which training of it that is, from 0."""
+        both = pd.Series([*self.trials["arch"], *archs])
+        return both.groupby(both, sort=False).cumcount().tolist()[len(self.trials) :]
 
     def _take_over(self, archs: Sequence[str], number: int) -> None:
         """Counts the points that wait for trials of `archs` as having come in round `number`."""
@@ -429,6 +442,16 @@ class StudyState:
         """Adds the scores `[A]` of a fit."""
         self.scores = pd.concat([self.scores, pd.Series(scores.astype(np.float32), name=name)], axis=1)
         self.write("scores")
+
+
+def averaged(
+    archs: Sequence[str], utilities: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The mean `[n]` of what the trainings of each architecture showed, NaN where all failed; and the first of them."""
+    codes, _ = pd.factorize(np.array(archs, dtype=object))
+    _, first = np.unique(codes, return_index=True)
+    means = pd.Series(utilities).groupby(codes).mean()
+    return first.astype(np.int64), np.asarray(means, np.float64)
 
 
 def normal_scores(values: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -30,7 +30,17 @@ from acenas.search.fitting import Fitting
 from acenas.search.inputs import Labels, cost_models, costs_of, frame_of, weak_labels_of
 from acenas.search.rounds import BudgetedSearch, Search, comparisons
 from acenas.search.spending import Spending, in_words
-from acenas.search.state import ENDED, FAILED, PENDING, QUEUED, STOPPED, TRAINED, WAITING, StudyState
+from acenas.search.state import (
+    ENDED,
+    FAILED,
+    PENDING,
+    QUEUED,
+    STOPPED,
+    TRAINED,
+    WAITING,
+    StudyState,
+    averaged,
+)
 from acenas.seeds import numpy_generator
 from acenas.spaces import Choices, Graphs, SearchSpace
 
@@ -154,6 +164,11 @@ class Study:
         )
         if taken := ({*self.state.trials.columns} - {"seconds"}) & {*self.costs.observed}:
             raise UserError(f"study: {taken.pop()} is a column of the trials; call the cost otherwise")
+        if self.search.repeats > 1 and (self.costs.front or self.budget_epochs is not None):
+            raise UserError(
+                f"search.repeats={self.search.repeats} is neither for a front nor for a budget of epochs yet; choose "
+                "search.repeats=1"
+            )
         self._lock = lock_of(self.folder / ".study.lock")
         self._answers = Answers(self.state, self.budget)
         with self._transaction():
@@ -383,8 +398,13 @@ class Study:
         if np.isnan(utilities).all():
             return None
         (best,) = self.search.returned(self.space, archs, utilities, [len(archs)])
-        value = float(self.objective.utility(utilities)[best])
-        return Returned(archs[best], self.space.choices(archs[best]), value)
+        (value,) = self._values(archs, utilities)[[archs[best]]]
+        return Returned(archs[best], self.space.choices(archs[best]), float(value))
+
+    def _values(self, archs: list[str], utilities: NDArray[np.float64]) -> pd.Series[float]:
+        """What each architecture has shown, by its name: the mean of its trainings."""
+        first, means = averaged(archs, utilities)
+        return pd.Series(self.objective.utility(means), index=[archs[i] for i in first])
 
     def ranking(self) -> pd.DataFrame:
         """Every architecture that can be scored, best first: `arch`, `score` and what was observed (NaN: nothing)."""
@@ -392,8 +412,7 @@ class Study:
             self._fit_last()
             archs, utilities = self.state.known
             frame = pd.DataFrame({"arch": self.state.archs, "score": self.state.last_scores})
-        values = pd.Series(self.objective.utility(utilities), index=archs)
-        values = values[~values.index.duplicated()]
+        values = self._values(archs, utilities)
         frame = frame.merge(
             pd.DataFrame({"arch": values.index}), "outer"
         )  # what was given may not be among them

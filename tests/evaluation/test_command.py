@@ -170,6 +170,19 @@ def test_a_function_trains(tmp_path: Path, function: object) -> None:
     assert kept["arch"] in ARCHS and kept["value"] == kept["arch"].count("conv")
 
 
+def test_a_training_again_has_another_seed_and_a_folder_of_its_own(tmp_path: Path) -> None:
+    command = program(tmp_path, "print(arch.count('conv') + int(sys.argv[3]) / 10)") + " {seed}"
+    ran = CommandEvaluator(SPACE, command, tmp_path / "trained", seed=5, jobs=1)
+    called = FunctionEvaluator(
+        SPACE, lambda arch, repeat: arch.count("conv") + repeat / 10, tmp_path / "called"
+    )
+    for number in (1, 0, 1, 2):
+        for evaluator, first in ((ran, 0.5), (called, 0.0)):
+            expected = [arch.count("conv") + first + number / 10 for arch in ARCHS]
+            assert [result.value for result in results(evaluator.repeated(number))] == pytest.approx(expected)
+    assert results(ran)[0].value == pytest.approx(ARCHS[0].count("conv") + 0.5), "as it was"
+
+
 class UnspeakableError(Exception):
     def __init__(self, arch: str, lock: object) -> None:  # which pickle cannot make again
         self.lock = lock

@@ -111,6 +111,16 @@ def test_a_training_is_that_of_the_plain_loop(trained: Path) -> None:
     assert judge.test_accuracy([ARCHS[0]])[0] == pytest.approx(test)
 
 
+def test_a_training_again_is_that_of_the_next_seed(trained: Path, tmp_path: Path) -> None:
+    first = evaluator(trained)
+    again = first.repeated(1)
+    again.folder = tmp_path / "again"
+    again.evaluate(ARCHS[:1])
+    evaluator(tmp_path / "other", seed=first.seed + 1).evaluate(ARCHS[:1])
+    assert_same_weights(weights(tmp_path / "again", ARCHS[0]), weights(tmp_path / "other", ARCHS[0]))
+    assert first.repeated(1).folder == trained / "repeat_1" and first.repeated(0).folder == trained
+
+
 def test_every_epoch_is_a_row_of_the_curve(trained: Path) -> None:
     with (arch_folder(trained, SPACE.canonical(ARCHS[0])) / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -43,6 +43,27 @@ def test_the_evaluator_shows_observed_accuracies_and_costs(path: str) -> None:
     assert np.isnan(TableEvaluator(path, "toy", "d.valid.1").evaluate(["a"]).seconds).all()
 
 
+def test_further_trainings_are_in_further_columns(tmp_path: Path) -> None:
+    seeds = {
+        "d.valid.1.s1": [10.1, 20.1, 30.1],
+        "d.valid.1.s2": [10.2, 20.2, 30.2],
+        "other": [10.3, 20.3, 30.3],
+    }
+    write_table(TOY.assign(**seeds), tmp_path / "toy.parquet", TableMetadata("toy"))
+    path = str(tmp_path / "toy.parquet")
+    evaluator = TableEvaluator(path, "toy", "d.valid.1")
+    assert evaluator.repeats == 3
+    shown = [evaluator.repeated(number).evaluate(["b"]).observed_accuracy.tolist() for number in range(3)]
+    assert shown == [[20.0], [20.1], [20.2]]
+    named = TableEvaluator(path, "toy", "d.valid.1", repeats=["other"])
+    assert named.repeats == 2 and named.repeated(1).evaluate(["b"]).observed_accuracy.tolist() == [20.3]
+    assert TableEvaluator(path, "toy", "d.valid.1", repeats=[]).repeats == 1
+    with pytest.raises(
+        UserError, match=r"table\.repeats names d\.test\.1, but test accuracies are for the report"
+    ):
+        TableEvaluator(path, "toy", "d.valid.1", repeats=["d.test.1"])
+
+
 def test_the_judge_shows_test_accuracies(path: str) -> None:
     judge = TableJudge(path, "toy", "d.test.1")
     assert isinstance(judge, Judge)

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 
 import acenas
+from acenas.errors import UserError
 from acenas.evaluation import Evaluator, Observations
 from acenas.run.commands.status import look_at
 from acenas.run.commands.status import main as status
 from acenas.run.folder import only_process
 from acenas.search import BudgetedSearch, Halving
 from acenas.tables import find_table
+from tests.search.test_repeats import OWN as NOISY
+from tests.search.test_repeats import noise, quality
 from tests.search.test_rounds import LeastSquares
 from tests.search.test_study import OWN, size
 
@@ -75,6 +78,29 @@ def test_a_generator_function_is_closed_where_the_study_stops_it(tmp_path: Path)
 
     told = searched(tmp_path / "plain", plain, 4, epochs=9, budget_epochs=36).observations
     assert told["epochs"].tolist() == [9] * 4 and (told["state"] == "trained").all()
+
+
+def test_a_function_trains_again_what_is_good_and_noisy(tmp_path: Path) -> None:
+    def train(arch: str, repeat: int) -> float:
+        return quality(arch) + noise(arch, repeat, 3.0)
+
+    def searched(name: str, train: object) -> acenas.Study:
+        ranker, rounds = LeastSquares(NOISY.num_node_types), BudgetedSearch(30, repeats=3)
+        more = {"ranker": ranker, "search": rounds, "weak_labels": []}
+        return acenas.search(NOISY, train, 30, tmp_path / name, **more)  # type: ignore[call-overload, no-any-return]
+
+    done = searched("lab", train)
+    told = done.observations
+    assert told["repeat"].max() > 0
+    for row in told.to_dict("records"):
+        assert row["observed_accuracy"] == train(row["arch"], row["repeat"])
+    summary = done.report().summary
+    assert summary["trained"] == 30 and summary["repeated"] == int((told["repeat"] > 0).sum())
+    means = told.groupby("arch")["observed_accuracy"].mean()
+    assert summary["returned"]["observed_accuracy"] == pytest.approx(means[summary["returned"]["arch"]])
+    frame = pd.DataFrame({"arch": NOISY.enumerate(), "accuracy": 80.0})
+    with pytest.raises(UserError, match=r"search\.repeats=3, but the table has 1 training\(s\) of each"):
+        searched("table", frame)
 
 
 def test_a_function_that_ends_the_program_has_failed(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from acenas.search import (
     PredictedFront,
     Study,
 )
-from acenas.search.fronts import _gains, _scores_before
+from acenas.search.expected import _scores_before
+from acenas.search.fronts import _gains
 from acenas.search.state import normal_scores
 from acenas.seeds import numpy_generator
 

@@ -244,7 +244,7 @@ def results_of(job: Job, folder: Path, judges: dict[str, Judge]) -> pd.DataFrame
     columns = {"arch": "text", "returned": "text", column: "numbers"}
     observations = read_frame(folder / "observations.parquet", columns, f"remove {folder} to run it again")
     returned = observations["returned"]
-    observed = returned.map(observations.groupby("arch")[column].last())
+    observed = returned.map(observations.groupby("arch")[column].mean())
     judge = _judge(cfg, folder, judges)
     value = observed if judge is None else returned.map(_tested(judge, returned[observed.notna()]))
     trained = np.arange(1, len(returned) + 1)

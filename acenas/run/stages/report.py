@@ -98,8 +98,7 @@ def finished_search(
     """What the search found, with the test values of the judge where there is one; arguments as those of `report`."""
     costs, objective = parts.costs, objective_of(cfg)
     told_by, dataset = teller_and_dataset(cfg, parts)
-    archs = result.observations["arch"].to_list()
-    trained = pd.Series(result.observations[objective.column].to_numpy(), index=archs)
+    trained = result.observations.groupby("arch", sort=False)[objective.column].mean()
     given = result.given.set_index("arch")
     judge: Judge | None = instantiate_in(cfg.judge, folder / "trained") if cfg.judge else None
     test = None if judge is None else test_values(judge, costs, trained.dropna().index)
@@ -111,6 +110,7 @@ def finished_search(
     if costs.front and not costs.observed:
         of = test if reference is None else reference
         known_costs = costs.costs(known[0] if of is None else of.index.tolist())
+    of_all = pd.concat([costs.with_observed(each) for each in (result.given, result.observations)])
     return FinishedSearch(
         experiment=cfg.experiment,
         seed=cfg.seed,
@@ -124,7 +124,7 @@ def finished_search(
         versions={package: version(package) for package in PACKAGES},
         reference=reference,
         limits=costs.at_most,
-        costs=pd.concat([costs.with_observed(each) for each in (result.given, result.observations)]),
+        costs=of_all[~of_all.index.duplicated()],
         cost_origins=costs.origins,
         objective=objective,
         given=result.given,

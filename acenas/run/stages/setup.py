@@ -20,6 +20,7 @@ from acenas.run.parts import Parts
 from acenas.run.stages.candidates import costs_of_search
 from acenas.run.stages.labels import labels_by_default, labels_from_elsewhere
 from acenas.search import Search
+from acenas.search.loop import check_repeats
 from acenas.spaces import SearchSpace
 from acenas.tables import BenchmarkTable, find_table
 
@@ -49,6 +50,8 @@ def make_parts(cfg: DictConfig, folder: Path) -> Parts:
     evaluator: Evaluator | None = (
         instantiate_in(choice_of(cfg, "evaluator"), folder / "trained") if cfg.search else None
     )
+    if search is not None and evaluator is not None:
+        check_repeats(search, evaluator)
     costs = costs_of_search(cfg, space, task, table, evaluator)
     return Parts(space, task, table, labels, search, ranker, evaluator, costs)
 
