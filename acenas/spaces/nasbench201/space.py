@@ -118,6 +118,7 @@ class NasBench201(SearchSpace):
 
     @override
     def canonical_graphs(self, archs: Sequence[str]) -> GraphBatch:
+        """As `encode`, which says whether graphs are those of canonical cells."""
         return self.encode(archs)
 
     def draw(self, arch: str) -> Figure:
